@@ -1,0 +1,1 @@
+"""The contract all programs of Session Coordinator share."""

@@ -1,0 +1,52 @@
+"""Who is in whose way: the one rule that agents and coordinators must agree on. Pure.
+
+A lock, a reservation and a place in a queue are compared alike: by who has it,
+whether it may be shared, and on which branch it holds.
+"""
+
+from dataclasses import dataclass
+
+from scoord.ids import AgentId, SessionId
+from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
+
+# Read once: a protobuf enum looks its names up at every use.
+_SHARED = LockMode.LOCK_MODE_SHARED
+_BRANCH = LockScope.LOCK_SCOPE_BRANCH
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Whoever has, or wants, a path: and what it lets others have beside it."""
+
+    session: SessionId
+    agent: AgentId
+    shared: bool = False
+    branch: str = ""
+    """The branch it is confined to; empty when it holds on every branch."""
+
+    @classmethod
+    def of(
+        cls, holder: Holder, mode: "LockMode.ValueType", scope: "LockScope.ValueType"
+    ) -> "Claimant":
+        """Read who, and how far, from a record or a message."""
+        confined = scope == _BRANCH
+        return cls(
+            SessionId(holder.session_id),
+            AgentId(holder.agent_id),
+            shared=mode == _SHARED,
+            branch=holder.branch if confined else "",
+        )
+
+    def is_same(self, other: "Claimant") -> bool:
+        """Whether it is the same session and subagent."""
+        return (self.session, self.agent) == (other.session, other.agent)
+
+    def passes_to(self, other: "Claimant") -> bool:
+        """Whether ``other`` may take over: a subagent what its session's main thread has."""
+        return bool(other.agent) and self.session == other.session and not self.agent
+
+    def excludes(self, other: "Claimant") -> bool:
+        """Whether ``other`` may not have a path that this one has."""
+        if self.is_same(other) or self.passes_to(other) or (self.shared and other.shared):
+            return False
+        return not (self.branch and other.branch) or self.branch == other.branch

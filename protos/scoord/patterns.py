@@ -1,0 +1,82 @@
+"""Gitignore-style patterns: which files are locked at all, and which a pattern holds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from pathspec import GitIgnoreSpec
+
+from scoord.errors import InvalidConfig
+from scoord.names import path_key
+
+# A pattern becomes a regular expression that tries all ways to share a path among
+# its stars. A cloned repository must not be able to keep the agent busy with that.
+_MOST_STARS = 3
+_MOST_DEEP_STARS = 2
+_LONGEST = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """Patterns of files to lock, and of files never to lock. The second kind wins."""
+
+    lock: tuple[str, ...] = ("*",)
+    ignore: tuple[str, ...] = ()
+    _locked: GitIgnoreSpec = field(init=False, repr=False, compare=False)
+    _ignored: GitIgnoreSpec = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_locked", _compiled(self.lock))
+        object.__setattr__(self, "_ignored", _compiled(self.ignore))
+
+    def locks(self, shown: str) -> bool:
+        """Whether the file is locked before an edit. Case does not matter, as in its key."""
+        key = path_key(shown)
+        return self._locked.match_file(key) and not self._ignored.match_file(key)
+
+
+def check_pattern(pattern: str) -> str:
+    """Return ``pattern`` if it is one that git would take, and is soon matched.
+
+    Raises InvalidConfig.
+    """
+    names = pattern.split("/")
+    if max(map(_stars, names)) > _MOST_STARS or names[:-1].count("**") > _MOST_DEEP_STARS:
+        most = f"at most {_MOST_STARS} in a name, and {_MOST_DEEP_STARS} **/"
+        raise InvalidConfig(f"{pattern!r} has too many stars ({most})")
+    try:
+        compiled = _compiled_alone(pattern).patterns
+    except ValueError as error:
+        raise InvalidConfig(f"{pattern!r} is not a pattern") from error
+    if not any(each.include is not None for each in compiled):
+        raise InvalidConfig(f"{pattern!r} matches nothing")
+    return pattern
+
+
+@lru_cache(512)
+def _compiled_alone(pattern: str) -> GitIgnoreSpec:
+    return _compiled((pattern,))
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Whether a checked pattern matches the path with this key."""
+    return _compiled_alone(pattern).match_file(key)
+
+
+def check_reservable(pattern: str) -> str:
+    """Return ``pattern`` if it names files to hold: one that ``!`` begins takes some out.
+
+    Raises InvalidConfig.
+    """
+    if pattern.startswith(("!", "#")) or len(pattern) > _LONGEST:
+        raise InvalidConfig(f"{pattern[:40]!r} cannot be held; want for example 'src/api/**'")
+    return check_pattern(pattern)
+
+
+def _stars(name: str) -> int:
+    return 0 if name == "**" else name.count("*")
+
+
+def _compiled(patterns: Iterable[str]) -> GitIgnoreSpec:
+    # Folded as the paths are, so that every spelling of a file has the same answer.
+    return GitIgnoreSpec.from_lines(map(path_key, patterns))

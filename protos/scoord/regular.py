@@ -1,0 +1,23 @@
+"""Reads files that a repository may have: only regular ones, and never waiting for one."""
+
+import os
+import stat
+from functools import partial
+from pathlib import Path
+
+
+def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes | None:
+    """Return the first ``most`` bytes of a file; None if it is something else than a file.
+
+    Raises OSError; also for a link, if ``follow`` says not to go where it leads.
+    """
+    opener = partial(_without_waiting, extra=0 if follow else os.O_NOFOLLOW)
+    with open(path, "rb", opener=opener) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return None
+        return file.read(most)
+
+
+def _without_waiting(path: str, flags: int, extra: int) -> int:
+    # A repository may hold a link to a device or a pipe: it must not hold us up.
+    return os.open(path, flags | os.O_NONBLOCK | extra)
