@@ -1,0 +1,1 @@
+"""The coordinator: the team's service. All truth is in its store."""

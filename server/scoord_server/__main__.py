@@ -1,0 +1,17 @@
+"""``python -m scoord_server``: how the coordinator is started in the background."""
+
+import os
+import sys
+
+# gRPC reads it once, as it is loaded: what it would log comes as one line of ours.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+from scoord.errors import BadRequest, ScoordError
+from scoord_server.main import server
+
+if __name__ == "__main__":
+    try:
+        server()
+    except ScoordError as error:
+        sys.stderr.write(f"error: {error.message}\n")
+        sys.exit(2 if isinstance(error, BadRequest) else 1)

@@ -1,0 +1,278 @@
+"""The use cases of the coordinator: carry the rules' plans out against the store.
+
+Any number of coordinators may serve one store. None keeps truth of its own, so
+any of them may be killed at any moment, and a command may be repeated at another.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from scoord.clock import Clock
+from scoord.errors import Contended, NotAllowed, SessionEnded, SessionNotFound, Unknown
+from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
+from scoord.v1.sessions_pb2 import Session, UpdateRequest
+from scoord_server.farewells import Farewells
+from scoord_server.graphing import Graphing
+from scoord_server.ground import TRIES, Begun, Ground
+from scoord_server.locking import Locking
+from scoord_server.model import locks as lock_rules
+from scoord_server.model import sessions as session_rules
+from scoord_server.model.values import (
+    AliasTaken,
+    Beat,
+    Keep,
+    LockFact,
+    Pulse,
+    Registered,
+    SessionFact,
+)
+from scoord_server.recalling import Recalling
+from scoord_server.reporting import Reporting
+from scoord_server.store import keys
+from scoord_server.store.port import LeaseExists, LeaseNotFound, Store, StoreFull, Txn, prefix_end
+from scoord_server.tasking import Tasking
+from scoord_server.trimming import Trimming
+from scoord_server.view import View
+
+_log = logging.getLogger(__name__)
+
+_CHECKS_PER_TXN = 100
+"""etcd refuses more than 128 operations in one transaction."""
+
+
+class Coordinator:
+    """Sessions, as commands and outcomes; beside them what else there is to do, by subject."""
+
+    def __init__(self, store: Store, view: View, clock: Clock) -> None:
+        self._store = store
+        self._view = view
+        self._clock = clock
+        ground = Ground(store, view, clock)
+        self.ground = ground
+        self.locks = Locking(ground)
+        self.reporting = Reporting(ground)
+        self.recalling = Recalling(ground)
+        self.farewells = Farewells(ground)
+        self.trimming = Trimming(store, clock)
+        self.tasks = Tasking(ground)
+        self.graph = Graphing(ground)
+
+    # -- sessions ---------------------------------------------------------------
+
+    async def register(
+        self,
+        request: RequestId,
+        session: Session,
+        ttl_s: int,
+        lease: LeaseId,
+        timeout_ms: int,
+        *,
+        keep: Keep = Keep(),  # noqa: B008 (frozen)
+    ) -> Registered:
+        """Make ``session`` live, or take it up again. Raises SessionEnded, NotAllowed."""
+        project = ProjectId(session.project)
+        fact = await self.ground.find_session(project, SessionId(session.session_id))
+        if fact is not None:
+            return await self._resume(session, fact)
+        own = lease or _lease_of(request, session)
+        granted = await self._hold(own, ttl_s, new=not lease)
+        fact = await self._enter(session, request, own, timeout_ms, keep=keep)
+        if fact.lease != own:
+            return await self._resume(session, fact)
+        return Registered(fact.record.session.alias, own, granted)
+
+    async def heartbeat(self, beats: Sequence[Beat]) -> list[Pulse]:
+        """Renew every lease once, then see which sessions still stand."""
+        left = await self._store.keep_alive(sorted({beat.lease for beat in beats}))
+        live = await self._live(beats)
+        await asyncio.gather(
+            *(self._publish(beat) for beat in beats if beat.touched or beat.active)
+        )
+        return [
+            Pulse(left[beat.lease] > 0 and alive, left[beat.lease])
+            for beat, alive in zip(beats, live, strict=True)
+        ]
+
+    async def update(self, change: UpdateRequest) -> None:
+        """Publish what a session is doing. Raises SessionNotFound."""
+        project, session = ProjectId(change.project), SessionId(change.session_id)
+        for _ in range(TRIES):
+            fact = await self.ground.find_session(project, session)
+            if fact is None:
+                raise SessionNotFound(f"{session} is not live in {project}")
+            record = session_rules.updated(fact.record, change, self._clock.wall_ms())
+            request, journal = RequestId(change.request_id), await self.ground.journal(project)
+            plan = session_rules.plan_update(fact, record, request, journal)
+            with contextlib.suppress(Begun):
+                if (await self.ground.txn(plan, session)).succeeded:
+                    return
+        raise Contended(f"{session} is being updated from elsewhere; try again")
+
+    async def tell(
+        self, request: RequestId, project: ProjectId, session: SessionId, by: str, text: str
+    ) -> None:
+        """Lay a person's message into a session's inbox. Raises SessionNotFound."""
+        fact = await self.ground.find_session(project, session)
+        if fact is None:
+            raise SessionNotFound(f"{session} is not live in {project}")
+        plan_of = partial(session_rules.plan_tell, fact, request, by, text)
+        with contextlib.suppress(SessionEnded):  # while it was told: it needs it no more
+            await self.ground.note(project, plan_of)
+
+    async def end(
+        self, request: RequestId, project: ProjectId, session: SessionId, lease: LeaseId, why: str
+    ) -> None:
+        """End a session: one revoke, and all it held is free. Ending twice is no error."""
+        fact = await self.ground.find_session(project, session)
+        if fact is None:
+            return
+        if lease and fact.lease != lease:
+            raise NotAllowed(f"{session} lives on another lease than the one given")
+        await asyncio.gather(
+            *(self._note_end(one, request, why) for one in self._everywhere(project, fact))
+        )
+        await self._revoke(fact.lease)
+
+    async def end_idle(self, fact: SessionFact) -> bool:
+        """End a session that was idle for too long, unless it was active since."""
+        project = ProjectId(fact.record.session.project)
+        try:
+            result = await self.ground.note(
+                project, lambda journal: session_rules.plan_end_idle(fact, journal)
+            )
+        except StoreFull:
+            result = await self._store.txn(session_rules.plan_end_idle(fact, None))
+        if result.succeeded:
+            await self._note_elsewhere(project, fact)
+            await self._revoke(fact.lease)
+        return result.succeeded
+
+    # -- steps of end -------------------------------------------------------------
+
+    def _everywhere(self, project: ProjectId, fact: SessionFact) -> Iterator[SessionFact]:
+        """The session in all projects that it is in: its one lease ends it in each of them."""
+        yield fact
+        for seen in self._view.of_lease(fact.lease):
+            if seen.record.session.project != project:
+                yield seen
+
+    async def _note_elsewhere(self, project: ProjectId, fact: SessionFact) -> None:
+        """An idle session ends in all its projects, with its lease."""
+        request = RequestId(f"idle-{fact.record.request_id}")
+        for one in tuple(self._everywhere(project, fact))[1:]:
+            await self._note_end(one, request, f"it was idle in {project}")
+
+    async def _note_end(self, fact: SessionFact, request: RequestId, why: str) -> None:
+        session = fact.record.session
+        plan_of = partial(session_rules.plan_note_end, fact, request, why)
+        try:
+            await self.ground.note(ProjectId(session.project), plan_of)
+        except StoreFull as error:
+            _log.warning("the end of %s is not in history: %s", session.session_id, error)
+
+    # -- steps of register --------------------------------------------------------
+
+    async def _hold(self, lease: LeaseId, ttl_s: int, *, new: bool) -> int:
+        # Where it exists, an earlier try of this very request made it: the id is its own.
+        with contextlib.suppress(LeaseExists):
+            if new:
+                return await self._store.grant(lease, ttl_s)
+        left = (await self._store.keep_alive([lease]))[lease]
+        if left <= 0:
+            raise SessionEnded("the session's lease is over; register it anew")
+        return left
+
+    async def _enter(
+        self,
+        session: Session,
+        request: RequestId,
+        lease: LeaseId,
+        timeout_ms: int,
+        *,
+        keep: Keep,
+    ) -> SessionFact:
+        project = ProjectId(session.project)
+        for _ in range(TRIES):
+            alias = session_rules.first_free_alias(await self._aliases(project), session.alias)
+            now = self._clock.wall_ms()
+            record = session_rules.new_record(session, alias, request, timeout_ms, now, keep=keep)
+            journal = await self.ground.journal(project)
+            plan = session_rules.plan_register(record, lease, journal)
+            try:
+                result = await self.ground.txn(plan, session.session_id)
+            except Begun:
+                continue
+            outcome = session_rules.read_register(record, lease, result)
+            if not isinstance(outcome, AliasTaken):
+                return outcome
+        raise Contended(f"too many sessions register in {project} at once; try again")
+
+    async def _resume(self, session: Session, fact: SessionFact) -> Registered:
+        if fact.record.session.machine_id != session.machine_id:
+            raise NotAllowed(f"{session.session_id} belongs to another machine")
+        left = (await self._store.keep_alive([fact.lease]))[fact.lease]
+        if left <= 0:
+            raise SessionEnded(f"the lease of {session.session_id} is over; register it anew")
+        locks = await self._locks_of(ProjectId(session.project), SessionId(session.session_id))
+        return Registered(fact.record.session.alias, fact.lease, left, resumed=True, locks=locks)
+
+    async def _aliases(self, project: ProjectId) -> list[str]:
+        prefix = keys.alias_prefix(project)
+        listing = await self._store.range(prefix, prefix_end(prefix))
+        return [keys.parse(kv.key).name for kv in listing.kvs]
+
+    async def _locks_of(self, project: ProjectId, session: SessionId) -> tuple[LockFact, ...]:
+        listings = [
+            await self._store.range(prefix, prefix_end(prefix))
+            for prefix in session_rules.prefixes_of_holds(project)
+        ]
+        kvs = (kv for listing in listings for kv in listing.kvs)
+        holds = (LockFact.of(kv) for kv in kvs if keys.parse(kv.key).kind in keys.HOLDS)
+        return tuple(fact for fact in holds if fact.record.holder.session_id == session)
+
+    # -- steps of heartbeat -------------------------------------------------------
+
+    async def _live(self, beats: Sequence[Beat]) -> list[bool]:
+        live: list[bool] = []
+        for start in range(0, len(beats), _CHECKS_PER_TXN):
+            part = beats[start : start + _CHECKS_PER_TXN]
+            plan = session_rules.plan_check((beat.project, beat.session) for beat in part)
+            live += [bool(op.kvs) for op in (await self._store.txn(plan)).results]
+        return live
+
+    async def _publish(self, beat: Beat) -> None:
+        """Activity is display and idleness only: a lost race means it is fresher already."""
+        now, seen = self._clock.wall_ms(), self._view.session(beat.project, beat.session)
+        if beat.active and seen:
+            record = session_rules.updated(seen.fact.record, UpdateRequest(), now)
+            await self._try(session_rules.plan_replace(seen.fact, record))
+        for name, token in beat.touched:
+            if lock := self._view.grant(beat.project, name.key, token):
+                await self._try(lock_rules.plan_touch(lock.fact, now))
+
+    async def _try(self, plan: Txn) -> None:
+        try:
+            await self._store.txn(plan)
+        except LeaseNotFound:
+            return  # the pulse of this beat says that the session is gone
+        except Unknown as error:
+            # The leases are renewed, which a store without space still does: a beat that
+            # failed for this would end what its sessions believe.
+            _log.warning("what a session does is not published: %s", error)
+
+    async def _revoke(self, lease: LeaseId) -> None:
+        try:
+            await self._store.revoke(lease)
+        except LeaseNotFound:
+            return  # it expired, or another replica was faster: the session is over either way
+
+
+def _lease_of(request: RequestId, session: Session) -> LeaseId:
+    """A lease id made from the command's: a repeated register finds its own lease."""
+    names = "\0".join((request, session.project, session.session_id))
+    digest = hashlib.sha256(names.encode()).digest()
+    return LeaseId(int.from_bytes(digest[:8], "big") >> 1 or 1)

@@ -1,0 +1,108 @@
+"""The use cases of the graph: read it, add to it, remove from it."""
+
+from scoord import graph_limits as limits
+from scoord.errors import Contended, InvalidRequest
+from scoord.ids import ProjectId
+from scoord.v1.graph_pb2 import AddToGraphResponse, ReadGraphResponse, RemoveFromGraphResponse
+from scoord.v1.records_pb2 import ArchiveRecord, TaskRecord
+from scoord_server.ground import TRIES, Begun, Ground
+from scoord_server.model import graph as graph_rules
+from scoord_server.model import graph_changes as rules
+from scoord_server.model.graph import FINISHED_SHOWN_MS, Kept, Present
+from scoord_server.model.graph_changes import Change, Stored
+from scoord_server.model.tasks import read_tasks
+from scoord_server.store import keys
+from scoord_server.store.port import Txn, prefix_end
+
+_STEPS = 8 + limits.MOST_RELATIONS // limits.MOST_CHANGES
+"""Steps of a removal that takes all relations there may be."""
+
+
+class Graphing:
+    """The state of a project as a graph, and what people and tools add to it."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def read(self, project: ProjectId, present: Present) -> ReadGraphResponse:
+        """The whole graph. ``present`` is what the view shows of the project."""
+        stored = await self._stored(project)
+        return await self._graph(project, present, stored)
+
+    async def add(self, change: Change, present: Present) -> AddToGraphResponse:
+        """Add what is not there yet. Raises NotAllowed, InvalidRequest, Contended."""
+        _check_size(change)
+        for _ in range(TRIES):
+            stored = await self._stored(change.project)
+            planned = rules.plan_add(change, stored, await self._derived(change, present))
+            plan = rules.txn_add(
+                change, stored, planned, await self._ground.journal(change.project)
+            )
+            if plan is None or await self._succeeds(plan):
+                return planned.answer
+        raise _contended(change)
+
+    async def remove(self, change: Change, present: Present) -> RemoveFromGraphResponse:
+        """Remove what is there. Raises InvalidRequest, Contended."""
+        _check_size(change)
+        first, derived = await self._stored(change.project), await self._derived(change, present)
+        answer, stored, lost = rules.plan_remove(change, first, derived), first, 0
+        for step in range(_STEPS + TRIES):
+            plan = rules.txn_remove(
+                change, stored, await self._ground.journal(change.project), step
+            )
+            if plan is None:
+                return answer
+            lost += not await self._succeeds(plan)
+            if lost > TRIES:
+                break
+            stored = await self._stored(change.project)
+        raise _contended(change)
+
+    async def _succeeds(self, plan: Txn) -> bool:
+        try:
+            return (await self._ground.txn(plan)).succeeded
+        except Begun:
+            return False
+
+    async def _derived(self, change: Change, present: Present) -> frozenset[str]:
+        """The names that follow from the state, as far as the view has it."""
+        found = await self._graph(change.project, present, Stored())
+        return frozenset(entity.name for entity in found.entities)
+
+    async def _graph(
+        self, project: ProjectId, present: Present, stored: Stored
+    ) -> ReadGraphResponse:
+        now_ms = self._ground.clock.wall_ms()
+        kept = Kept(
+            finished=await self._finished(project, now_ms),
+            tasks=await self._tasks(project),
+            entities=tuple(record for record, _ in stored.entities.values()),
+            relations=tuple(record for record, _ in stored.relations.values()),
+        )
+        return graph_rules.graph(present, kept, now_ms)
+
+    async def _stored(self, project: ProjectId) -> Stored:
+        prefix = keys.graph_prefix(project)
+        listing = await self._ground.store.range(prefix, prefix_end(prefix))
+        return Stored.of(project, listing.kvs, listing.revision)
+
+    async def _finished(self, project: ProjectId, now_ms: int) -> tuple[ArchiveRecord, ...]:
+        recent = keys.archive_since(project, max(0, now_ms - FINISHED_SHOWN_MS))
+        listing = await self._ground.store.range(recent.key, recent.end)
+        return tuple(ArchiveRecord.FromString(kv.value) for kv in listing.kvs)
+
+    async def _tasks(self, project: ProjectId) -> tuple[tuple[str, TaskRecord], ...]:
+        prefix = keys.task_prefix(project)
+        listing = await self._ground.store.range(prefix, prefix_end(prefix))
+        return tuple((fact.task_id, fact.record) for fact in read_tasks(listing.kvs))
+
+
+def _check_size(change: Change) -> None:
+    count = len(change.entities) + len(change.observations) + len(change.relations)
+    if count > limits.MOST_CHANGES:
+        raise InvalidRequest(f"{count} changes in one command; {limits.MOST_CHANGES} are allowed")
+
+
+def _contended(change: Change) -> Contended:
+    return Contended(f"the graph of {change.project} changes too fast; try again")

@@ -1,0 +1,75 @@
+"""How long each project's history is kept: as long as its sessions ask for, the longest of them.
+
+What is written while none of them lives is kept as long as was last asked for.
+"""
+
+import math
+from dataclasses import dataclass
+
+from scoord.bounded import BoundedDict
+from scoord.clock import Clock
+from scoord.ids import LeaseId
+from scoord_server.rolling import HISTORY_S, RollingLease
+from scoord_server.store.port import Store
+from scoord_server.view import View
+
+LOOK_S = 5.0
+"""How long a project's answer holds: a command must not look through all sessions."""
+
+_DAY_S = 24 * 3600
+_MOST_S = 36_500 * _DAY_S
+_MOST_PROJECTS = 10_000
+_MOST_LEASES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What history is bound to that is written now, and how long it is kept at least."""
+
+    lease: LeaseId
+    kept_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    looked_at: float
+    kept_s: int
+
+
+class Keeping:
+    """Hands out the leases of history, one for each time that it is kept."""
+
+    def __init__(self, store: Store, view: View, clock: Clock) -> None:
+        self._store = store
+        self._view = view
+        self._clock = clock
+        self._asked = BoundedDict[str, _Asked](_MOST_PROJECTS)
+        self._leases = BoundedDict[int, RollingLease](_MOST_LEASES)
+
+    async def of(self, project: str) -> Kept:
+        """Where history of ``project`` goes that is written now."""
+        kept_s = self._kept_s(project)
+        rolling = self._leases.get(kept_s)
+        if rolling is None:
+            rolling = self._leases[kept_s] = RollingLease(self._store, self._clock, kept_s)
+        return Kept(await rolling.lease(), kept_s * 1000)
+
+    async def are_gone(self) -> bool:
+        """Whether the store has lost any of the leases; those are begun anew."""
+        return any([await rolling.is_gone() for rolling in tuple(self._leases.values())])
+
+    def _kept_s(self, project: str) -> int:
+        known, now = self._asked.get(project), self._clock.now()
+        if known and now - known.looked_at < LOOK_S:
+            return known.kept_s
+        longest_ms = self._view.retention_ms(project)
+        kept_s = _rounded_s(longest_ms) if longest_ms else known.kept_s if known else int(HISTORY_S)
+        self._asked[project] = _Asked(now, kept_s)
+        return kept_s
+
+
+def _rounded_s(asked_ms: int) -> int:
+    """Whole days, below one whole seconds, always up: few times mean few leases."""
+    seconds = math.ceil(asked_ms / 1000)
+    unit = _DAY_S if seconds > _DAY_S else 1
+    return min(_MOST_S, max(1, math.ceil(seconds / unit) * unit))

@@ -1,0 +1,280 @@
+"""The use cases of locks: carry the rules' plans out against the store, and plan again.
+
+A plan that lost a race has read how things are; the next one starts from that.
+The number of tries is bounded: each race lost is another's progress.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from scoord.errors import Contended, InvalidRequest, NotAllowed
+from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
+from scoord.text import age
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import LockRecord, NoticeRecord
+from scoord_server.ground import TRIES, Begun, Ground, not_live
+from scoord_server.model import conflicts, endings, reservations
+from scoord_server.model import locks as lock_rules
+from scoord_server.model.values import (
+    Acquire,
+    Asker,
+    Conflict,
+    Ended,
+    Ending,
+    Grant,
+    Granted,
+    Held,
+    Known,
+    LockFact,
+    LockName,
+    Raced,
+    Reserve,
+    Standing,
+)
+from scoord_server.picture import SeenLock, SeenWaiter
+from scoord_server.store.port import Delete, StoreFull, Txn
+
+ORPHANED = "orphaned"
+
+_PLANS = {"idle": endings.plan_end_unused, ORPHANED: endings.plan_end_orphan}
+"""How what ends by itself is guarded, beside the grant itself."""
+
+
+class Locking:
+    """Grants, queues and ends of locks."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def acquire(self, command: Acquire) -> Granted | Held:
+        """Take every name, or none. Raises SessionEnded, Contended."""
+        command, positions = _without_repeats(command)
+        outcome = await self._acquire_once_each(command)
+        if isinstance(outcome, Granted):
+            return Granted(tuple(outcome.tokens[i] for i in positions))
+        return outcome
+
+    async def reserve(self, command: Reserve) -> Granted | Held:
+        """Take a pattern. Raises SessionEnded, Contended."""
+        asker = command.asker
+        holder = await self._ground.holder(asker, command.terms)
+        seen, facts = self._ground.view.holds(asker.project)
+        for _ in range(TRIES):
+            found = reservations.in_the_way(command, facts)
+            ended = await self._end_overdue(found)
+            if left := tuple(conflict for conflict in found if conflict not in ended):
+                return Held(left)
+            outcome = await self._try_reserve(command, holder, facts, seen)
+            if isinstance(outcome, Granted):
+                return outcome
+            seen, facts = outcome
+        raise Contended(f"too much changes below {command.pattern}; try again")
+
+    async def leave(self, asker: Asker, names: Sequence[LockName]) -> None:
+        """Give up the places in the queues of ``names``."""
+        seen = (self._ground.view.turn(lock_rules.place_key(asker, name)) for name in names)
+        places = [place.fact for place in seen if place]
+        try:
+            await self._ground.note(
+                asker.project,
+                lambda journal: lock_rules.plan_leave(asker, names, places, journal),
+            )
+        except StoreFull:
+            # Giving up must always be possible, if need be without a word of it.
+            silently = (Delete(lock_rules.place_key(asker, name)) for name in names)
+            await self._ground.store.txn(Txn((), tuple(silently)))
+
+    async def release(
+        self,
+        request: RequestId,
+        project: ProjectId,
+        session: SessionId,
+        refs: Sequence[tuple[LockName, FencingToken, bool]],
+    ) -> list[bool]:
+        """Give grants back; False where a grant was over before. Raises NotAllowed."""
+        end = Ending("released", request)
+        ended = (self.end(Grant(project, *ref), end, only_of=session) for ref in refs)
+        return [isinstance(outcome, Ended) for outcome in await asyncio.gather(*ended)]
+
+    async def end(
+        self, grant: Grant, end: Ending, only_of: SessionId | None = None
+    ) -> Ended | Standing:
+        """End a grant while it stands: a release ``only_of`` its holder, or a break."""
+        fact = self._seen(grant)
+        found = endings.Found((fact,), ()) if fact else await self._find(grant)
+        fact = fact or found.grant(grant.token)
+        if fact and only_of and fact.record.holder.session_id != only_of:
+            raise NotAllowed(f"{grant.name.shown} is held by another session; break it instead")
+        if fact and await self._end(grant.project, grant.name, fact, end):
+            return Ended()
+        return endings.over(await self._find(grant), grant.token, end)
+
+    async def end_overdue(self, lock: SeenLock) -> bool:
+        """Take away a lock that was idle for too long or has had its time, unless used since."""
+        how = lock.overdue(self._ground.clock.now())
+        return bool(how) and await self._end_by_itself(lock, how)
+
+    async def end_orphan(self, lock: SeenLock) -> bool:
+        """Take away a lock whose session is not registered, if that is so."""
+        return await self._end_by_itself(lock, ORPHANED)
+
+    async def end_claim(self, waiter: SeenWaiter) -> bool:
+        """Let go by one who did not use its turn, unless it asked again since."""
+        ground, project, fact = self._ground, waiter.project, waiter.fact
+        try:
+            result = await ground.note(
+                project, lambda journal: lock_rules.plan_end_claim(project, fact, journal)
+            )
+        except StoreFull:
+            result = await ground.store.txn(lock_rules.plan_end_claim(project, fact, None))
+        return result.succeeded
+
+    # -- steps of acquire ---------------------------------------------------------
+
+    async def _acquire_once_each(self, command: Acquire) -> Granted | Held:
+        holder = await self._ground.holder(command.asker, command.terms)
+        seen, facts = self._ground.view.reservations(command.asker.project)
+        known = Known(seen, facts)
+        for _ in range(TRIES):
+            try:
+                outcome = await self._attempt(command, holder, known)
+            except Begun:
+                continue
+            if not isinstance(outcome, Raced):
+                return outcome
+            known = outcome.known
+        raise Contended(f"{command.names[0].shown} changes hands too fast; try again")
+
+    async def _attempt(
+        self, command: Acquire, holder: Holder, known: Known
+    ) -> Granted | Held | Raced:
+        ground, asker = self._ground, command.asker
+        journal = await ground.journal(asker.project)
+        found = conflicts.in_the_way(command, known)
+        if not found:
+            plan = lock_rules.plan_acquire(command, holder, known, journal)
+            result = await ground.txn(plan, asker.session)
+            return _if_live(lock_rules.read_acquire(command, known, result), asker)
+        if await self._end_overdue(found):
+            return await self._look(command)
+        if command.overlaps:
+            await self._tell_of_overlap(command, holder, found)
+        if not command.enqueue or command.overlaps:
+            return Held(found)
+        plan = lock_rules.plan_wait(command, holder, found, known, journal)
+        result = await ground.txn(plan, asker.session)
+        return _if_live(lock_rules.read_wait(command, found, result), asker)
+
+    async def _look(self, command: Acquire) -> Granted | Held | Raced:
+        """Read how everything is, after something in the way was taken away."""
+        plan = lock_rules.plan_look(command.asker, command.names)
+        result = await self._ground.store.txn(plan)
+        return _if_live(lock_rules.read_look(command.names, result), command.asker)
+
+    async def _end_overdue(self, found: Sequence[Conflict]) -> Sequence[Conflict]:
+        """Take away what is in the way and overdue, at the moment it is wanted; say what."""
+        now, view = self._ground.clock.now(), self._ground.view
+        ended = list[Conflict]()
+        for conflict in found:
+            lock, waiter = view.hold(conflict.by.key), view.turn(conflict.by.key)
+            is_over = lock is not None and bool(lock.overdue(now)) and await self.end_overdue(lock)
+            if is_over or (waiter and waiter.is_overdue(now) and await self.end_claim(waiter)):
+                ended.append(conflict)
+        return ended
+
+    async def _tell_of_overlap(
+        self, command: Acquire, asker: Holder, found: Sequence[Conflict]
+    ) -> None:
+        """Tell those who hold what the asker edits all the same."""
+        for conflict in found:
+            if isinstance(conflict.by, LockFact):
+                fact, holder = conflict.by, conflict.by.record.holder
+                notice = NoticeRecord(
+                    kind="overlap",
+                    path=conflict.name.shown,
+                    sender=asker,
+                    text=command.terms.reason,
+                )
+                notice_id = f"overlap-{fact.token}-{asker.session_id}-{asker.agent_id}"
+                await self._ground.tell(
+                    command.asker.project, holder, fact.lease, notice_id, notice
+                )
+
+    # -- steps of reserve ---------------------------------------------------------
+
+    async def _try_reserve(
+        self, command: Reserve, holder: Holder, facts: Sequence[LockFact], seen: int
+    ) -> Granted | tuple[int, tuple[LockFact, ...]]:
+        """One try; else the grants as they are, and at which revision."""
+        ground, asker = self._ground, command.asker
+        before = reservations.own(command, facts)
+        journal = await ground.journal(asker.project)
+        plan = reservations.plan_reserve(command, holder, before, seen, journal)
+        try:
+            result = await ground.txn(plan, asker.session)
+        except Begun:
+            return seen, tuple(facts)
+        outcome = reservations.read_reserve(before, result)
+        if outcome is None:
+            raise not_live(asker.session, asker.project)
+        return outcome if isinstance(outcome, Granted) else (result.revision, tuple(outcome))
+
+    # -- steps of ends ------------------------------------------------------------
+
+    async def _end_by_itself(self, lock: SeenLock, how: str) -> bool:
+        fact = lock.fact
+        request = RequestId(f"{how}-{fact.token}-{fact.mod_revision}")
+        end = Ending(how, request, reason=_why(how, fact.record))
+        return await self._end(lock.project, LockName.of(fact.record.path), fact, end)
+
+    async def _end(self, project: ProjectId, name: LockName, fact: LockFact, end: Ending) -> bool:
+        """End ``fact`` in one transaction; False when it did not stand any more."""
+        ground = self._ground
+        plan_of = _PLANS.get(end.how, endings.plan_end)
+        for _ in range(TRIES):
+            try:
+                plan = plan_of(project, name, fact, end, await ground.journal(project))
+                return (await ground.txn(plan)).succeeded
+            except Begun:
+                continue
+            except StoreFull:
+                # Giving back must always be possible, if need be without a word of it.
+                plan = endings.plan_end_silently(fact, unused=end.how == "idle")
+                return (await ground.txn(plan)).succeeded
+        raise Contended(f"{name.shown} cannot be ended now; try again")
+
+    def _seen(self, grant: Grant) -> LockFact | None:
+        """Who got it, by the view: a fact that never changes, so its age is no matter."""
+        seen = self._ground.view.grant(grant.project, grant.name.key, grant.token)
+        return seen.fact if seen else None
+
+    async def _find(self, grant: Grant) -> endings.Found:
+        result = await self._ground.store.txn(endings.plan_find(grant))
+        return endings.read_find(grant.name, result)
+
+
+def _without_repeats(command: Acquire) -> tuple[Acquire, list[int]]:
+    """``command`` with each key once, and where each asked name stands in it."""
+    if not command.names:
+        raise InvalidRequest("an acquire names no path")
+    first = {name.key: name for name in reversed(command.names)}
+    order = {key: i for i, key in enumerate(dict.fromkeys(n.key for n in command.names))}
+    names = tuple(first[key] for key in order)
+    return replace(command, names=names), [order[name.key] for name in command.names]
+
+
+def _why(how: str, record: LockRecord) -> str:
+    """Why a lock is taken away by itself, for the record."""
+    match how:
+        case "idle":
+            return f"it was not used for longer than {age(record.lock_timeout_ms / 1000)}"
+        case "lasted":
+            return f"it was taken for {age(record.lasts_ms / 1000)}"
+    return "its session is not registered any more"
+
+
+def _if_live(outcome: Granted | Held | Raced | None, asker: Asker) -> Granted | Held | Raced:
+    if outcome is None:
+        raise not_live(asker.session, asker.project)
+    return outcome

@@ -1,0 +1,208 @@
+"""Wires one coordinator together and runs it until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scoord import local, logs
+from scoord.clock import Clock, SystemClock
+from scoord.errors import NotAllowed, StoreUnavailable
+from scoord_server.compactor import INTERVAL_S, Compactor
+from scoord_server.coordinator import Coordinator
+from scoord_server.options import (
+    ServerOptions,
+    check_compaction,
+    check_listen,
+    split_address,
+    tls_of,
+)
+from scoord_server.reaper import Reaper
+from scoord_server.rpc.server import RpcServer
+from scoord_server.store.embedded import EmbeddedStore
+from scoord_server.store.etcd import EtcdOptions, EtcdStore
+from scoord_server.store.port import Store
+from scoord_server.view import View
+
+_log = logging.getLogger(__name__)
+
+DRAIN_S = 10.0
+HEALTH_INTERVAL_S = 0.5
+HEALTHY_AGE_S = 8.0
+"""An idle store is heard every 5 s; older than this, it cannot be asked."""
+
+DATABASE = "scoord.db"
+
+
+_path = click.Path(path_type=Path)
+
+
+@click.command(short_help="Run the coordinator, in the foreground.")
+@click.option(
+    "--listen",
+    default="127.0.0.1:7780",
+    show_default=True,
+    envvar="SCOORD_LISTEN",
+    help="Address to serve gRPC on, HOST:PORT.",
+)
+@click.option("--embedded", is_flag=True, help="Keep the truth here, for one machine; no etcd.")
+@click.option("--data", type=_path, default=None, help="Directory of the embedded store.")
+@click.option(
+    "--etcd",
+    "etcd_endpoints",
+    default="",
+    envvar="SCOORD_ETCD_ENDPOINTS",
+    help="etcd's endpoints, HOST:PORT, separated by commas.",
+)
+@click.option("--etcd-ca", type=_path, help="CA that etcd's certificate must come from.")
+@click.option("--etcd-cert", type=_path, help="Our certificate for etcd.")
+@click.option("--etcd-key", type=_path, help="Its key.")
+@click.option("--etcd-user", default="", envvar="SCOORD_ETCD_USER", help="Our user in etcd.")
+@click.option(
+    "--etcd-password",
+    default="",
+    envvar="SCOORD_ETCD_PASSWORD",
+    help="Its password; better given as SCOORD_ETCD_PASSWORD.",
+)
+@click.option(
+    "--etcd-namespace",
+    default="",
+    envvar="SCOORD_ETCD_NAMESPACE",
+    help="Prefix of all our keys, where several teams share one etcd.",
+)
+@click.option(
+    "--compaction-interval",
+    "compaction_s",
+    type=float,
+    default=INTERVAL_S,
+    show_default=True,
+    envvar="SCOORD_COMPACTION_INTERVAL",
+    help="Seconds between compactions of the store's history; 0 leaves it to others.",
+)
+@click.option("--tls-cert", type=_path, help="Certificate to serve with.")
+@click.option("--tls-key", type=_path, help="Its key.")
+@click.option("--tls-client-ca", type=_path, help="CA that agents' certificates must come from.")
+@click.option("--insecure", is_flag=True, help="Allow plaintext where others can reach it.")
+@click.option("--verbose", is_flag=True, help="Log more.")
+@click.option("--quiet", is_flag=True, help="Log to the state directory alone, not to stderr.")
+def server(**given: Any) -> None:
+    """Run the coordinator: the team's service on etcd, or one machine's on its own store."""
+    if given["embedded"] == bool(given["etcd_endpoints"]):
+        raise click.UsageError("choose the store: --embedded, or --etcd HOST:PORT[,HOST:PORT…]")
+    _log_to_files_and(given)
+    tls = tls_of(given["tls_cert"], given["tls_key"], given["tls_client_ca"])
+    options = ServerOptions(given["listen"], given["insecure"], tls, given["compaction_s"])
+    check_listen(options)
+    check_compaction(options)
+    clock = SystemClock()
+    opened = _embedded(given["data"], clock) if given["embedded"] else _etcd(given)
+    asyncio.run(_serve(options, opened, clock))
+
+
+def _log_to_files_and(given: Mapping[str, Any]) -> None:
+    """Log to the state directory, and to stderr unless told to be quiet."""
+    level = logging.DEBUG if given["verbose"] else logging.INFO
+    if not given["quiet"]:
+        line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+        logging.basicConfig(level=level, format=line)
+    try:
+        logs.start(logs.SERVER, verbose=given["verbose"], secrets=(given["etcd_password"],))
+    except NotAllowed as error:
+        # A team's coordinator may have no home at all, and serves without.
+        _log.warning("nothing is logged to files: %s", error)
+
+
+OpenStore = AbstractAsyncContextManager[Store]
+
+
+@asynccontextmanager
+async def _embedded(data: Path | None, clock: Clock) -> AsyncIterator[Store]:
+    """The store in this process; its file is made if need be."""
+    directory = data or local.state_dir() / "store"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot make {directory}: {error.strerror}") from error
+    store = EmbeddedStore.open(directory / DATABASE, clock)
+    expiry = asyncio.create_task(store.run())
+    try:
+        _log.info("the store is embedded, in %s", directory)
+        yield store
+    finally:
+        expiry.cancel()
+        await store.close()
+
+
+@asynccontextmanager
+async def _etcd(given: Mapping[str, Any]) -> AsyncIterator[Store]:
+    """A team's store."""
+    options = EtcdOptions(
+        endpoints=tuple(filter(None, given["etcd_endpoints"].split(","))),
+        ca=given["etcd_ca"],
+        cert=given["etcd_cert"],
+        key=given["etcd_key"],
+        user=given["etcd_user"],
+        password=given["etcd_password"],
+        namespace=given["etcd_namespace"].encode(),
+    )
+    store = await EtcdStore.connect(options)
+    try:
+        _log.info("the store is etcd at %s", ", ".join(options.endpoints))
+        yield store
+    finally:
+        await store.close()
+
+
+async def _serve(options: ServerOptions, opened: OpenStore, clock: Clock) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with opened as store:
+        view = View(store, clock)
+        coordinator = Coordinator(store, view, clock)
+        rpc = RpcServer(coordinator, view, clock)
+        port = await rpc.start(options)
+        host, _ = split_address(options.listen)
+        _log.info("coordinator serves on %s:%d", host, port)
+        await _run_until(
+            stop,
+            view.run(),
+            Reaper(coordinator).run(),
+            _compact(options, store, clock),
+            _say_health(rpc, view),
+        )
+        _log.info("draining")
+        await rpc.drain(DRAIN_S)
+    _log.info("stopped")
+
+
+async def _compact(options: ServerOptions, store: Store, clock: Clock) -> None:
+    """Compact the store's history, or leave it to others."""
+    if options.compaction_s:
+        await Compactor(store, clock, options.compaction_s).run()
+    await asyncio.Event().wait()
+
+
+async def _say_health(rpc: RpcServer, view: View) -> None:
+    """Serving means: the store was heard of late."""
+    while True:
+        await rpc.say_health(serving=view.age_s() < HEALTHY_AGE_S)
+        await asyncio.sleep(HEALTH_INTERVAL_S)
+
+
+async def _run_until(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:
+    """Run ``loops`` until ``stop``; one that ends by itself has failed, and so has the program."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*tasks, waiting):
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result

@@ -1,0 +1,1 @@
+"""Pure rules: a command becomes a transaction, its result becomes an outcome."""

@@ -1,0 +1,39 @@
+"""The comparisons that guard every plan."""
+
+from scoord_server.store import keys
+from scoord_server.store.port import Compare, Relation, Target, prefix_end
+
+
+def absent(key: bytes) -> Compare:
+    """``key`` is not there."""
+    return Compare(key, Target.CREATE, Relation.EQUAL, 0)
+
+
+def present(key: bytes) -> Compare:
+    """``key`` is there."""
+    return Compare(key, Target.CREATE, Relation.GREATER, 0)
+
+
+def is_grant(key: bytes, token: int) -> Compare:
+    """``key`` is the grant that ``token`` names; with 0, it is not there."""
+    return Compare(key, Target.CREATE, Relation.EQUAL, token)
+
+
+def unchanged(key: bytes, mod_revision: int) -> Compare:
+    """``key`` is as it was at ``mod_revision``; with 0, it is not there."""
+    return Compare(key, Target.MOD, Relation.EQUAL, mod_revision)
+
+
+def none_put_since(prefix: bytes, revision: int) -> Compare:
+    """Nothing under ``prefix`` was put after ``revision``; what was deleted does not count."""
+    return Compare(prefix, Target.MOD, Relation.LESS, revision + 1, prefix_end(prefix))
+
+
+def none_created_since(prefix: bytes, revision: int) -> Compare:
+    """Nothing under ``prefix`` is new since ``revision``."""
+    return Compare(prefix, Target.CREATE, Relation.LESS, revision + 1, prefix_end(prefix))
+
+
+def lives(project: str, session: str) -> Compare:
+    """The session is registered, so its lease stood a moment ago."""
+    return present(keys.session(project, session))

@@ -1,0 +1,304 @@
+"""The rules of what people and tools write into the graph: bounded, and never twice.
+
+A change is planned against all that was written before, and holds only while
+nothing was put since; so the bounds hold however many write at once. A repeated
+command finds its own name in the records, and gets its first answer.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scoord import graph_limits as limits
+from scoord.errors import InvalidRequest, NotAllowed
+from scoord.ids import ProjectId, RequestId
+from scoord.text import one_line
+from scoord.v1.graph_pb2 import (
+    AddToGraphResponse,
+    Entity,
+    Observations,
+    Relation,
+    RemoveFromGraphResponse,
+)
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import EntityRecord, RelationRecord
+from scoord_server.model.compares import none_put_since, unchanged
+from scoord_server.model.history import Journal
+from scoord_server.store import keys
+from scoord_server.store.port import Compare, Delete, KeyValue, Operation, Put, Txn
+
+_NOT_ADDED = {
+    limits.SESSION: "sessions register themselves",
+    limits.LOCK: "a lock is taken, with `scoord lock` or the tool `claim`",
+}
+
+Triple = tuple[str, str, str]
+"""Source, type and target of a relation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """All that was written down in a project, at ``revision``."""
+
+    revision: int = 0
+    entities: Mapping[str, tuple[EntityRecord, KeyValue]] = field(default_factory=dict)
+    relations: Mapping[Triple, tuple[RelationRecord, KeyValue]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, project: ProjectId, kvs: Iterable[KeyValue], revision: int) -> "Stored":
+        """Read what lies under the graph's prefix."""
+        entities: dict[str, tuple[EntityRecord, KeyValue]] = {}
+        relations: dict[Triple, tuple[RelationRecord, KeyValue]] = {}
+        for kv in kvs:
+            if kv.key.startswith(keys.entity_prefix(project)):
+                entity = EntityRecord.FromString(kv.value)
+                entities[entity.name] = entity, kv
+            else:
+                relation = RelationRecord.FromString(kv.value)
+                relations[_triple(relation)] = relation, kv
+        return cls(revision, entities, relations)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to add to the graph, or to remove from it."""
+
+    request_id: RequestId
+    project: ProjectId
+    by: str
+    entities: tuple[Entity, ...] = ()
+    """Of those to remove only the names count."""
+    observations: tuple[Observations, ...] = ()
+    relations: tuple[Relation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What to write, and what to say once it is written."""
+
+    entities: Mapping[str, EntityRecord]
+    relations: Mapping[Triple, RelationRecord]
+    answer: AddToGraphResponse
+
+
+def plan_add(change: Change, stored: Stored, derived: frozenset[str]) -> Planned:
+    """What ``change`` adds to what is there. Raises NotAllowed, InvalidRequest.
+
+    ``derived`` are the names that follow from the state now.
+    """
+    _check_types(change.entities)
+    draft = _Draft(change.request_id, stored, derived)
+    for entity in change.entities:
+        draft.add_entity(entity)
+    for facts in change.observations:
+        draft.add_facts(facts)
+    for relation in change.relations:
+        draft.add_relation(relation)
+    _check_bounds(stored, draft)
+    return Planned(draft.entities, draft.relations, draft.answer)
+
+
+def txn_add(change: Change, stored: Stored, planned: Planned, journal: Journal) -> Txn | None:
+    """The transaction that writes it; None when there is nothing to write."""
+    project = change.project
+    puts: list[Operation] = [
+        Put(keys.entity(project, name), record.SerializeToString())
+        for name, record in planned.entities.items()
+    ]
+    puts += [
+        Put(keys.relation(project, *triple), record.SerializeToString())
+        for triple, record in planned.relations.items()
+    ]
+    if not puts:
+        return None
+    told = (*planned.entities, *map(_said, planned.relations))
+    line = _line(change, "noted", told, journal, change.request_id)
+    return Txn(_guards(change, stored, planned.entities), (*puts, line))
+
+
+def plan_remove(change: Change, stored: Stored, derived: frozenset[str]) -> RemoveFromGraphResponse:
+    """What ``change`` finds to remove."""
+    names = [entity.name for entity in change.entities]
+    return RemoveFromGraphResponse(
+        entities=[name for name in names if name in stored.entities],
+        derived=[name for name in names if name in derived and name not in stored.entities],
+    )
+
+
+def txn_remove(change: Change, stored: Stored, journal: Journal, step: int) -> Txn | None:
+    """The next step of a removal; None when all is gone. Relations go before their entities."""
+    goes = {entity.name for entity in change.entities}
+    asked = {(r.source, r.relation_type, r.target) for r in change.relations}
+    triples = [t for t in stored.relations if t in asked or t[0] in goes or t[2] in goes]
+    changed = _without_facts(change, stored, goes)
+    named = sorted(goes & stored.entities.keys())
+    operations: list[tuple[str, Operation]] = [
+        *((_said(t), Delete(stored.relations[t][1].key)) for t in triples),
+        *((name, Put(keys.entity(change.project, name), r)) for name, r in changed.items()),
+        *((name, Delete(stored.entities[name][1].key)) for name in named),
+    ]
+    if not operations:
+        return None
+    some = operations[: limits.MOST_CHANGES]
+    # Each step has a line of its own.
+    line_id = f"{change.request_id}-{step}"
+    line = _line(change, "forgotten", [name for name, _ in some], journal, line_id)
+    guards = _guards(change, stored, changed)
+    return Txn(guards, (*(operation for _, operation in some), line))
+
+
+def _without_facts(change: Change, stored: Stored, goes: set[str]) -> dict[str, bytes]:
+    """Records that lose facts and stay."""
+    changed: dict[str, bytes] = {}
+    for facts in change.observations:
+        found = stored.entities.get(facts.entity)
+        if found is None or facts.entity in goes:
+            continue
+        left = [fact for fact in found[0].observations if fact not in set(facts.contents)]
+        if len(left) < len(found[0].observations):
+            record = EntityRecord(
+                name=found[0].name,
+                entity_type=found[0].entity_type,
+                observations=left,
+                request_id=change.request_id,
+            )
+            changed[facts.entity] = record.SerializeToString()
+    return changed
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What one command adds, as it is gathered."""
+
+    request_id: RequestId
+    stored: Stored
+    derived: frozenset[str]
+    entities: dict[str, EntityRecord] = field(default_factory=dict)
+    relations: dict[Triple, RelationRecord] = field(default_factory=dict)
+    answer: AddToGraphResponse = field(default_factory=AddToGraphResponse)
+
+    def add_entity(self, entity: Entity) -> None:
+        if found := self.stored.entities.get(entity.name):
+            record, kv = found
+            if record.request_id == self.request_id and kv.version == 1:
+                self.answer.entities.append(_shown(record))
+        elif entity.name not in self.entities and entity.name not in self.derived:
+            facts = list(dict.fromkeys(entity.observations))
+            record = self._record(entity.name, entity.entity_type, facts, len(facts))
+            self.answer.entities.append(_shown(record))
+
+    def add_facts(self, facts: Observations) -> None:
+        new_here, found = self.entities.get(facts.entity), self.stored.entities.get(facts.entity)
+        before = new_here or (found[0] if found else None)
+        if before is None:
+            raise _no_entity(facts.entity, self.derived)
+        if new_here is None and before.request_id == self.request_id:
+            # Done before, by this very command.
+            new = list(before.observations)[len(before.observations) - before.added :]
+        else:
+            new = [f for f in dict.fromkeys(facts.contents) if f not in before.observations]
+            added = len(new) + (new_here.added if new_here else 0)
+            if new:
+                after = [*before.observations, *new]
+                self._record(before.name, before.entity_type, after, added)
+        self.answer.observations.add(entity=facts.entity, contents=new)
+
+    def add_relation(self, relation: Relation) -> None:
+        triple = relation.source, relation.relation_type, relation.target
+        if found := self.stored.relations.get(triple):
+            is_new = found[0].request_id == self.request_id
+        else:
+            is_new = triple not in self.relations
+            self.relations[triple] = _relation_record(triple, self.request_id)
+        if is_new:
+            self.answer.relations.add(source=triple[0], relation_type=triple[1], target=triple[2])
+
+    def _record(self, name: str, entity_type: str, facts: list[str], added: int) -> EntityRecord:
+        self.entities[name] = EntityRecord(
+            name=name,
+            entity_type=entity_type,
+            observations=facts,
+            request_id=self.request_id,
+            added=added,
+        )
+        return self.entities[name]
+
+
+def _check_types(entities: Iterable[Entity]) -> None:
+    for entity in entities:
+        if instead := _NOT_ADDED.get(entity.entity_type):
+            raise NotAllowed(
+                f"{entity.name}: an entity of type {entity.entity_type} cannot be written down:"
+                f" {instead}"
+            )
+
+
+def _no_entity(name: str, derived: frozenset[str]) -> NotAllowed | InvalidRequest:
+    if name in derived:
+        return NotAllowed(
+            f"{name} follows from what sessions do; it is changed by them, and takes no notes."
+            " To say something to a session, use `scoord tell` or the tool `tell`"
+        )
+    return InvalidRequest(f"Entity with name {name} not found")
+
+
+def _check_bounds(stored: Stored, draft: _Draft) -> None:
+    """Raises NotAllowed where the project would have too much."""
+    if not draft.entities and not draft.relations:
+        return
+    for name, record in draft.entities.items():
+        _check_bound(f"facts of {name}", len(record.observations), limits.MOST_FACTS)
+    entities = {name: record for name, (record, _) in stored.entities.items()} | draft.entities
+    relations = {triple: record for triple, (record, _) in stored.relations.items()}
+    relations |= draft.relations
+    _check_bound("entities", len(entities), limits.MOST_ENTITIES)
+    _check_bound("relations", len(relations), limits.MOST_RELATIONS)
+    records: Sequence[EntityRecord | RelationRecord] = [*entities.values(), *relations.values()]
+    _check_bound("bytes", sum(record.ByteSize() for record in records), limits.MOST_BYTES)
+
+
+def _check_bound(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise NotAllowed(
+            f"the graph of this project would have {count} {what}, and {most} are allowed;"
+            " delete what is not needed any more"
+        )
+
+
+def _guards(change: Change, stored: Stored, changed: Iterable[str]) -> tuple[Compare, ...]:
+    """Nothing was put since it was read, and what is put again was not deleted."""
+    again = (stored.entities[name][1] for name in changed if name in stored.entities)
+    return (
+        none_put_since(keys.graph_prefix(change.project), stored.revision),
+        *(unchanged(kv.key, kv.mod_revision) for kv in again),
+    )
+
+
+def _line(
+    change: Change, kind: str, names: Sequence[str], journal: Journal, line_id: str
+) -> Operation:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    said = one_line(", ".join(names[:5]))
+    return journal.line(
+        change.project, kind, Holder(), line_id, by=change.by, reason=f"{said}{more}"
+    )
+
+
+def _relation_record(triple: Triple, request_id: RequestId) -> RelationRecord:
+    source, relation_type, target = triple
+    return RelationRecord(
+        source=source, target=target, relation_type=relation_type, request_id=request_id
+    )
+
+
+def _shown(record: EntityRecord) -> Entity:
+    return Entity(
+        name=record.name, entity_type=record.entity_type, observations=record.observations
+    )
+
+
+def _said(triple: Triple) -> str:
+    return " ".join(triple)
+
+
+def _triple(record: RelationRecord) -> Triple:
+    return record.source, record.relation_type, record.target

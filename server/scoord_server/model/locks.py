@@ -1,0 +1,358 @@
+"""The rules of locks on paths: acquire, wait, touch.
+
+An acquire is planned against what is *known* of its keys; at first nothing, so
+that a free file costs one transaction. When the store was otherwise, the same
+transaction has read how it is, and the next plan is made from that. Whoever
+carries the plans out bounds the number of tries.
+
+Three rules hold for every plan here: nothing is put or deleted without comparing
+a revision of the same key; whatever a decision looked at is guarded by "nothing
+was put there since"; and no outcome is read from anything but the answer of the
+transaction that decided it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from scoord.claimant import Claimant
+from scoord.ids import FencingToken, LeaseId
+from scoord.text import age
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import LockRecord, TraceRecord, WaiterRecord
+from scoord_server.model import conflicts
+from scoord_server.model.compares import (
+    is_grant,
+    lives,
+    none_put_since,
+    present,
+    unchanged,
+)
+from scoord_server.model.history import Journal
+from scoord_server.model.values import (
+    Acquire,
+    Asker,
+    Conflict,
+    Granted,
+    Held,
+    Known,
+    LockFact,
+    LockName,
+    Raced,
+    Room,
+    Terms,
+    WaiterFact,
+)
+from scoord_server.store import keys
+from scoord_server.store.port import (
+    Compare,
+    Delete,
+    Get,
+    KeyValue,
+    Operation,
+    OpResult,
+    Put,
+    Txn,
+    TxnResult,
+)
+
+GRANTED = "granted"
+"""What a trace says while its grant stands, or when that ended with its session."""
+
+SHARES, EDITS = "shares/", "edits/"
+"""What the domains of shares begin with, and of edits that were made without a lock."""
+
+
+def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journal) -> Txn:
+    """Take every name that is free, keep or take over what is the asker's already."""
+    asker, then = command.asker, list[Operation]()
+    for name in command.names:
+        then += _take(command, holder, known.room(name.key), name, journal)
+    if then:
+        shown = [name.shown for name in command.names]
+        reason = command.terms.reason
+        line = journal.line(
+            asker.project, GRANTED, holder, asker.request_id, paths=shown, reason=reason
+        )
+        then.append(line)
+    return Txn(_guards(command, command.names, known), tuple(then), look(asker, command.names))
+
+
+def read_acquire(command: Acquire, known: Known, result: TxnResult) -> Granted | Raced | None:
+    """Read the answer to ``plan_acquire``; None when the session is not live."""
+    if not result.succeeded:
+        return read_look(command.names, result)
+    facts = (_kept(command.claimant, known.room(name.key)) for name in command.names)
+    tokens = (fact.token if fact else result.revision for fact in facts)
+    return Granted(tuple(FencingToken(token) for token in tokens))
+
+
+def plan_wait(
+    command: Acquire, waiter: Holder, found: Sequence[Conflict], known: Known, journal: Journal
+) -> Txn:
+    """Take a place in the queue of every contested name, while what is in the way stands.
+
+    Putting the key again keeps its create revision, and so the place.
+    """
+    asker, names = command.asker, [conflict.name for conflict in found]
+    puts: list[Operation] = [
+        _put_waiter(command, waiter, name, _since(command, known, name, journal)) for name in names
+    ]
+    new = [n for n in names if not conflicts.waiting(command.claimant, known.room(n.key))]
+    if new:
+        shown, others = [n.shown for n in new], [holder_of(conflict.by) for conflict in found]
+        line = journal.line(
+            asker.project, "waiting", waiter, asker.request_id, paths=shown, others=others
+        )
+        puts.append(line)
+    queues = [keys.get_prefix(keys.queue_prefix(asker.project, name.key)) for name in names]
+    return Txn(_guards(command, names, known), (*puts, *queues), look(asker, command.names))
+
+
+def read_wait(
+    command: Acquire, found: Sequence[Conflict], result: TxnResult
+) -> Held | Raced | None:
+    """Read the answer to ``plan_wait``; None when the session is not live."""
+    if not result.succeeded:
+        return read_look(command.names, result)
+    queues = result.results[-len(found) :]
+    placed = (
+        Conflict(conflict.name, conflict.by, _place(command.claimant, queue.kvs))
+        for conflict, queue in zip(found, queues, strict=True)
+    )
+    return Held(tuple(placed))
+
+
+def place_key(asker: Asker, name: LockName) -> bytes:
+    """Where the asker's place in the queue of a path is."""
+    return keys.waiter(asker.project, name.key, asker.session, asker.agent)
+
+
+def plan_leave(
+    asker: Asker, names: Iterable[LockName], left: Sequence[WaiterFact], journal: Journal
+) -> Txn:
+    """Give up the places in queues; those that were ``left`` are history, if they are there.
+
+    They are the asker's own keys, so no guard is needed for their end.
+    """
+    own = tuple(Delete(place_key(asker, name)) for name in names)
+    if not left:
+        return Txn((), own)
+    shown = [fact.record.path for fact in left]
+    about = left[0].record.waiter
+    line = journal.line(asker.project, "left", about, asker.request_id, paths=shown)
+    return Txn(tuple(present(fact.key) for fact in left), (*own, line), own)
+
+
+def plan_end_claim(project: str, waiter: WaiterFact, journal: Journal | None) -> Txn:
+    """Let go by one whose turn came and who did not use it.
+
+    Without a journal nothing is written, for a store that takes nothing more.
+    """
+    guard, done = unchanged(waiter.key, waiter.mod_revision), Delete(waiter.key)
+    if journal is None:
+        return Txn((guard,), (done,))
+    record, request = waiter.record, f"unused-{waiter.create_revision}-{waiter.mod_revision}"
+    why = f"its turn was not used for longer than {age(record.claim_ms / 1000)}"
+    line = journal.line(project, "unused", record.waiter, request, paths=(record.path,), reason=why)
+    return Txn((guard,), (done, line))
+
+
+def plan_touch(fact: LockFact, now_ms: int) -> Txn:
+    """Publish that a lock was used. Its token stays, its mod revision moves."""
+    record = LockRecord()
+    record.CopyFrom(fact.record)
+    record.touched_unix_ms = now_ms
+    guard = unchanged(fact.key, fact.mod_revision)
+    return Txn((guard,), (Put(fact.key, record.SerializeToString(), fact.lease),))
+
+
+def plan_look(asker: Asker, names: Iterable[LockName]) -> Txn:
+    """Only read; ``read_look`` reads the answer."""
+    return Txn((), look(asker, names))
+
+
+def look(asker: Asker, names: Iterable[LockName]) -> tuple[Operation, ...]:
+    """Read everything that an acquire of ``names`` depends on."""
+    project = asker.project
+    reads: list[Operation] = [
+        Get(keys.session(project, asker.session)),
+        keys.get_prefix(keys.reservation_prefix(project)),
+    ]
+    for name in names:
+        reads.append(Get(keys.lock(project, name.key)))
+        reads.append(keys.get_prefix(keys.room(project, name.key)))
+    return tuple(reads)
+
+
+def read_look(names: Sequence[LockName], result: TxnResult) -> Raced | None:
+    """How everything was; None when the session is not live."""
+    session, *_ = result.results
+    return Raced(read_known(names, result)) if session.kvs else None
+
+
+def read_known(names: Sequence[LockName], result: TxnResult) -> Known:
+    """How everything was, whether the session is live or not."""
+    _, reservations, *found = result.results
+    rooms = {
+        name.key: _room(result.revision, lock, room)
+        for name, lock, room in zip(names, found[::2], found[1::2], strict=True)
+    }
+    facts = tuple(map(LockFact.of, reservations.kvs))
+    return Known(result.revision, facts, rooms)
+
+
+def record_of(holder: Holder, path: str, terms: Terms, request_id: str, now_ms: int) -> LockRecord:
+    """What is written down of a new grant."""
+    return LockRecord(
+        holder=holder,
+        path=path,
+        reason=terms.reason,
+        request_id=request_id,
+        acquired_unix_ms=now_ms,
+        touched_unix_ms=now_ms,
+        lock_timeout_ms=terms.lock_timeout_ms,
+        mode=terms.mode,
+        scope=terms.scope,
+        lasts_ms=terms.lasts_ms,
+    )
+
+
+def lock_key(project: str, path_key: str, who: Claimant) -> bytes:
+    """Where a grant to ``who`` is kept."""
+    if who.shared:
+        return keys.share(project, path_key, who.session, who.agent)
+    if who.branch:
+        return keys.branch_lock(project, path_key, who.branch)
+    return keys.lock(project, path_key)
+
+
+def domain(who: Claimant) -> str:
+    """Among which grants of a path only the last one leaves a trace."""
+    return f"{SHARES}{who.session}/{who.agent}" if who.shared else who.branch
+
+
+def put_trace(
+    project: str, path_key: str, who: Claimant, record: TraceRecord, lease: LeaseId
+) -> Put:
+    """Write down what became of the last grant."""
+    key = keys.trace(project, path_key, domain(who))
+    return Put(key, record.SerializeToString(), lease)
+
+
+def holder_of(fact: LockFact | WaiterFact) -> Holder:
+    """Who is behind a grant or a place."""
+    return fact.record.holder if isinstance(fact, LockFact) else fact.record.waiter
+
+
+def _take(
+    command: Acquire, holder: Holder, room: Room, name: LockName, journal: Journal
+) -> list[Operation]:
+    """Put the asker's lock on one name, if it has not what it wants, and what goes with it."""
+    who, asker, now_ms = command.claimant, command.asker, journal.now_ms
+    if conflicts.holding(who, room):
+        return []
+    before = _handed_over(who, room)
+    record = record_of(holder, name.shown, command.terms, asker.request_id, now_ms)
+    if before:
+        record.acquired_unix_ms = before.record.acquired_unix_ms
+    key = before.key if before else lock_key(asker.project, name.key, who)
+    done: list[Operation] = [Put(key, record.SerializeToString(), asker.lease)]
+    # Whoever has its share, and now writes, shares no more.
+    done += [Delete(f.key) for f in room.holds if f.claimant.is_same(who) and f.key != key]
+    if mine := conflicts.waiting(who, room):
+        done.append(Delete(mine.key))
+    if not before and not who.shared:
+        trace = TraceRecord(
+            holder=holder, how=GRANTED, request_id=asker.request_id, granted_unix_ms=now_ms
+        )
+        done.append(put_trace(asker.project, name.key, who, trace, journal.traces))
+    return done
+
+
+def _kept(who: Claimant, room: Room) -> LockFact | None:
+    return conflicts.holding(who, room) or _handed_over(who, room)
+
+
+def _handed_over(who: Claimant, room: Room) -> LockFact | None:
+    """What a subagent takes over: the same lock, held by its session's main thread."""
+    return next(
+        (
+            fact
+            for fact in room.holds
+            if fact.claimant.passes_to(who)
+            and fact.claimant.shared == who.shared
+            and fact.claimant.branch == who.branch
+        ),
+        None,
+    )
+
+
+def _guards(command: Acquire, names: Iterable[LockName], known: Known) -> tuple[Compare, ...]:
+    """Everything that was looked at is still so."""
+    asker = command.asker
+    project = asker.project
+    compares = [
+        lives(project, asker.session),
+        # One that was shared may be exclusive now, under its old token.
+        none_put_since(keys.reservation_prefix(project), known.seen),
+    ]
+    for name in names:
+        room = known.room(name.key)
+        compares.append(_lock_guard(command.claimant, keys.lock(project, name.key), room))
+        compares.append(none_put_since(keys.room(project, name.key), room.revision))
+        compares += _own_guards(command.claimant, keys.lock(project, name.key), room)
+    return tuple(compares)
+
+
+def _own_guards(who: Claimant, guarded: bytes, room: Room) -> Iterator[Compare]:
+    """What the asker has, or takes over, stands still: who has nothing waits its turn.
+
+    That something was put there shows in the room; that it was freed does not.
+    """
+    kept = _kept(who, room)
+    for fact in room.holds:
+        if fact.key != guarded and (fact is kept or fact.claimant.is_same(who)):
+            yield unchanged(fact.key, fact.mod_revision)
+
+
+def _lock_guard(who: Claimant, key: bytes, room: Room) -> Compare:
+    fact = next((fact for fact in room.holds if fact.key == key), None)
+    if fact is None or fact.claimant.is_same(who):
+        return is_grant(key, fact.token if fact else 0)
+    # Two subagents may race for what their main thread holds: only one of them
+    # may find the record as it was.
+    return unchanged(key, fact.mod_revision)
+
+
+def _since(command: Acquire, known: Known, name: LockName, journal: Journal) -> int:
+    """When the asker came to a queue: it asks again while it waits."""
+    mine = conflicts.waiting(command.claimant, known.room(name.key))
+    return mine.record.since_unix_ms if mine else journal.now_ms
+
+
+def _put_waiter(command: Acquire, waiter: Holder, name: LockName, since_ms: int) -> Put:
+    asker, terms = command.asker, command.terms
+    record = WaiterRecord(
+        waiter=waiter,
+        path=name.shown,
+        reason=terms.reason,
+        since_unix_ms=since_ms,
+        mode=terms.mode,
+        scope=terms.scope,
+        claim_ms=command.claim_ms,
+    )
+    return Put(place_key(asker, name), record.SerializeToString(), asker.lease)
+
+
+def _place(who: Claimant, queue: Sequence[KeyValue]) -> int:
+    return conflicts.place_of(who, in_order(queue))
+
+
+def in_order(queue: Iterable[KeyValue]) -> tuple[WaiterFact, ...]:
+    """The waiters of a queue, the first one first."""
+    return tuple(sorted(map(WaiterFact.of, queue), key=lambda waiter: waiter.create_revision))
+
+
+def _room(revision: int, lock: OpResult, room: OpResult) -> Room:
+    holds = (*lock.kvs, *(kv for kv in room.kvs if not keys.waits(kv.key)))
+    waiters = in_order(kv for kv in room.kvs if keys.waits(kv.key))
+    return Room(revision, tuple(map(LockFact.of, holds)), waiters)

@@ -1,0 +1,176 @@
+"""The rules of reading history: what a line is about, who wants it, what was held how long.
+
+Times are those of the replicas that wrote the lines, for display and for estimates;
+where one thing must be told from another, revisions and tokens do it.
+"""
+
+from dataclasses import dataclass, field
+
+from scoord.names import path_key
+from scoord.patterns import matches
+from scoord.v1.records_pb2 import EventRecord
+from scoord_server.store.port import KeyValue
+
+GRANTS = frozenset({"granted", "reserved", "reclaimed"})
+"""Kinds whose token is the revision of their line."""
+
+ENDS_OF_GRANTS = frozenset({"released", "broken", "idle", "lasted", "orphaned"})
+ENDS_OF_PLACES = frozenset({"granted", "reclaimed", "left", "unused"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of history."""
+
+    event_id: str
+    revision: int
+    record: EventRecord
+
+    @classmethod
+    def of(cls, kv: KeyValue, prefix: bytes) -> "Line":
+        """Read a line's key, which begins with ``prefix``."""
+        name = kv.key[len(prefix) :].decode()
+        return cls(name, kv.mod_revision, EventRecord.FromString(kv.value))
+
+    @property
+    def session_id(self) -> str:
+        """Whose session it is about."""
+        return self.record.session.session_id
+
+    @property
+    def ends_session(self) -> bool:
+        """Whether it tells of the end of a session."""
+        kind = self.record.kind
+        return kind in {"ended", "expired"} or (kind == "idle" and not self.record.paths)
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The tokens, one for each path: those that it names, or its own."""
+        if self.record.kind in GRANTS:
+            return (self.revision,) * len(self.record.paths)
+        return tuple(self.record.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which lines somebody wants; what is empty selects all."""
+
+    session: str = ""
+    """A session's id or short name."""
+    path: str = ""
+    """Key of a file, or of a folder with all that is in it."""
+    person: str = ""
+    kinds: frozenset[str] = frozenset()
+    since_ms: int = 0
+    """Not older than this."""
+
+    def lets_through(self, line: Line, now_ms: int) -> bool:
+        """Whether it is a line that is wanted, and still to be shown."""
+        record = line.record
+        return (
+            is_kept(record.at_unix_ms, record.kept_ms, now_ms)
+            and (not self.since_ms or now_ms - record.at_unix_ms <= self.since_ms)
+            and (not self.kinds or record.kind in self.kinds)
+            and self._is_session(record)
+            and (not self.person or self.person in {record.session.person, record.by})
+            and (not self.path or any(concerns(shown, self.path) for shown in record.paths))
+        )
+
+    def _is_session(self, record: EventRecord) -> bool:
+        about = (record.session, *record.others)
+        return not self.session or any(
+            self.session in {holder.session_id, holder.alias} for holder in about
+        )
+
+
+def is_kept(at_ms: int, kept_ms: int, now_ms: int) -> bool:
+    """Whether something is still to be shown: what is older than promised may be gone any time."""
+    return not kept_ms or now_ms - at_ms <= kept_ms
+
+
+def concerns(shown: str, wanted: str) -> bool:
+    """Whether a path or pattern is, or matches, the file or is in the folder ``wanted``."""
+    key = path_key(shown)
+    return key == wanted or key.startswith(f"{wanted}/") or matches(shown, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class PastHold:
+    """One grant of one path that is over."""
+
+    path: str
+    session_id: str
+    held_ms: int
+    is_pattern: bool
+
+
+@dataclass(slots=True)
+class _Open:
+    """A grant that stands, and every token under which it may end."""
+
+    path: str
+    since_ms: int
+    is_pattern: bool
+    tokens: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Holds:
+    """Pairs each grant with its end by token, line by line, oldest first."""
+
+    over: list[PastHold] = field(default_factory=list)
+    _open: dict[tuple[str, str], _Open] = field(default_factory=dict)
+
+    def take_in(self, line: Line) -> None:
+        """Go on by one line. A grant that an earlier line would tell of is not known."""
+        record = line.record
+        if line.ends_session:
+            self.end(line.session_id, record.at_unix_ms)
+        elif record.kind in GRANTS:
+            for path in record.paths:
+                self._begin(line, path)
+        elif record.kind in ENDS_OF_GRANTS:
+            for token, path in zip(line.tokens, record.paths, strict=False):
+                self._end((line.session_id, path_key(path)), record.at_unix_ms, token)
+
+    def end(self, session_id: str, at_ms: int) -> None:
+        """All that a session held is over."""
+        for place in [place for place in self._open if place[0] == session_id]:
+            self._end(place, at_ms)
+
+    def _begin(self, line: Line, path: str) -> None:
+        """What its session has already is named again by later grants, and may change tokens."""
+        record, place = line.record, (line.session_id, path_key(path))
+        new = _Open(path, record.at_unix_ms, is_pattern=record.kind == "reserved")
+        self._open.setdefault(place, new).tokens.add(line.revision)
+
+    def _end(self, place: tuple[str, str], at_ms: int, token: int = 0) -> None:
+        held = self._open.get(place)
+        if held and (not token or token in held.tokens):
+            del self._open[place]
+            held_ms = max(0, at_ms - held.since_ms)
+            self.over.append(PastHold(held.path, place[0], held_ms, held.is_pattern))
+
+
+@dataclass(slots=True)
+class Waits:
+    """How often one session took a place in a queue, and for how long it waited; oldest first."""
+
+    number: int = 0
+    over_ms: int = 0
+    _since: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def take_in(self, line: Line) -> None:
+        """Go on by one line of the session."""
+        record = line.record
+        for path in record.paths:
+            place = (record.session.agent_id, path_key(path))
+            if record.kind == "waiting":
+                self.number += 1
+                self._since.setdefault(place, record.at_unix_ms)
+            elif record.kind in ENDS_OF_PLACES and place in self._since:
+                self.over_ms += max(0, record.at_unix_ms - self._since.pop(place))
+
+    def total_ms(self, at_ms: int) -> int:
+        """All of it, if the session ended at ``at_ms``."""
+        return self.over_ms + sum(max(0, at_ms - since) for since in self._since.values())

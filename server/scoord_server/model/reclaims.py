@@ -1,0 +1,238 @@
+"""The rules of taking a lost lock again, and of edits that were made without one.
+
+A grant leaves a trace whose mod revision is its token, until a command ends the
+grant or another grant follows. So "nobody else was granted it since" is one
+comparison, even when the lease ran out and nobody saw how.
+"""
+
+from scoord.claimant import Claimant
+from scoord.ids import FencingToken, LeaseId
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import NoticeRecord, TraceRecord
+from scoord_server.model import conflicts
+from scoord_server.model.compares import (
+    absent,
+    is_grant,
+    lives,
+    none_put_since,
+    unchanged,
+)
+from scoord_server.model.history import Journal
+from scoord_server.model.locks import (
+    EDITS,
+    GRANTED,
+    SHARES,
+    domain,
+    holder_of,
+    lock_key,
+    look,
+    put_trace,
+    read_known,
+    read_look,
+    record_of,
+)
+from scoord_server.model.values import (
+    Known,
+    LockFact,
+    Lost,
+    Raced,
+    Reclaim,
+    Reclaimed,
+    Report,
+    claimant_of,
+)
+from scoord_server.store import keys
+from scoord_server.store.port import Compare, Get, KeyValue, Operation, Put, Txn, TxnResult
+
+
+def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journal) -> Txn:
+    """Take the lock, if its trace is still the one that the lost grant left."""
+    asker, name, who = command.asker, command.name, _who(command)
+    key = lock_key(asker.project, name.key, who)
+    record = record_of(holder, name.shown, command.terms, asker.request_id, journal.now_ms)
+    trace = TraceRecord(
+        holder=holder,
+        how=GRANTED,
+        request_id=asker.request_id,
+        granted_unix_ms=journal.now_ms,
+    )
+    line = journal.line(
+        asker.project,
+        "reclaimed",
+        holder,
+        asker.request_id,
+        paths=(name.shown,),
+        tokens=(command.lost,),
+    )
+    puts = (
+        Put(key, record.SerializeToString(), asker.lease),
+        put_trace(asker.project, name.key, who, trace, journal.traces),
+        line,
+    )
+    reads = (Get(_trace_key(command)), *look(asker, (name,)))
+    return Txn(_guards(command, key, known), puts, reads)
+
+
+def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Raced | None:
+    """Read the answer to ``plan_reclaim``; None when the session is not live."""
+    if result.succeeded:
+        return Reclaimed(FencingToken(result.revision))
+    trace, *rest = result.results
+    found = read_look((command.name,), TxnResult(result.succeeded, result.revision, tuple(rest)))
+    if found is None:
+        return None
+    room = found.known.room(command.name.key)
+    mine = conflicts.holding(_who(command), room)
+    if mine and _is_answer(command, mine):
+        return Reclaimed(mine.token)
+    left = trace.kvs[0] if trace.kvs else None
+    patterns = conflicts.covering(found.known.reservations, command.name.key)
+    others = [f for f in (*room.holds, *patterns) if f.claimant.excludes(_who(command))]
+    if others or left is None or left.mod_revision != command.lost:
+        return Lost(_last(others, left))
+    return found
+
+
+def _is_answer(command: Reclaim, mine: LockFact) -> bool:
+    """Whether the grant is the lost one, or what this command made of it.
+
+    Another of the same holder may have come after somebody else's.
+    """
+    return mine.token == command.lost or mine.record.request_id == command.asker.request_id
+
+
+def plan_note_lost(command: Reclaim, holder: Holder, last: TraceRecord, journal: Journal) -> Txn:
+    """Write down that a lost lock is not had again, and who was granted it since."""
+    asker, others = command.asker, (last.holder,) if last.how else ()
+    line = journal.line(
+        asker.project,
+        "lost",
+        holder,
+        asker.request_id,
+        paths=(command.name.shown,),
+        tokens=(command.lost,),
+        reason="its lease ran out",
+        others=others,
+    )
+    return Txn((), (line,))
+
+
+def read_overlaps(command: Report, result: TxnResult) -> tuple[TraceRecord, ...]:
+    """Whom an edit without a lock met: who has the path, and who had it since it was heard of."""
+    known = _known(command, result)
+    who, key = claimant_of(command.asker, command.terms), command.name.key
+    holds = (*known.room(key).holds, *conflicts.covering(known.reservations, key))
+    standing = [fact for fact in holds if fact.claimant.excludes(who)]
+    told = {command.asker.session, *(fact.record.holder.session_id for fact in standing)}
+    newer = [trace for at, trace in _traces(result, who.branch) if at > command.heard_revision]
+    others = (trace for trace in newer if trace.holder.session_id not in told)
+    return (*others, *map(_standing, standing))
+
+
+def read_editor(command: Report, result: TxnResult) -> Holder:
+    """Who edited, by the traces it left and by its caller, when its session has ended."""
+    editor = Holder(person=command.person)
+    for _, trace in _traces(result):
+        if trace.holder.session_id == command.asker.session:
+            editor.CopyFrom(trace.holder)
+    asker = command.asker
+    editor.MergeFrom(Holder(session_id=asker.session, branch=command.terms.branch))
+    editor.agent_id = asker.agent
+    return editor
+
+
+def plan_find_editor(command: Report) -> Txn:
+    """Read all that was left at a path."""
+    return Txn((), _look(command, since=0))
+
+
+def plan_report(command: Report, editor: Holder, journal: Journal) -> Txn:
+    """Leave a trace of the edit and look whom it met, in one step.
+
+    Of two that edited in one outage neither held the path: the later report finds the
+    trace of the earlier one.
+    """
+    asker = command.asker
+    where = f"{EDITS}{asker.session}/{asker.agent}"
+    trace = TraceRecord(
+        holder=editor,
+        how=command.kind,
+        request_id=asker.request_id,
+        granted_unix_ms=journal.now_ms - command.ago_ms,
+    )
+    key = keys.trace(asker.project, command.name.key, where)
+    reads = _look(command, since=command.heard_revision)
+    return Txn((), (*reads, Put(key, trace.SerializeToString(), journal.traces)))
+
+
+def plan_notice(
+    project: str, to: Holder, lease: LeaseId, notice_id: str, notice: NoticeRecord
+) -> Txn:
+    """Lay something into a session's inbox, once, while the session lives."""
+    key = keys.notice(project, to.session_id, notice_id)
+    guards = (lives(project, to.session_id), absent(key))
+    return Txn(guards, (Put(key, notice.SerializeToString(), lease),))
+
+
+def _guards(command: Reclaim, key: bytes, known: Known) -> tuple[Compare, ...]:
+    asker, name = command.asker, command.name
+    room = known.room(name.key)
+    return (
+        lives(asker.project, asker.session),
+        none_put_since(keys.reservation_prefix(asker.project), known.seen),
+        is_grant(key, 0),
+        is_grant(keys.lock(asker.project, name.key), 0),
+        none_put_since(keys.room(asker.project, name.key), room.revision),
+        unchanged(_trace_key(command), command.lost),
+    )
+
+
+def _look(command: Report, since: int) -> tuple[Operation, ...]:
+    """Who has a path, who had it, and who edited it without, since a revision."""
+    asker, name = command.asker, command.name
+    traces = keys.get_prefix(keys.trace_prefix(asker.project, name.key), since)
+    return (traces, *look(asker, (name,)))
+
+
+def _known(command: Report, result: TxnResult) -> Known:
+    # The traces come first; after the look comes what was put.
+    reads = result.results[1 : 1 + len(look(command.asker, (command.name,)))]
+    return read_known((command.name,), TxnResult(result.succeeded, result.revision, reads))
+
+
+def _traces(result: TxnResult, branch: str = "") -> list[tuple[int, TraceRecord]]:
+    """The traces of the path and when they were left, oldest first; no other branch's."""
+    in_order = sorted(result.results[0].kvs, key=lambda kv: kv.mod_revision)
+    wanted = (kv for kv in in_order if not branch or _is_met_on(branch, kv))
+    return [(kv.mod_revision, TraceRecord.FromString(kv.value)) for kv in wanted]
+
+
+def _is_met_on(branch: str, trace: KeyValue) -> bool:
+    (where,) = keys.parse(trace.key).rest
+    if where.startswith(EDITS):
+        return TraceRecord.FromString(trace.value).holder.branch in ("", branch)
+    return where in ("", branch) or where.startswith(SHARES)
+
+
+def _who(command: Reclaim) -> Claimant:
+    return claimant_of(command.asker, command.terms)
+
+
+def _trace_key(command: Reclaim) -> bytes:
+    return keys.trace(command.asker.project, command.name.key, domain(_who(command)))
+
+
+def _last(others: list[LockFact], left: KeyValue | None) -> TraceRecord:
+    if others:
+        return _standing(others[0])
+    return TraceRecord.FromString(left.value) if left else TraceRecord()
+
+
+def _standing(fact: LockFact) -> TraceRecord:
+    record = fact.record
+    return TraceRecord(
+        holder=holder_of(fact),
+        token=fact.token,
+        how=GRANTED,
+        granted_unix_ms=record.acquired_unix_ms,
+    )

@@ -1,0 +1,110 @@
+"""The rules of patterns: ``src/api/**`` is taken with all that is, or will be, below it.
+
+A pattern meets the locks of files and other patterns, in both directions, with no
+gap between check and grant: a reserve is guarded by "no lock is new since I
+looked", an acquire by "no reservation was put since I looked". Whichever comes
+second fails, reads how it is, and is planned anew.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from scoord.globs import literal_prefix, may_meet
+from scoord.ids import FencingToken
+from scoord.names import path_key
+from scoord.patterns import matches
+from scoord.v1.locks_pb2 import Holder
+from scoord_server.model.compares import is_grant, lives, none_created_since, none_put_since
+from scoord_server.model.history import Journal
+from scoord_server.model.locks import record_of
+from scoord_server.model.values import Conflict, Granted, LockFact, LockName, Reserve
+from scoord_server.store import keys
+from scoord_server.store.port import Compare, Get, Put, Txn, TxnResult, prefix_end
+
+
+def own(command: Reserve, facts: Iterable[LockFact]) -> LockFact | None:
+    """The reservation that the asker has already."""
+    key = _key(command)
+    return next((fact for fact in facts if fact.key == key), None)
+
+
+def in_the_way(command: Reserve, facts: Iterable[LockFact]) -> tuple[Conflict, ...]:
+    """Every grant that the pattern cannot be had beside."""
+    who = command.claimant
+    return tuple(
+        Conflict(LockName.of(fact.record.path), fact)
+        for fact in facts
+        if fact.claimant.excludes(who) and _meets(command.pattern, fact)
+    )
+
+
+def plan_reserve(
+    command: Reserve, holder: Holder, before: LockFact | None, seen: int, journal: Journal
+) -> Txn:
+    """Take the pattern, if no grant that it could meet is new since ``seen``."""
+    asker = command.asker
+    record = record_of(holder, command.pattern, command.terms, asker.request_id, journal.now_ms)
+    record.is_pattern = True
+    key = _key(command)
+    line = journal.line(
+        asker.project,
+        "reserved",
+        holder,
+        asker.request_id,
+        paths=(command.pattern,),
+        reason=command.terms.reason,
+    )
+    guards = (
+        lives(asker.project, asker.session),
+        is_grant(key, before.token if before else 0),
+        *_guards(command, seen),
+    )
+    look = (Get(keys.session(asker.project, asker.session)), *_reads(command))
+    return Txn(guards, (Put(key, record.SerializeToString(), asker.lease), line), look)
+
+
+def read_reserve(before: LockFact | None, result: TxnResult) -> Granted | Sequence[LockFact] | None:
+    """Granted; else all grants as they were; None when the session is not live."""
+    if result.succeeded:
+        return Granted((before.token if before else FencingToken(result.revision),))
+    session, *found = result.results
+    if not session.kvs:
+        return None
+    kvs = (kv for op in found for kv in op.kvs)
+    return tuple(LockFact.of(kv) for kv in kvs if keys.parse(kv.key).kind in keys.HOLDS)
+
+
+def _meets(pattern: str, fact: LockFact) -> bool:
+    record = fact.record
+    if record.is_pattern:
+        return may_meet(pattern, record.path)
+    return matches(pattern, path_key(record.path))
+
+
+def _key(command: Reserve) -> bytes:
+    asker = command.asker
+    pattern = path_key(command.pattern)
+    return keys.reservation(asker.project, pattern, asker.session, asker.agent)
+
+
+def _guards(command: Reserve, seen: int) -> tuple[Compare, ...]:
+    locks, rooms, patterns = _prefixes(command)
+    # A shared pattern that becomes exclusive keeps its token.
+    return (
+        none_created_since(locks, seen),
+        none_created_since(rooms, seen),
+        none_put_since(patterns, seen),
+    )
+
+
+def _prefixes(command: Reserve) -> tuple[bytes, bytes, bytes]:
+    """Where the grants are that the pattern could meet."""
+    project, folder = command.asker.project, literal_prefix(command.pattern)
+    return (
+        keys.lock_prefix(project) + folder.encode(),
+        keys.room_prefix(project, folder),
+        keys.reservation_prefix(project),
+    )
+
+
+def _reads(command: Reserve) -> Iterable[Get]:
+    return (Get(prefix, prefix_end(prefix)) for prefix in _prefixes(command))

@@ -1,0 +1,214 @@
+"""The rules of sessions.
+
+A session is a key on a lease. Its alias is a second key on the same lease, so
+that both vanish together and no two live sessions of a project share an alias.
+"""
+
+from collections.abc import Iterable
+
+from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
+from scoord.text import age
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import AliasRecord, NoticeRecord, SessionRecord
+from scoord.v1.sessions_pb2 import Estimate, Session, UpdateRequest, WorkProgress
+from scoord_server.model.compares import absent, is_grant, unchanged
+from scoord_server.model.history import Journal
+from scoord_server.model.reclaims import plan_notice
+from scoord_server.model.values import AliasTaken, Keep, SessionFact
+from scoord_server.store import keys
+from scoord_server.store.port import Delete, Get, Put, Txn, TxnResult
+
+
+def first_free_alias(taken: Iterable[str], wish: str = "") -> str:
+    """``wish`` if it is free, else ``Session_{n}`` with the smallest free n."""
+    names = set(taken)
+    if wish and wish not in names:
+        return wish
+    numbers = range(1, len(names) + 2)
+    return next(name for n in numbers if (name := f"Session_{n}") not in names)
+
+
+def new_record(
+    session: Session,
+    alias: str,
+    request_id: RequestId,
+    timeout_ms: int,
+    now_ms: int,
+    *,
+    keep: Keep,
+) -> SessionRecord:
+    """The record of a session that registers now."""
+    record = SessionRecord(
+        session=session,
+        request_id=request_id,
+        registered_unix_ms=now_ms,
+        active_unix_ms=now_ms,
+        session_timeout_ms=timeout_ms,
+        retention_ms=keep.retention_ms,
+        archive=keep.archive,
+    )
+    record.session.alias = alias
+    record.session.ClearField("live_for")
+    record.session.ClearField("idle_for")
+    if session.HasField("estimate"):
+        record.estimated_unix_ms = now_ms
+    return record
+
+
+def plan_register(record: SessionRecord, lease: LeaseId, journal: Journal) -> Txn:
+    """Make the session live under its alias, if neither is taken.
+
+    What says that its end is to come lives on no lease: whoever finds it without the
+    session writes that end down.
+    """
+    session = record.session
+    value = record.SerializeToString()
+    session_key = keys.session(session.project, session.session_id)
+    alias_key = keys.alias(session.project, session.alias)
+    alias = AliasRecord(session_id=session.session_id).SerializeToString()
+    return Txn(
+        (absent(session_key), absent(alias_key)),
+        (
+            Put(session_key, value, lease),
+            Put(alias_key, alias, lease),
+            Put(keys.begun(session.project, session.session_id, record.request_id), value),
+            journal.line(
+                session.project,
+                "registered",
+                holder_of(session),
+                record.request_id,
+                reason=session.intent,
+            ),
+        ),
+        (Get(session_key),),
+    )
+
+
+def read_register(
+    record: SessionRecord, lease: LeaseId, result: TxnResult
+) -> SessionFact | AliasTaken:
+    """The session as it lives now: as registered, or as it was live already."""
+    if result.succeeded:
+        return SessionFact(record, lease, result.revision, result.revision)
+    (found,) = result.results
+    return SessionFact.of(found.kvs[0]) if found.kvs else AliasTaken()
+
+
+def updated(record: SessionRecord, change: UpdateRequest, now_ms: int) -> SessionRecord:
+    """``record`` with what ``change`` says, active now."""
+    new = SessionRecord()
+    new.CopyFrom(record)
+    for name in ("intent", "branch", "status", "edits", "commits"):
+        if change.HasField(name):
+            setattr(new.session, name, getattr(change, name))
+    if change.HasField("progress"):
+        _go_on(new.session, change.progress)
+    if change.HasField("estimate"):
+        _reckon(new, change.estimate, now_ms)
+    if change.HasField("areas"):
+        new.session.areas[:] = change.areas.names
+    if change.HasField("depends_on"):
+        del new.session.depends_on[:]
+        new.session.depends_on.extend(change.depends_on.on)
+    new.active_unix_ms = now_ms
+    return new
+
+
+def _go_on(session: Session, progress: WorkProgress) -> None:
+    """Keep how far it is; nothing of it says that nobody tells any more."""
+    if progress == WorkProgress():
+        session.ClearField("progress")
+    else:
+        session.progress.CopyFrom(progress)
+
+
+def _reckon(record: SessionRecord, estimate: Estimate, now_ms: int) -> None:
+    """Keep when its work will be done, with the time it was said; one without "left" clears it."""
+    record.estimated_unix_ms = now_ms
+    if estimate.HasField("left"):
+        record.session.estimate.CopyFrom(estimate)
+    else:
+        record.session.ClearField("estimate")
+
+
+def plan_replace(fact: SessionFact, record: SessionRecord) -> Txn:
+    """Store ``record`` if the session is still as it was read."""
+    key = keys.session(record.session.project, record.session.session_id)
+    return Txn(
+        (unchanged(key, fact.mod_revision),),
+        (Put(key, record.SerializeToString(), fact.lease),),
+        (Get(key),),
+    )
+
+
+def plan_update(
+    fact: SessionFact, record: SessionRecord, request: RequestId, journal: Journal
+) -> Txn:
+    """Store ``record`` if the session is still as it was read; a new intent is history."""
+    plan = plan_replace(fact, record)
+    session = record.session
+    if session.intent == fact.record.session.intent:
+        return plan
+    about, why = holder_of(session), session.intent
+    line = journal.line(session.project, "intent", about, request, reason=why)
+    return Txn(plan.compares, (*plan.then, line), plan.otherwise)
+
+
+def plan_note_end(fact: SessionFact, request: RequestId, why: str, journal: Journal) -> Txn:
+    """Write down that a session ends, while it lives. Its lease is revoked after."""
+    session = fact.record.session
+    key = keys.session(session.project, session.session_id)
+    line = journal.line(session.project, "ended", holder_of(session), request, reason=why)
+    return Txn((is_grant(key, fact.create_revision),), (line,))
+
+
+def holder_of(session: Session) -> Holder:
+    """A session as it is named in history."""
+    return Holder(
+        session_id=session.session_id,
+        alias=session.alias,
+        person=session.person,
+        host=session.host,
+        branch=session.branch,
+    )
+
+
+def plan_end_idle(fact: SessionFact, journal: Journal | None) -> Txn:
+    """End the session if it was not active since it was read. Its lease is revoked after.
+
+    Without a journal nothing is written, for a store that takes nothing more.
+    """
+    session, timeout_ms = fact.record.session, fact.record.session_timeout_ms
+    key = keys.session(session.project, session.session_id)
+    done = (Delete(key), Delete(keys.alias(session.project, session.alias)))
+    guard = unchanged(key, fact.mod_revision)
+    if journal is None:
+        return Txn((guard,), done)
+    why = f"nothing was done for longer than {age(timeout_ms / 1000)}"
+    request = RequestId(f"idle-{fact.record.request_id}")
+    line = journal.line(session.project, "idle", holder_of(session), request, reason=why)
+    return Txn((guard,), (*done, line))
+
+
+def plan_tell(fact: SessionFact, request: RequestId, by: str, text: str, journal: Journal) -> Txn:
+    """Lay a person's message into the session's inbox, once."""
+    session = fact.record.session
+    to = holder_of(session)
+    notice = NoticeRecord(kind="message", sender=Holder(person=by), text=text)
+    plan = plan_notice(ProjectId(session.project), to, fact.lease, request, notice)
+    line = journal.line(session.project, "told", to, request, by=by, reason=text)
+    return Txn(plan.compares, (*plan.then, line))
+
+
+def prefixes_of_holds(project: ProjectId) -> tuple[bytes, ...]:
+    """Where all that any session holds is."""
+    return (
+        keys.lock_prefix(project),
+        keys.room_prefix(project, ""),
+        keys.reservation_prefix(project),
+    )
+
+
+def plan_check(sessions: Iterable[tuple[ProjectId, SessionId]]) -> Txn:
+    """Read which of ``sessions`` are live, in one step."""
+    return Txn((), tuple(Get(keys.session(project, session)) for project, session in sessions))

@@ -1,0 +1,77 @@
+"""What the coordinator is told at start, checked before anything is opened."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoord.errors import InvalidConfig
+
+LEAST_COMPACTION_S = 60.0
+"""Twice as long as a broken watch is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Certificate files of the coordinator; with ``client_ca``, agents must show theirs."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How one coordinator serves."""
+
+    listen: str
+    insecure: bool
+    tls: Tls | None
+    compaction_s: float
+    """How often the store's history is compacted; 0 for never."""
+
+
+def check_compaction(options: ServerOptions) -> None:
+    """Refuse an interval in which a broken watch could not be resumed. Raises InvalidConfig."""
+    if options.compaction_s and not options.compaction_s >= LEAST_COMPACTION_S:
+        raise InvalidConfig(
+            f"--compaction-interval {options.compaction_s:g}: want 0 for never, or at least"
+            f" {LEAST_COMPACTION_S:g} s, in which broken watches are resumed"
+        )
+
+
+def check_listen(options: ServerOptions) -> None:
+    """Refuse plaintext where others can reach it. Raises InvalidConfig."""
+    host, port = split_address(options.listen)
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise InvalidConfig(f"--listen {options.listen}: want HOST:PORT, as in 127.0.0.1:7780")
+    if options.tls or options.insecure or is_loopback(host):
+        return
+    raise InvalidConfig(
+        f"--listen {options.listen} is not loopback: give --tls-cert and --tls-key,"
+        " or say --insecure to serve everyone in plaintext"
+    )
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Host and port of ``HOST:PORT``; brackets around an IPv6 host are dropped."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether every address that ``host`` stands for is loopback."""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise InvalidConfig(f"--listen: the host {host!r} is not known here: {error}") from error
+    return bool(host) and all(ipaddress.ip_address(ip).is_loopback for ip in found)
+
+
+def tls_of(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    """The TLS files, if any. Raises InvalidConfig for half of a pair."""
+    if cert and key:
+        return Tls(cert, key, client_ca)
+    if cert or key or client_ca:
+        raise InvalidConfig("--tls-cert and --tls-key are needed together")
+    return None

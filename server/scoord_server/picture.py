@@ -1,0 +1,437 @@
+"""What one replica has seen of the store, change by change. No I/O.
+
+It answers who holds what, who waits, and whose turn it is. What is idle, and how
+long a turn has lasted, is measured on this replica's own clock from the moment it
+saw the last change, so that no two machines' clocks are ever compared (as
+client-go's leader election does).
+
+A value that cannot be read, as a newer program may have written it, is left out
+and said once: one strange key must not end the picture of all others.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from google.protobuf.message import DecodeError
+
+from scoord.clock import Clock
+from scoord.ids import FencingToken, ProjectId, SessionId
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import NoticeRecord, OfferRecord, TraceRecord
+from scoord_server.model import conflicts
+from scoord_server.model.values import LockFact, Room, SessionFact, WaiterFact
+from scoord_server.store import keys
+from scoord_server.store.port import Event, KeyValue
+
+_log = logging.getLogger(__name__)
+
+Place = tuple[str, str]
+"""A project, and the key of a path in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSession:
+    """A session, and when this replica last saw it change (seconds, own clock)."""
+
+    fact: SessionFact
+    seen_at: float
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether it has been idle for longer than its own limit."""
+        return _over(self.seen_at, self.fact.record.session_timeout_ms, now)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenLock:
+    """A grant, when this replica first saw it, and when it last saw it change."""
+
+    project: ProjectId
+    key: str
+    """Key of its path, or of its pattern."""
+    fact: LockFact
+    granted_at: float
+    seen_at: float
+
+    def overdue(self, now: float) -> str:
+        """Why it may be taken away: ``idle`` or ``lasted``; empty when it may not."""
+        record = self.fact.record
+        if _over(self.granted_at, record.lasts_ms, now):
+            return "lasted"
+        return "idle" if _over(self.seen_at, record.lock_timeout_ms, now) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWaiter:
+    """A place in a queue. With ``turn_at``, nothing has been in its way since then."""
+
+    project: ProjectId
+    key: str
+    fact: WaiterFact
+    place: int = 0
+    turn_at: float | None = None
+    holders: tuple[Holder, ...] = ()
+    """Whom it waits for, when it has just come."""
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether it has not used its turn for longer than its claim."""
+        return self.turn_at is not None and _over(self.turn_at, self.fact.record.claim_ms, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A waiter has the first claim from now on."""
+
+    waiter: SeenWaiter
+
+
+@dataclass(frozen=True, slots=True)
+class SeenNotice:
+    """Something that a session is to be told."""
+
+    project: ProjectId
+    session: SessionId
+    notice_id: str
+    record: NoticeRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SeenOffer:
+    """Work that is kept for a session it was suggested to."""
+
+    project: ProjectId
+    kind: str
+    name: str
+    record: OfferRecord
+
+
+@dataclass(frozen=True, slots=True)
+class OfferGone:
+    """It is not kept any more."""
+
+    last: SeenOffer
+
+
+@dataclass(frozen=True, slots=True)
+class SessionGone:
+    """A session that was live is not any more."""
+
+    last: SessionFact
+
+
+@dataclass(frozen=True, slots=True)
+class LockGone:
+    """A grant is over. Without a trace of its end it ended with its session."""
+
+    last: SeenLock
+    trace: TraceRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """What has been idle, or has lasted, for longer than it may."""
+
+    sessions: tuple[SeenSession, ...]
+    locks: tuple[SeenLock, ...]
+    orphans: tuple[SeenLock, ...]
+    """Whose session is not live, which a lease of its own would have ended too."""
+    waiters: tuple[SeenWaiter, ...]
+
+
+Change = (
+    SeenSession
+    | SeenLock
+    | SeenWaiter
+    | Turn
+    | SeenNotice
+    | SeenOffer
+    | SessionGone
+    | LockGone
+    | OfferGone
+)
+
+
+@dataclass(slots=True)
+class _Path:
+    """Who holds one path, and who waits for it; by store key."""
+
+    holds: dict[bytes, SeenLock] = field(default_factory=dict)
+    waiters: dict[bytes, SeenWaiter] = field(default_factory=dict)
+
+
+class Picture:
+    """Sessions, grants, queues and notices, as last seen."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sessions: dict[Place, SeenSession] = {}
+        self._paths: dict[Place, _Path] = {}
+        self._reservations: dict[str, dict[bytes, SeenLock]] = {}
+        self._notices: dict[bytes, SeenNotice] = {}
+        self._offers: dict[bytes, SeenOffer] = {}
+        self._touched: dict[Place, None] = {}
+
+    # -- what there is ------------------------------------------------------------
+
+    def sessions(self) -> tuple[SeenSession, ...]:
+        """All live sessions."""
+        return tuple(self._sessions.values())
+
+    def locks(self) -> tuple[SeenLock, ...]:
+        """All grants, of paths and of patterns."""
+        of_paths = (seen for path in self._paths.values() for seen in path.holds.values())
+        of_patterns = (seen for some in self._reservations.values() for seen in some.values())
+        return (*of_paths, *of_patterns)
+
+    def waiters(self) -> tuple[SeenWaiter, ...]:
+        """All places in all queues, those of one path in order."""
+        return tuple(
+            replace(waiter, place=number)
+            for path in self._paths.values()
+            for number, waiter in enumerate(_in_order(path), 1)
+        )
+
+    def notices(self) -> tuple[SeenNotice, ...]:
+        """All that sessions are to be told."""
+        return tuple(self._notices.values())
+
+    def overdue(self, now: float) -> Overdue:
+        """What may be ended at ``now``. Most of the time that is nothing."""
+        locks = self.locks()
+        waiters = (waiter for path in self._paths.values() for waiter in path.waiters.values())
+        return Overdue(
+            tuple(seen for seen in self._sessions.values() if seen.is_overdue(now)),
+            tuple(seen for seen in locks if seen.overdue(now)),
+            tuple(seen for seen in locks if self._is_orphan(seen)),
+            tuple(waiter for waiter in waiters if waiter.is_overdue(now)),
+        )
+
+    def _is_orphan(self, lock: SeenLock) -> bool:
+        return (lock.project, lock.fact.record.holder.session_id) not in self._sessions
+
+    def offers(self) -> tuple[SeenOffer, ...]:
+        """All work that is kept for somebody."""
+        return tuple(self._offers.values())
+
+    def session(self, project: str, session: str) -> SeenSession | None:
+        """A live session."""
+        return self._sessions.get((project, session))
+
+    def grant(self, project: str, key: str, token: FencingToken) -> SeenLock | None:
+        """The grant of a path or pattern that ``token`` names."""
+        path = self._paths.get((project, key))
+        patterns = self._reservations.get(project, {}).values()
+        seen = (*(path.holds.values() if path else ()), *(p for p in patterns if p.key == key))
+        return next((lock for lock in seen if lock.fact.token == token), None)
+
+    def hold(self, store_key: bytes) -> SeenLock | None:
+        """The grant that is kept under ``store_key``."""
+        parsed = keys.parse(store_key)
+        if parsed.kind == keys.RESERVATIONS:
+            return self._reservations.get(parsed.project, {}).get(store_key)
+        path = self._paths.get((parsed.project, parsed.name))
+        return path.holds.get(store_key) if path else None
+
+    def waiter(self, store_key: bytes) -> SeenWaiter | None:
+        """The place that is kept under ``store_key``."""
+        parsed = keys.parse(store_key)
+        path = self._paths.get((parsed.project, parsed.name))
+        return path.waiters.get(store_key) if path else None
+
+    def reservations(self, project: str) -> tuple[LockFact, ...]:
+        """The patterns that are held."""
+        return tuple(seen.fact for seen in self._reservations.get(project, {}).values())
+
+    def holds(self, project: str) -> tuple[LockFact, ...]:
+        """All grants of a project."""
+        return tuple(seen.fact for seen in self.locks() if seen.project == project)
+
+    # -- what changes -------------------------------------------------------------
+
+    def apply(self, events: Iterable[Event]) -> list[Change]:
+        """Take whole revisions in; what they changed, in order."""
+        events = tuple(events)
+        traces = _traces(events)
+        changes = [
+            change
+            for event in events
+            if (
+                change := self._drop(event.kv.key, traces) if event.deleted else self._put(event.kv)
+            )
+        ]
+        return [*map(self._with_holders, changes), *self._turns()]
+
+    def load(self, kvs: Iterable[KeyValue]) -> list[Change]:
+        """Begin anew from a listing; what vanished while nobody watched is told too."""
+        kvs = tuple(kvs)
+        gone = list(self._forget_missing({kv.key for kv in kvs}))
+        changes = [change for kv in kvs if (change := self._put(kv))]
+        return [*gone, *changes, *self._turns()]
+
+    def _put(self, kv: KeyValue) -> Change | None:
+        try:
+            return self._see(kv, keys.parse(kv.key))
+        except DecodeError:
+            _log.warning("the value of %r cannot be read and is left out", kv.key)
+            return None
+
+    def _see(self, kv: KeyValue, parsed: keys.ParsedKey) -> Change | None:
+        place, project, now = (parsed.project, parsed.name), ProjectId(parsed.project), self._now()
+        match parsed.kind:
+            case keys.SESSIONS:
+                return self._see_session(place, SeenSession(SessionFact.of(kv), now))
+            case keys.QUEUE:
+                return self._see_waiter(place, SeenWaiter(project, parsed.name, WaiterFact.of(kv)))
+            case keys.INBOX:
+                record = NoticeRecord.FromString(kv.value)
+                notice = SeenNotice(project, SessionId(parsed.name), parsed.rest[0], record)
+                return self._notices.setdefault(kv.key, notice)
+            case keys.OFFERS:
+                offer = OfferRecord.FromString(kv.value)
+                seen = SeenOffer(project, parsed.name, parsed.rest[0], offer)
+                self._offers[kv.key] = seen
+                return seen
+            case kind if kind in keys.HOLDS:
+                return self._see_lock(place, kv.key, LockFact.of(kv), kind)
+        return None
+
+    def _see_session(self, place: Place, seen: SeenSession) -> SeenSession | None:
+        before = self._sessions.get(place)
+        if before and before.fact.mod_revision == seen.fact.mod_revision:
+            return None
+        self._sessions[place] = seen
+        return seen
+
+    def _see_lock(self, place: Place, key: bytes, fact: LockFact, kind: str) -> SeenLock | None:
+        holds = self._holds_at(place, kind)
+        before, now = holds.get(key), self._now()
+        if before and before.fact.mod_revision == fact.mod_revision:
+            return None
+        same = before is not None and before.fact.token == fact.token
+        granted_at = before.granted_at if before and same else now
+        holds[key] = SeenLock(ProjectId(place[0]), place[1], fact, granted_at, now)
+        self._touch(place, kind)
+        return holds[key]
+
+    def _see_waiter(self, place: Place, seen: SeenWaiter) -> SeenWaiter | None:
+        waiters = self._paths.setdefault(place, _Path()).waiters
+        before = waiters.get(seen.fact.key)
+        is_new = before is None or before.fact.create_revision != seen.fact.create_revision
+        waiters[seen.fact.key] = replace(
+            seen, turn_at=None if is_new or not before else before.turn_at
+        )
+        self._touched[place] = None
+        return seen if is_new else None
+
+    def _with_holders(self, change: Change) -> Change:
+        """Add whom a new waiter waits for."""
+        if not isinstance(change, SeenWaiter):
+            return change
+        path = self._paths.get((change.project, change.key), _Path())
+        who = change.fact.claimant
+        covering = conflicts.covering(self.reservations(change.project), change.key)
+        facts = (*(seen.fact for seen in path.holds.values()), *covering)
+        holders = tuple(fact.record.holder for fact in facts if fact.claimant.excludes(who))
+        return replace(change, holders=holders)
+
+    def _drop(self, key: bytes, traces: dict[Place, list[TraceRecord]]) -> Change | None:
+        parsed = keys.parse(key)
+        place = (parsed.project, parsed.name)
+        if parsed.kind == keys.SESSIONS and (session := self._sessions.pop(place, None)):
+            return SessionGone(session.fact)
+        if parsed.kind == keys.INBOX:
+            self._notices.pop(key, None)
+        if parsed.kind == keys.OFFERS and (offer := self._offers.pop(key, None)):
+            return OfferGone(offer)
+        if parsed.kind == keys.QUEUE and place in self._paths:
+            self._paths[place].waiters.pop(key, None)
+            self._touched[place] = None
+        if parsed.kind in keys.HOLDS:
+            lock = self._holds_at(place, parsed.kind).pop(key, None)
+            self._touch(place, parsed.kind)
+            return (
+                LockGone(lock, _of_grant(traces.get(place, []), lock.fact.token)) if lock else None
+            )
+        return None
+
+    def _forget_missing(self, present: set[bytes]) -> Iterator[Change]:
+        """What vanished while nobody watched: after compaction no event tells of it."""
+        for key in (*self._known_keys(),):
+            if key not in present and (change := self._drop(key, {})):
+                yield change
+
+    def _known_keys(self) -> Iterator[bytes]:
+        for project, session in self._sessions:
+            yield keys.session(project, session)
+        for path in self._paths.values():
+            yield from (*path.holds, *path.waiters)
+        for reservations in self._reservations.values():
+            yield from reservations
+        yield from self._notices
+        yield from self._offers
+
+    # -- turns --------------------------------------------------------------------
+
+    def _turns(self) -> Iterator[Turn]:
+        """Those whose turn has come by what has just changed; each once."""
+        touched, self._touched = self._touched, {}
+        for place in touched:
+            path = self._paths[place]
+            if path.waiters:
+                yield from self._turns_at(place, path)
+            elif not path.holds:
+                del self._paths[place]
+
+    def _turns_at(self, place: Place, path: _Path) -> Iterator[Turn]:
+        room = Room(0, tuple(s.fact for s in path.holds.values()), _facts(path))
+        ready = {w.key for w in conflicts.turns(room, self.reservations(place[0]), place[1])}
+        for key, seen in path.waiters.items():
+            if key not in ready:
+                if seen.turn_at is not None:
+                    path.waiters[key] = replace(seen, turn_at=None)
+            elif seen.turn_at is None:
+                path.waiters[key] = replace(seen, turn_at=self._now())
+                yield Turn(path.waiters[key])
+
+    def _touch(self, place: Place, kind: str) -> None:
+        """Note whose turn may have come: behind a pattern, anybody's of its project."""
+        if kind != keys.RESERVATIONS:
+            self._touched[place] = None
+            return
+        waited_for = (at for at, path in self._paths.items() if at[0] == place[0] and path.waiters)
+        self._touched.update(dict.fromkeys(waited_for))
+
+    def _holds_at(self, place: Place, kind: str) -> dict[bytes, SeenLock]:
+        if kind == keys.RESERVATIONS:
+            return self._reservations.setdefault(place[0], {})
+        return self._paths.setdefault(place, _Path()).holds
+
+    def _now(self) -> float:
+        return self._clock.now()
+
+
+def _in_order(path: _Path) -> list[SeenWaiter]:
+    return sorted(path.waiters.values(), key=lambda waiter: waiter.fact.create_revision)
+
+
+def _facts(path: _Path) -> tuple[WaiterFact, ...]:
+    return tuple(waiter.fact for waiter in _in_order(path))
+
+
+def _traces(events: tuple[Event, ...]) -> dict[Place, list[TraceRecord]]:
+    """A grant and the trace of its end change in one transaction, so in one batch."""
+    found: dict[Place, list[TraceRecord]] = {}
+    for event in events:
+        parsed = keys.parse(event.kv.key)
+        if parsed.kind == keys.TRACES and not event.deleted:
+            record = TraceRecord.FromString(event.kv.value)
+            found.setdefault((parsed.project, parsed.name), []).append(record)
+    return found
+
+
+def _of_grant(traces: Iterable[TraceRecord], token: FencingToken) -> TraceRecord | None:
+    return next((trace for trace in traces if trace.token == token), None)
+
+
+def _over(since: float, limit_ms: int, now: float) -> bool:
+    return limit_ms > 0 and now - since > limit_ms / 1000

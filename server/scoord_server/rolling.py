@@ -1,0 +1,49 @@
+"""Leases that outlive sessions: what traces and history live on.
+
+A trace outlives its grant by hours and history its event by days, not for ever.
+Rather than one lease for each, a replica binds all it writes within a while to
+the same one: so the store has a handful of them, however much is written.
+"""
+
+import math
+import secrets
+
+from scoord.clock import Clock
+from scoord.ids import LeaseId
+from scoord_server.store.port import Store
+
+TRACE_S = 3.5 * 3600
+"""How long a trace is kept at least."""
+
+HISTORY_S = 7 * 24 * 3600.0
+"""How long a line of history is kept at least, where its project does not say."""
+
+SHARE = 8
+"""What is kept lasts this part of its time longer at most: 7 days become 7 d 21 h."""
+
+
+class RollingLease:
+    """Hands out the lease for what is written now, and is kept for so long."""
+
+    def __init__(self, store: Store, clock: Clock, kept_s: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._kept_s = kept_s
+        self._lease = LeaseId(0)
+        self._good_until = 0.0
+
+    async def lease(self) -> LeaseId:
+        """A lease that lasts as long as what is bound to it now is kept, and a bit longer."""
+        now = self._clock.now()
+        if now >= self._good_until:
+            lease, share_s = LeaseId(secrets.randbits(63) or 1), self._kept_s / SHARE
+            await self._store.grant(lease, math.ceil(self._kept_s + share_s))
+            self._lease, self._good_until = lease, now + share_s
+        return self._lease
+
+    async def is_gone(self) -> bool:
+        """Whether the store has lost it, as one does that was restored; then it is begun anew."""
+        if not self._lease or (await self._store.keep_alive([self._lease]))[self._lease] > 0:
+            return False
+        self._good_until = 0.0
+        return True

@@ -1,0 +1,1 @@
+"""Thin gRPC servicers, and the interceptors around them."""

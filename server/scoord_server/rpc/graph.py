@@ -1,0 +1,116 @@
+"""GraphService: read the request, ask the coordinator, build the reply."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+
+from scoord.clock import Clock
+from scoord.errors import InvalidRequest
+from scoord.graph_limits import MOST_FACT, MOST_NAME, MOST_TYPE
+from scoord.ids import ProjectId, RequestId
+from scoord.text import one_line
+from scoord.v1 import graph_pb2 as pb
+from scoord.v1.graph_pb2_grpc import GraphServiceServicer
+from scoord_server.coordinator import Coordinator
+from scoord_server.model.graph import Present
+from scoord_server.model.graph_changes import Change
+from scoord_server.rpc import messages
+from scoord_server.view import View
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Graph(GraphServiceServicer):
+    """Shows the state as a graph, and keeps what is added to it."""
+
+    def __init__(self, coordinator: Coordinator, view: View, clock: Clock) -> None:
+        self._coordinator = coordinator
+        self._view = view
+        self._clock = clock
+
+    async def ReadGraph(
+        self, request: pb.ReadGraphRequest, context: Context
+    ) -> pb.ReadGraphResponse:
+        """The whole graph of a project."""
+        project = _project(request.project)
+        return await self._coordinator.graph.read(project, self._present(project))
+
+    async def AddToGraph(
+        self, request: pb.AddToGraphRequest, context: Context
+    ) -> pb.AddToGraphResponse:
+        """Add entities, observations and relations."""
+        change = _change(request, map(_entity, request.entities))
+        return await self._coordinator.graph.add(change, self._present(change.project))
+
+    async def RemoveFromGraph(
+        self, request: pb.RemoveFromGraphRequest, context: Context
+    ) -> pb.RemoveFromGraphResponse:
+        """Remove entities, observations and relations."""
+        change = _change(request, (pb.Entity(name=_name(name)) for name in request.entities))
+        return await self._coordinator.graph.remove(change, self._present(change.project))
+
+    def _present(self, project: ProjectId) -> Present:
+        seen = self._view.snapshot()
+        return Present(
+            tuple(messages.sessions(seen, project, self._clock)),
+            tuple(messages.locks(seen, project, self._clock)),
+            tuple(messages.waiters(seen, project, self._clock)),
+        )
+
+
+def _change(
+    request: pb.AddToGraphRequest | pb.RemoveFromGraphRequest, entities: Iterable[pb.Entity]
+) -> Change:
+    if not request.request_id:
+        raise InvalidRequest("request_id is empty; every command carries one")
+    return Change(
+        RequestId(request.request_id),
+        _project(request.project),
+        one_line(request.by),
+        tuple(entities),
+        tuple(map(_observations, request.observations)),
+        tuple(map(_relation, request.relations)),
+    )
+
+
+def _project(project: str) -> ProjectId:
+    if not project:
+        raise InvalidRequest("project is empty")
+    return ProjectId(project)
+
+
+def _entity(entity: pb.Entity) -> pb.Entity:
+    name, entity_type = _name(entity.name), _line("entity type", entity.entity_type, MOST_TYPE)
+    return pb.Entity(name=name, entity_type=entity_type, observations=_facts(entity.observations))
+
+
+def _observations(observations: pb.Observations) -> pb.Observations:
+    entity = _name(observations.entity)
+    return pb.Observations(entity=entity, contents=_facts(observations.contents))
+
+
+def _relation(relation: pb.Relation) -> pb.Relation:
+    return pb.Relation(
+        source=_name(relation.source),
+        target=_name(relation.target),
+        relation_type=_line("relation type", relation.relation_type, MOST_TYPE),
+    )
+
+
+def _name(name: str) -> str:
+    return _line("entity name", name, MOST_NAME)
+
+
+def _facts(facts: Iterable[str]) -> list[str]:
+    return [_line("observation", fact, MOST_FACT) for fact in facts]
+
+
+def _line(what: str, text: str, most: int) -> str:
+    """``text`` on one line, as all will see it. What is too long is refused, never cut."""
+    line = one_line(text, most + 1)
+    if not line or len(line) > most:
+        raise InvalidRequest(
+            f"{what} {one_line(text, 40)!r}: 1 to {most} characters are allowed, on one line"
+        )
+    return line

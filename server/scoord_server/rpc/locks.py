@@ -1,0 +1,248 @@
+"""LockService: read the request, ask the coordinator, build the reply."""
+
+from typing import Any
+
+import grpc
+
+from scoord.clock import Clock
+from scoord.errors import InvalidConfig, InvalidRequest
+from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
+from scoord.names import check_path, path_key
+from scoord.patterns import check_reservable
+from scoord.text import one_line
+from scoord.v1 import locks_pb2 as pb
+from scoord.v1.locks_pb2_grpc import LockServiceServicer
+from scoord_server.coordinator import Coordinator
+from scoord_server.model.values import (
+    Acquire,
+    Asker,
+    Conflict,
+    Ended,
+    Ending,
+    Grant,
+    Granted,
+    Held,
+    LockFact,
+    LockName,
+    Reclaim,
+    Reclaimed,
+    Report,
+    Reserve,
+    Terms,
+)
+from scoord_server.rpc import messages
+from scoord_server.rpc.caller import current
+from scoord_server.view import View
+
+MAX_PATHS = 30
+"""Four operations a path at most, and etcd takes at most 128 in one transaction."""
+
+_EXCLUSIVE = pb.LOCK_MODE_EXCLUSIVE
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_REPORTS = {
+    pb.REPORT_KIND_UNASKED: "unasked",
+    pb.REPORT_KIND_UNPROTECTED: "unprotected",
+    pb.REPORT_KIND_OVERLAP: "overlap",
+}
+
+
+class Locks(LockServiceServicer):
+    """Grants, releases and breaks locks."""
+
+    def __init__(self, coordinator: Coordinator, view: View, clock: Clock) -> None:
+        self._coordinator = coordinator
+        self._view = view
+        self._clock = clock
+
+    async def Acquire(self, request: pb.AcquireRequest, context: Context) -> pb.AcquireResponse:
+        """Take one or many paths, all or none."""
+        command = _acquire(request)
+        outcome = await self._coordinator.locks.acquire(command)
+        if isinstance(outcome, Granted):
+            return _granted(command, outcome)
+        return pb.AcquireResponse(held=self._held(command.asker.project, outcome))
+
+    async def Reserve(self, request: pb.ReserveRequest, context: Context) -> pb.ReserveResponse:
+        """Take a pattern."""
+        command = Reserve(_asker(request), _pattern(request.pattern), _terms(request))
+        outcome = await self._coordinator.locks.reserve(command)
+        if isinstance(outcome, Granted):
+            (token,) = outcome.tokens
+            ref = pb.LockRef(path=command.pattern, token=token, is_pattern=True)
+            return pb.ReserveResponse(reserved=ref)
+        return pb.ReserveResponse(held=self._held(command.asker.project, outcome))
+
+    async def Reclaim(self, request: pb.ReclaimRequest, context: Context) -> pb.ReclaimResponse:
+        """Take a lost lock again."""
+        asker = _asker(request)
+        name = _name(asker.project, request.lost.path)
+        command = Reclaim(asker, name, FencingToken(request.lost.token), _terms(request))
+        outcome = await self._coordinator.reporting.reclaim(command)
+        if isinstance(outcome, Reclaimed):
+            ref = pb.LockRef(path=name.shown, token=outcome.token)
+            return pb.ReclaimResponse(reclaimed=ref)
+        return pb.ReclaimResponse(lost=messages.lost(outcome.last, self._clock))
+
+    async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
+        """Give up waiting."""
+        asker = _asker(request, needs_lease=False)
+        names = [_name(asker.project, path) for path in _bounded(request.paths)]
+        await self._coordinator.locks.leave(asker, names)
+        return pb.LeaveResponse()
+
+    async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
+        """Record an edit without a lock, and tell whom it overlaps."""
+        asker, kind = _asker(request, needs_lease=False), _REPORTS.get(request.kind)
+        if kind is None:
+            raise InvalidRequest("kind is not said; want UNASKED, UNPROTECTED or OVERLAP")
+        terms = Terms(scope=request.scope, branch=one_line(request.branch))
+        name = _name(asker.project, request.path)
+        command = Report(
+            asker,
+            name,
+            kind,
+            request.heard_revision,
+            terms,
+            person=one_line(current.get().person),
+            ago_ms=messages.milliseconds(request.ago),
+        )
+        met = await self._coordinator.reporting.report(command)
+        return pb.ReportResponse(overlaps=(messages.lost(trace, self._clock) for trace in met))
+
+    async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
+        """Give locks back."""
+        project = ProjectId(request.project)
+        released = await self._coordinator.locks.release(
+            _request_id(request.request_id),
+            project,
+            SessionId(request.session_id),
+            [_ref(project, ref) for ref in _bounded(request.locks)],
+        )
+        return pb.ReleaseResponse(outcomes=map(_release_outcome, released))
+
+    async def Break(self, request: pb.BreakRequest, context: Context) -> pb.BreakResponse:
+        """Take a lock away from its holder."""
+        project = ProjectId(request.project)
+        grant = Grant(project, *_ref(project, request.lock))
+        end = Ending(
+            "broken",
+            _request_id(request.request_id),
+            one_line(request.by),
+            one_line(request.reason),
+        )
+        outcome = await self._coordinator.locks.end(grant, end)
+        if isinstance(outcome, Ended):
+            return pb.BreakResponse(broken=pb.Broken())
+        current = outcome.current
+        lock = messages.lock(project, current, self._clock) if current else None
+        return pb.BreakResponse(not_broken=pb.NotBroken(current=lock))
+
+    async def ListLocks(
+        self, request: pb.ListLocksRequest, context: Context
+    ) -> pb.ListLocksResponse:
+        """List locks, from the view."""
+        seen = self._view.snapshot()
+        return pb.ListLocksResponse(
+            locks=messages.locks(seen, request.project, self._clock),
+            view_age=messages.duration(round(self._view.age_s() * 1000)),
+            waiters=messages.waiters(seen, request.project, self._clock),
+        )
+
+    def _held(self, project: ProjectId, outcome: Held) -> pb.Held:
+        return pb.Held(conflicts=(self._conflict(project, one) for one in outcome.conflicts))
+
+    def _conflict(self, project: ProjectId, conflict: Conflict) -> pb.Conflict:
+        held = isinstance(conflict.by, LockFact)
+        lock = (
+            messages.lock(project, conflict.by, self._clock)
+            if isinstance(conflict.by, LockFact)
+            else messages.claim(project, conflict.by, self._clock)
+        )
+        shown, place = conflict.name.shown, conflict.place
+        return pb.Conflict(path=shown, lock=lock, place=place, is_claim=not held)
+
+
+def _acquire(request: pb.AcquireRequest) -> Acquire:
+    asker = _asker(request)
+    return Acquire(
+        asker,
+        names=tuple(_name(asker.project, path) for path in _bounded(request.paths)),
+        terms=_terms(request),
+        enqueue=request.enqueue,
+        overlaps=request.overlaps,
+        claim_ms=messages.milliseconds(request.claim),
+    )
+
+
+def _asker(request: Any, *, needs_lease: bool = True) -> Asker:  # any command of a session
+    return Asker(
+        _request_id(request.request_id),
+        ProjectId(request.project),
+        SessionId(request.session_id),
+        _lease(request.lease_id) if needs_lease else LeaseId(0),
+        AgentId(request.agent_id),
+    )
+
+
+def _terms(request: pb.AcquireRequest | pb.ReserveRequest | pb.ReclaimRequest) -> Terms:
+    return Terms(
+        mode=_EXCLUSIVE if isinstance(request, pb.ReclaimRequest) else request.mode,
+        scope=request.scope,
+        branch=one_line(request.branch),
+        commit=one_line(request.commit),
+        reason=one_line(request.reason),
+        lock_timeout_ms=messages.milliseconds(request.lock_timeout),
+        lasts_ms=messages.milliseconds(request.lasts),
+    )
+
+
+def _pattern(pattern: str) -> str:
+    try:
+        return check_reservable(pattern)
+    except InvalidConfig as error:
+        raise InvalidRequest(error.message) from error
+
+
+def _lease(number: int) -> LeaseId:
+    """Zero would bind the lock to no lease, and it would never end."""
+    if number <= 0:
+        raise InvalidRequest("lease_id is missing; a lock lives on its session's lease")
+    return LeaseId(number)
+
+
+def _granted(command: Acquire, outcome: Granted) -> pb.AcquireResponse:
+    pairs = zip(command.names, outcome.tokens, strict=True)
+    refs = (pb.LockRef(path=name.shown, token=token) for name, token in pairs)
+    return pb.AcquireResponse(granted=pb.Granted(locks=refs))
+
+
+def _request_id(text: str) -> RequestId:
+    if not text:
+        raise InvalidRequest("request_id is empty; every command carries one")
+    return RequestId(text)
+
+
+def _name(project: ProjectId, path: str) -> LockName:
+    check_path(project, path)
+    return LockName.of(path)
+
+
+def _ref(project: ProjectId, ref: pb.LockRef) -> tuple[LockName, FencingToken, bool]:
+    if ref.is_pattern:
+        name = LockName(ref.path, path_key(_pattern(ref.path)))
+        return name, FencingToken(ref.token), True
+    return _name(project, ref.path), FencingToken(ref.token), False
+
+
+def _bounded(items: Any) -> Any:  # a repeated field of protobuf, of whatever message
+    if not 1 <= len(items) <= MAX_PATHS:
+        raise InvalidRequest(f"{len(items)} paths in one command; 1 to {MAX_PATHS} are allowed")
+    return items
+
+
+def _release_outcome(released: bool) -> "pb.ReleaseOutcome.ValueType":  # noqa: FBT001 (mapped over answers)
+    if released:
+        return pb.RELEASE_OUTCOME_RELEASED
+    return pb.RELEASE_OUTCOME_NOT_HOLDER

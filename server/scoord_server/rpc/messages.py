@@ -1,0 +1,267 @@
+"""Facts and outcomes as messages, with ages in place of clocks."""
+
+from google.protobuf.duration_pb2 import Duration
+
+from scoord.clock import Clock
+from scoord.errors import InvalidRequest
+from scoord.v1 import events_pb2 as events
+from scoord.v1 import locks_pb2 as pb
+from scoord.v1.records_pb2 import TraceRecord
+from scoord.v1.sessions_pb2 import Session
+from scoord.v1.sessions_pb2 import SweptLock as SweptLockMessage
+from scoord_server.model.values import LockFact, SessionFact, WaiterFact
+from scoord_server.picture import (
+    Change,
+    LockGone,
+    OfferGone,
+    SeenLock,
+    SeenNotice,
+    SeenOffer,
+    SeenSession,
+    SeenWaiter,
+    SessionGone,
+    Turn,
+)
+from scoord_server.sweeping import SweptLock
+from scoord_server.view import Snapshot
+
+
+def required(field: str, value: str) -> str:
+    """``value``, which may become a part of a key. Raises InvalidRequest, naming the field."""
+    is_id = field.endswith(("session_id", "task_id"))
+    if not value or "\0" in value or ("/" in value and is_id):
+        raise InvalidRequest(f"{field} is empty or has a character that is not allowed")
+    return value
+
+
+def duration(milliseconds: int) -> Duration:
+    """A duration on the wire, never negative: wall clocks may have been set back."""
+    result = Duration()
+    result.FromMilliseconds(max(0, milliseconds))
+    return result
+
+
+def milliseconds(duration: Duration) -> int:
+    """A duration from the wire."""
+    return duration.ToMilliseconds()
+
+
+def lock(project: str, fact: LockFact, clock: Clock, waiters: int = 0) -> pb.Lock:
+    """A lock as others see it now."""
+    record, now = fact.record, clock.wall_ms()
+    return pb.Lock(
+        project=project,
+        path=record.path,
+        holder=record.holder,
+        token=fact.token,
+        reason=record.reason,
+        held_for=duration(now - record.acquired_unix_ms),
+        idle_for=duration(now - record.touched_unix_ms),
+        is_pattern=record.is_pattern,
+        mode=record.mode,
+        scope=record.scope,
+        ends_in=_ends_in(fact, now),
+        waiters=waiters,
+    )
+
+
+def _ends_in(fact: LockFact, now: int) -> Duration | None:
+    record = fact.record
+    return duration(record.acquired_unix_ms + record.lasts_ms - now) if record.lasts_ms else None
+
+
+def claim(project: str, fact: WaiterFact, clock: Clock) -> pb.Lock:
+    """The place of a waiter, told to one who came later as if it were a lock."""
+    record = fact.record
+    return pb.Lock(
+        project=project,
+        path=record.path,
+        holder=record.waiter,
+        reason=record.reason,
+        held_for=duration(clock.wall_ms() - record.since_unix_ms),
+        mode=record.mode,
+        scope=record.scope,
+    )
+
+
+def swept_lock(swept: SweptLock, clock: Clock) -> SweptLockMessage:
+    """A lock that a sweep took away."""
+    seen = swept.lock
+    return SweptLockMessage(lock=lock(seen.project, seen.fact, clock), how=swept.how)
+
+
+def waiter(seen: SeenWaiter, clock: Clock) -> pb.Waiter:
+    """A place in a queue as others see it now."""
+    record = seen.fact.record
+    return pb.Waiter(
+        project=seen.project,
+        path=record.path,
+        holder=record.waiter,
+        reason=record.reason,
+        place=seen.place,
+        has_turn=seen.turn_at is not None,
+        waiting_for=duration(clock.wall_ms() - record.since_unix_ms),
+    )
+
+
+def lost(trace: TraceRecord, clock: Clock) -> pb.Lost:
+    """The last grant of a path; empty when nobody knows of one."""
+    if not trace.how:
+        return pb.Lost()
+    since = duration(clock.wall_ms() - trace.granted_unix_ms)
+    return pb.Lost(holder=trace.holder, how=trace.how, since=since, token=trace.token)
+
+
+def session(fact: SessionFact, clock: Clock) -> Session:
+    """A session as others see it now."""
+    result, now = Session(), clock.wall_ms()
+    result.CopyFrom(fact.record.session)
+    result.live_for.CopyFrom(duration(now - fact.record.registered_unix_ms))
+    result.idle_for.CopyFrom(duration(now - fact.record.active_unix_ms))
+    if result.HasField("estimate"):
+        _count_down(result, now - fact.record.estimated_unix_ms)
+    return result
+
+
+def _count_down(session: Session, gone_ms: int) -> None:
+    """What is left now of what was left when it was said; one that is overdue tells nothing."""
+    estimate = session.estimate
+    if milliseconds(estimate.left) <= gone_ms:
+        session.ClearField("estimate")
+        return
+    for left in (estimate.left, estimate.low, estimate.high):
+        left.CopyFrom(duration(milliseconds(left) - max(0, gone_ms)))
+
+
+def snapshot(seen: Snapshot, project: str, clock: Clock) -> events.WatchResponse:
+    """The first step of a stream."""
+    return events.WatchResponse(
+        revision=seen.revision,
+        snapshot=events.Snapshot(
+            sessions=sessions(seen, project, clock),
+            locks=locks(seen, project, clock),
+            waiters=waiters(seen, project, clock),
+            notices=[notice(n) for n in seen.notices if project in ("", n.project)],
+            offers=[offer(o) for o in seen.offers if project in ("", o.project)],
+        ),
+    )
+
+
+def sessions(seen: Snapshot, project: str, clock: Clock) -> list[Session]:
+    """The sessions of ``project`` (empty: of all), sorted by project and alias."""
+    found = (session(one.fact, clock) for one in seen.sessions)
+    wanted = (s for s in found if not project or s.project == project)
+    return sorted(wanted, key=lambda s: (s.project, len(s.alias), s.alias))
+
+
+def locks(seen: Snapshot, project: str, clock: Clock) -> list[pb.Lock]:
+    """The locks of ``project`` (empty: of all), sorted by project and path."""
+    waiting: dict[tuple[str, str], int] = {}
+    for place in seen.waiters:
+        waiting[place.project, place.key] = waiting.get((place.project, place.key), 0) + 1
+    wanted = (one for one in seen.locks if project in ("", one.project))
+    found = (
+        lock(one.project, one.fact, clock, waiting.get((one.project, one.key), 0)) for one in wanted
+    )
+    return sorted(found, key=lambda lk: (lk.project, lk.path, lk.token))
+
+
+def waiters(seen: Snapshot, project: str, clock: Clock) -> list[pb.Waiter]:
+    """Who waits in ``project`` (empty: in all), sorted by project, path and place."""
+    found = (waiter(one, clock) for one in seen.waiters if project in ("", one.project))
+    return sorted(found, key=lambda w: (w.project, w.path, w.place))
+
+
+def change(revision: int, seen: Change, project: str, clock: Clock) -> events.WatchResponse | None:
+    """One later step of a stream; None when it is about another project."""
+    result = events.WatchResponse(revision=revision)
+    if isinstance(seen, SeenOffer | OfferGone):
+        about = _put_offer(result, seen)
+    else:
+        about = _put_change(result, seen, clock)
+    return result if project in ("", about) else None
+
+
+_Rest = SeenSession | SeenLock | SeenWaiter | Turn | SeenNotice | SessionGone | LockGone
+
+
+def _put_change(result: events.WatchResponse, seen: _Rest, clock: Clock) -> str:
+    """Set what has changed; the project it is about."""
+    match seen:
+        case SeenSession(fact):
+            result.session.CopyFrom(session(fact, clock))
+            about = fact.record.session.project
+        case SeenLock(where, _, lock_fact):
+            result.lock.CopyFrom(lock(where, lock_fact, clock))
+            about = where
+        case SeenWaiter(where):
+            result.waiting.CopyFrom(_waiting(seen))
+            about = where
+        case Turn(place):
+            result.turn.CopyFrom(waiter(place, clock))
+            about = place.project
+        case SeenNotice(where):
+            result.notice.CopyFrom(notice(seen))
+            about = where
+        case SessionGone(last):
+            result.session_gone.CopyFrom(_session_gone(last))
+            about = last.record.session.project
+        case LockGone(gone):
+            result.lock_gone.CopyFrom(_lock_gone(seen, clock))
+            about = gone.project
+    return about
+
+
+def _put_offer(result: events.WatchResponse, seen: SeenOffer | OfferGone) -> str:
+    if isinstance(seen, OfferGone):
+        result.offer_gone.CopyFrom(offer(seen.last))
+        return seen.last.project
+    result.offer.CopyFrom(offer(seen))
+    return seen.project
+
+
+def notice(seen: SeenNotice) -> events.Notice:
+    """Something that a session is to be told."""
+    record = seen.record
+    return events.Notice(
+        notice_id=seen.notice_id,
+        project=seen.project,
+        session_id=seen.session,
+        kind=record.kind,
+        path=record.path,
+        sender=record.sender,
+        text=record.text,
+    )
+
+
+def offer(seen: SeenOffer) -> events.Offer:
+    """Work that is kept for a session."""
+    return events.Offer(
+        project=seen.project, kind=seen.kind, name=seen.name, session=seen.record.session
+    )
+
+
+def _waiting(seen: SeenWaiter) -> events.Waiting:
+    record = seen.fact.record
+    return events.Waiting(
+        project=seen.project,
+        path=record.path,
+        waiter=record.waiter,
+        reason=record.reason,
+        holders=seen.holders,
+    )
+
+
+def _session_gone(last: SessionFact) -> events.SessionGone:
+    gone = last.record.session
+    return events.SessionGone(project=gone.project, session_id=gone.session_id, alias=gone.alias)
+
+
+def _lock_gone(gone: LockGone, clock: Clock) -> events.LockGone:
+    trace = gone.trace
+    return events.LockGone(
+        lock=lock(gone.last.project, gone.last.fact, clock),
+        how=trace.how if trace else "ended",
+        by=trace.by if trace else "",
+        reason=trace.reason if trace else "",
+    )

@@ -1,0 +1,152 @@
+"""SessionService: read the request, ask the coordinator, build the reply."""
+
+from typing import Any
+
+import grpc
+
+from scoord.clock import Clock
+from scoord.errors import InvalidRequest
+from scoord.ids import FencingToken, LeaseId, ProjectId, RequestId, SessionId
+from scoord.names import path_key
+from scoord.text import one_line
+from scoord.v1 import sessions_pb2 as pb
+from scoord.v1.sessions_pb2_grpc import SessionServiceServicer
+from scoord_server.coordinator import Coordinator
+from scoord_server.model.values import Beat, Keep, LockName, Pulse, Registered
+from scoord_server.rpc import messages
+from scoord_server.rpc.published import check_update, checked_session
+from scoord_server.sweeping import Sweeping
+from scoord_server.view import View
+
+MAX_TTL_S = 3600
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Sessions(SessionServiceServicer):
+    """Registers sessions, keeps them alive, and ends them."""
+
+    def __init__(self, coordinator: Coordinator, view: View, clock: Clock) -> None:
+        self._coordinator = coordinator
+        self._sweeping = Sweeping(coordinator)
+        self._view = view
+        self._clock = clock
+
+    async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
+        """Make a session live, or take it up again."""
+        session = _checked_session(request.session)
+        outcome = await self._coordinator.register(
+            RequestId(messages.required("request_id", request.request_id)),
+            session,
+            _ttl_s(request),
+            LeaseId(request.lease_id),
+            messages.milliseconds(request.session_timeout),
+            keep=Keep(messages.milliseconds(request.retention), request.archive),
+        )
+        return self._registered(session.project, outcome)
+
+    async def Heartbeat(
+        self, request: pb.HeartbeatRequest, context: Context
+    ) -> pb.HeartbeatResponse:
+        """Renew the leases of all sessions of one machine."""
+        beats = [_beat(beat) for beat in request.beats]
+        pulses = await self._coordinator.heartbeat(beats)
+        return pb.HeartbeatResponse(pulses=map(_pulse, beats, pulses))
+
+    async def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:
+        """Publish what a session is doing."""
+        messages.required("project", request.project)
+        check_update(request)
+        await self._coordinator.update(request)
+        return pb.UpdateResponse()
+
+    async def End(self, request: pb.EndRequest, context: Context) -> pb.EndResponse:
+        """End a session."""
+        project = ProjectId(messages.required("project", request.project))
+        session = SessionId(messages.required("session_id", request.session_id))
+        request_id = RequestId(messages.required("request_id", request.request_id))
+        lease, why = LeaseId(request.lease_id), one_line(request.why)
+        await self._coordinator.end(request_id, project, session, lease, why)
+        return pb.EndResponse()
+
+    async def Tell(self, request: pb.TellRequest, context: Context) -> pb.TellResponse:
+        """Lay a person's message into a session's inbox."""
+        await self._coordinator.tell(
+            RequestId(messages.required("request_id", request.request_id)),
+            ProjectId(messages.required("project", request.project)),
+            SessionId(messages.required("session_id", request.session_id)),
+            one_line(request.by),
+            messages.required("text", one_line(request.text)),
+        )
+        return pb.TellResponse()
+
+    async def Sweep(self, request: pb.SweepRequest, context: Context) -> pb.SweepResponse:
+        """End what is stale, and say what there is."""
+        done = await self._sweeping.refresh(request.project)
+        swept, truth = done.swept, done.truth
+        return pb.SweepResponse(
+            idle=(messages.session(fact, self._clock) for fact in swept.sessions),
+            expired=(record.session for record in done.expired),
+            locks=(messages.swept_lock(one, self._clock) for one in swept.locks),
+            turns=swept.turns,
+            sessions=truth.sessions,
+            held=truth.held,
+            waiting=truth.waiting,
+            revision=truth.revision,
+            view_revision=self._view.revision,
+            view_age=messages.duration(round(self._view.age_s() * 1000)),
+        )
+
+    async def ListSessions(
+        self, request: pb.ListSessionsRequest, context: Context
+    ) -> pb.ListSessionsResponse:
+        """List live sessions, from the view."""
+        found = messages.sessions(self._view.snapshot(), request.project, self._clock)
+        age = messages.duration(round(self._view.age_s() * 1000))
+        return pb.ListSessionsResponse(sessions=found, view_age=age)
+
+    def _registered(self, project: str, outcome: Registered) -> pb.RegisterResponse:
+        return pb.RegisterResponse(
+            alias=outcome.alias,
+            lease_id=outcome.lease,
+            lease_ttl=messages.duration(outcome.ttl_s * 1000),
+            resumed=outcome.resumed,
+            locks=(messages.lock(project, fact, self._clock) for fact in outcome.locks),
+        )
+
+
+def _checked_session(session: pb.Session) -> pb.Session:
+    """A copy whose texts are safe to show; they come from anywhere."""
+    messages.required("session.project", session.project)
+    messages.required("session.session_id", session.session_id)
+    messages.required("session.machine_id", session.machine_id)
+    return checked_session(session)
+
+
+def _ttl_s(request: pb.RegisterRequest) -> int:
+    ttl_s = messages.milliseconds(request.lease_ttl) // 1000
+    if not 1 <= ttl_s <= MAX_TTL_S:
+        raise InvalidRequest(f"lease_ttl is {ttl_s} s; 1 to {MAX_TTL_S} s are allowed")
+    return ttl_s
+
+
+def _beat(beat: pb.SessionBeat) -> Beat:
+    touched = (
+        (LockName(ref.path, path_key(ref.path)), FencingToken(ref.token)) for ref in beat.touched
+    )
+    return Beat(
+        project=ProjectId(beat.project),
+        session=SessionId(beat.session_id),
+        lease=LeaseId(beat.lease_id),
+        active=beat.active,
+        touched=tuple(touched),
+    )
+
+
+def _pulse(beat: Beat, pulse: Pulse) -> pb.SessionPulse:
+    return pb.SessionPulse(
+        project=beat.project,
+        session_id=beat.session,
+        live=pulse.live,
+        remaining=messages.duration(pulse.remaining_s * 1000),
+    )

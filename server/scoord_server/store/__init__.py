@@ -1,0 +1,1 @@
+"""Where the truth is kept: the port, its two adapters, and the key layout."""

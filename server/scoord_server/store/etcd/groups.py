@@ -1,0 +1,156 @@
+"""Group commit: transactions that arrive while others are under way travel together.
+
+An idle store sends a transaction at once, by itself. While enough calls are under
+way, those that arrive wait for the next one to end, and then go as one nested
+transaction: one round trip and one flush to disk for all. The store answers each
+for itself, though all of a group share one revision.
+
+Only transactions that do not touch each other's keys are grouped, so a group
+means the same as its members one after another. When etcd refuses a whole group
+for one member's sake, nothing of it was done, and each is sent by itself.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from scoord.errors import DeadlineExceeded, InvalidRequest, StoreUnavailable
+from scoord_server.store.etcd.footprint import Footprint
+from scoord_server.store.limits import MAX_BYTES, MAX_OPERATIONS
+from scoord_server.store.port import LeaseNotFound, Put, Txn, TxnResult
+
+Send = Callable[[Sequence[Txn]], Awaitable[list[TxnResult]]]
+
+MOST_PER_GROUP = 64
+_CALLS_UNDER_WAY = 2
+"""More would make groups smaller, one would let a single slow call hold up all."""
+
+_LOOK_AHEAD = 256
+"""How many waiting transactions are looked at to fill one group."""
+
+_CLOSED = "the connection to etcd is closed"
+_REFUSED_FOR_ONE = (LeaseNotFound, InvalidRequest)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A transaction whose answer is awaited."""
+
+    txn: Txn
+    answer: asyncio.Future[TxnResult]
+    alone: bool = False
+
+
+class Groups:
+    """Runs transactions through ``send``, in groups when there are many."""
+
+    def __init__(self, send: Send, deadline_s: float, where: str) -> None:
+        self._send = send
+        self._deadline_s = deadline_s
+        self._where = where
+        self._queue: deque[_Waiting] = deque()
+        self._under_way: set[asyncio.Future[list[TxnResult]]] = set()
+        self._closed = False
+
+    async def run(self, txn: Txn) -> TxnResult:
+        """Run one transaction. Raises DeadlineExceeded, and whatever ``send`` raises."""
+        if self._closed:
+            raise StoreUnavailable(_CLOSED)
+        answer: asyncio.Future[TxnResult] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(txn, answer))
+        self._send_more()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await answer
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"etcd at {self._where} did not answer a transaction within {self._deadline_s} s;"
+                " it may still have been done"
+            ) from None
+
+    async def close(self) -> None:
+        """Give up what is under way or waits."""
+        self._closed = True
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        _fail(self._queue, StoreUnavailable(_CLOSED))
+
+    def _send_more(self) -> None:
+        while len(self._under_way) < _CALLS_UNDER_WAY and (group := self._next_group()):
+            task = asyncio.ensure_future(self._send([waiting.txn for waiting in group]))
+            self._under_way.add(task)
+            task.add_done_callback(partial(self._settle, group))
+
+    def _settle(self, group: list[_Waiting], done: asyncio.Future[list[TxnResult]]) -> None:
+        self._under_way.discard(done)
+        error = StoreUnavailable(_CLOSED) if done.cancelled() else done.exception()
+        if error is None:
+            _answer(group, done.result())
+        elif isinstance(error, _REFUSED_FOR_ONE) and len(group) > 1:
+            self._queue.extendleft(_Waiting(w.txn, w.answer, alone=True) for w in reversed(group))
+        else:
+            _fail(group, error)
+        if not self._closed:
+            self._send_more()
+
+    def _next_group(self) -> list[_Waiting]:
+        """Take what may go together from the queue; the rest keeps its order."""
+        group: list[_Waiting] = []
+        left: list[_Waiting] = []
+        room = _Room()
+        for _ in range(min(len(self._queue), _LOOK_AHEAD)):
+            waiting = self._queue.popleft()
+            if waiting.answer.done():
+                continue  # its caller has stopped waiting
+            if waiting.alone and not group:
+                group.append(waiting)
+                break
+            (group if not waiting.alone and room.take(waiting.txn) else left).append(waiting)
+            if len(group) == MOST_PER_GROUP:
+                break
+        self._queue.extendleft(reversed(left))
+        return group
+
+
+class _Room:
+    """What still fits into a group."""
+
+    def __init__(self) -> None:
+        self._members = 0
+        self._largest = 0
+        self._bytes = 0
+        self._touched = Footprint()
+
+    def take(self, txn: Txn) -> bool:
+        """Add ``txn`` if it fits: in number, in size, and beside the others' keys."""
+        largest = max(self._largest, len(txn.compares), len(txn.then), len(txn.otherwise))
+        weight = self._bytes + _weight(txn)
+        footprint = Footprint.of(txn)
+        # etcd counts each level against what the level above has left.
+        fits = self._members + 1 + largest <= MAX_OPERATIONS and weight <= MAX_BYTES
+        if self._members and (not fits or self._touched.conflicts(footprint)):
+            return False
+        self._members += 1
+        self._largest, self._bytes = largest, weight
+        self._touched.merge(footprint)
+        return True
+
+
+def _weight(txn: Txn) -> int:
+    puts = (op for op in (*txn.then, *txn.otherwise) if isinstance(op, Put))
+    return sum(len(put.key) + len(put.value) for put in puts)
+
+
+def _answer(group: list[_Waiting], results: list[TxnResult]) -> None:
+    for waiting, result in zip(group, results, strict=True):
+        if not waiting.answer.done():
+            waiting.answer.set_result(result)
+
+
+def _fail(group: Sequence[_Waiting] | deque[_Waiting], error: BaseException) -> None:
+    for waiting in group:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(error)

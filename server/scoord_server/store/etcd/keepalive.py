@@ -1,0 +1,141 @@
+"""Renews all leases of this process over one stream.
+
+Requests go out one behind the other, and answers are matched by lease id, in
+order for each id. A renewal is never shared by two callers: each counts its lease
+from when it asked, and an earlier renewal would be older than that.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from scoord.errors import DeadlineExceeded, ScoordError, StoreUnavailable
+from scoord.ids import LeaseId
+from scoord_server.store.etcd.link import Link, Member
+from scoord_server.store.etcd.stream import Stream
+from scoord_server.store.etcd.stubs import Message, rpc
+
+_Answer = asyncio.Future[int]
+
+_SLOW_S = 0.3
+"""Whoever gives up a renewal before this had another reason than the store."""
+
+
+class Keepalive:
+    """The stream, when there is one, and who waits for what."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._deadline_s = link.options.deadline_s
+        self._renewals: _Renewals | None = None
+        self._opening = asyncio.Lock()
+
+    async def renew(self, leases: Sequence[LeaseId]) -> dict[LeaseId, int]:
+        """Renew all; the seconds each has left, 0 for those that are gone.
+
+        Raises StoreUnavailable, DeadlineExceeded.
+        """
+        begun = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._renew_again_if_broken(dict.fromkeys(leases))
+        except asyncio.CancelledError:
+            # Agents with several coordinators give each less time than we give etcd.
+            if asyncio.get_running_loop().time() - begun > _SLOW_S:
+                await self._leave_slow()
+            raise
+        except TimeoutError:
+            await self._leave_slow()
+            raise DeadlineExceeded(
+                f"etcd did not renew {len(leases)} leases within {self._deadline_s} s"
+            ) from None
+
+    async def close(self) -> None:
+        """End the stream; who still waits is told."""
+        await self._hang_up()
+
+    async def _renew_again_if_broken(self, leases: Iterable[LeaseId]) -> dict[LeaseId, int]:
+        """Renewing is harmless to repeat, and a stream may have broken unnoticed."""
+        try:
+            return await (await self._opened()).renew(leases)
+        except StoreUnavailable:
+            return await (await self._opened()).renew(leases)
+
+    async def _opened(self) -> "_Renewals":
+        async with self._opening:
+            if self._renewals is None or self._renewals.is_broken:
+                await self._hang_up()
+                self._renewals = _Renewals(await Stream.open(self._link, _keep_alive))
+            return self._renewals
+
+    async def _leave_slow(self) -> None:
+        """Go elsewhere: what holds this stream up would hold up the next renewals too."""
+        if self._renewals is not None:
+            self._renewals.avoid_member()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        renewals, self._renewals = self._renewals, None
+        if renewals is not None:
+            await renewals.close()
+
+
+class _Renewals:
+    """One stream, and who waits for which answer on it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.is_broken = False
+        self._stream = stream
+        self._waiting: defaultdict[int, deque[_Answer]] = defaultdict(deque)
+        self._reader = asyncio.ensure_future(self._read())
+
+    async def renew(self, leases: Iterable[LeaseId]) -> dict[LeaseId, int]:
+        """Ask for each lease, then await the answers."""
+        answers = {lease: self._ask(lease) for lease in leases}
+        return dict(zip(answers, await asyncio.gather(*answers.values()), strict=True))
+
+    def avoid_member(self) -> None:
+        """Choose another member for what comes next, if there is one."""
+        self._stream.avoid_member()
+
+    async def close(self) -> None:
+        """End the stream."""
+        self._reader.cancel()
+        await asyncio.wait({self._reader})
+        await self._stream.close()
+        self._fail(StoreUnavailable("the stream of renewals to etcd was closed"))
+
+    def _ask(self, lease: LeaseId) -> _Answer:
+        answer: _Answer = asyncio.get_running_loop().create_future()
+        self._waiting[lease].append(answer)
+        self._stream.send(rpc.LeaseKeepAliveRequest(ID=lease))
+        return answer
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._settle(await self._stream.receive())
+        except ScoordError as error:
+            self._fail(error)
+
+    def _settle(self, message: Message) -> None:
+        queue = self._waiting[message.ID]
+        answer = queue.popleft()
+        if not queue:
+            del self._waiting[message.ID]
+        if not answer.done():
+            answer.set_result(message.TTL)
+
+    def _fail(self, error: ScoordError) -> None:
+        self.is_broken = True
+        for queue in self._waiting.values():
+            for answer in queue:
+                if not answer.done():
+                    answer.set_exception(error)
+        self._waiting.clear()
+
+
+def _keep_alive(member: Member) -> Callable[..., Any]:
+    start: Callable[..., Any] = member.lease.LeaseKeepAlive
+    return start

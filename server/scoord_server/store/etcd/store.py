@@ -1,0 +1,146 @@
+"""The store port on a real etcd."""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, Self
+
+from scoord.errors import InvalidConfig, InvalidRequest
+from scoord.ids import LeaseId
+from scoord_server.store.etcd.groups import Groups
+from scoord_server.store.etcd.keepalive import Keepalive
+from scoord_server.store.etcd.link import Link, Member, Method
+from scoord_server.store.etcd.options import EtcdOptions
+from scoord_server.store.etcd.stubs import rpc
+from scoord_server.store.etcd.versions import judge
+from scoord_server.store.etcd.watch import Watch
+from scoord_server.store.etcd.wire import Wire
+from scoord_server.store.limits import check_grant, check_key, check_txn
+from scoord_server.store.port import RangeResult, Txn, TxnResult, WatchBatch
+
+_log = logging.getLogger(__name__)
+
+
+class EtcdStore:
+    """An etcd cluster, as the port. Nothing that is not idempotent is ever repeated."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._wire = Wire(link.options.namespace)
+        where = ", ".join(link.options.addresses)
+        self._groups = Groups(self._send, link.options.deadline_s, where)
+        self._keepalive = Keepalive(link)
+
+    @classmethod
+    async def connect(cls, options: EtcdOptions) -> Self:
+        """Reach etcd and see that its version may be trusted.
+
+        Raises StoreUnavailable or DeadlineExceeded when no member answers, and
+        InvalidConfig for a version that loses data or a file that cannot be read.
+        """
+        link = Link(options)
+        try:
+            await link.wait_until_connected()
+            await _check_version(link)
+        except BaseException:
+            await link.close()
+            raise
+        return cls(link)
+
+    async def txn(self, txn: Txn) -> TxnResult:
+        """Run ``txn``, in a group with others when there are many."""
+        check_txn(txn)
+        return await self._groups.run(txn)
+
+    async def range(
+        self, key: bytes, end: bytes = b"", *, limit: int = 0, descending: bool = False
+    ) -> RangeResult:
+        """Read ``key``, or all keys in ``[key, end)``, or the first few in either order."""
+        check_key(key)
+        request = self._wire.read(key, end, limit=limit, descending=descending)
+        answer = await self._link.call(_RANGE, request)
+        return RangeResult(self._wire.kvs(answer.kvs), answer.header.revision)
+
+    async def count(self, key: bytes, end: bytes) -> int:
+        """How many keys are in ``[key, end)``, linearizably."""
+        check_key(key)
+        answer = await self._link.call(_RANGE, self._wire.count(key, end))
+        return int(answer.count)
+
+    async def grant(self, lease: LeaseId, ttl_s: int) -> int:
+        """Begin ``lease``; returns its TTL. Raises LeaseExists."""
+        check_grant(lease, ttl_s)
+        answer = await self._link.call(_GRANT, rpc.LeaseGrantRequest(ID=lease, TTL=ttl_s))
+        return int(answer.TTL)
+
+    async def keep_alive(self, leases: Sequence[LeaseId]) -> dict[LeaseId, int]:
+        """Renew all that stand; 0 for those that are gone."""
+        return await self._keepalive.renew(leases)
+
+    async def revoke(self, lease: LeaseId) -> None:
+        """End ``lease`` and delete its keys. Raises LeaseNotFound."""
+        await self._link.call(_REVOKE, rpc.LeaseRevokeRequest(ID=lease))
+
+    async def watch(self, prefix: bytes, from_revision: int) -> AsyncGenerator[WatchBatch, None]:
+        """Follow every change under ``prefix``, over breaks of the connection.
+
+        From the present on when ``from_revision`` is 0. Raises Compacted, and
+        StoreUnavailable when etcd could not be reached for long.
+        """
+        revision = from_revision or (await self.range(b"\0")).revision + 1
+        watch = Watch(self._link, self._wire, prefix, revision)
+        async for batch in watch.batches():
+            yield batch
+
+    async def compact(self, revision: int) -> None:
+        """Forget history before ``revision``; none the worse if that was done before."""
+        try:
+            await self._link.call(_COMPACT, rpc.CompactionRequest(revision=revision))
+        except InvalidRequest as error:
+            if _ALREADY_COMPACTED not in error.message:
+                raise
+
+    async def close(self) -> None:
+        """Stop all watches and close the connections."""
+        await self._groups.close()
+        await self._keepalive.close()
+        await self._link.close()
+
+    async def _send(self, txns: Sequence[Txn]) -> list[TxnResult]:
+        if len(txns) == 1:
+            answer = await self._link.call(_TXN, self._wire.txn(txns[0]))
+            return [self._wire.txn_result(answer, answer.header.revision)]
+        answer = await self._link.call(_TXN, self._wire.group(txns))
+        parts = (response.response_txn for response in answer.responses)
+        return [self._wire.txn_result(part, answer.header.revision) for part in parts]
+
+
+_ALREADY_COMPACTED = "has been compacted"
+
+
+def _method(service: str, name: str) -> Method:
+    """Name a call of etcd, to be made on whichever member's turn it is."""
+
+    def of(member: Member) -> Callable[..., Awaitable[Any]]:
+        call: Callable[..., Awaitable[Any]] = getattr(getattr(member, service), name)
+        return call
+
+    return of
+
+
+_TXN = _method("kv", "Txn")
+_RANGE = _method("kv", "Range")
+_COMPACT = _method("kv", "Compact")
+_GRANT = _method("lease", "LeaseGrant")
+_REVOKE = _method("lease", "LeaseRevoke")
+_STATUS = _method("maintenance", "Status")
+_MEMBERS = _method("cluster", "MemberList")
+
+
+async def _check_version(link: Link) -> None:
+    status = await link.call(_STATUS, rpc.StatusRequest())
+    members = await link.call(_MEMBERS, rpc.MemberListRequest())
+    verdict = judge(status.version, len(members.members))
+    if verdict.refusal and not link.options.allow_unsafe_version:
+        raise InvalidConfig(f"{verdict.refusal}, or allow an unsafe version for throw-away data")
+    if verdict.refusal or verdict.warning:
+        _log.warning("%s", verdict.refusal or verdict.warning)

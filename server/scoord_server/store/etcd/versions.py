@@ -1,0 +1,47 @@
+"""Which versions of etcd may be trusted with the truth.
+
+3.5.0 to 3.5.2 may skip an entry when they are killed under load, with any number of
+members; with one nobody can find out. 3.5.0 to 3.5.4, and those before 3.4.21, answer
+before their disk has it where there is one member: a power cut takes back locks
+that were granted. Several members agree on the disks of most, and are sound.
+
+See etcd's ``Documentation/postmortems/v3.5-data-inconsistency.md``, its issue
+14370, and its changelogs.
+"""
+
+import re
+from dataclasses import dataclass
+
+SAFE = "3.5.28 or later, or 3.6.9 or later"
+
+_Version = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with a version; both empty when nothing is."""
+
+    refusal: str = ""
+    warning: str = ""
+
+
+def judge(version: str, members: int) -> Verdict:
+    """Say whether a cluster of ``members`` members may run ``version``."""
+    parsed = _parse(version)
+    if parsed is None:
+        return Verdict(warning=f"etcd's version {version!r} is not understood; use {SAFE}")
+    if (3, 5, 0) <= parsed <= (3, 5, 2):
+        return Verdict(f"etcd {version} can skip committed changes after a crash; use {SAFE}")
+    if members == 1 and (parsed <= (3, 4, 20) or (3, 5, 3) <= parsed <= (3, 5, 4)):
+        return Verdict(f"etcd {version} with one member answers before data is on disk; use {SAFE}")
+    if parsed < (3, 5, 28) or (3, 6, 0) <= parsed <= (3, 6, 8):
+        return Verdict(warning=f"etcd {version} has known faults; use {SAFE}")
+    return Verdict()
+
+
+def _parse(version: str) -> _Version | None:
+    match = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if match is None:
+        return None
+    major, minor, patch = match.groups()
+    return int(major), int(minor), int(patch)

@@ -1,0 +1,136 @@
+"""A watch that outlives its streams.
+
+When a stream breaks, the next one begins after the last revision that was handed
+out, at any member, so that no event is lost and none comes twice. etcd never
+splits a revision over two answers unless asked to, which is not asked here.
+
+An empty batch claims no more than what was handed out before it: etcd before
+3.4.25 and 3.5.8 lets an answer to a progress request overtake events (etcd issue
+15220), so its revision proves nothing. What it does prove is that the stream lives.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from scoord.errors import StoreUnavailable, Unknown
+from scoord_server.store.etcd.link import Link, Member
+from scoord_server.store.etcd.stream import Stream
+from scoord_server.store.etcd.stubs import Message, rpc
+from scoord_server.store.etcd.wire import Wire
+from scoord_server.store.port import Compacted, WatchBatch
+
+_log = logging.getLogger(__name__)
+
+_SILENCE_S = 5.0
+"""How long a stream may take to answer whether it lives."""
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+_PERMISSION = "permission denied"
+
+
+class WatchRefused(StoreUnavailable):
+    """etcd will not have this watch; trying again changes nothing."""
+
+
+class Watch:
+    """Follows one prefix from ``revision`` on."""
+
+    def __init__(self, link: Link, wire: Wire, prefix: bytes, revision: int) -> None:
+        self._link = link
+        self._wire = wire
+        self._prefix = prefix
+        self._next = revision
+        self._breaks = _Breaks(link.options.watch_patience_s)
+        self._asked_anew = False
+
+    async def batches(self) -> AsyncGenerator[WatchBatch, None]:
+        """Yield all batches, over as many streams as it takes.
+
+        Raises Compacted, and StoreUnavailable when no stream held for too long.
+        """
+        while True:
+            try:
+                async with contextlib.aclosing(self._one_stream()) as batches:
+                    async for batch in batches:
+                        self._next = batch.revision + 1
+                        yield batch
+            except WatchRefused:
+                raise
+            except Unknown as error:
+                await self._breaks.pause(error)
+
+    async def _one_stream(self) -> AsyncGenerator[WatchBatch, None]:
+        stream = await Stream.open(self._link, _watch)
+        try:
+            stream.send(self._wire.watch(self._prefix, self._next))
+            while True:
+                message = await self._receive(stream)
+                self._check(message, stream)
+                if not message.created:
+                    yield self._batch(message)
+        finally:
+            await stream.close()
+
+    async def _receive(self, stream: Stream) -> Message:
+        """Wait for the next answer; ask for one when it has been quiet for a while."""
+        message = await stream.receive(self._link.options.progress_interval_s)
+        if message is None:
+            stream.send(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
+            message = await stream.receive(_SILENCE_S)
+        if message is None:
+            raise StoreUnavailable(f"etcd at {stream.address} does not answer on a watch")
+        return message
+
+    def _check(self, message: Message, stream: Stream) -> None:
+        """See whether the watch stands. Raises Compacted, StoreUnavailable."""
+        if not message.canceled:
+            self._breaks.mend()
+            self._asked_anew = False
+            return
+        if message.compact_revision:
+            raise Compacted(message.compact_revision)
+        line = f"etcd at {stream.address} ended a watch: {message.cancel_reason or 'no reason'}"
+        # "Permission denied" is also what etcd 3.4 says of a token it has forgotten:
+        # believed only when it says so of a new one too.
+        if stream.token and _PERMISSION in message.cancel_reason and not self._asked_anew:
+            self._asked_anew = True
+            self._link.forget(stream.token)
+            raise StoreUnavailable(line)
+        raise WatchRefused(f"{line}; check the role of our user")
+
+    def _batch(self, message: Message) -> WatchBatch:
+        events = self._wire.events(message.events)
+        return WatchBatch(events[-1].kv.mod_revision if events else self._next - 1, events)
+
+
+class _Breaks:
+    """How often and how long a watch was broken in a row."""
+
+    def __init__(self, patience_s: float) -> None:
+        self.number = 0
+        self._patience_s = patience_s
+        self._since = 0.0
+
+    def mend(self) -> None:
+        """A stream holds again."""
+        self.number = 0
+
+    async def pause(self, error: Unknown) -> None:
+        """Wait before the next try, longer each time. Raises ``error`` out of patience."""
+        now = asyncio.get_running_loop().time()
+        if not self.number:
+            self._since = now
+            _log.info("a watch broke and will be resumed: %s", error)
+        if now - self._since > self._patience_s:
+            raise error
+        await asyncio.sleep(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self.number))
+        self.number += 1
+
+
+def _watch(member: Member) -> Callable[..., Any]:
+    start: Callable[..., Any] = member.watch.Watch
+    return start

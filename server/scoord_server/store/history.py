@@ -1,0 +1,48 @@
+"""The embedded store's memory of past revisions, for watches."""
+
+from dataclasses import replace
+
+from scoord.errors import InvalidRequest
+from scoord_server.store.port import Compacted, Event
+
+
+class History:
+    """The events of every revision from ``oldest`` to the present, within bounds.
+
+    ``limit`` is the number of revisions kept; the oldest half is forgotten when it
+    is passed, so that forgetting costs little on average.
+    """
+
+    def __init__(self, revision: int, oldest: int, limit: int) -> None:
+        self.revision = revision
+        self.oldest = oldest
+        self._first = revision + 1
+        self._limit = limit
+        self._steps: list[tuple[Event, ...]] = []
+
+    def append(self, events: tuple[Event, ...]) -> None:
+        """Add the next revision."""
+        self._steps.append(events)
+        self.revision += 1
+        if len(self._steps) > self._limit:
+            self.forget_before(self.revision - self._limit // 2)
+
+    def since(self, revision: int, most: int) -> list[tuple[Event, ...]]:
+        """Read at most ``most`` revisions from ``revision`` on. Raises Compacted."""
+        if revision < self.oldest:
+            raise Compacted(self.oldest)
+        start = max(0, revision - self._first)
+        return self._steps[start : start + most]
+
+    def forget_before(self, revision: int) -> None:
+        """Compact, as etcd does. Raises InvalidRequest for a revision yet to come."""
+        if revision > self.revision:
+            raise InvalidRequest(f"revision {revision} is yet to come; now is {self.revision}")
+        if revision <= self.oldest:
+            return
+        self.oldest = revision
+        del self._steps[: max(0, revision - self._first)]
+        self._first = max(self._first, revision)
+        # The previous state of its keys is history before it, and gone with that.
+        if self._steps:
+            self._steps[0] = tuple(replace(event, previous=None) for event in self._steps[0])

@@ -1,0 +1,111 @@
+"""The use cases of tasks: the team's backlog, and who was offered what of it."""
+
+import secrets
+
+from scoord.errors import Contended, TaskNotFound
+from scoord.ids import LeaseId, ProjectId
+from scoord_server.ground import TRIES, Begun, Ground, not_live
+from scoord_server.model import tasks as rules
+from scoord_server.model.tasks import (
+    AddTasks,
+    FinishTask,
+    Offer,
+    OfferFact,
+    OffersRead,
+    TaskFact,
+    Work,
+)
+from scoord_server.model.values import Asker, Terms
+from scoord_server.store import keys
+from scoord_server.store.port import LeaseNotFound
+
+
+class Tasking:
+    """Adds, lists, finishes and offers work."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def add(self, command: AddTasks) -> tuple[TaskFact, ...]:
+        """Add tasks; the task behind each title, in order. Raises LimitReached, Contended."""
+        prefix = keys.get_prefix(keys.task_prefix(command.project))
+        listing = await self._ground.store.range(prefix.key, prefix.end)
+        kvs, seen = listing.kvs, listing.revision
+        for _ in range(TRIES):
+            journal = await self._ground.journal(command.project)
+            plan, tasks = rules.plan_add(command, rules.read_tasks(kvs), seen, journal)
+            try:
+                result = await self._ground.txn(plan)
+            except Begun:
+                continue
+            if result.succeeded:
+                return tasks
+            kvs, seen = result.results[0].kvs, result.revision
+        raise Contended(f"too many tasks are added to {command.project} at once; try again")
+
+    async def list(self, project: ProjectId) -> tuple[tuple[TaskFact, ...], tuple[OfferFact, ...]]:
+        """All tasks, oldest first, and what is offered to whom."""
+        result = await self._ground.store.txn(rules.plan_list(project))
+        tasks, offers = result.results
+        return rules.read_tasks(tasks.kvs), rules.read_offers(offers.kvs)
+
+    async def finish(self, command: FinishTask) -> TaskFact:
+        """Say that a task is done; how it is now. Raises TaskNotFound, Contended."""
+        key = keys.task(command.project, command.task_id)
+        kvs = (await self._ground.store.range(key)).kvs
+        for _ in range(TRIES):
+            if not kvs:
+                raise TaskNotFound(
+                    f"{command.project} has no task {command.task_id}; see `scoord task list`"
+                )
+            fact = TaskFact.of(kvs[0])
+            if fact.record.done:
+                return fact
+            plan, after = rules.plan_finish(
+                command, fact, await self._ground.journal(command.project)
+            )
+            try:
+                result = await self._ground.txn(plan)
+            except Begun:
+                continue
+            if result.succeeded:
+                return after
+            kvs = result.results[0].kvs
+        raise Contended(f"task {command.task_id} is being changed from elsewhere; try again")
+
+    async def offer(self, command: Offer, lasts_s: int) -> tuple[Work, ...]:
+        """Keep for the session what nobody else was offered. Raises SessionEnded, Contended."""
+        asker = Asker(command.request_id, command.project, command.session, LeaseId(0))
+        holder = await self._ground.holder(asker, Terms())
+        seen = rules.read_look(await self._ground.store.txn(rules.plan_look_at_offers(command)))
+        lease = LeaseId(secrets.randbits(63) or 1)
+        await self._ground.store.grant(lease, lasts_s)
+        kept: tuple[Work, ...] = ()
+        try:
+            for _ in range(TRIES):
+                _check_live(command, seen)
+                if again := rules.offered_before(command, seen.offers):
+                    return again
+                chosen = rules.choose(command, seen.offers)
+                plan = rules.plan_offer(command, holder, lease, chosen, seen.offers)
+                result = await self._ground.store.txn(plan)
+                if result.succeeded:
+                    kept = chosen
+                    return kept
+                seen = rules.read_look(result)
+        finally:
+            if not kept:
+                await self._let_go(lease)
+        raise Contended(f"too many sessions ask for work in {command.project} at once; try again")
+
+    async def _let_go(self, lease: LeaseId) -> None:
+        """A lease that nothing lives on is given back; the store would end it soon anyway."""
+        try:
+            await self._ground.store.revoke(lease)
+        except LeaseNotFound:
+            return
+
+
+def _check_live(command: Offer, seen: OffersRead) -> None:
+    if not seen.live:
+        raise not_live(command.session, command.project)

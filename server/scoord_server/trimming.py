@@ -1,0 +1,112 @@
+"""Keeps history and archive within bounds, whatever their leases say.
+
+A lease ends all that was bound to it at once, an eighth later than promised, and a store
+that was restarted begins each anew; and a project may write more in a week than anybody
+reads. So every replica looks now and then, and deletes the oldest in small steps: what is
+older than promised, and what is too much. Two that do so at once delete no more.
+
+How old something is the wall clocks of coordinators say, as it does where it is shown.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+from scoord.clock import Clock
+from scoord.v1.records_pb2 import ArchiveRecord, EventRecord
+from scoord_server.model.compares import unchanged
+from scoord_server.store import keys
+from scoord_server.store.port import Delete, KeyValue, Store, Txn, prefix_end
+
+INTERVAL_S = 60.0
+
+MOST_LINES = 100_000
+"""Lines of history of one project; the oldest go first."""
+
+MOST_LOGS = 2_000
+"""Work logs of one project."""
+
+STEP = 200
+"""Keys that one transaction deletes: few, since commands wait for it in an embedded store."""
+
+_STEPS = 50
+"""Of one project and kind in one round; the rest is the next round's."""
+
+_NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How many of a kind there may be, and until when one of them is kept."""
+
+    root: bytes
+    most: int
+    ends_ms: Callable[[bytes], int]
+
+
+class Trimming:
+    """Deletes what is too old or too much."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        history, archive = keys.kept_roots()
+        self._kinds = (
+            _Kind(history, MOST_LINES, _end_of_line),
+            _Kind(archive, MOST_LOGS, _end_of_log),
+        )
+
+    async def trim(self) -> int:
+        """Look through all projects once; how many keys were deleted."""
+        deleted = 0
+        for kind in self._kinds:
+            async for prefix in self._projects(kind.root):
+                deleted += await self._trim(kind, prefix)
+        return deleted
+
+    async def _projects(self, root: bytes) -> AsyncGenerator[bytes, None]:
+        """Where each project's part is: one read for each, whatever is in it."""
+        start, end = root, prefix_end(root)
+        while first := (await self._store.range(start, end, limit=1)).kvs:
+            prefix = keys.kept_prefix(first[0].key)
+            yield prefix
+            start = prefix_end(prefix)
+
+    async def _trim(self, kind: _Kind, prefix: bytes) -> int:
+        excess = await self._store.count(prefix, prefix_end(prefix)) - kind.most
+        deleted = 0
+        for _ in range(_STEPS):
+            oldest = (await self._store.range(prefix, prefix_end(prefix), limit=STEP)).kvs
+            doomed = self._doomed(kind, oldest, excess - deleted)
+            if not doomed or not await self._delete_up_to(prefix, doomed[-1]):
+                break
+            deleted += len(doomed)
+        return deleted
+
+    def _doomed(self, kind: _Kind, oldest: tuple[KeyValue, ...], excess: int) -> list[KeyValue]:
+        """Those of the oldest that are too many or too old, without a gap."""
+        now_ms, doomed = self._clock.wall_ms(), list[KeyValue]()
+        for number, kv in enumerate(oldest):
+            if number >= excess and kind.ends_ms(kv.value) > now_ms:
+                break
+            doomed.append(kv)
+        return doomed
+
+    async def _delete_up_to(self, prefix: bytes, last: KeyValue) -> bool:
+        """Delete all up to ``last``; False when another was faster."""
+        guard = unchanged(last.key, last.mod_revision)
+        return (await self._store.txn(Txn((guard,), (Delete(prefix, last.key + b"\0"),)))).succeeded
+
+
+def _end_of_line(value: bytes) -> int:
+    record = EventRecord.FromString(value)
+    return _end(record.at_unix_ms, record.kept_ms)
+
+
+def _end_of_log(value: bytes) -> int:
+    record = ArchiveRecord.FromString(value)
+    return _end(record.ended_unix_ms, record.kept_ms)
+
+
+def _end(at_ms: int, kept_ms: int) -> int:
+    """Until when something is kept; what does not say for how long it is, by its lease."""
+    return at_ms + kept_ms if kept_ms else _NEVER

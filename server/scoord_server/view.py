@@ -1,0 +1,245 @@
+"""The in-memory picture of the store, fed by one watch.
+
+It serves lists, streams and the reaper, and knows its age. It decides nothing:
+every decision is a transaction. ``picture.py`` has what is in it; here is how it
+is kept fresh, and handed on.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
+
+from scoord.clock import Clock
+from scoord.errors import Lagging, ScoordError, StoreUnavailable
+from scoord.ids import FencingToken, LeaseId, ProjectId, SessionId
+from scoord_server.model.values import LockFact, SessionFact
+from scoord_server.picture import (
+    Change,
+    Overdue,
+    Picture,
+    SeenLock,
+    SeenNotice,
+    SeenOffer,
+    SeenSession,
+    SeenWaiter,
+)
+from scoord_server.store import keys
+from scoord_server.store.port import Compacted, Store, prefix_end
+
+_log = logging.getLogger(__name__)
+
+YIELD_S = 0.002
+QUIET_S = 0.02
+"""Where changes come faster than this, the view must keep up instead."""
+
+_RETRY_S = 0.5
+_LOOK_AGAIN_S = 0.02
+_SUBSCRIBER_BACKLOG = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Changes of whole revisions; none, when it only says that nothing was missed."""
+
+    revision: int
+    changes: tuple[Change, ...] = ()
+    is_whole: bool = True
+    """False when something may have come and gone in between that no change tells of."""
+
+
+Backlog = asyncio.Queue[Step | None]
+"""What a subscriber has not taken yet; None when it is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All there is at one revision."""
+
+    revision: int
+    sessions: tuple[SeenSession, ...]
+    locks: tuple[SeenLock, ...]
+    waiters: tuple[SeenWaiter, ...]
+    notices: tuple[SeenNotice, ...]
+    offers: tuple[SeenOffer, ...] = ()
+
+
+class View:
+    """What this replica has seen of the store."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._picture = Picture(clock)
+        self._revision = 0
+        self._heard_at: float | None = None
+        # In the order they came; a set's order would differ from run to run.
+        self._subscribers: dict[Backlog, None] = {}
+
+    def age_s(self) -> float:
+        """Seconds since the store was last heard; infinite before the first time."""
+        return float("inf") if self._heard_at is None else self._clock.now() - self._heard_at
+
+    def snapshot(self) -> Snapshot:
+        """All there is. Raises StoreUnavailable before the first load."""
+        if self._heard_at is None:
+            raise _not_loaded()
+        seen = self._picture
+        return Snapshot(
+            self._revision,
+            seen.sessions(),
+            seen.locks(),
+            seen.waiters(),
+            seen.notices(),
+            seen.offers(),
+        )
+
+    def overdue(self) -> Overdue:
+        """What may be ended now. Raises StoreUnavailable before the first load."""
+        if self._heard_at is None:
+            raise _not_loaded()
+        return self._picture.overdue(self._clock.now())
+
+    def session(self, project: ProjectId, session: SessionId) -> SeenSession | None:
+        """A live session, as last seen."""
+        return self._picture.session(project, session)
+
+    def of_lease(self, lease: LeaseId) -> tuple[SessionFact, ...]:
+        """The sessions that live on ``lease``, one for each project, as last seen."""
+        facts = (seen.fact for seen in self._picture.sessions())
+        return tuple(fact for fact in facts if fact.lease == lease)
+
+    def retention_ms(self, project: str) -> int:
+        """How long the live sessions of a project ask history to be kept; 0 where none does."""
+        records = (seen.fact.record for seen in self._picture.sessions())
+        asked = (r.retention_ms for r in records if r.session.project == project)
+        return max(asked, default=0)
+
+    async def caught_up(self, revision: int, within_s: float) -> bool:
+        """Wait until all up to ``revision`` is seen; False when that is not so in time."""
+        until = self._clock.now() + within_s
+        while self._revision < revision:
+            if self._clock.now() >= until:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return True
+
+    @property
+    def revision(self) -> int:
+        """Up to which revision all is seen."""
+        return self._revision
+
+    def grant(self, project: ProjectId, key: str, token: FencingToken) -> SeenLock | None:
+        """The grant of a path or pattern that ``token`` names, as last seen."""
+        return self._picture.grant(project, key, token)
+
+    def hold(self, store_key: bytes) -> SeenLock | None:
+        """The grant that is kept under ``store_key``, as last seen."""
+        return self._picture.hold(store_key)
+
+    def turn(self, store_key: bytes) -> SeenWaiter | None:
+        """The place that is kept under ``store_key``, as last seen."""
+        return self._picture.waiter(store_key)
+
+    def reservations(self, project: ProjectId) -> tuple[int, tuple[LockFact, ...]]:
+        """The patterns held in a project, and the revision at which they were."""
+        return self._revision, self._picture.reservations(project)
+
+    def holds(self, project: ProjectId) -> tuple[int, tuple[LockFact, ...]]:
+        """All grants of a project, and the revision at which they were."""
+        return self._revision, self._picture.holds(project)
+
+    async def run(self) -> None:
+        """Follow the store until cancelled. Every failure is tried again."""
+        while True:
+            try:
+                await self._load()
+                await self._follow()
+            except Compacted as gone:
+                _log.warning("watch history is gone, listing anew: %s", gone)
+            except ScoordError as error:
+                _log.warning("the view lost its store, trying again: %s", error)
+                await asyncio.sleep(_RETRY_S)
+
+    @contextlib.contextmanager
+    def _subscription(self) -> Iterator[Backlog]:
+        queue: Backlog = asyncio.Queue(_SUBSCRIBER_BACKLOG)
+        self._subscribers[queue] = None
+        try:
+            yield queue
+        finally:
+            self._subscribers.pop(queue, None)
+
+    async def subscribe(self) -> AsyncGenerator[Snapshot | Step, None]:
+        """The picture now, then every step after it. Raises Lagging when too slow.
+
+        Steps that have come since the last one was taken come as one. A new picture
+        comes where steps are missing.
+        """
+        with self._subscription() as queue:
+            yield self.snapshot()
+            while (step := await self._next(queue)) is not None:
+                yield step
+        raise Lagging("the subscriber fell too far behind; start over")
+
+    def hang_up(self) -> None:
+        """End every subscription, so that a draining server is left at once."""
+        for queue in tuple(self._subscribers):
+            self._cut_off(queue)
+
+    async def _load(self) -> None:
+        root = keys.root_prefix()
+        listing = await self._store.range(root, prefix_end(root))
+        changes = tuple(self._picture.load(listing.kvs))
+        self._advance(Step(listing.revision, changes, is_whole=False))
+
+    async def _follow(self) -> None:
+        root = keys.root_prefix()
+        async with contextlib.aclosing(self._store.watch(root, self._revision + 1)) as batches:
+            async for batch in batches:
+                # Nobody waits for the view, but commands wait for this process: the
+                # answer of the one that caused this batch goes out first.
+                if self.age_s() > QUIET_S:
+                    await asyncio.sleep(YIELD_S)
+                self._advance(Step(batch.revision, tuple(self._picture.apply(batch.events))))
+
+    def _advance(self, step: Step) -> None:
+        self._revision = step.revision
+        self._heard_at = self._clock.now()
+        for queue in tuple(self._subscribers):
+            try:
+                queue.put_nowait(step)
+            except asyncio.QueueFull:
+                self._cut_off(queue)
+
+    async def _next(self, queue: Backlog) -> Snapshot | Step | None:
+        """All that has come; None when the subscriber is cut off."""
+        steps = [await queue.get()]
+        while not queue.empty():
+            steps.append(queue.get_nowait())
+        whole = [step for step in steps if step is not None]
+        if len(whole) < len(steps):
+            return None
+        return self._joined(whole)
+
+    def _joined(self, steps: Sequence[Step]) -> Snapshot | Step:
+        """``steps`` as one; after one that is not whole, only the picture tells all.
+
+        A lock that was granted and lost while the view did not follow is in no change,
+        and its holder would believe in it for ever.
+        """
+        changes = tuple(change for step in steps for change in step.changes)
+        if all(step.is_whole for step in steps):
+            return Step(steps[-1].revision, changes)
+        return self.snapshot()
+
+    def _cut_off(self, queue: Backlog) -> None:
+        self._subscribers.pop(queue, None)
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)
+
+
+def _not_loaded() -> StoreUnavailable:
+    return StoreUnavailable("the coordinator has not read its store yet; try again")
