@@ -1,0 +1,1 @@
+"""The per-machine agent and the command line."""

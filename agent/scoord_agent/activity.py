@@ -1,0 +1,93 @@
+"""What a session does, as its hooks tell: written down in memory, and published behind them."""
+
+from collections.abc import Callable, Sequence
+
+from scoord.clock import Clock
+from scoord.ids import AgentId
+from scoord.paths import FileIdentity
+from scoord.v1.sessions_pb2 import SessionStatus
+from scoord_agent.publishing import Publishing
+from scoord_agent.sessions import LocalSession
+from scoord_hooks.neutral import HookEvent
+
+AreaOf = Callable[[FileIdentity], str]
+"""The name of the area that a file is in; empty when it is in none. No I/O: edits ask."""
+
+ImportsOf = Callable[[FileIdentity], Sequence[str]]
+"""The paths in its project that a file imports, as far as known. No I/O: edits ask."""
+
+_MOST_IMPORTS = 200
+
+
+class Activity:
+    """Takes down what sessions do."""
+
+    def __init__(
+        self,
+        *,
+        publishing: Publishing,
+        clock: Clock,
+        area_of: AreaOf,
+        imports_of: ImportsOf | None = None,
+        imported: Callable[[LocalSession, FileIdentity], None] | None = None,
+    ) -> None:
+        """``imported`` is told when it is known what an edited file imports."""
+        self._publishing = publishing
+        self._clock = clock
+        self._area_of = area_of
+        self._imports_of = imports_of
+        self._imported = imported
+
+    def prompted(self, session: LocalSession) -> None:
+        """It works on a prompt from now on."""
+        self._becomes(session, SessionStatus.SESSION_STATUS_WORKING)
+
+    def rested(self, session: LocalSession) -> None:
+        """Its turn is over; it waits for its person."""
+        self._becomes(session, SessionStatus.SESSION_STATUS_IDLE)
+
+    def progressed(self, session: LocalSession, event: HookEvent) -> None:
+        """Its coding CLI has told of its task list."""
+        if event.steps is None:
+            return
+        if event.agent_id == AgentId("") and session.work.working_since is None:
+            self.prompted(session)  # its prompt was not seen
+        session.work.told_steps(event.steps, self._clock.now())
+        self._publishing.note(session)
+
+    def edited(self, session: LocalSession, file: FileIdentity) -> None:
+        """It has edited a file."""
+        if not file.coordinated:
+            return
+        if session.work.edit((file.project, file.key), self._area_of(file)):
+            self._publishing.note(session)
+        if self._imports_of:
+            self._note_imports(session, file, self._imports_of(file))
+
+    def committed(self, session: LocalSession, commits: int) -> None:
+        """It has made so many commits more."""
+        if commits:
+            session.work.commits += commits
+            self._publishing.note(session)
+
+    def _becomes(self, session: LocalSession, status: "SessionStatus.ValueType") -> None:
+        session.status = status
+        if status == SessionStatus.SESSION_STATUS_IDLE:
+            session.work.rests(self._clock.now())
+        else:
+            session.work.works(self._clock.now())
+        self._publishing.note(session)
+
+    def _note_imports(
+        self, session: LocalSession, file: FileIdentity, found: Sequence[str]
+    ) -> None:
+        session.work.imports[file.project, file.key] = tuple(found[:_MOST_IMPORTS])
+        if self._imported:
+            self._imported(session, file)
+        self._publishing.note(session)
+
+
+def top_folder(file: FileIdentity) -> str:
+    """The area of a file where no areas are named: its folder at the project's top."""
+    folder, _, rest = file.shown.partition("/")
+    return folder if rest and file.worktree else ""

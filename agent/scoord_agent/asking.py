@@ -1,0 +1,96 @@
+"""The messages that take files or a pattern, and the grants read from their answers. Pure."""
+
+from scoord.ids import FencingToken
+from scoord.text import one_line
+from scoord.v1.locks_pb2 import (
+    AcquireRequest,
+    Granted,
+    LockMode,
+    LockRef,
+    LockScope,
+    ReserveRequest,
+)
+from scoord_agent.coordinator import new_request_id, seconds
+from scoord_agent.held import HeldLock
+from scoord_agent.registration import idle_limit_s
+from scoord_agent.request import Request
+
+
+def acquire_message(request: Request, *, overlaps: bool) -> AcquireRequest:
+    """Ask for files. With ``overlaps``, the holder is told that the edit goes on without."""
+    coordination = request.settings.session_coordination
+    return AcquireRequest(
+        request_id=new_request_id(),
+        project=request.project,
+        session_id=request.session.session_id,
+        lease_id=request.session.lease,
+        agent_id=request.agent,
+        paths=request.shown,
+        reason=request.reason,
+        branch=one_line(request.head.branch),
+        commit=request.head.commit,
+        lock_timeout=seconds(idle_limit_s(coordination.lock_timeout, coordination)),
+        enqueue=request.queues and request.conflict_action == "block",
+        overlaps=overlaps,
+        mode=_mode(request),
+        scope=scope_of(request),
+        lasts=seconds(request.lasts_s),
+        claim=seconds(coordination.claim_timeout),
+    )
+
+
+def reserve_message(request: Request) -> ReserveRequest:
+    """Ask for a pattern."""
+    coordination = request.settings.session_coordination
+    (pattern,) = request.files
+    return ReserveRequest(
+        request_id=new_request_id(),
+        project=request.project,
+        session_id=request.session.session_id,
+        lease_id=request.session.lease,
+        agent_id=request.agent,
+        pattern=pattern.shown,
+        reason=request.reason,
+        branch=one_line(request.head.branch),
+        commit=request.head.commit,
+        lock_timeout=seconds(idle_limit_s(coordination.lock_timeout, coordination)),
+        mode=_mode(request),
+        scope=scope_of(request),
+        lasts=seconds(request.lasts_s),
+    )
+
+
+def granted_locks(request: Request, granted: Granted) -> list[HeldLock]:
+    """What ``request`` was granted, as its holder knows it."""
+    return [
+        HeldLock(
+            project=request.project,
+            key=file.key,
+            shown=file.shown,
+            session=request.session.session_id,
+            agent=request.agent,
+            token=FencingToken(ref.token),
+            shared=request.shared,
+            branch=request.claimant.branch,
+            is_pattern=request.is_pattern,
+            commit=request.head.commit,
+            lasts_s=request.lasts_s,
+            worktree=str(file.worktree.root) if file.worktree else "",
+        )
+        for file, ref in zip(request.files, granted.locks, strict=True)
+    ]
+
+
+def scope_of(request: Request) -> "LockScope.ValueType":
+    """Where it is to hold."""
+    confined = bool(request.claimant.branch)
+    return LockScope.LOCK_SCOPE_BRANCH if confined else LockScope.LOCK_SCOPE_REPOSITORY
+
+
+def ref_of(lock: HeldLock) -> LockRef:
+    """The grant, as a message names it."""
+    return LockRef(path=lock.shown, token=lock.token, is_pattern=lock.is_pattern)
+
+
+def _mode(request: Request) -> "LockMode.ValueType":
+    return LockMode.LOCK_MODE_SHARED if request.shared else LockMode.LOCK_MODE_EXCLUSIVE

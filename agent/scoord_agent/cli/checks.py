@@ -1,0 +1,267 @@
+"""What ``scoord doctor`` looks at. Each check returns what it found, and what to do."""
+
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Final
+
+from scoord import config, local
+from scoord.errors import InvalidConfig, ScoordError
+from scoord.text import age
+from scoord.variables import misspelt
+from scoord_agent.cli import local_client
+from scoord_agent.cli.differences import differences
+from scoord_agent.cli.pictures import AgentFacts, CoordinatorFacts, Picture, picture
+from scoord_hooks import claude_version, connectivity, installed
+from scoord_hooks.git_exclude import worktree_root
+from scoord_hooks.in_force import in_force
+from scoord_hooks.places import Scope, bash_path, shim_path
+from scoord_hooks.status import Status
+from scoord_hooks.status import status as hooks_status
+
+_SLOW_MS: Final = 250.0
+"""A hook that has to ask takes about as long; more is felt at every edit."""
+
+
+class Level(StrEnum):
+    """How a finding is meant."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    level: Level
+    text: str
+    """One line, or one for each thing that is wrong with settings."""
+    advice: str = ""
+    """What to do; empty when there is nothing to do."""
+
+
+def findings() -> list[Finding]:
+    """Run every check. One that cannot be made is a finding too."""
+    return list(_each_told_once(_made(name, check) for name, check in _CHECKS))
+
+
+def _each_told_once(found: Iterable[Finding]) -> Iterator[Finding]:
+    """What keeps several checks from being made is told by the first of them."""
+    told: dict[str, str] = {}
+    for one in found:
+        first = told.setdefault(one.text, one.name)
+        if one.level is Level.FAIL and first != one.name:
+            yield Finding(one.name, Level.WARN, f"not checked; see {first}")
+        else:
+            yield one
+
+
+def _made(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except ScoordError as failure:
+        return Finding(name, Level.FAIL, failure.message)
+
+
+def _python() -> Finding:
+    return Finding("python", Level.OK, f"{platform.python_version()} at {sys.executable}")
+
+
+def _state_dir() -> Finding:
+    local.check_room()
+    return Finding("state", Level.OK, f"{local.state_dir()} is private to this user, and has room")
+
+
+def _git() -> Finding:
+    found = shutil.which("git")
+    if found:
+        return Finding("git", Level.OK, found)
+    advice = "install git: without it a project is known by its path, and by nobody else"
+    return Finding("git", Level.WARN, "not found on PATH", advice)
+
+
+def _settings() -> Finding:
+    root = worktree_root(local.here())
+    if faults := _wrong_here():
+        text = "\n".join(faults)
+        return Finding("settings", Level.FAIL, text, "correct what is named")
+    text = f"load cleanly for {root or 'no repository'}"
+    wrong = [f"{name} is not read; did you mean {near}?" for name, near in misspelt(os.environ)]
+    if wrong:
+        return Finding("settings", Level.WARN, f"{text}, but {'; '.join(wrong)}", "rename it")
+    return Finding("settings", Level.OK, text)
+
+
+def _wrong_here() -> list[str]:
+    """Return what is wrong with the settings that hold here, a line each."""
+    try:
+        config.load(worktree_root(local.here()), local.config_dir(), os.environ)
+    except InvalidConfig as error:
+        return error.message.splitlines()
+    return []
+
+
+def _agent() -> Finding:
+    agent, ours = _look().agent, version("session-coordinator")
+    text = f"runs (pid {agent.pid}, version {agent.version}) for {age(agent.uptime_s)}"
+    outdated = _outdated(agent)
+    if outdated:
+        why = "; ".join(outdated)
+        return Finding("agent", Level.FAIL, f"{text}, with other settings: {why}", "run: scoord up")
+    if agent.version == ours:
+        return Finding("agent", Level.OK, text)
+    return Finding(
+        "agent", Level.WARN, f"{text}, but this is {ours}", "run: scoord down; scoord up"
+    )
+
+
+def _outdated(agent: AgentFacts) -> tuple[str, ...]:
+    """Return how the agent's settings differ; settings that do not load are told by their check."""
+    try:
+        return differences(agent, config.load(None, local.config_dir(), os.environ))
+    except InvalidConfig:
+        return ()
+
+
+def _listener() -> Finding:
+    port = local.agent_port()
+    if connectivity.agent_answers(port, local.token()):
+        return Finding("hook port", Level.OK, f"127.0.0.1:{port} answers and takes the token")
+    return Finding(
+        "hook port",
+        Level.FAIL,
+        f"127.0.0.1:{port} does not answer as our agent",
+        "run: scoord up; if another program has the port, set SCOORD_AGENT_PORT",
+    )
+
+
+def _hook_env() -> Finding:
+    file = local.hook_env_path()
+    try:
+        written = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Finding("hook.env", Level.FAIL, f"{file} is missing", "run: scoord hooks install")
+    fresh = f"SCOORD_PORT={local.agent_port()}\n" in written and local.token() in written
+    if fresh:
+        return Finding("hook.env", Level.OK, f"{file} has the agent's port and token")
+    advice = "run: scoord hooks install"
+    return Finding("hook.env", Level.FAIL, f"{file} has another port or token", advice)
+
+
+def _coordinator() -> Finding:
+    start = time.perf_counter()
+    facts = _look().coordinator
+    took_ms = (time.perf_counter() - start) * 1000
+    if not facts.connected:
+        return _not_connected(facts)
+    text = f"connected at {facts.address}, two questions there and back in {took_ms:.0f} ms"
+    try:
+        local_client.rehearse()
+    except ScoordError as failure:
+        why = f"connected at {facts.address}, but it takes nothing in: {failure.message}"
+        return Finding("coordinator", Level.FAIL, why, "mend its store; see `scoord logs`")
+    level = Level.OK if took_ms < _SLOW_MS else Level.WARN
+    advice = "" if level is Level.OK else "edits wait this long for each new lock"
+    return Finding("coordinator", level, text, advice)
+
+
+def _not_connected(facts: CoordinatorFacts) -> Finding:
+    heard = "never heard" if facts.heard_s is None else f"heard {age(facts.heard_s)} ago"
+    why = f": {facts.error}" if facts.error else ""
+    return Finding(
+        "coordinator",
+        Level.FAIL,
+        f"{facts.state} at {facts.address}, {heard}{why}",
+        "run `scoord up` if it is this machine's own; else check its address and that it runs",
+    )
+
+
+def _project() -> Finding:
+    seen = _look()
+    others = sorted(set(seen.problems) - set(_wrong_here()))
+    if others:
+        text = "\n".join(others)
+        return Finding("project", Level.FAIL, text, "correct what is named")
+    if seen.project is None:
+        return Finding("project", Level.WARN, "none here", "go to a repository to check one")
+    if seen.project.shared:
+        return Finding("project", Level.OK, f"{seen.project.id}, by its {seen.project.named_by}")
+    advice = "give it a remote, a commit, or `project:` in coordination.yaml"
+    return Finding("project", Level.WARN, f"{seen.project.id} cannot meet other machines", advice)
+
+
+def _hooks() -> Finding:
+    """Look at both scopes: one of them is enough."""
+    found = [hooks_status(scope) for scope in Scope]
+    if doubled := found[0].doubled:
+        advice = "run: scoord hooks uninstall, or claude plugin uninstall"
+        return Finding("hooks", Level.WARN, doubled, advice)
+    complete = next((status for status in found if status.complete), None)
+    if complete:
+        where = " and ".join(complete.ways)
+        return Finding("hooks", Level.OK, f"installed: {where}")
+    wrong = next((problem for status in found if (problem := _first_problem(status))), None)
+    if wrong:
+        return Finding("hooks", Level.FAIL, wrong, "run: scoord hooks install")
+    return Finding("hooks", Level.WARN, "not installed", "run: scoord hooks install")
+
+
+def _first_problem(status: Status) -> str:
+    """Return what is wrong with hooks that are there in part; empty if none is there."""
+    if not any(event.transport for event in status.events):
+        return ""
+    problems = (f"{event.event}: {event.problem}" for event in status.events if event.problem)
+    return f"{status.settings}: {next(problems, 'incomplete')}"
+
+
+def _shim() -> Finding:
+    """Send a real event the way a coding CLI does at a session's start."""
+    shim = shim_path()
+    if not shim.exists():
+        if in_force().enabled:
+            return Finding("shim", Level.OK, "the plugin has its own")
+        return Finding("shim", Level.WARN, "not installed", "run: scoord hooks install")
+    if connectivity.shim_passes(shim, bash_path()):
+        return Finding("shim", Level.OK, "brings an event to the agent, and the answer back")
+    return Finding("shim", Level.FAIL, f"{shim} gets no answer", "run: scoord up")
+
+
+def _claude() -> Finding:
+    version = claude_version.installed()
+    if version is None:
+        found = "see what `claude --version` says" if claude_version.where() else "install it"
+        return Finding("claude", Level.WARN, claude_version.unknown(), f"{found}, or go on")
+    lacks = installed.lacks(version)
+    shown = claude_version.show(version)
+    if lacks:
+        return Finding("claude", Level.WARN, "; ".join(lacks), "update Claude Code")
+    return Finding("claude", Level.OK, f"{shown} has all that the installed hooks use")
+
+
+def _look() -> Picture:
+    return picture(local_client.status(everything=False))
+
+
+_CHECKS: Final[tuple[tuple[str, Callable[[], Finding]], ...]] = (
+    ("python", _python),
+    ("git", _git),
+    ("state", _state_dir),
+    ("settings", _settings),
+    ("agent", _agent),
+    ("hook port", _listener),
+    ("hook.env", _hook_env),
+    ("coordinator", _coordinator),
+    ("project", _project),
+    ("hooks", _hooks),
+    ("shim", _shim),
+    ("claude", _claude),
+)

@@ -1,0 +1,43 @@
+"""How the settings that a running agent uses differ from those it would start with now.
+
+Whom it asks, its timings and its port are read at its start only: a file that was
+changed since is not in force, and must not look as if it were.
+"""
+
+from collections.abc import Iterator
+
+from scoord import local
+from scoord.config import Settings
+from scoord.text import one_line
+from scoord_agent.cli.pictures import AgentFacts
+from scoord_agent.settings import read_once
+
+
+def differences(agent: AgentFacts, settings: Settings) -> tuple[str, ...]:
+    """Return one line for each setting that the agent would read differently now.
+
+    An agent of a version that does not tell its settings does not differ.
+    """
+    return tuple(_differences(agent, settings))
+
+
+def _differences(agent: AgentFacts, settings: Settings) -> Iterator[str]:
+    for section, wanted in read_once(settings).items():
+        used = agent.settings.get(section, {})
+        for key, value in wanted.items():
+            if used.get(key, value) != value:
+                yield f"{section}.{key} is {_shown(used[key])} there, {_shown(value)} now"
+    port = local.agent_port()
+    if agent.port != port:
+        yield (
+            f"its port is {agent.port} there, {port} now (`scoord hooks install` tells the hooks)"
+        )
+
+
+def _shown(value: object) -> str:
+    """Return a value as a person would write it."""
+    if isinstance(value, list):
+        return one_line(", ".join(map(str, value)))
+    if isinstance(value, float):
+        return f"{value:g} s"
+    return "not set" if value is None else one_line(str(value))

@@ -1,0 +1,94 @@
+"""``scoord history``: what happened here, and what finished sessions did."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from scoord_agent.cli import local_client, show, show_past
+from scoord_agent.cli.past import event_row, log_row
+from scoord_agent.cli.spans import span
+
+_FOLLOWED = 10
+"""Lines of the past that come before what is followed."""
+
+_LISTED = 50
+
+
+@click.command()
+@click.option("--session", default="", metavar="NAME", help="Only of this session: id or name.")
+@click.option("--file", default="", metavar="PATH", help="Only about this file or folder.")
+@click.option("--person", default="", metavar="NAME", help="Only of, or by, this person.")
+@click.option(
+    "--since", "since_s", callback=span, metavar="TIME", help="Not older: 90s, 30m, 2h, 7d."
+)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="Only what happened thus, as in the column 'what'; may be given again.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=None,
+    help=f"How many; {_LISTED} by itself, before --follow {_FOLLOWED}.",
+)
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("--sessions", is_flag=True, help="What finished sessions did, instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow, one a line.")
+def history(
+    *, limit: int | None, follow: bool, sessions: bool, as_json: bool, **wanted: Any
+) -> None:
+    """Show what happened in this project, newest first.
+
+    Every grant, refusal, release and end is there, and what it was about, for as long
+    as `retention_days` says.
+    """
+    _check(wanted, follow=follow, sessions=sessions)
+    question = {**wanted, "kinds": list(wanted["kinds"])}
+    if follow:
+        _follow({**question, "limit": limit or _FOLLOWED}, as_json=as_json)
+    elif sessions:
+        _print_sessions({**question, "limit": min(limit or _LISTED, 1000)}, as_json=as_json)
+    else:
+        _print_events({**question, "limit": limit or _LISTED}, as_json=as_json)
+
+
+def _check(wanted: Mapping[str, Any], *, follow: bool, sessions: bool) -> None:
+    if sessions and follow:
+        raise click.UsageError("--sessions lists what is over; it cannot be followed")
+    if sessions and (wanted["file"] or wanted["kinds"]):
+        raise click.UsageError("--sessions goes with --session, --person and --since only")
+
+
+def _print_events(question: Mapping[str, object], *, as_json: bool) -> None:
+    answer = local_client.history(**question)
+    if as_json:
+        show.print_json(answer)
+        return
+    console, rows = show.console(), [event_row(row) for row in answer["events"]]
+    if rows:
+        console.print(show_past.events_table(rows))
+    else:
+        console.print("nothing that is kept")
+    if not answer.get("complete", True):
+        click.echo("there is more; see --limit, or narrow it with --since", err=True)
+
+
+def _print_sessions(question: Mapping[str, object], *, as_json: bool) -> None:
+    answer = local_client.finished_sessions(**question)
+    if as_json:
+        show.print_json(answer)
+        return
+    rows = [log_row(row) for row in answer["logs"]]
+    console = show.console()
+    console.print(show_past.logs_table(rows) if rows else "no finished session that is kept")
+
+
+def _follow(question: Mapping[str, object], *, as_json: bool) -> None:
+    for row in local_client.follow_history(**question):
+        line = json.dumps(row, ensure_ascii=False) if as_json else None
+        click.echo(line or show_past.event_line(event_row(row)))

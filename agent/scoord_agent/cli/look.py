@@ -1,0 +1,109 @@
+"""``scoord status`` and ``scoord locks``: what goes on here, for people and scripts."""
+
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+
+from scoord_agent.cli import local_client, problems, show
+from scoord_agent.cli.exits import UNREACHABLE
+from scoord_agent.cli.pictures import Picture, picture
+from scoord_agent.cli.show_sessions import sessions_table, work_table
+from scoord_agent.cli.watching import watch
+
+_everything = click.option(
+    "--all", "everything", is_flag=True, help="Every project, not only the one of this directory."
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+@click.command()
+@_everything
+@_as_json
+@click.option("--watch", "again", is_flag=True, help="Show it anew each second, until Ctrl-C.")
+@click.pass_context
+def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) -> None:
+    """Show sessions and how far they are, locks, who waits, and the coordinator's state.
+
+    Exits with 3 if the coordinator cannot be asked: what is shown is what was last heard.
+    """
+
+    def look() -> Group:
+        return _status(picture(local_client.status(everything=everything)), everything=everything)
+
+    if again:
+        if as_json:
+            raise click.UsageError("--watch is for people; call it without --json")
+        watch(show.console(), look)
+        return
+    problems.tell_own()
+    answer = local_client.status(everything=everything)
+    if as_json:
+        show.print_json(answer)
+    else:
+        show.console().print(_status(picture(answer), everything=everything))
+    _exit_by_state(ctx, answer)
+
+
+@click.command()
+@_everything
+@_as_json
+@click.pass_context
+def locks(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
+    """Show which files are locked, by whom and why.
+
+    Exits with 3 if the coordinator cannot be asked: what is shown is what was last heard.
+    """
+    problems.tell_own()
+    answer = local_client.status(everything=everything)
+    if as_json:
+        show.print_json(_locks_alone(answer))
+    else:
+        seen = picture(answer)
+        show.console().print(_locks(seen, everything=everything))
+        if not seen.coordinator.connected:
+            show.console().print(show.coordinator_line(seen))
+    _exit_by_state(ctx, answer)
+
+
+def _exit_by_state(ctx: click.Context, answer: dict[str, Any]) -> None:
+    if not picture(answer).coordinator.connected:
+        ctx.exit(UNREACHABLE)
+
+
+def _status(seen: Picture, *, everything: bool) -> Group:
+    """Return all of it, part by part with a blank line between."""
+    head = [show.coordinator_line(seen), show.project_line(seen)]
+    parts: list[RenderableType] = [*head, *show.problem_lines(seen.problems)]
+    parts += ["", _sessions(seen, everything=everything)]
+    if work := work_table(seen.sessions, projects=everything):
+        parts += ["", work]
+    parts += ["", _locks(seen, everything=everything)]
+    if seen.waiters:
+        parts += ["", show.waiters_table(seen.waiters, projects=everything)]
+    return Group(*parts)
+
+
+def _sessions(seen: Picture, *, everything: bool) -> RenderableType:
+    if seen.sessions:
+        return sessions_table(seen.sessions, projects=everything)
+    return f"no sessions{_as_far_as_known(seen)}"
+
+
+def _locks(seen: Picture, *, everything: bool) -> RenderableType:
+    if seen.locks:
+        return show.locks_table(seen.locks, projects=everything)
+    return f"no locks{_as_far_as_known(seen)}"
+
+
+def _as_far_as_known(seen: Picture) -> str:
+    """What was last heard is never shown as if it were known."""
+    return "" if seen.coordinator.connected else " that this machine has heard of"
+
+
+_LOCKS = ("project", "locks", "waiters", "view_age_s", "coordinator")
+
+
+def _locks_alone(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the locks, and what says how far they can be trusted."""
+    return {key: answer.get(key) for key in _LOCKS}

@@ -1,0 +1,49 @@
+"""What is wrong with the settings where a command runs, told on stderr beside its answer.
+
+The agent tells what is wrong with the files; what this terminal has in its environment
+only the command sees. The last good settings stay in force, so it goes on.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from scoord import local
+from scoord.errors import InvalidConfig
+from scoord.program_variables import OF_PROGRAMS
+from scoord.text import one_line
+
+_MOST = 2000
+"""Characters of a line; some name all keys there are."""
+
+
+def tell_own() -> None:
+    """Tell what is wrong with the settings of this user and of this environment, if it sets any."""
+    if any(name.startswith("SCOORD_") and name not in OF_PROGRAMS for name in os.environ):
+        _tell(_own())
+
+
+def tell(answer: dict[str, Any]) -> None:
+    """Take what the agent says is wrong out of its answer, and tell what was not told yet."""
+    _tell(answer.pop("problems", ()))
+
+
+def _own() -> list[str]:
+    # Not at the top: it takes longer than all else here, and most set nothing.
+    from scoord import config  # noqa: PLC0415
+
+    try:
+        config.load(None, local.config_dir(), os.environ)
+    except InvalidConfig as error:
+        return error.message.splitlines()
+    return []
+
+
+def _tell(lines: Iterable[str]) -> None:
+    told: set[str] = click.get_current_context().meta.setdefault(__name__, set())
+    for line in lines:
+        if line not in told:
+            told.add(line)
+            click.echo(f"problem: {one_line(line, _MOST)}", err=True)

@@ -1,0 +1,95 @@
+"""``scoord intent``, ``progress``, ``depends``, ``tell``: what people say of and to sessions."""
+
+from typing import Any
+
+import click
+
+from scoord.text import one_line, quote
+from scoord_agent.cli import local_client, show
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+_session = click.option(
+    "--session",
+    default="",
+    metavar="NAME",
+    help="Of this session of this machine, instead of the one above this command.",
+)
+
+
+@click.command()
+@click.argument("text")
+@_session
+@_json
+def intent(text: str, session: str, *, as_json: bool) -> None:
+    """Say what the session is about to do; others read it.
+
+    It is that of the coding session that runs this command; in a terminal of yours,
+    that of the terminal. An empty TEXT takes back what was said.
+    """
+    answer = _ask("/v1/intent", as_json=as_json, text=text, session=session)
+    if not as_json:
+        said = quote(answer["intent"]) if answer["intent"] else "says no more what it does"
+        click.echo(f"{_name(answer)}: {said}")
+
+
+@click.command()
+@click.argument("percent", type=click.IntRange(0, 100))
+@click.argument("step", default="")
+@_session
+@_json
+def progress(percent: int, step: str, session: str, *, as_json: bool) -> None:
+    """Say how far the session is, and at which STEP.
+
+    Coding sessions tell that by themselves from their task list; this is for people
+    and scripts, and holds until the task list tells more.
+    """
+    answer = _ask("/v1/progress", as_json=as_json, percent=percent, step=step, session=session)
+    if not as_json:
+        step = f", {quote(answer['step'])}" if answer["step"] else ""
+        click.echo(f"{_name(answer)}: {answer['percent']} %{step}")
+
+
+@click.command()
+@click.argument("on", nargs=-1, metavar="[SESSION]...")
+@click.option("--none", "nobody", is_flag=True, help="Of nobody any more.")
+@_session
+@_json
+def depends(on: tuple[str, ...], session: str, *, nobody: bool, as_json: bool) -> None:
+    """Say on which other sessions the session's work depends.
+
+    That it waits for a lock, or imports a file that another holds, is known without.
+    """
+    if bool(on) == nobody:
+        raise click.UsageError("name the sessions that it depends on, or say --none")
+    answer = _ask("/v1/depends", as_json=as_json, on=list(on), none=nobody, session=session)
+    if not as_json:
+        names = ", ".join(one_line(each["alias"], 60) for each in answer["depends_on"])
+        click.echo(f"{_name(answer)} depends on {names or 'nobody'}")
+
+
+@click.command()
+@click.argument("session")
+@click.argument("text")
+@_json
+def tell(session: str, text: str, *, as_json: bool) -> None:
+    """Tell a SESSION of this project something: once, at its next hook.
+
+    SESSION is its short name, as in `scoord status`, or its id. It reads one line,
+    with your name, as data that it may act on or not.
+    """
+    answer = _ask("/v1/tell", as_json=as_json, to=session, text=text)
+    if not as_json:
+        click.echo(f"told {_name(answer)}: {quote(answer['text'])}")
+        if not answer["reads"]:
+            click.echo("it is a terminal without a coding CLI, which is told nothing", err=True)
+
+
+def _ask(path: str, *, as_json: bool, **fields: object) -> dict[str, Any]:
+    answer = local_client.ask("POST", path, local_client.from_here(**fields))
+    if as_json:
+        show.print_json(answer)
+    return answer
+
+
+def _name(answer: dict[str, Any]) -> str:
+    return one_line(answer["alias"] or answer["session_id"], 60)

@@ -1,0 +1,204 @@
+"""How the command line looks: tables, ages, names. It asks nobody anything.
+
+Every text that came from another session goes through ``scoord.text``: one line,
+no control sequences, bounded; and never as markup.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scoord.text import age, one_line, remaining
+from scoord_agent.cli.pictures import LockRow, Picture, SessionRow, WaiterRow
+
+PIPE_COLUMNS: Final = 240
+"""A pipe has no width: lines stay whole there, for grep and the eye alike."""
+_SHORT: Final = frozenset(
+    {
+        "session",
+        "state",
+        "progress",
+        "held",
+        "ends in",
+        "waiting",
+        "place",
+        "for",
+        "when",
+        "what",
+        "ended",
+        "changed",
+        "id",
+    }
+)
+"""Columns that are always shown whole."""
+_PROBLEM: Final = 2000
+"""The most characters of a problem; those of settings name all keys there are."""
+STALE_S: Final = 2.0
+"""A view that is older than this says so."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that colours a terminal only, and honours NO_COLOR and COLUMNS."""
+    found = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not found.is_terminal and "COLUMNS" not in os.environ:
+        found.width = PIPE_COLUMNS
+    return found
+
+
+def print_json(answer: Mapping[str, Any]) -> None:
+    """Print for a script: one JSON object, nothing else on stdout."""
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def who(row: LockRow | WaiterRow | SessionRow) -> str:
+    """Return ``alice@mbp``."""
+    return f"{one_line(row.person, 40)}@{one_line(row.host, 40)}"
+
+
+def name(row: LockRow | WaiterRow | SessionRow) -> str:
+    """Return the session's alias, else its id; a subagent is named beside it."""
+    agent = "" if isinstance(row, SessionRow) else one_line(row.agent_id, 40)
+    alias = one_line(row.alias or row.session_id, 60)
+    return f"{alias} ({agent})" if agent else alias
+
+
+def holding(row: LockRow) -> str:
+    """Return one line on who holds a lock, since when and why."""
+    branch = f", branch {one_line(row.branch, 60)}" if row.branch else ""
+    reason = f': "{one_line(row.reason)}"' if row.reason else ", no reason given"
+    return f"{name(row)} ({who(row)}{branch}), for {age(row.held_s)}{reason}"
+
+
+def locks_table(rows: Sequence[LockRow], *, projects: bool) -> Table:
+    """Return the locks, with their projects if there may be several.
+
+    What most locks have nothing to say of has a column only where one has.
+    """
+    cells = [_lock_cells(row) for row in rows]
+    empty = {column for column in _RARE if not any(row[column] for row in cells)}
+    columns = [column for column in _LOCK_COLUMNS if column not in empty]
+    table = begin_table(("project",) if projects else (), *columns)
+    for row, shown in zip(rows, cells, strict=True):
+        lead = (one_line(row.project, 80),) if projects else ()
+        add_row(table, *lead, *(shown[column] for column in columns))
+    return table
+
+
+def waiters_table(rows: Sequence[WaiterRow], *, projects: bool) -> Table:
+    """Return who waits for what, with their projects if there may be several."""
+    table = begin_table(
+        ("project",) if projects else (), "file", "place", "session", "who", "for", "why"
+    )
+    for row in rows:
+        lead = (one_line(row.project, 80),) if projects else ()
+        place = f"{row.place} (its turn)" if row.has_turn else str(row.place)
+        add_row(
+            table,
+            *lead,
+            one_line(row.path),
+            place,
+            name(row),
+            who(row),
+            age(row.waiting_s),
+            one_line(row.reason),
+        )
+    return table
+
+
+_LOCK_COLUMNS: Final = (
+    *("file", "how", "session", "who", "held", "ends in", "done in", "waiting", "why"),
+)
+_RARE: Final = frozenset({"how", "ends in", "done in", "waiting"})
+
+
+def _lock_cells(row: LockRow) -> dict[str, str]:
+    return {
+        "file": one_line(row.path),
+        "how": one_line(row.kind, 80),
+        "session": name(row),
+        "who": who(row),
+        "held": age(row.held_s),
+        "ends in": "" if row.ends_in_s is None else age(row.ends_in_s),
+        "done in": _done_in(row),
+        "waiting": str(row.waiters) if row.waiters else "",
+        "why": one_line(row.reason),
+    }
+
+
+def _done_in(row: LockRow) -> str:
+    if row.estimate_s is None or row.ends_in_s is not None:
+        return ""
+    left = remaining(row.estimate_s).replace("about ", "~")
+    return f"{left} ({one_line(row.estimate_basis, 80)})"
+
+
+def rows_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return any rows under their columns; the texts have been made safe to show."""
+    table = begin_table((), *columns)
+    for row in rows:
+        add_row(table, *row)
+    return table
+
+
+def coordinator_line(picture: Picture) -> Text:
+    """Return one line on the coordinator: whether it can be asked, and since when not."""
+    facts = picture.coordinator
+    line = Text("coordinator ")
+    line.append(one_line(facts.state, 20), "green" if facts.connected else "bold red")
+    line.append(f" at {one_line(facts.address, 120)}")
+    if not facts.connected:
+        heard = "never heard" if facts.heard_s is None else f"last heard {age(facts.heard_s)} ago"
+        line.append(f", {heard}{_because(facts.error)}")
+    elif picture.view_age_s is not None and picture.view_age_s > STALE_S:
+        line.append(f"; this picture is {age(picture.view_age_s)} old", "yellow")
+    return line
+
+
+def project_line(picture: Picture) -> Text:
+    """Return one line on the project, and whether other machines can meet here."""
+    project = picture.project
+    if project is None:
+        return Text("project     none here")
+    line = Text(f"project     {one_line(project.id, 200)}")
+    if not project.shared:
+        line.append("  (this machine only: no remote, no commit, no `project:`)", "yellow")
+    return line
+
+
+def problem_lines(problems: Iterable[str]) -> list[Text]:
+    """Return what the agent says is wrong, a line each; whole, since its end says what to do."""
+    return [Text(f"problem     {one_line(each, _PROBLEM)}", "bold yellow") for each in problems]
+
+
+def _because(error: str) -> str:
+    return f": {one_line(error)}" if error else ""
+
+
+def begin_table(lead: tuple[str, ...], *columns: str) -> Table:
+    """Return an empty table. Where it is narrow, short columns stay, the others give way."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    for column in (*lead, *columns):
+        table.add_column(column, no_wrap=column in _SHORT)
+    return table
+
+
+def add_row(table: Table, *cells: str | Text) -> None:
+    """Add a row. A path is needed whole, so it may take several lines; nothing else does."""
+    shown = zip(table.columns, cells, strict=True)
+    table.add_row(
+        *(
+            cell
+            if isinstance(cell, Text)
+            else Text(cell, overflow="fold")
+            if column.header == "file"
+            else Text(cell, no_wrap=True, overflow="ellipsis")
+            for column, cell in shown
+        )
+    )

@@ -1,0 +1,98 @@
+"""How the past looks on the command line. It asks nobody anything.
+
+As in ``show``: every text of others goes through ``scoord.text``, and none is markup.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from rich.table import Table
+
+from scoord.text import age, one_line
+from scoord_agent.cli import show
+from scoord_agent.cli.past import EventRow, LogRow, Who
+
+_MOST_FILES: Final = 5
+"""Files that one row names; the rest is counted."""
+
+_DAY_S: Final = 86_400
+
+
+def events_table(rows: Sequence[EventRow]) -> Table:
+    """Return lines of history, as they come."""
+    table = show.begin_table((), "when", "session", "who", "what", "file", "why")
+    for row in rows:
+        when = f"{age(row.ago_s)} ago" if row.ago_s < _DAY_S else f"{row.ago_s / _DAY_S:.0f} d ago"
+        show.add_row(
+            table, when, name(row.who), place(row.who), what(row), files(row.paths), why(row)
+        )
+    return table
+
+
+def event_line(row: EventRow, now: datetime | None = None) -> str:
+    """Return one line of history on one line, by the clock of this machine."""
+    at = (now or datetime.now(UTC)).astimezone() - timedelta(seconds=row.ago_s)
+    parts = (f"{at:%H:%M:%S}", name(row.who), f"({place(row.who)})", what(row), files(row.paths))
+    reason = f': "{why(row)}"' if row.reason else ""
+    return " ".join(filter(None, parts)) + reason
+
+
+def logs_table(rows: Sequence[LogRow]) -> Table:
+    """Return logs of finished sessions."""
+    table = show.begin_table(
+        (), "ended", "session", "who", "how", "lasted", "file", "work", "doing"
+    )
+    for row in rows:
+        show.add_row(
+            table,
+            f"{age(row.ended_ago_s)} ago",
+            name(row.who),
+            place(row.who),
+            one_line(row.how, 20),
+            age(row.lasted_s),
+            files([f"{hold.path} ({age(hold.held_s)})" for hold in row.holds]),
+            _work(row),
+            one_line(row.summary),
+        )
+    return table
+
+
+def what(row: EventRow) -> str:
+    """Return what happened, with those whom it was with."""
+    kind, others = one_line(row.kind, 20), ", ".join(map(name, row.others[:3]))
+    with_others = f" ({others})" if others else ""
+    by = f" by {one_line(row.by, 40)}" if row.by else ""
+    return f"{kind}{by}{with_others}"
+
+
+def why(row: EventRow) -> str:
+    """Return the reason, in the words of whoever gave it."""
+    return one_line(row.reason)
+
+
+def files(paths: Sequence[str]) -> str:
+    """Return the first few, and how many more there are."""
+    more = len(paths) - _MOST_FILES
+    shown = ", ".join(one_line(path) for path in paths[:_MOST_FILES])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def name(who: Who) -> str:
+    """Return a session's short name, with the subagent if it was one."""
+    alias = one_line(who.alias or who.session_id, 60)
+    return f"{alias} ({one_line(who.agent_id, 40)})" if who.agent_id else alias
+
+
+def place(who: Who) -> str:
+    """Return ``alice@mbp``; of one that has long ended, not all may be known."""
+    return "@".join(one_line(part, 40) for part in (who.person, who.host) if part)
+
+
+def _work(row: LogRow) -> str:
+    counted = (
+        (row.edits, "edited"),
+        (row.commits, "commits"),
+        (row.refusals, f"refused, waited {age(row.waited_s)}"),
+    )
+    return ", ".join(f"{number} {noun}" for number, noun in counted if number)

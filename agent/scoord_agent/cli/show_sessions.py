@@ -1,0 +1,100 @@
+"""How sessions look: what they do, how far they are, on whom they depend. It asks nobody anything.
+
+As in ``show``, every text that came from another session is made safe where it is shown.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from scoord.text import age, one_line, remaining
+from scoord_agent.cli.pictures import DependencyRow, SessionRow
+from scoord_agent.cli.show import add_row, begin_table, name, who
+
+_BAR: Final = 10
+"""Characters of a bar for all there is to do."""
+_QUIET_S: Final = 600.0
+"""One that works is heard of more often than that."""
+
+
+def sessions_table(rows: Sequence[SessionRow], *, projects: bool) -> Table:
+    """Return the sessions, with their projects if there may be several."""
+    far = any(row.progress for row in rows)
+    columns = ["session", "who", "branch", "state", *(["progress"] if far else []), "doing"]
+    table = begin_table(("project",) if projects else (), *columns)
+    for row in rows:
+        lead = (one_line(row.project, 80),) if projects else ()
+        progress = (_progress(row),) if far else ()
+        branch = one_line(row.branch, 60)
+        add_row(table, *lead, name(row), who(row), branch, _state(row), *progress, _doing(row))
+    return table
+
+
+def work_table(rows: Sequence[SessionRow], *, projects: bool) -> Table | None:
+    """Return where they work and on whom they depend; None when there is nothing to say."""
+    told = [row for row in rows if row.areas or row.depends_on or row.edits or row.commits]
+    if not told:
+        return None
+    columns = ("session", "changed", "areas", "depends on")
+    table = begin_table(("project",) if projects else (), *columns)
+    for row in told:
+        lead = (one_line(row.project, 80),) if projects else ()
+        areas = ", ".join(one_line(area, 60) for area in row.areas)
+        depends = ", ".join(map(_depends, row.depends_on))
+        add_row(table, *lead, name(row), _changed(row), areas, depends)
+    return table
+
+
+def _state(row: SessionRow) -> str:
+    """Return what a session does, and since when or how long ago that was seen."""
+    match row.status:
+        case "terminal":
+            return f"terminal, used {age(row.idle_s)} ago"
+        case "idle":
+            return f"idle {age(row.idle_s)}"
+        case "working" | "waiting":
+            quiet = f", seen {age(row.idle_s)} ago" if row.idle_s > _QUIET_S else ""
+            return f"{row.status}{quiet}"
+    return f"active {age(row.idle_s)} ago"
+
+
+def _progress(row: SessionRow) -> Text:
+    """Return a bar, when it will be done as far as anybody can tell, and how far it is."""
+    if row.progress is None:
+        return Text("")
+    full = _BAR * min(max(row.progress.percent, 0), 100) // 100
+    text = Text("━" * full, "green", no_wrap=True, overflow="ellipsis")
+    text.append("╌" * (_BAR - full), "dim")
+    done, total = row.progress.done, row.progress.total
+    far = f"{done} of {total} steps" if total else f"{row.progress.percent} %"
+    left = row.estimate and f"{_left(row.estimate.left_s)} ({far})"
+    text.append(f" {left or far}", "default")
+    return text
+
+
+def _left(seconds: float) -> str:
+    left = remaining(seconds)
+    return f"{left} left" if left.startswith("about") else f"done {left}"
+
+
+def _doing(row: SessionRow) -> str:
+    step = one_line(row.progress.step, 120) if row.progress else ""
+    intent = one_line(row.intent)
+    if not step:
+        return intent
+    return f"{intent}; now: {step}" if intent else f"now: {step}"
+
+
+def _changed(row: SessionRow) -> str:
+    """Return ``4 files, 1 commit``."""
+    counts = ((row.edits, "file"), (row.commits, "commit"))
+    return ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts if n)
+
+
+def _depends(on: DependencyRow) -> str:
+    """Return ``Session_1 (waits for auth.py)``."""
+    alias = one_line(on.alias or on.session_id, 60)
+    how = {"waits": "waits for", "imports": "imports"}.get(on.why, "")
+    return f"{alias} ({how} {one_line(on.path, 80)})" if how and on.path else alias

@@ -1,0 +1,50 @@
+"""What goes on, shown again and again until Ctrl-C."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from scoord.errors import ScoordError
+from scoord.text import one_line
+
+EVERY_S: Final = 1.0
+
+
+def watch(console: Console, look: Callable[[], RenderableType]) -> None:
+    """Show what ``look`` returns, anew each second; returns when it is interrupted.
+
+    Where there is no terminal, one picture follows the other. What cannot be looked at
+    is said, and tried again.
+    """
+    try:
+        if console.is_terminal:
+            _live(console, look)
+        else:
+            _lines(console, look)
+    except KeyboardInterrupt:
+        return  # that is how one ends it
+
+
+def _live(console: Console, look: Callable[[], RenderableType]) -> None:
+    with Live(console=console, auto_refresh=False, screen=True) as live:
+        while True:
+            live.update(_seen(look), refresh=True)
+            time.sleep(EVERY_S)
+
+
+def _lines(console: Console, look: Callable[[], RenderableType]) -> None:
+    while True:
+        console.print(_seen(look))
+        console.print()
+        time.sleep(EVERY_S)
+
+
+def _seen(look: Callable[[], RenderableType]) -> RenderableType:
+    try:
+        return look()
+    except ScoordError as error:
+        return Text(one_line(error.message), "bold red")

@@ -1,0 +1,140 @@
+"""``scoord task`` and ``scoord suggest``: the team's backlog, and what to do next."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import click
+from rich.text import Text
+
+from scoord import local
+from scoord.text import age, one_line
+from scoord_agent.cli import local_client, show
+
+Answer = dict[str, Any]
+
+SUGGEST_S: Final = 20.0
+"""How long a repository may be read that was never read before, and the coordinator asked."""
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+@click.group()
+def task() -> None:
+    """Keep the team's backlog: what is to be done, shared by all machines."""
+
+
+@task.command("add")
+@click.argument("titles", nargs=-1, required=True, metavar="TITLE…")
+@click.option("--area", default="", help="The area it is in; see `scoord suggest`.")
+@_as_json
+def add(titles: tuple[str, ...], area: str, *, as_json: bool) -> None:
+    """Add tasks. One that is open under the same title is not added twice."""
+    body = local_client.from_here(titles=list(titles), area=area)
+    answer = local_client.ask("POST", "/v1/tasks/add", body)
+    if as_json:
+        show.print_json(answer)
+        return
+    for row in answer["tasks"]:
+        click.echo(f"{_id(row)}  {_title(row)}")
+
+
+@task.command("list")
+@click.option("--all", "everything", is_flag=True, help="Those that are done, too.")
+@_as_json
+def list_(*, everything: bool, as_json: bool) -> None:
+    """List open tasks: the team's, and those of the files that `tasks:` names."""
+    query = urlencode({"cwd": str(local.here()), "all": int(everything)})
+    answer = local_client.ask("GET", f"/v1/tasks?{query}")
+    if as_json:
+        show.print_json(answer)
+    elif answer["tasks"]:
+        show.console().print(_table(answer["tasks"], everything=everything))
+    else:
+        click.echo('no open tasks; add one: scoord task add "what is to be done"')
+
+
+@task.command("done")
+@click.argument("task_id", metavar="ID")
+@_as_json
+def done(task_id: str, *, as_json: bool) -> None:
+    """Say that a task is done."""
+    answer = local_client.ask("POST", "/v1/tasks/done", local_client.from_here(task_id=task_id))
+    if as_json:
+        show.print_json(answer)
+    else:
+        click.echo(f"done: {_id(answer['task'])}  {_title(answer['task'])}")
+
+
+@click.command()
+@click.option(
+    "--count",
+    type=click.IntRange(1, 20),
+    default=3,
+    show_default=True,
+    help="How many suggestions.",
+)
+@click.option("--intent", default="", help="What to fit, instead of what the session says it does.")
+@_as_json
+def suggest(count: int, intent: str, *, as_json: bool) -> None:
+    """Say what to do next: the free tasks, areas and files least in the way of others.
+
+    What is suggested is kept for this session for two minutes: nobody else is
+    suggested the same meanwhile.
+    """
+    body = local_client.from_here(count=count, intent=intent)
+    answer = local_client.ask("POST", "/v1/suggest", body, timeout_s=SUGGEST_S)
+    if as_json:
+        show.print_json(answer)
+    else:
+        _print_suggestions(answer)
+
+
+def _print_suggestions(answer: Answer) -> None:
+    console = show.console()
+    for row in answer["suggestions"]:
+        line = Text(f"{one_line(row['kind'], 10)}  ", "bold")
+        line.append(_suggested(row))
+        console.print(line)
+        for why in row["why"]:
+            console.print(Text(f"      {one_line(why)}"))
+    if not answer["suggestions"]:
+        click.echo('nothing is free to suggest; add work: scoord task add "what is to be done"')
+    if not answer["known"]:
+        click.echo("the repository is still being read: ask again in a moment for areas and files")
+
+
+def _suggested(row: Answer) -> str:
+    name, title = one_line(row["name"]), one_line(row["title"])
+    return title if row["kind"] != "task" else f"{name}: {title}"
+
+
+def _table(rows: Sequence[Answer], *, everything: bool) -> Any:
+    columns = ("id", "task", "area", "from", "age", "kept for", *(("done",) if everything else ()))
+    cells = [
+        (
+            _id(row),
+            _title(row),
+            one_line(row["area"], 80),
+            one_line(row["source"], 80),
+            "" if row["age_s"] is None else age(row["age_s"]),
+            one_line(row["offered_to"], 60),
+            *((_done_by(row),) if everything else ()),
+        )
+        for row in rows
+    ]
+    return show.rows_table(columns, cells)
+
+
+def _done_by(row: Answer) -> str:
+    if not row["done"]:
+        return ""
+    return f"by {one_line(row['done_by'], 60)}" if row["done_by"] else "yes"
+
+
+def _id(row: Answer) -> str:
+    return one_line(row["id"], 120)
+
+
+def _title(row: Answer) -> str:
+    return one_line(row["title"])

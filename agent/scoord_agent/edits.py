@@ -1,0 +1,293 @@
+"""Decides about one edit: mine, free, held by another, or not to be known.
+
+| situation          | block (default)      | warn                     | proceed         |
+| ------------------ | -------------------- | ------------------------ | --------------- |
+| free               | allow, lock taken    | same                     | same            |
+| mine               | allow, no round trip | same                     | same            |
+| held by another    | deny, queued         | allow, both sides told   | allow, recorded |
+
+The columns are ``conflict_action``. When nobody can be asked, what is held stays
+editable until its deadline, a conflict that is known stays denied, and the rest
+follows ``unreachable_action``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from scoord.claimant import Claimant
+from scoord.clock import Clock
+from scoord.config import Settings
+from scoord.errors import BadRequest, ScoordError
+from scoord.ids import AgentId, ProjectId
+from scoord.paths import FileIdentity, Head, Locator
+from scoord.v1.locks_pb2 import Conflict, Granted, Lock
+from scoord_agent import wording
+from scoord_agent.held import HeldLocks
+from scoord_agent.hold_times import HoldTimes
+from scoord_agent.neighbours import Neighbours
+from scoord_agent.protection import Protection
+from scoord_agent.registration import Registration
+from scoord_agent.reporting import Reporting
+from scoord_agent.request import NO_HEAD, Request, claimant
+from scoord_agent.sessions import LocalSession
+from scoord_agent.settings import SettingsFor
+from scoord_agent.suggest import Instead
+from scoord_agent.taking import Taking
+from scoord_agent.wording_times import completed
+from scoord_hooks.neutral import ALLOW, Decision, HookEvent, Verdict
+
+_log = logging.getLogger(__name__)
+
+DECIDE_WITHIN_S = 1.7
+"""Registering included; a hook waits 2 s at the least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """Nobody could be asked."""
+
+    why: str
+
+
+Noted = Callable[[LocalSession, FileIdentity], None]
+"""Is told of a session's edit of a file."""
+
+Outcome = Granted | list[Conflict] | Unasked
+
+
+class Edits:
+    """Takes, checks and gives back the locks of edits."""
+
+    def __init__(
+        self,
+        *,
+        taking: Taking,
+        registration: Registration,
+        held: HeldLocks,
+        neighbours: Neighbours,
+        hold_times: HoldTimes,
+        protection: Protection,
+        reporting: Reporting,
+        instead: Instead,
+        locator: Locator,
+        settings: SettingsFor,
+        clock: Clock,
+        editing: Noted | None = None,
+        edited: Noted | None = None,
+    ) -> None:
+        """``editing`` is told of every edit that goes on, ``edited`` of what has happened."""
+        self._taking = taking
+        self._registration = registration
+        self._held = held
+        self._neighbours = neighbours
+        self._hold_times = hold_times
+        self._protection = protection
+        self._reporting = reporting
+        self._instead = instead
+        self._locator = locator
+        self._settings = settings
+        self._clock = clock
+        self._editing = editing
+        self._edited = edited
+
+    async def guard(self, session: LocalSession, event: HookEvent) -> Decision:
+        """Decide about an edit that is about to happen.
+
+        Raises InvalidPath, and DeadlineExceeded when git cannot say in time whose file it is.
+        """
+        files = [await self._locate(path, event.cwd) for path in event.paths]
+        requests = list(self._requests(session, event.agent_id, files))
+        until = asyncio.get_running_loop().time() + DECIDE_WITHIN_S
+        outcomes = [await self._ask(request, until) for request in requests]
+        pairs = list(zip(requests, outcomes, strict=True))
+        decision = _worst([self._judge(*pair) for pair in pairs])
+        if decision.verdict is not Verdict.DENY:
+            self._let_through(session, event.agent_id, files, pairs)
+        return decision
+
+    async def note_use(self, session: LocalSession, event: HookEvent) -> None:
+        """An edit has happened: its locks were used, or were lost before that."""
+        for path in event.paths:
+            file = await self._locate(path, event.cwd)
+            settings = self._settings.of(file.worktree)
+            if self._edited:
+                self._edited(session, file)
+            if not self._is_locked(file, settings):
+                continue
+            who = claimant(session, event.agent_id, settings, self._head(file))
+            since = self._protection.lost_since(file, who, self._clock.now())
+            if since is not None:
+                self._reporting.note("unprotected", file.project, file.shown, who, since)
+                self._reporting.begin()
+
+    def _let_through(
+        self,
+        session: LocalSession,
+        agent: AgentId,
+        files: Iterable[FileIdentity],
+        outcomes: Iterable[tuple[Request, Outcome]],
+    ) -> None:
+        """The edit goes on: remember by what right, and what is to be reported."""
+        unasked: set[tuple[ProjectId, str]] = set()
+        for request, outcome in outcomes:
+            self._taking.let_through(request)
+            if isinstance(outcome, Unasked):
+                self._note_unasked(request)
+                unasked |= {(file.project, file.key) for file in request.files}
+        for file in files:
+            if self._editing:
+                self._editing(session, file)
+            settings = self._settings.of(file.worktree)
+            if self._is_locked(file, settings):
+                who = claimant(session, agent, settings, self._head(file))
+                asked = (file.project, file.key) not in unasked
+                self._protection.allow(file, who, asked=asked)
+
+    def _note_unasked(self, request: Request) -> None:
+        heard, who = self._neighbours.of(request.project).revision, request.claimant
+        for file in request.files:
+            self._reporting.note("unasked", request.project, file.shown, who, heard)
+
+    async def _locate(self, path: str, cwd: str) -> FileIdentity:
+        """In a thread where git has to be asked: all other hooks would wait for it."""
+        known = self._locator.locate_at_once(path, cwd)
+        if known is not None:
+            return known
+        return await asyncio.to_thread(self._locator.locate, path, cwd)
+
+    def _requests(
+        self, session: LocalSession, agent: AgentId, files: Iterable[FileIdentity]
+    ) -> Iterable[Request]:
+        """What must be asked for, a project at a time; where all is held already, nothing.
+
+        Else all of a project's files are, so that one answer holds for them together: what
+        is held when the question leaves may be lost when its answer comes.
+        """
+        now = self._clock.now()
+        wanted: dict[ProjectId, list[tuple[FileIdentity, Settings]]] = {}
+        asked: set[ProjectId] = set()
+        for file in files:
+            settings = self._settings.of(file.worktree)
+            if not self._is_locked(file, settings):
+                continue
+            wanted.setdefault(file.project, []).append((file, settings))
+            who = claimant(session, agent, settings, self._head(file))
+            if not self._is_mine(file, who, now):
+                asked.add(file.project)
+        for project, found in wanted.items():
+            if project not in asked:
+                continue
+            settings = found[0][1]
+            action = settings.session_coordination.conflict_action
+            names = tuple(file for file, _ in found)
+            head, why = self._head(names[0]), session.intent
+            yield Request(session, agent, project, names, settings, why, action, head)
+
+    def _head(self, file: FileIdentity) -> Head:
+        return self._locator.head(file.worktree) if file.worktree else NO_HEAD
+
+    def _is_mine(self, file: FileIdentity, who: Claimant, now: float) -> bool:
+        """Whether the holder has it, and a break of it would have been heard of."""
+        followed_at = self._neighbours.of(file.project).followed_at
+        mine = self._held.use(file.project, file.key, who, now)
+        lock = self._held.find(file.project, file.key, who.session, who.agent)
+        if mine and lock:
+            self._held.renew_commit(lock, self._head(file).commit)
+        return mine and self._held.is_followed(followed_at, now)
+
+    def _is_locked(self, file: FileIdentity, settings: Settings) -> bool:
+        return (
+            file.coordinated
+            and settings.session_coordination.enable_file_locks
+            and settings.patterns.locks(file.shown)
+        )
+
+    async def _ask(self, request: Request, until: float) -> Outcome:
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._taking.acquire(request)
+        except BadRequest:
+            raise
+        except ScoordError as failure:
+            return Unasked(failure.message)
+        except TimeoutError:
+            return Unasked("the coordinator did not answer in time")
+
+    def _judge(self, request: Request, outcome: Outcome) -> Decision:
+        if isinstance(outcome, Granted):
+            return ALLOW
+        if isinstance(outcome, Unasked):
+            return self._unasked(request, outcome.why)
+        return self._held_by_others(request, outcome)
+
+    def _held_by_others(self, request: Request, conflicts: list[Conflict]) -> Decision:
+        asker, alias = wording.Asker(request.session.session_id), request.session.alias
+        match request.conflict_action:
+            case "warn":
+                _log.info("%s is warned of the holder of %s", alias, request.shown)
+                context = "\n".join(wording.overlap(c, asker) for c in conflicts)
+                return Decision(context=context, notice=context)
+            case "proceed":
+                _log.info("%s edits %s beside its holder", alias, request.shown)
+                return ALLOW
+        _log.info("%s is refused %s", alias, request.shown)
+        texts = (
+            wording.refusal(
+                c,
+                asker,
+                self._instead.of(request, c.path),
+                self._completion(request.project, c.lock),
+            )
+            for c in conflicts
+        )
+        reason = "\n".join(texts)
+        self._note_told(request, conflicts)
+        return Decision(Verdict.DENY, reason=reason, notice=reason.partition("\n")[0])
+
+    def _note_told(self, request: Request, conflicts: Iterable[Conflict]) -> None:
+        """A refusal says it all: that other edits touch the same work is no news after it."""
+        sessions = self._neighbours.of(request.project).sessions
+        for conflict in conflicts:
+            holder = conflict.lock.holder.session_id
+            other = sessions.get(holder)
+            areas = other.areas if other else ()
+            request.session.work.is_told(holder, (conflict.path, conflict.lock.path, *areas))
+
+    def _completion(self, project: ProjectId, lock: Lock) -> str:
+        return completed(self._hold_times.completion(project, lock, self._neighbours))
+
+    def _in_the_way(self, request: Request, key: str) -> Lock | None:
+        """A conflict that is known without asking: as last heard, or granted here since."""
+        heard = self._neighbours.of(request.project).in_the_way(request.claimant, key)
+        here = self._held.at(request.project, key)
+        held = next((lock for lock in here if lock.claimant.excludes(request.claimant)), None)
+        if heard or held is None:
+            return heard
+        holder = self._registration.holder(held)
+        return Lock(project=held.project, path=held.shown, token=held.token, holder=holder)
+
+    def _unasked(self, request: Request, error: str) -> Decision:
+        asker = wording.Asker(request.session.session_id)
+        found = (self._in_the_way(request, file.key) for file in request.files)
+        known = [lock for lock in found if lock is not None]
+        if known and request.conflict_action == "block":
+            reason = "\n".join(wording.known_conflict(lock, asker, error) for lock in known)
+            return Decision(Verdict.DENY, reason=reason, notice=reason.partition("\n")[0])
+        _log.warning("nobody could be asked about %s: %s", request.shown, error)
+        match request.settings.session_coordination.unreachable_action:
+            case "block":
+                reason = wording.unasked_denied(request.shown, error)
+                return Decision(Verdict.DENY, reason=reason, notice=reason)
+            case "warn":
+                told = wording.unasked_allowed(request.shown, error)
+                return Decision(context=told, notice=told)
+        return ALLOW
+
+
+def _worst(decisions: Sequence[Decision]) -> Decision:
+    """One decision for an event that touches several projects: a deny denies all of it."""
+    denied = next((d for d in decisions if d.verdict is Verdict.DENY), None)
+    said = next((d for d in decisions if d.context), None)
+    return denied or said or ALLOW

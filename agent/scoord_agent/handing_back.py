@@ -1,0 +1,173 @@
+"""Locks that are given back before their session ends: with its turn, its commit, its branch.
+
+``release_on`` says which of the first two. A lock that holds on one branch only goes
+when another branch is checked out in its worktree, whatever is set.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from scoord import git
+from scoord.bounded import BoundedDict
+from scoord.clock import Clock
+from scoord.errors import ScoordError
+from scoord.ids import AgentId, SessionId
+from scoord.names import path_key
+from scoord.paths import RECHECK_S, Head, Locator
+from scoord.text import one_line
+from scoord_agent import wording
+from scoord_agent.background import Background
+from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.request import NO_HEAD
+from scoord_agent.sessions import LocalSession
+from scoord_agent.settings import SettingsFor
+from scoord_agent.taking import Taking
+
+_log = logging.getLogger(__name__)
+
+_MOST_SESSIONS = 1_000
+
+
+class HandingBack:
+    """Gives back what a session holds and does not need any more."""
+
+    def __init__(
+        self,
+        *,
+        taking: Taking,
+        held: HeldLocks,
+        settings: SettingsFor,
+        locator: Locator,
+        background: Background,
+        clock: Clock,
+        committed: Callable[[LocalSession, int], None] | None = None,
+    ) -> None:
+        """``committed`` is told of commits that a session has made."""
+        self._taking = taking
+        self._held = held
+        self._settings = settings
+        self._locator = locator
+        self._background = background
+        self._clock = clock
+        self._committed = committed
+        self._counted = BoundedDict[Path, Head](_MOST_SESSIONS)
+        """What was checked out when commits were last counted, by worktree."""
+        self._looks = BoundedDict[SessionId, tuple[float, Head]](_MOST_SESSIONS)
+        self._asking: set[tuple[SessionId, Path]] = set()
+        """For whom, and of which worktree, git is being asked."""
+
+    def is_due(self, session: LocalSession) -> bool:
+        """Whether to look what is checked out: every hook asks, and most have the same answer.
+
+        At once when it changed where the session is, else once in ``RECHECK_S``.
+        """
+        now, head = self._clock.now(), self._head(session.root)
+        looked_at, before = self._looks.get(session.session_id, (float("-inf"), NO_HEAD))
+        if head == before and now - looked_at < RECHECK_S:
+            return False
+        self._looks[session.session_id] = (now, head)
+        self._count_commits(session, head)
+        return True
+
+    def _count_commits(self, session: LocalSession, head: Head) -> None:
+        """They are who's first seen to go on after them: git does not say whose they are."""
+        root = session.root
+        before = self._counted.get(root) if root else None
+        if root is None or head == before:
+            return
+        self._counted[root] = head
+        if self._committed and before and before.commit and head.commit != before.commit:
+            made = git.commits_since(str(root), before.commit)
+            self._committed(session, made)
+
+    def has_switched(self, session: LocalSession) -> bool:
+        """Whether another branch is checked out in its own worktree since this was last asked."""
+        before, session.branch = session.branch, one_line(self._head(session.root).branch)
+        return before != session.branch
+
+    async def after_switch(self, session: LocalSession) -> None:
+        """Give back what is held for branches that are not checked out any more."""
+        left: dict[tuple[str, str], list[HeldLock]] = {}
+        for lock in self._held.of(session.session_id):
+            now = one_line(self._head(_root(session, lock)).branch) if lock.branch else ""
+            # Detached, as in the middle of a rebase, it may come back to its branch.
+            if now and now != lock.branch:
+                left.setdefault((lock.branch, now), []).append(lock)
+        for (before, now), locks in left.items():
+            session.tell(wording.switched([lock.shown for lock in locks], before, now))
+            self._give_back(session, locks)
+        if left:
+            # Let it begin: an edit of the same file, that may come now, waits for it then.
+            await asyncio.sleep(0)
+
+    def after_turn(self, session: LocalSession) -> None:
+        """The main thread's turn is over. Its subagents may still work."""
+        own = (k for k in self._held.of(session.session_id) if k.agent == AgentId(""))
+        over = [lock for lock in own if self._release_on(session, lock) == "stop"]
+        self._give_back(session, over)
+
+    def after_commit(self, session: LocalSession) -> None:
+        """Give back what was committed since it was granted or last used."""
+        by_root: dict[Path, list[HeldLock]] = {}
+        for lock in self._held.of(session.session_id):
+            root = _root(session, lock)
+            if root and lock.commit and not lock.is_pattern and self._has_moved(lock, root):
+                by_root.setdefault(root, []).append(lock)
+        for root, locks in by_root.items():
+            mine = session.session_id, root
+            if self._release_on(session, locks[0]) == "commit" and mine not in self._asking:
+                self._asking.add(mine)
+                self._background.start(self._give_back_clean(session, root, locks))
+
+    def _has_moved(self, lock: HeldLock, root: Path) -> bool:
+        """Whether there is a new commit, which may have the file in."""
+        return self._head(root).commit not in ("", lock.commit)
+
+    async def _give_back_clean(
+        self, session: LocalSession, root: Path, locks: Iterable[HeldLock]
+    ) -> None:
+        """Those with no change left. The others wait for the next commit."""
+        commit = self._head(root).commit
+        try:
+            keys = await self._changed(root, locks)
+        except ScoordError as error:
+            _log.info("what is committed in %s is not known: %s", root, error)
+            return
+        finally:
+            self._asking.discard((session.session_id, root))
+        unused = [lock for lock in locks if self._is_unused_since(lock)]
+        for lock in unused:
+            if lock.key in keys:
+                self._held.renew_commit(lock, commit)
+        await self._taking.release(session, [lock for lock in unused if lock.key not in keys])
+
+    async def _changed(self, root: Path, locks: Iterable[HeldLock]) -> set[str]:
+        """The keys of what is changed. In a thread, and for a moment only: git may be slow."""
+        paths = [lock.shown for lock in locks]
+        changed = await asyncio.to_thread(git.changed, str(root), paths, git.patience())
+        return set(map(path_key, changed))
+
+    def _is_unused_since(self, lock: HeldLock) -> bool:
+        """Whether no edit of it began while git was asked: that one relies on it."""
+        now = self._held.find_same(lock)
+        return now is not None and now.commit == lock.commit
+
+    def _give_back(self, session: LocalSession, locks: list[HeldLock]) -> None:
+        if locks:
+            self._background.start(self._taking.release(session, locks))
+
+    def _release_on(self, session: LocalSession, lock: HeldLock) -> str:
+        settings = self._settings.at(_root(session, lock))
+        return settings.session_coordination.release_on
+
+    def _head(self, root: Path | None) -> Head:
+        return self._locator.head_at(root) if root else NO_HEAD
+
+
+def _root(session: LocalSession, lock: HeldLock) -> Path | None:
+    """Where the lock's file is; an agent that took it over knows the session's worktree only."""
+    if lock.worktree:
+        return Path(lock.worktree)
+    return session.root if lock.project == session.home else None

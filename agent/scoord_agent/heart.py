@@ -1,0 +1,119 @@
+"""Keeps the sessions' leases alive.
+
+One heartbeat for all sessions of the machine, every H seconds, jittered so that
+many agents do not beat together. A renewal counts from the moment the beat was
+*sent*: what the answer took is not believed in. Clocks: the agent's own, which
+counts suspend; the coordinator sends only durations.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+
+from scoord.clock import Clock
+from scoord.v1.locks_pb2 import LockRef
+from scoord.v1.sessions_pb2 import HeartbeatRequest, SessionBeat, SessionPulse
+from scoord_agent.coordinator import CoordinatorClient
+from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.settings import SettingsFor
+
+_log = logging.getLogger(__name__)
+
+_JITTER = 0.2
+
+
+def next_beat_s(interval_s: float, rng: random.Random) -> float:
+    """Seconds to the next beat: never later than the interval, up to a fifth sooner."""
+    return interval_s * (1 - _JITTER * rng.random())
+
+
+class Heart:
+    """Beats for all sessions of this machine."""
+
+    def __init__(
+        self,
+        *,
+        client: CoordinatorClient,
+        sessions: Sessions,
+        held: HeldLocks,
+        settings: SettingsFor,
+        clock: Clock,
+        machine_id: str,
+        lapse: Callable[[LocalSession], None],
+        rng: random.Random | None = None,
+    ) -> None:
+        self._client = client
+        self._sessions = sessions
+        self._held = held
+        self._settings = settings
+        self._clock = clock
+        self._machine_id = machine_id
+        self._lapse = lapse
+        self._rng = rng or random.Random()  # noqa: S311 (jitter)
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Beat at once: something says that a session may be gone."""
+        self._hurry.set()
+
+    async def wait(self, interval_s: float) -> None:
+        """Wait for the next beat's time."""
+        try:
+            async with asyncio.timeout(next_beat_s(interval_s, self._rng)):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+        self._hurry.clear()
+
+    async def beat(self) -> None:
+        """Renew all leases once. Raises what the coordinator says."""
+        sessions = [session for session in self._sessions if session.registered]
+        leases = {session.session_id: session.lease for session in sessions}
+        due = [session for session in sessions if self._is_due(session)]
+        used = [lock for session in due for lock in self._held.used(session.session_id)]
+        beats = [b for session in sessions for b in self._beats_of(session, due=session in due)]
+        sent_at = self._clock.now()
+        request = HeartbeatRequest(machine_id=self._machine_id, beats=beats)
+        response = await self._client.heartbeat(request)
+        for session in due:
+            self._published(session, sent_at)
+        self._held.published(used)
+        for session in sessions:
+            # Registered anew while the beat was on its way: this pulse is not its.
+            if session.lease == leases[session.session_id]:
+                self._feel(session, sent_at, response.pulses)
+
+    def _feel(self, session: LocalSession, sent_at: float, pulses: Iterable[SessionPulse]) -> None:
+        own = [bool(pulse.live) for pulse in pulses if pulse.session_id == session.session_id]
+        if own and all(own):
+            self._held.renewed(session.session_id, sent_at)
+        elif own:
+            _log.warning("%s is not live any more", session.session_id)
+            self._lapse(session)
+
+    def _published(self, session: LocalSession, sent_at: float) -> None:
+        """What the session did is known now; not before, or a lost beat would hide it."""
+        session.active, session.published_at = session.acted_at > sent_at, sent_at
+
+    def _beats_of(self, session: LocalSession, *, due: bool) -> Iterable[SessionBeat]:
+        used = self._held.used(session.session_id) if due else []
+        for project in session.aliases:
+            touched = (lock for lock in used if lock.project == project)
+            yield SessionBeat(
+                project=project,
+                session_id=session.session_id,
+                lease_id=session.lease,
+                active=due and session.active,
+                touched=(_ref(lock) for lock in touched),
+            )
+
+    def _is_due(self, session: LocalSession) -> bool:
+        """Activity is published at the pace of ``heartbeat_interval``, not of the leases."""
+        interval_s = self._settings.at(session.root).session_coordination.heartbeat_interval
+        return bool(self._clock.now() - session.published_at >= interval_s)
+
+
+def _ref(lock: HeldLock) -> LockRef:
+    return LockRef(path=lock.shown, token=lock.token, is_pattern=lock.is_pattern)

@@ -1,0 +1,300 @@
+"""The life of a session on this machine: who is behind an event, start, end, death."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from scoord.clock import Clock
+from scoord.errors import ScoordError, SessionNotFound, Unknown
+from scoord.git import branch
+from scoord.paths import Locator, Worktree
+from scoord.text import one_line
+from scoord_agent import processes, wording
+from scoord_agent.greeting import Greeting
+from scoord_agent.knowledge.knowing import Knowing
+from scoord_agent.last_seen import LastSeen
+from scoord_agent.places import worktree_of
+from scoord_agent.processes import Process
+from scoord_agent.registration import Machine, Registration
+from scoord_agent.sessions import TERMINAL, LocalSession, Sessions, new_session_id
+from scoord_agent.settings import SettingsFor
+from scoord_hooks.adapters import running_version
+from scoord_hooks.neutral import Decision, EventKind, HookEvent
+
+_log = logging.getLogger(__name__)
+
+WATCH_INTERVAL_S = 0.5
+"""How often processes are looked at. A dead session is ended within 2 s."""
+
+WELCOME_WITHIN_S = 1.7
+"""A start hook waits 2 s; a session that could not be registered is tried again."""
+
+END_WITHIN_S = 1.2
+"""Coding CLIs give all their end hooks together 1.5 s."""
+
+_GOES_ON = frozenset({"clear", "resume"})
+"""Reasons of a session end after which the process stays and starts anew."""
+
+_STILL_HERE = frozenset({"clear", "compact"})
+"""Reasons of a session start before which it has missed nothing."""
+
+MAX_INTENT = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an event came from, as far as its transport tells."""
+
+    pid: int | None = None
+    """The coding CLI's process id, from a command hook."""
+    port: int | None = None
+    """The port its connection leaves from."""
+    intent: str = ""
+    """What its user said it is about to do (``SCOORD_INTENT``)."""
+
+
+class Lifecycle:
+    """Finds, starts and ends sessions."""
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        registration: Registration,
+        locator: Locator,
+        knowing: Knowing,
+        settings: SettingsFor,
+        machine: Machine,
+        clock: Clock,
+        greeting: Greeting,
+        last_seen: LastSeen,
+        changed: Callable[[], None],
+    ) -> None:
+        self._sessions = sessions
+        self._registration = registration
+        self._locator = locator
+        self._knowing = knowing
+        self._settings = settings
+        self._machine = machine
+        self._clock = clock
+        self._greeting = greeting
+        self._last_seen = last_seen
+        self._changed = changed
+
+    async def session_of(self, event: HookEvent, origin: Origin) -> LocalSession | None:
+        """The session behind ``event``, made if need be; None when it is not to be made."""
+        session = self._named(event, origin)
+        if session is None:
+            process = await self._process(origin)
+            version = await _version_of(event.client, process)
+            worktree = await worktree_of(self._locator, event.cwd)
+            # Nothing is awaited from here on: two first events at once make one session.
+            session = self._known(event, process)
+            is_over = event.kind is EventKind.SESSION_END or _has_gone(origin, process)
+            if session is None and not is_over:
+                session = self._make(event, origin, process, worktree, version)
+        if session is not None:
+            session.act(self._clock.now())
+        return session
+
+    async def welcome(self, session: LocalSession, event: HookEvent) -> Decision:
+        """Register a session that has started, and tell it who else is here."""
+        if event.reason == "clear":
+            # Of a conversation that is over; the next prompt says the new one.
+            session.begin_anew()
+        worktree = await worktree_of(self._locator, event.cwd)
+        project, settings = self._locator.project_of(worktree), self._settings.of(worktree)
+        try:
+            async with asyncio.timeout(WELCOME_WITHIN_S):
+                await self._registration.enter(session, project, settings, WELCOME_WITHIN_S)
+                anew = event.reason not in _STILL_HERE
+                told = await self._greeting.words(session, project, settings, anew=anew)
+        except (ScoordError, TimeoutError) as error:
+            _log.warning("%s is not registered yet: %s", session.session_id, error)
+            told = wording.not_registered(str(error) or "The coordinator did not answer in time.")
+            return Decision(context=told, notice=told)
+        finally:
+            self._last_seen.note(session, save=True)
+            self._sessions.save()
+            self._changed()
+        return Decision(context=told)
+
+    def worked(self, session: LocalSession) -> None:
+        """A turn of it is over: until now, nothing was missed in its worktree."""
+        self._last_seen.note(session)
+
+    async def session_end(self, session: LocalSession, event: HookEvent) -> None:
+        """A session says it ends. After ``/clear`` it goes on under its name."""
+        if event.reason in _GOES_ON and session.process is not None:
+            session.client_session_ids.discard(event.client_session_id)
+            self._sessions.save()
+            return
+        await self.end(session, f"session end: {one_line(event.reason, 40)}")
+
+    async def end(self, session: LocalSession, why: str) -> None:
+        """End a session here and at the coordinator; what it held is free."""
+        _log.info("%s ends: %s", session.session_id, why)
+        self._sessions.remove(session)
+        self._last_seen.note(session, save=True)
+        self._changed()
+        try:
+            async with asyncio.timeout(END_WITHIN_S):
+                await self._registration.end(session, why, END_WITHIN_S)
+        except (ScoordError, TimeoutError) as error:
+            # Said again with the next beats. Nobody renews its lease: it runs out at the latest.
+            _log.warning("%s ended, but could not be said so: %s", session.session_id, error)
+
+    async def watch_processes(self) -> None:
+        """End every session whose process is gone, until cancelled."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            for session in self._sessions:
+                if session.process and not processes.is_running(session.process):
+                    _log.info("the process of %s is gone", session.session_id)
+                    await self.end(session, "its process is gone")
+
+    async def take_up(self) -> None:
+        """Bring every session to life that is not: also those of the agent before us.
+
+        Raises Unknown when nobody can be asked.
+        """
+        await self._registration.say_ends()
+        for session in self._sessions:
+            try:
+                await self._bring_to_life(session)
+            except Unknown:
+                raise
+            except ScoordError as error:
+                _log.warning("%s cannot be registered: %s", session.session_id, error)
+
+    async def terminal_session(self, pid: int, cwd: str) -> LocalSession:
+        """The nearest session above ``pid``, else one for the terminal's shell, made now.
+
+        A coding CLI may have been started in a terminal that is a session itself.
+
+        Raises SessionNotFound when that has ended: nothing would ever end a new one.
+        """
+        worktree, above = await worktree_of(self._locator, cwd), processes.ancestors(pid)
+        by_pid = {session.process.pid: session for session in self._sessions if session.process}
+        session = next((by_pid[each] for each in above if each in by_pid), None)
+        if session is not None:
+            session.act(self._clock.now())
+            return session
+        process = processes.find(processes.terminal_of(pid) or pid)
+        if process is None and processes.is_gone(pid):
+            raise SessionNotFound(f"process {pid}, which asked, has ended")
+        return self._add(TERMINAL, "", cwd, process=process, worktree=worktree)
+
+    async def _bring_to_life(self, session: LocalSession) -> None:
+        settings = self._settings.at(session.root)
+        if not session.registered:
+            # One that was ended because it was idle stays so until it does something.
+            coordination = settings.session_coordination
+            idle_s = self._clock.now() - session.acted_at
+            if idle_s < coordination.session_timeout or not coordination.auto_cleanup_stale:
+                await self._registration.enter(session, session.home, settings)
+        elif session.inherited:
+            # Its renewals do not tell what it holds; registering it again does.
+            for project in tuple(session.aliases):
+                await self._registration.take_up(session, project, settings)
+            session.inherited = False
+
+    def _named(self, event: HookEvent, origin: Origin) -> LocalSession | None:
+        """The session that the event's own words are enough to find; most are."""
+        if event.kind is EventKind.SESSION_START:
+            return None
+        known = self._sessions.all_by_client_id(event.client, event.client_session_id)
+        if origin.pid is not None:
+            known = [s for s in known if s.process and s.process.pid == origin.pid]
+        return known[0] if len(known) == 1 else None
+
+    def _known(self, event: HookEvent, process: Process | None) -> LocalSession | None:
+        session = self._sessions.by_process(process) if process else None
+        if session is None:
+            known = self._sessions.all_by_client_id(event.client, event.client_session_id)
+            session = next((s for s in known if process in (None, s.process)), None)
+        if session is not None and event.client_session_id:
+            self._rename(session, event.client_session_id)
+        return session
+
+    def _rename(self, session: LocalSession, client_session_id: str) -> None:
+        """The CLI knows it under a new id, after ``/clear``."""
+        if client_session_id not in session.client_session_ids:
+            session.client_session_ids.add(client_session_id)
+            self._sessions.save()
+
+    def _make(
+        self,
+        event: HookEvent,
+        origin: Origin,
+        process: Process | None,
+        worktree: Worktree | None,
+        version: str,
+    ) -> LocalSession | None:
+        if not self._settings.of(worktree).session_coordination.auto_register:
+            return None
+        return self._add(
+            event.client,
+            event.client_session_id,
+            event.cwd,
+            process=process,
+            worktree=worktree,
+            intent=origin.intent,
+            version=version,
+        )
+
+    def _add(
+        self,
+        client: str,
+        client_session_id: str,
+        cwd: str,
+        *,
+        process: Process | None,
+        worktree: Worktree | None,
+        intent: str = "",
+        version: str = "",
+    ) -> LocalSession:
+        session = LocalSession(
+            session_id=new_session_id(self._machine.host, process, datetime.now(UTC)),
+            client=client,
+            process=process,
+            cwd=cwd,
+            client_session_ids={client_session_id} if client_session_id else set(),
+            home=self._locator.project_of(worktree),
+            worktree=str(worktree.root) if worktree else "",
+            branch=one_line(branch(str(worktree.root))) if worktree else "",
+            intent=one_line(intent, MAX_INTENT),
+            client_version=one_line(version, 40),
+            terminal=one_line(processes.tty_of(process.pid), 40) if process else "",
+            acted_at=self._clock.now(),
+            published_at=self._clock.now(),
+        )
+        self._sessions.add(session)
+        self._changed()
+        if worktree is not None:
+            self._knowing.at_once(worktree)  # so that it is known by the first refusal
+        _log.info("%s begins, of %s in %s", session.session_id, client, session.home)
+        return session
+
+    async def _process(self, origin: Origin) -> Process | None:
+        if origin.pid is not None:
+            return processes.find(processes.behind_shells(origin.pid))
+        if origin.port is None:
+            return None
+        pid = await asyncio.to_thread(processes.client_of_connection, origin.port)
+        return processes.find(pid) if pid else None
+
+
+def _has_gone(origin: Origin, process: Process | None) -> bool:
+    """Whether who asked has ended meanwhile: a session of it would have no process to end with."""
+    return origin.pid is not None and process is None and processes.is_gone(origin.pid)
+
+
+async def _version_of(client: str, process: Process | None) -> str:
+    """In a thread: it is read from small files beside the program."""
+    if process is None:
+        return ""
+    command = processes.command_of(process.pid)
+    return await asyncio.to_thread(running_version, client, command)

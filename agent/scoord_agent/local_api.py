@@ -1,0 +1,141 @@
+"""The API for this user's own programs, over a Unix socket: JSON over HTTP.
+
+The socket lies in a directory that only its user may enter, so it asks for no
+token. Ages are seconds. Failures carry the catalogue's code.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from scoord.errors import BadRequest, InternalError, Refused, ScoordError, Unknown
+from scoord_agent.desk import Desk, Wish
+from scoord_agent.local_body import Body, body_of, number, seconds, text, texts
+
+_log = logging.getLogger(__name__)
+
+Answer = dict[str, Any]
+Reply = Answer | web.StreamResponse
+"""What becomes JSON, or what was written already."""
+Handle = Callable[[web.Request], Awaitable[Answer]] | Callable[[web.Request], Awaitable[Reply]]
+Routes = Mapping[tuple[str, str], Handle]
+"""By method and path."""
+
+
+class LocalApi:
+    """Serves the desk on the agent's socket."""
+
+    def __init__(self, desk: Desk, socket: Path, *more: Routes) -> None:
+        """``more`` is what other desks answer, each with routes of its own."""
+        self._desk = desk
+        self._socket = socket
+        self._routes = (self._own_routes(), *more)
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Begin to listen; a socket file that a killed agent left is replaced."""
+        app = web.Application()
+        for routes in self._routes:
+            for (method, path), handle in routes.items():
+                app.router.add_route(method, path, _answering(handle))
+        # A command that was interrupted must not be granted what it waited for.
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, handler_cancellation=True
+        )
+        await self._runner.setup()
+        self._socket.unlink(missing_ok=True)
+        await web.UnixSite(self._runner, str(self._socket), shutdown_timeout=2.0).start()
+        self._socket.chmod(0o600)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._runner:
+            await self._runner.cleanup()
+
+    def _own_routes(self) -> Routes:
+        return {
+            ("GET", "/v1/health"): self._health,
+            ("GET", "/v1/status"): self._status,
+            ("POST", "/v1/rehearse"): self._rehearse,
+            ("POST", "/v1/acquire"): self._acquire,
+            ("POST", "/v1/wait"): self._wait,
+            ("POST", "/v1/leave"): self._leave,
+            ("POST", "/v1/release"): self._release,
+            ("POST", "/v1/break"): self._break,
+        }
+
+    async def _health(self, request: web.Request) -> Answer:  # noqa: ARG002 (same for all)
+        return {"ok": True}
+
+    async def _status(self, request: web.Request) -> Answer:
+        everything = request.query.get("all") == "1"
+        return await self._desk.status(request.query.get("cwd", "/"), everything=everything)
+
+    async def _rehearse(self, request: web.Request) -> Answer:  # noqa: ARG002 (same for all)
+        return await self._desk.rehearse()
+
+    async def _acquire(self, request: web.Request) -> Answer:
+        wish = _wish(await body_of(request))
+        return await self._desk.acquire(wish) | await self._desk.problems(wish.cwd)
+
+    async def _wait(self, request: web.Request) -> Answer:
+        body = await body_of(request)
+        wish = _wish(body)
+        answer = await self._desk.wait(wish, seconds(body, "within_s"))
+        return answer | await self._desk.problems(wish.cwd)
+
+    async def _leave(self, request: web.Request) -> Answer:
+        return await self._desk.leave(_wish(await body_of(request)))
+
+    async def _release(self, request: web.Request) -> Answer:
+        body = await body_of(request)
+        cwd = text(body, "cwd")
+        answer = await self._desk.release(cwd, texts(body, "paths"), number(body, "pid"))
+        return answer | await self._desk.problems(cwd)
+
+    async def _break(self, request: web.Request) -> Answer:
+        body = await body_of(request)
+        cwd = text(body, "cwd")
+        answer = await self._desk.break_lock(
+            cwd,
+            text(body, "path"),
+            number(body, "token"),
+            text(body, "by"),
+            text(body, "reason"),
+        )
+        return answer | await self._desk.problems(cwd)
+
+
+def _answering(handle: Handle) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            reply = await handle(request)
+            return reply if isinstance(reply, web.StreamResponse) else web.json_response(reply)
+        except ScoordError as error:
+            return _problem(error)
+        except Exception:  # noqa: BLE001 (a command always gets an answer)
+            _log.exception("%s failed in a way nobody foresaw", request.path)
+            return _problem(InternalError("the agent failed; see `scoord logs`"))
+
+    return answer
+
+
+def _problem(error: ScoordError) -> web.Response:
+    families = ((BadRequest, 400), (Refused, 409), (Unknown, 503))
+    status = next((status for family, status in families if isinstance(error, family)), 500)
+    body = {"error": {"code": error.code, "message": error.message}}
+    return web.json_response(body, status=status)
+
+
+def _wish(body: Body) -> Wish:
+    return Wish(
+        cwd=text(body, "cwd"),
+        paths=tuple(texts(body, "paths")),
+        pid=number(body, "pid"),
+        reason=text(body, "reason"),
+        shared=body.get("shared") is True,
+        lasts_s=seconds(body, "lasts_s"),
+    )

@@ -1,0 +1,252 @@
+"""The tools in the field's own terms: status, claim, release, suggest, tell, progress, history."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field
+
+from scoord_agent import processes
+from scoord_agent import wording_mcp as wording
+from scoord_agent.cli.local_client import ANSWER_S
+from scoord_agent.graph_shapes import check
+from scoord_agent.mcp.asking import Answer, Caller, ask
+from scoord_agent.mcp.tool import Arguments, Reply, Tool, bounded
+
+_SLICE_S: Final = 2.0
+"""How long one question waits, so that a call that is cancelled ends soon."""
+_LEAVE_S: Final = 5.0
+
+Path = Annotated[str, Field(min_length=1, max_length=4096)]
+Paths = Annotated[
+    list[Path], Field(min_length=1, max_length=30, description="Files or patterns, 1 to 30.")
+]
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Nothing(_Input):
+    """No arguments."""
+
+
+class ClaimInput(_Input):
+    """What to take, and on which terms."""
+
+    paths: Paths
+    reason: str = Field(default="", max_length=1000, description="Why; other sessions read it.")
+    wait_s: float = Field(
+        default=0.0, ge=0, le=60, description="Wait so many seconds for the turn, if held."
+    )
+    shared: bool = Field(
+        default=False, description="Share them with others that read too; nobody edits meanwhile."
+    )
+    lasts_s: float = Field(
+        default=0.0, ge=0, le=604_800, description="End after so many seconds; 0: with the session."
+    )
+
+
+class ReleaseInput(_Input):
+    """What to give back."""
+
+    paths: Paths
+
+
+class SuggestInput(_Input):
+    """How much to suggest."""
+
+    count: int = Field(default=3, ge=1, le=20, description="How many suggestions at most.")
+
+
+class TellInput(_Input):
+    """What to say to whom."""
+
+    session: str = Field(
+        min_length=1, max_length=200, description="Short name or id of the session, as in status."
+    )
+    text: str = Field(min_length=1, max_length=10_000, description="One line; it is cut at 200.")
+
+
+class ProgressInput(_Input):
+    """How far the work is."""
+
+    percent: int = Field(ge=0, le=100, description="0 to 100.")
+    step: str = Field(default="", max_length=1000, description="What it is at now; one line.")
+
+
+class HistoryInput(_Input):
+    """Which lines of history."""
+
+    session: str = Field(default="", max_length=200, description="Short name or id.")
+    path: str = Field(default="", max_length=4096, description="A file, or a folder.")
+    person: str = Field(default="", max_length=200, description="Whose sessions.")
+    since_s: float = Field(default=0.0, ge=0, le=3.2e9, description="Not older than that.")
+    limit: int = Field(default=20, ge=1, le=200, description="How many at most.")
+
+
+def coordination_tools() -> tuple[Tool, ...]:
+    """All tools of this kind."""
+    rows = {"type": "array", "items": {"type": "object"}}
+    text = {"type": "string"}
+    return (
+        Tool(
+            "status",
+            "Who works on what",
+            wording.STATUS,
+            _schema(Nothing),
+            _status,
+            _object(you=text, sessions=rows, locks=rows, waiters=rows, coordinator=_ANY),
+            reads_only=True,
+        ),
+        Tool(
+            "claim",
+            "Take locks",
+            wording.CLAIM,
+            _schema(ClaimInput),
+            _claim,
+            _object(granted={"type": "boolean"}, locks=rows, held=rows),
+        ),
+        Tool(
+            "release",
+            "Give locks back",
+            wording.RELEASE,
+            _schema(ReleaseInput),
+            _release,
+            _object(released=_TEXTS, not_held=_TEXTS),
+        ),
+        Tool(
+            "suggest",
+            "Work that is free",
+            wording.SUGGEST,
+            _schema(SuggestInput),
+            _suggest,
+            _object(suggestions=rows),
+        ),
+        Tool("tell", "Tell a session", wording.TELL, _schema(TellInput), _tell, _ANY),
+        Tool("progress", "Say how far it is", wording.PROGRESS, _schema(ProgressInput), _progress),
+        Tool(
+            "history",
+            "What happened",
+            wording.HISTORY,
+            _schema(HistoryInput),
+            _history,
+            _object(events=rows),
+            reads_only=True,
+        ),
+    )
+
+
+_ANY: Final[dict[str, Any]] = {"type": "object"}
+_TEXTS: Final = {"type": "array", "items": {"type": "string"}}
+
+
+async def _status(caller: Caller, arguments: Arguments) -> Reply:
+    check(Nothing, dict(arguments))
+    answer = await ask("GET", f"/v1/status?{urlencode({'cwd': caller.cwd, 'all': 0})}")
+    own = _own(answer, caller)
+    told = {key: answer.get(key) for key in ("project", "coordinator", "problems", "view_age_s")}
+    rows = {key: answer[key] for key in ("sessions", "locks", "waiters")}
+    return Reply(wording.status(answer, own), bounded({"you": own, **told, **rows}))
+
+
+async def _claim(caller: Caller, arguments: Arguments) -> Reply:
+    wish = check(ClaimInput, dict(arguments))
+    answer = await _take(_body(caller, **wish.model_dump(exclude={"wait_s"})), wish.wait_s)
+    if "granted" in answer:
+        locks = answer["granted"]
+        data = {"granted": True, "locks": locks, "held": []}
+        return Reply(wording.granted([lock["path"] for lock in locks]), bounded(data))
+    held = [_held_row(row) for row in answer["held"]]
+    text = wording.held([row["message"] for row in answer["held"]])
+    return Reply(text, bounded({"granted": False, "locks": [], "held": held}))
+
+
+async def _take(body: Answer, wait_s: float) -> Answer:
+    """Ask, and ask again for the turn; whoever gives up does not stand in the queue any more."""
+    if not wait_s:
+        return await ask("POST", "/v1/acquire", body)
+    until = anyio.current_time() + wait_s
+    try:
+        while True:
+            left = max(0.0, min(until - anyio.current_time(), _SLICE_S))
+            answer = await ask("POST", "/v1/wait", {**body, "within_s": left}, left + ANSWER_S)
+            if "granted" in answer or left == 0:
+                return answer
+    except anyio.get_cancelled_exc_class():
+        with anyio.move_on_after(_LEAVE_S, shield=True):
+            await ask("POST", "/v1/leave", body)
+        raise
+
+
+async def _release(caller: Caller, arguments: Arguments) -> Reply:
+    paths = check(ReleaseInput, dict(arguments)).paths
+    answer = await ask("POST", "/v1/release", _body(caller, paths=paths))
+    if answer["not_held"]:
+        await ask("POST", "/v1/leave", _body(caller, paths=answer["not_held"]))
+    free, not_held = answer["released"], answer["not_held"]
+    return Reply(
+        wording.released(free, not_held), bounded({"released": free, "not_held": not_held})
+    )
+
+
+async def _suggest(caller: Caller, arguments: Arguments) -> Reply:
+    count = check(SuggestInput, dict(arguments)).count
+    answer = await ask("POST", "/v1/suggest", _body(caller, count=count))
+    rows = answer.get("suggestions", [])
+    return Reply(wording.suggested(rows), bounded({**answer, "suggestions": rows}))
+
+
+async def _tell(caller: Caller, arguments: Arguments) -> Reply:
+    wanted = check(TellInput, dict(arguments))
+    answer = await ask("POST", "/v1/tell", _body(caller, to=wanted.session, text=wanted.text))
+    return Reply(wording.told(answer), bounded(answer))
+
+
+async def _progress(caller: Caller, arguments: Arguments) -> Reply:
+    said = check(ProgressInput, dict(arguments))
+    answer = await ask("POST", "/v1/progress", _body(caller, **said.model_dump()))
+    return Reply(wording.progressed(answer), bounded(answer))
+
+
+async def _history(caller: Caller, arguments: Arguments) -> Reply:
+    filters = check(HistoryInput, dict(arguments))
+    wanted = {**filters.model_dump(exclude={"path"}), "file": filters.path}
+    answer = await ask("POST", "/v1/history", _body(caller, **wanted))
+    rows = answer.get("events", [])
+    return Reply(wording.history(rows), bounded({**answer, "events": rows}))
+
+
+def _held_row(row: Mapping[str, Any]) -> Answer:
+    """Why one path was not taken: who has it, why, since when, and the place in its queue."""
+    lock = row["lock"]
+    kept = ("session_id", "alias", "agent_id", "person", "host", "branch", "reason", "held_s")
+    return {
+        "path": row["path"],
+        "place": row["place"],
+        "kept_for_first_in_queue": row.get("is_claim", False),
+        **{key: lock.get(key) for key in kept},
+    }
+
+
+def _own(answer: Answer, caller: Caller) -> str:
+    """The short name of the session that calls: the nearest above it, as the agent finds it."""
+    above = processes.ancestors(caller.pid)
+    here = {row["pid"]: row for row in answer["sessions"] if row.get("local") and row.get("pid")}
+    found = next((here[pid] for pid in above if pid in here), None)
+    return str(found["alias"]) if found else ""
+
+
+def _body(caller: Caller, **fields: Any) -> Answer:
+    return {"cwd": caller.cwd, "pid": caller.pid, **fields}
+
+
+def _schema(shape: type[BaseModel]) -> dict[str, Any]:
+    schema = shape.model_json_schema()
+    schema.pop("description", None)
+    return schema
+
+
+def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": sorted(properties)}

@@ -1,0 +1,79 @@
+"""The coordinator of this machine's own: which one it is, and that it runs.
+
+``scoord up`` starts it, and so does the agent whenever it is gone. Both ask here.
+"""
+
+import asyncio
+import logging
+import subprocess
+from collections.abc import Sequence
+from typing import Final
+
+from scoord.errors import ScoordError
+from scoord.sections import Coordinators
+from scoord_agent import spawn
+from scoord_agent.spawn import COORDINATOR, Started
+
+_log = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 2.0
+START_EVERY_S: Final = 10.0
+"""One that ends at once, e.g. on a damaged store, must not be started over and over."""
+
+_LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
+
+
+def may_be_ours(addresses: Sequence[str]) -> str | None:
+    """Return where one may be started that the agent then asks, by the agent's settings.
+
+    None if they name one on another machine: then that is the one to wait for.
+    """
+    return addresses[0] if all(one.startswith(_LOOPBACK) for one in addresses) else None
+
+
+def address(addresses: Sequence[str]) -> str | None:
+    """Return where our own is; None if it is not ours to see that one runs there.
+
+    Ours is the one of settings that name none, and one that ``up`` has started, until
+    ``down``. Another address on loopback may be a tunnel to the team's coordinator: an
+    embedded one in its place would be a second truth.
+    """
+    where = may_be_ours(addresses)
+    is_default = tuple(addresses) == Coordinators().addresses
+    return where if is_default or where == spawn.recorded_address() else None
+
+
+def ensure(where: str) -> Started | None:
+    """Start it unless it runs; None if another program serves the address."""
+    if spawn.running(COORDINATOR) is None and spawn.is_listening(where):
+        return None
+    return spawn.start_coordinator(where)
+
+
+async def keep(addresses: Sequence[str]) -> None:
+    """Start our own whenever it is gone, until cancelled."""
+    child: subprocess.Popen[bytes] | None = None
+    while True:
+        pause_s = LOOK_EVERY_S
+        try:
+            # In a thread: it waits for locks, and for connections.
+            started = await asyncio.to_thread(_mended, addresses)
+        except (OSError, ScoordError) as error:
+            _log.warning("our coordinator cannot be started: %s", error)
+            pause_s = START_EVERY_S
+        else:
+            if started is not None:
+                _log.info("started our coordinator (pid %d)", started.pid)
+                child, pause_s = started.child, START_EVERY_S
+        await asyncio.sleep(pause_s)
+        if child is not None:
+            child.poll()  # so that one that ended is not kept as a zombie
+
+
+def _mended(addresses: Sequence[str]) -> Started | None:
+    """Start our own if it is gone; None if nothing had to be done."""
+    where = address(addresses)
+    if where is None or spawn.running(COORDINATOR):
+        return None
+    started = ensure(where)
+    return started if started and started.fresh else None

@@ -1,0 +1,138 @@
+"""Which process is behind a session, and whether it still runs.
+
+A process id alone is reused; with its start time it names one process for ever.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_TERMINAL_SHELLS = frozenset({"bash", "zsh", "fish", "sh", "dash", "ksh", "tcsh", "nu", "pwsh"})
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process, for ever."""
+
+    pid: int
+    started: float
+    """Start time, as this system tells it: on Linux in clock ticks since boot, which no
+    correction of the wall clock moves; elsewhere in seconds since 1970."""
+
+
+def find(pid: int) -> Process | None:
+    """The running process with this id; None when there is none that we may see."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return Process(pid, _started(process))
+    except (psutil.Error, OSError, ValueError, OverflowError):
+        return None
+
+
+def is_running(process: Process) -> bool:
+    """Whether it still runs; a zombie does not."""
+    return find(process.pid) == process
+
+
+def is_gone(pid: int) -> bool:
+    """Whether there is none with this id, or a zombie; one that we may not look at is there."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, OSError, ValueError, OverflowError):
+        return False
+
+
+def client_of_connection(port: int) -> int | None:
+    """The id of our user's process whose TCP connection on loopback leaves from ``port``.
+
+    It looks through every process of the user: some milliseconds, so it is for
+    sessions that never announced themselves, not for every event.
+    """
+    for process in psutil.process_iter():
+        try:
+            connections = process.net_connections(kind="tcp")
+        except psutil.Error:
+            continue
+        if any(c.status != psutil.CONN_LISTEN and c.laddr.port == port for c in connections):
+            return process.pid
+    return None
+
+
+def ancestors(pid: int) -> list[int]:
+    """The process itself and those above it, nearest first.
+
+    Step by step: psutil's own ``parents()`` reads every process of the machine.
+    """
+    found: list[int] = []
+    while pid > 0 and pid not in found:
+        try:
+            above = psutil.Process(pid).ppid()
+        except psutil.Error:
+            break
+        found.append(pid)
+        pid = above
+    return found
+
+
+def tty_of(pid: int) -> str:
+    """The terminal that a process runs in, as ``pts/3``; empty when there is none."""
+    try:
+        return _pts_of(pid) or (psutil.Process(pid).terminal() or "").removeprefix("/dev/")
+    except (psutil.Error, OSError):
+        return ""
+
+
+def _pts_of(pid: int) -> str:
+    """As Linux tells it: psutil knows only the terminals that were there when it first looked."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return ""
+    device = int(stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[4])
+    name = Path(f"/dev/pts/{os.minor(device)}")
+    return f"pts/{name.name}" if name.exists() and name.stat().st_rdev == device else ""
+
+
+def command_of(pid: int) -> list[str]:
+    """The executable of a process and its arguments; empty when they may not be seen."""
+    try:
+        process = psutil.Process(pid)
+        return [process.exe(), *process.cmdline()]
+    except (psutil.Error, OSError):
+        return []
+
+
+def behind_shells(pid: int) -> int:
+    """``pid``, or the first process above it that is not a shell.
+
+    A hook that a CLI runs as a shell line has that shell as its parent, which
+    ends with the hook.
+    """
+    return next((p for p in ancestors(pid) if _name(p) not in _TERMINAL_SHELLS), pid)
+
+
+def terminal_of(pid: int) -> int | None:
+    """The shell above ``pid`` that a person types into, else its parent."""
+    above = ancestors(pid)[1:]
+    shells = (pid for pid in above if _name(pid).lstrip("-") in _TERMINAL_SHELLS)
+    return next(shells, above[0] if above else None)
+
+
+def _started(process: psutil.Process) -> float:
+    if not psutil.LINUX:
+        return process.create_time()
+    # Field 22 of proc(5); the name before it, in parentheses, may hold anything.
+    stat = Path(f"/proc/{process.pid}/stat").read_bytes()
+    return float(stat.rpartition(b")")[2].split()[19])
+
+
+def _name(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return ""

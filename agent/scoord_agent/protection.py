@@ -1,0 +1,68 @@
+"""Under which grant each edit was allowed, to be compared once it has happened.
+
+Between the two a lock may be broken or run out, and another be granted the path.
+Then the edit was made without protection, and whoever has the path is to know.
+"""
+
+from scoord.bounded import BoundedDict
+from scoord.claimant import Claimant
+from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.paths import FileIdentity
+from scoord_agent.held import HeldLocks
+from scoord_agent.neighbours import Neighbours
+
+_MOST_EDITS = 4_096
+
+_WITHOUT = FencingToken(0)
+"""Let through without a lock, which was said or written down when it was."""
+
+_Edit = tuple[ProjectId, str, SessionId, AgentId]
+
+
+class Protection:
+    """What is known of edits from before they happen until they have."""
+
+    def __init__(self, held: HeldLocks, neighbours: Neighbours) -> None:
+        self._held = held
+        self._neighbours = neighbours
+        self._allowed = BoundedDict[_Edit, FencingToken](_MOST_EDITS)
+
+    def allow(self, file: FileIdentity, who: Claimant, *, asked: bool) -> None:
+        """An edit is about to happen; without having ``asked``, by no grant that is known."""
+        right = self._held.right(file.project, file.key, who) if asked else None
+        self._allowed[_edit(file, who)] = right.token if right else _WITHOUT
+
+    def lost_since(self, file: FileIdentity, who: Claimant, now: float) -> int | None:
+        """An edit has happened: after which revision a grant to others would have met it.
+
+        None when its lock stood all the while, or it is known to have had none.
+        """
+        token = self._allowed.pop(_edit(file, who), None)
+        stands = self._stands(file, who, token, now)
+        if stands or token == _WITHOUT:
+            return None
+        if token is not None:
+            return token
+        # Nobody asked before it: hooks that were installed midway, or do not see this tool.
+        taken = self._taken(file, who)
+        return taken - 1 if taken else None
+
+    def _stands(
+        self, file: FileIdentity, who: Claimant, token: FencingToken | None, now: float
+    ) -> bool:
+        right = self._held.right(file.project, file.key, who)
+        followed_at = self._neighbours.of(file.project).followed_at
+        if right is None or not self._held.use(file.project, file.key, who, now):
+            return False
+        return token in (None, right.token) and self._held.is_followed(followed_at, now)
+
+    def _taken(self, file: FileIdentity, who: Claimant) -> int | None:
+        """The token of another that has it, as last heard or as granted here since."""
+        if heard := self._neighbours.of(file.project).in_the_way(who, file.key):
+            return heard.token
+        here = self._held.at(file.project, file.key)
+        return next((lock.token for lock in here if lock.claimant.excludes(who)), None)
+
+
+def _edit(file: FileIdentity, who: Claimant) -> _Edit:
+    return file.project, file.key, who.session, who.agent

@@ -1,0 +1,115 @@
+"""What a session publishes of its work, as the contract's messages. Pure."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from scoord.ids import ProjectId
+from scoord.text import one_line
+from scoord.v1.sessions_pb2 import (
+    Areas,
+    Dependencies,
+    Dependency,
+    Estimate,
+    Session,
+    SessionStatus,
+    UpdateRequest,
+    WorkProgress,
+)
+from scoord_agent.coordinator import new_request_id, seconds
+from scoord_agent.sessions import LocalSession
+from scoord_agent.work import TASKS, On, Work
+
+MOST_STEP: Final = 120
+MOST_DEPENDENCIES: Final = 20
+
+Depends = Callable[[LocalSession, ProjectId], Iterable[Dependency]]
+"""Whom a session depends on in a project."""
+
+
+def status_of(session: LocalSession) -> "SessionStatus.ValueType":
+    """What others see it do: one that works and has a place in a queue waits."""
+    resting = session.status == SessionStatus.SESSION_STATUS_IDLE
+    return (
+        SessionStatus.SESSION_STATUS_WAITING
+        if session.work.waits and not resting
+        else (session.status)
+    )
+
+
+def add_work(
+    session: Session, work: Work, depends: Iterable[Dependency], now: float, *, share_steps: bool
+) -> None:
+    """Add to the message of a session what is known of its work."""
+    if progress := _progress(work, share_steps=share_steps):
+        session.progress.CopyFrom(progress)
+    estimate = _estimate(work, now)
+    if estimate.HasField("left"):
+        session.estimate.CopyFrom(estimate)
+    session.areas[:] = _areas(work)
+    session.depends_on.extend(depends)
+    session.edits, session.commits = work.edits, work.commits
+
+
+def update_of(
+    session: LocalSession,
+    project: ProjectId,
+    depends: Iterable[Dependency],
+    now: float,
+    *,
+    share_steps: bool,
+) -> UpdateRequest:
+    """All that a session publishes, as it is now."""
+    work = session.work
+    return UpdateRequest(
+        request_id=new_request_id(),
+        project=project,
+        session_id=session.session_id,
+        intent=session.intent,
+        branch=session.branch,
+        # An agent that took it over does not know yet what it does.
+        status=status_of(session) or None,
+        progress=_progress(work, share_steps=share_steps) or WorkProgress(),
+        estimate=_estimate(work, now),
+        areas=Areas(names=_areas(work)),
+        depends_on=Dependencies(on=depends),
+        edits=work.edits,
+        commits=work.commits,
+    )
+
+
+def dependency(on: On, why: str) -> Dependency:
+    """A dependency, as others see it."""
+    return Dependency(session_id=on.session, alias=on.alias, why=why, path=on.path)
+
+
+def _progress(work: Work, *, share_steps: bool) -> WorkProgress | None:
+    """How far it is. A model's steps may repeat its prompt, so they are as private as that."""
+    progress = work.progress
+    if progress is None:
+        return None
+    shared = share_steps or progress.source != TASKS
+    return WorkProgress(
+        done=progress.done,
+        total=progress.total,
+        percent=progress.percent,
+        step=one_line(progress.step, MOST_STEP) if shared else "",
+        source=progress.source,
+    )
+
+
+def _estimate(work: Work, now: float) -> Estimate:
+    """When it will be done; without "left" when that cannot be told."""
+    left = work.left(now)
+    if left is None:
+        return Estimate()
+    return Estimate(
+        left=seconds(left.middle_s),
+        low=seconds(left.low_s),
+        high=seconds(left.high_s),
+        basis="progress",
+        samples=left.samples,
+    )
+
+
+def _areas(work: Work) -> list[str]:
+    return list(reversed(work.areas))

@@ -1,0 +1,196 @@
+"""Locks that were lost with their lease, until it is known what became of each.
+
+Nobody else may have been granted them since: then they are this session's again,
+under a new token, and nothing needs to be said. Or somebody was: then the session
+is told who, since when, and to read the file again. While the answer is not known
+a lock stays to be asked for, and no edit of its path is decided before.
+"""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from scoord.bounded import BoundedDict
+from scoord.config import Settings
+from scoord.errors import SessionEnded
+from scoord.ids import FencingToken, RequestId
+from scoord.v1.locks_pb2 import (
+    AcquireRequest,
+    Held,
+    LockMode,
+    LockRef,
+    LockScope,
+    Lost,
+    ReclaimRequest,
+    ReserveRequest,
+)
+from scoord_agent import wording
+from scoord_agent.background import Background
+from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
+from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.neighbours import Neighbours
+from scoord_agent.registration import Registration, idle_limit_s
+from scoord_agent.request import Request
+from scoord_agent.sessions import LocalSession
+
+MOST_AT_ONCE = 8
+"""How many are asked for at the same time, of all sessions."""
+
+_MOST_NAMED = 10_000
+
+_Outcome = tuple[FencingToken | None, str]
+"""The token of the new grant, if there is one, and what the session is told."""
+
+
+class Reclaiming:
+    """Asks again for what the sessions of this machine have lost."""
+
+    def __init__(
+        self,
+        *,
+        client: CoordinatorClient,
+        registration: Registration,
+        held: HeldLocks,
+        neighbours: Neighbours,
+        background: Background,
+    ) -> None:
+        self._client = client
+        self._registration = registration
+        self._held = held
+        self._neighbours = neighbours
+        self._background = background
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._running: dict[HeldLock, asyncio.Task[None]] = {}
+        self._named = BoundedDict[HeldLock, RequestId](_MOST_NAMED)
+        """The command that asks for a lock: until it is answered, it is the same one."""
+
+    def begin(self, session: LocalSession, settings: Settings) -> None:
+        """Ask for all that ``session`` has lost, without waiting for the answers."""
+        for lock in self._held.lost(session.session_id):
+            if lock not in self._running:
+                task = self._background.start(self._in_turn(session, lock, settings))
+                self._running[lock] = task
+                task.add_done_callback(partial(self._over, lock))
+
+    async def first(self, request: Request) -> None:
+        """Find out about the paths of ``request``, before they are asked for.
+
+        Raises what the coordinator says; nothing is known of them then.
+        """
+        running = [self._running[lock] for lock in self._of(request) if lock in self._running]
+        if running:
+            await asyncio.wait(running)
+        left = (self._ask(request.session, lock, request.settings) for lock in self._of(request))
+        await asyncio.gather(*left)
+
+    def _of(self, request: Request) -> list[HeldLock]:
+        lost = self._held.lost(request.session.session_id)
+        own = (lock for lock in lost if lock.project == request.project and not lock.is_pattern)
+        return [lock for lock in own if lock.key in request.keys]
+
+    def _over(self, lock: HeldLock, _task: "asyncio.Task[None]") -> None:
+        self._running.pop(lock, None)
+
+    async def _in_turn(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
+        async with self._room:
+            await self._ask(session, lock, settings)
+
+    async def _ask(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
+        if lock not in self._held.lost(session.session_id):
+            return
+        await self._registration.enter(session, lock.project, settings)
+        lease = session.lease
+        token, told = await self._outcome(session, lock, settings)
+        if session.lease != lease:
+            raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
+        self._named.pop(lock, None)
+        if not self._held.settled(lock):
+            return  # somebody else found out, or nobody wants it any more
+        if lock.shared and self._held.has_more(lock):
+            return  # the answer to a later command came after the end of the share it replaced
+        if told:
+            session.tell_loss(told)
+        if token is not None:
+            self._held.put(lock.granted_anew(token))
+            self._lose_at_once(lock.granted_anew(token))
+
+    def _lose_at_once(self, lock: HeldLock) -> None:
+        """The stream may be faster than the answer: what it told is not told again."""
+        known = self._neighbours.of(lock.project)
+        if not lock.is_pattern and known.is_over(lock.key, lock.token):
+            self._held.lose(lock)
+
+    async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
+        if lock.is_pattern:
+            return await self._reserve(session, lock, settings)
+        if lock.shared:
+            return await self._acquire(session, lock, settings)
+        lost = LockRef(path=lock.shown, token=lock.token)
+        request = ReclaimRequest(lost=lost, **_terms(session, lock, settings))
+        request.request_id = self._named.setdefault(lock, new_request_id())
+        response = await self._client.reclaim(request)
+        if response.WhichOneof("outcome") == "reclaimed":
+            return FencingToken(response.reclaimed.token), ""
+        return await self._after(session, lock, response.lost, settings)
+
+    async def _after(
+        self, session: LocalSession, lock: HeldLock, last: Lost, settings: Settings
+    ) -> _Outcome:
+        """Others may have had it: what its last grant tells."""
+        if (last.holder.session_id, last.holder.agent_id) != (lock.session, lock.agent):
+            return None, wording.lost_to(lock.shown, last, wording.Asker(session.session_id))
+        if last.how == "granted":
+            # Another grant of ours, of which we have not heard: who had it before that
+            # one, nobody knows any more.
+            token, told = await self._acquire(session, lock, settings)
+            return token, told or wording.had_again(lock.shown)
+        if last.how == "released" and last.token not in (0, lock.token):
+            return None, wording.had_meanwhile(lock.shown)
+        return None, wording.ended(lock.shown, last.how)
+
+    async def _acquire(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
+        """Ask for it as if for the first time: a share has no successor to compare with."""
+        terms = _terms(session, lock, settings)
+        request = AcquireRequest(paths=[lock.shown], mode=_mode(lock), **terms)
+        response = await self._client.acquire(request)
+        if response.WhichOneof("outcome") == "held":
+            return None, _to_whom(session, lock, response.held)
+        told = wording.shared_again(lock.shown) if lock.shared else ""
+        return FencingToken(response.granted.locks[0].token), told
+
+    async def _reserve(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
+        terms = _terms(session, lock, settings)
+        request = ReserveRequest(pattern=lock.shown, mode=_mode(lock), **terms)
+        response = await self._client.reserve(request)
+        if response.WhichOneof("outcome") == "held":
+            return None, _to_whom(session, lock, response.held)
+        return FencingToken(response.reserved.token), wording.reserved_again(lock.shown)
+
+
+def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
+    asker, found = wording.Asker(session.session_id), held.conflicts[0].lock
+    last = Lost(holder=found.holder, how="granted", since=found.held_for)
+    return wording.lost_to(lock.shown, last, asker)
+
+
+def _terms(session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
+    """What is said alike, however a lock is asked for."""
+    coordination = settings.session_coordination
+    confined = LockScope.LOCK_SCOPE_BRANCH if lock.branch else LockScope.LOCK_SCOPE_REPOSITORY
+    return {
+        "request_id": new_request_id(),
+        "project": lock.project,
+        "session_id": session.session_id,
+        "lease_id": session.lease,
+        "agent_id": lock.agent,
+        "reason": session.intent,
+        "branch": lock.branch or session.branch,
+        "commit": lock.commit,
+        "lock_timeout": seconds(idle_limit_s(coordination.lock_timeout, coordination)),
+        "scope": confined,
+        "lasts": seconds(lock.lasts_s),
+    }
+
+
+def _mode(lock: HeldLock) -> "LockMode.ValueType":
+    return LockMode.LOCK_MODE_SHARED if lock.shared else LockMode.LOCK_MODE_EXCLUSIVE

@@ -1,0 +1,236 @@
+"""Makes this machine's sessions live at the coordinator, and ends them there."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scoord.clock import Clock
+from scoord.config import Settings
+from scoord.errors import Refused, SessionEnded, SessionNotFound, Unknown
+from scoord.ids import AgentId, FencingToken, LeaseId, MachineId, ProjectId
+from scoord.names import MOST_PATH_BYTES, path_key
+from scoord.sections import SessionCoordination
+from scoord.text import one_line
+from scoord.v1.locks_pb2 import Holder, Lock
+from scoord.v1.sessions_pb2 import EndRequest, RegisterRequest, RegisterResponse, Session
+from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
+from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.neighbours import claimant
+from scoord_agent.sessions import LocalSession
+
+DAY_S = 24 * 3600
+
+SAID_AGAIN_FOR_TTLS = 10
+"""How long an end is said again, in TTLs: each new leader of etcd lets every lease begin anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where all sessions of this agent run, and whose they are."""
+
+    machine_id: MachineId
+    host: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsaid:
+    """The end of a session that the coordinator does not know of, and until when it matters."""
+
+    request: EndRequest
+    until: float
+
+
+class Registration:
+    """Registers a session in each project it touches, all on one lease."""
+
+    def __init__(
+        self,
+        *,
+        client: CoordinatorClient,
+        held: HeldLocks,
+        clock: Clock,
+        machine: Machine,
+        ttl_s: float,
+        changed: Callable[[], None],
+        describe: Callable[[Session, LocalSession], None] | None = None,
+    ) -> None:
+        """``describe`` adds what is known of a session's work to what it registers with."""
+        self._client = client
+        self._held = held
+        self._clock = clock
+        self._machine = machine
+        self._ttl_s = ttl_s
+        self._changed = changed
+        self._describe_work = describe
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._unsaid: dict[str, _Unsaid] = {}
+
+    async def enter(
+        self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float = 0.0
+    ) -> None:
+        """Make ``session`` live in ``project``, if it is not. Raises what the coordinator says.
+
+        Two events of one session may come at once: the second waits for the first.
+        """
+        if _is_in(session, project):
+            return
+        async with self._locks.setdefault(session.session_id, asyncio.Lock()):
+            if not _is_in(session, project):
+                await self._register_or_anew(session, project, settings, patience_s)
+
+    async def take_up(self, session: LocalSession, project: ProjectId, settings: Settings) -> None:
+        """Ask for a session of the agent before us, under its name and lease."""
+        async with self._locks.setdefault(session.session_id, asyncio.Lock()):
+            await self._register_or_anew(session, project, settings, 0.0)
+
+    def holder(self, lock: HeldLock) -> Holder:
+        """Who of this machine holds ``lock``, as others would be told."""
+        return Holder(
+            session_id=lock.session,
+            agent_id=lock.agent,
+            person=self._machine.person,
+            host=self._machine.host,
+        )
+
+    def lapse(self, session: LocalSession) -> None:
+        """The session's lease is over: it goes on under its name, and what it held is lost.
+
+        What became of that is found out once it is registered anew.
+        """
+        self._held.lapse(session.session_id)
+        session.work.waits.clear()  # its places in queues went with the lease
+        session.lapse()
+
+    async def end(self, session: LocalSession, why: str, patience_s: float = 0.0) -> None:
+        """End ``session`` everywhere: one lease, so one call."""
+        session.ended = True
+        self._held.forget(session.session_id)
+        self._locks.pop(session.session_id, None)
+        if not session.registered:
+            return
+        lease = session.lease
+        session.lapse()
+        request = EndRequest(
+            request_id=new_request_id(),
+            # Any project it is in: an edit elsewhere may have been all it did.
+            project=next(iter(session.aliases), session.home),
+            session_id=session.session_id,
+            lease_id=lease,
+            why=why,
+        )
+        try:
+            await self._client.end(request, patience_s)
+        except (Unknown, asyncio.CancelledError):
+            # Its hook cannot wait; what it held need not wait for the lease to run out.
+            until = self._clock.now() + SAID_AGAIN_FOR_TTLS * self._ttl_s
+            self._unsaid[session.session_id] = _Unsaid(request, until)
+            raise
+
+    async def say_ends(self) -> None:
+        """Say again which sessions have ended, while their leases may stand. Raises Unknown."""
+        for session_id, unsaid in tuple(self._unsaid.items()):
+            if self._clock.now() < unsaid.until:
+                with contextlib.suppress(Refused):  # then it is over in another way
+                    await self._client.end(unsaid.request)
+            self._unsaid.pop(session_id, None)
+
+    async def _register_or_anew(
+        self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float
+    ) -> None:
+        try:
+            await self._register(session, project, settings, patience_s)
+        except SessionEnded:
+            # The lease ran out while nobody renewed it.
+            self.lapse(session)
+            await self._register(session, project, settings, patience_s)
+
+    async def _register(
+        self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float
+    ) -> None:
+        coordination = settings.session_coordination
+        request = RegisterRequest(
+            request_id=new_request_id(),
+            session=self._describe(session, project),
+            lease_ttl=seconds(self._ttl_s),
+            lease_id=session.lease,
+            session_timeout=seconds(idle_limit_s(coordination.session_timeout, coordination)),
+            retention=seconds(coordination.retention_days * DAY_S),
+            archive=coordination.archive_completed,
+        )
+        sent_at = self._clock.now()
+        response = await self._client.register(request, patience_s)
+        self._note(session, project, response)
+        self._held.renewed(session.session_id, sent_at)
+        self._changed()
+        if session.ended:
+            # It ended while it was being registered: nobody else would say so.
+            await self.end(session, "it ended while it was registered")
+            raise SessionNotFound(f"{session.session_id} has ended")
+
+    def _note(self, session: LocalSession, project: ProjectId, response: RegisterResponse) -> None:
+        if session.lease != response.lease_id:
+            # What was held on another lease is not renewed any more.
+            self.lapse(session)
+            session.aliases = {}
+        session.lease = LeaseId(response.lease_id)
+        session.aliases[project] = response.alias
+        session.home = session.home or project
+        for lock in response.locks:
+            self._held.put(as_held(session, project, lock))
+
+    def _describe(self, session: LocalSession, project: ProjectId) -> Session:
+        message = Session(
+            session_id=session.session_id,
+            alias=session.aliases.get(project, ""),
+            project=project,
+            machine_id=self._machine.machine_id,
+            host=self._machine.host,
+            person=self._machine.person,
+            client=session.client,
+            client_version=session.client_version,
+            # For display; a folder's name need not be UTF-8, a message's text must.
+            worktree=one_line(session.worktree, MOST_PATH_BYTES),
+            branch=session.branch,
+            intent=session.intent,
+            status=session.status,
+            pid=session.process.pid if session.process else 0,
+            terminal=session.terminal,
+        )
+        if self._describe_work:
+            self._describe_work(message, session)
+        return message
+
+
+def idle_limit_s(timeout_s: float, coordination: SessionCoordination) -> float:
+    """How long the coordinator may hear of no use before it takes something for idle.
+
+    Use is published up to one ``heartbeat_interval`` late: what is in use must not
+    look idle in between. 0 is never: nothing is to be cleaned up by itself.
+    """
+    if not coordination.auto_cleanup_stale:
+        return 0.0
+    return timeout_s + coordination.heartbeat_interval
+
+
+def _is_in(session: LocalSession, project: ProjectId) -> bool:
+    return session.registered and project in session.aliases
+
+
+def as_held(session: LocalSession, project: ProjectId, lock: Lock) -> HeldLock:
+    """A grant as its session would hold it, by what the coordinator tells of it."""
+    who = claimant(lock)
+    return HeldLock(
+        project=project,
+        key=path_key(lock.path),
+        shown=lock.path,
+        session=session.session_id,
+        agent=AgentId(lock.holder.agent_id),
+        token=FencingToken(lock.token),
+        shared=who.shared,
+        branch=who.branch,
+        is_pattern=lock.is_pattern,
+        commit=lock.holder.commit,
+        lasts_s=lock.ends_in.ToMilliseconds() / 1000,
+    )

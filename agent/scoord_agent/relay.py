@@ -1,0 +1,181 @@
+"""Answers hook events: finds the session behind one, and does what its kind asks for."""
+
+import posixpath
+from collections.abc import Awaitable, Callable
+
+from scoord.config import CONFIG_FILE, PATTERNS_FILE, Settings
+from scoord.errors import InvalidConfig
+from scoord.ids import AgentId
+from scoord.text import one_line
+from scoord_agent import wording
+from scoord_agent.activity import Activity
+from scoord_agent.background import Background
+from scoord_agent.dependents import Dependents
+from scoord_agent.edits import Edits
+from scoord_agent.handing_back import HandingBack
+from scoord_agent.held import HeldLocks
+from scoord_agent.lifecycle import MAX_INTENT, Lifecycle, Origin
+from scoord_agent.publishing import Publishing
+from scoord_agent.sessions import LocalSession
+from scoord_agent.settings import SettingsFor
+from scoord_agent.taking import Taking
+from scoord_agent.wording_others import MAX_LINES
+from scoord_hooks.neutral import ALLOW, Decision, EventKind, HookEvent, Verdict
+
+MAX_NOTICES = 5
+
+Handler = Callable[[LocalSession, HookEvent], Awaitable[Decision]]
+
+
+class Relay:
+    """One event in, one decision out."""
+
+    def __init__(
+        self,
+        *,
+        lifecycle: Lifecycle,
+        edits: Edits,
+        taking: Taking,
+        held: HeldLocks,
+        handing_back: HandingBack,
+        activity: Activity,
+        publishing: Publishing,
+        dependents: Dependents,
+        settings: SettingsFor,
+        background: Background,
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._edits = edits
+        self._taking = taking
+        self._held = held
+        self._handing_back = handing_back
+        self._activity = activity
+        self._publishing = publishing
+        self._dependents = dependents
+        self._settings = settings
+        self._background = background
+        self._handlers: dict[EventKind, Handler] = {
+            EventKind.SESSION_START: self._session_start,
+            EventKind.SESSION_END: self._session_end,
+            EventKind.PROMPT: self._prompt,
+            EventKind.BEFORE_EDIT: self._before_edit,
+            EventKind.AFTER_EDIT: self._after_edit,
+            EventKind.TURN_END: self._turn_end,
+            EventKind.SUBAGENT_END: self._subagent_end,
+            EventKind.PROGRESS: self._progress,
+        }
+
+    async def decide(self, event: HookEvent, origin: Origin) -> Decision:
+        """Answer ``event``. Raises InvalidPath, InvalidConfig, and DeadlineExceeded for git."""
+        handler = self._handlers.get(event.kind)
+        if handler is None:
+            return ALLOW
+        try:
+            session = await self._lifecycle.session_of(event, origin)
+            decision = await self._handle(handler, session, event) if session else ALLOW
+        except InvalidConfig as error:
+            return _without_project(event, error)
+        return self._with_notices(session, event, decision) if session else decision
+
+    async def _handle(self, handler: Handler, session: LocalSession, event: HookEvent) -> Decision:
+        if not self._handing_back.is_due(session):
+            return await handler(session, event)
+        if self._handing_back.has_switched(session):
+            self._publishing.note(session)
+        await self._handing_back.after_switch(session)
+        decision = await handler(session, event)
+        self._handing_back.after_commit(session)
+        return decision
+
+    async def _session_start(self, session: LocalSession, event: HookEvent) -> Decision:
+        decision = await self._lifecycle.welcome(session, event)
+        if event.reason == "clear":
+            self._publishing.note(session)
+        return decision
+
+    async def _session_end(self, session: LocalSession, event: HookEvent) -> Decision:
+        await self._lifecycle.session_end(session, event)
+        return ALLOW
+
+    async def _prompt(self, session: LocalSession, event: HookEvent) -> Decision:
+        settings = self._settings_of(session)
+        if not session.intent and settings.session_coordination.share_prompts:
+            session.intent = one_line(event.prompt.strip().partition("\n")[0], MAX_INTENT)
+        self._activity.prompted(session)
+        self._dependents.prompted(session, event.prompt)
+        return ALLOW
+
+    async def _before_edit(self, session: LocalSession, event: HookEvent) -> Decision:
+        return await self._edits.guard(session, event)
+
+    async def _after_edit(self, session: LocalSession, event: HookEvent) -> Decision:
+        await self._edits.note_use(session, event)
+        return ALLOW
+
+    async def _progress(self, session: LocalSession, event: HookEvent) -> Decision:
+        self._activity.progressed(session, event)
+        return ALLOW
+
+    async def _turn_end(self, session: LocalSession, _event: HookEvent) -> Decision:
+        self._activity.rested(session)
+        self._lifecycle.worked(session)
+        self._handing_back.after_turn(session)
+        return ALLOW
+
+    async def _subagent_end(self, session: LocalSession, event: HookEvent) -> Decision:
+        """What a subagent held is free for its siblings and its main thread."""
+        if event.agent_id == AgentId(""):
+            return ALLOW
+        self._taking.done(session, event.agent_id)
+        mine = self._held.of(session.session_id)
+        done = [lock for lock in mine if lock.agent == event.agent_id]
+        self._background.start(self._taking.release(session, done))
+        return ALLOW
+
+    def _settings_of(self, session: LocalSession) -> Settings:
+        return self._settings.at(session.root)
+
+    def _problem_of(self, session: LocalSession) -> str:
+        if not self._settings.problems():
+            return ""
+        return self._settings.problem(session.root)
+
+    def _with_notices(
+        self, session: LocalSession, event: HookEvent, decision: Decision
+    ) -> Decision:
+        """Add what the session has not been told yet, where the CLI passes it on."""
+        if event.kind in (EventKind.SESSION_END, EventKind.TURN_END, EventKind.SUBAGENT_END):
+            return decision
+        problem = self._problem_of(session)
+        most = _room(event, decision)
+        told = session.take_notices(most) if event.agent_id == AgentId("") else []
+        if not told and not problem:
+            return decision
+        return _joined(decision, told, wording.problem(problem) if problem else "")
+
+
+def _without_project(event: HookEvent, error: InvalidConfig) -> Decision:
+    """The settings that name the project do not load: only they can be edited, to mend them."""
+    if event.kind is EventKind.AFTER_EDIT:
+        return ALLOW
+    names = {posixpath.basename(path) for path in event.paths}
+    if event.kind is EventKind.BEFORE_EDIT and names <= {CONFIG_FILE, PATTERNS_FILE}:
+        told = wording.mending(error.message)
+        return Decision(context=told, notice=told)
+    raise error
+
+
+def _room(event: HookEvent, decision: Decision) -> int:
+    """How many notices may be told now; the others wait for the next hook."""
+    if event.kind is not EventKind.SESSION_START:
+        return MAX_NOTICES
+    return min(MAX_NOTICES, MAX_LINES - len(decision.context.splitlines()))
+
+
+def _joined(decision: Decision, told: list[str], problem: str) -> Decision:
+    notice = "\n".join(filter(None, (decision.notice, problem)))
+    if decision.verdict is Verdict.DENY:
+        reason = "\n".join((decision.reason, *told))
+        return Decision(Verdict.DENY, reason=reason, notice=notice)
+    context = "\n".join(filter(None, (decision.context, *told)))
+    return Decision(context=context, notice=notice)

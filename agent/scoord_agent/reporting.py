@@ -1,0 +1,112 @@
+"""Reports the edits that were made without a lock, and tells whom they met.
+
+The coordinator tells the others; this tells the session that edited.
+"""
+
+import logging
+
+from scoord.claimant import Claimant
+from scoord.clock import Clock
+from scoord.errors import ScoordError, Unknown
+from scoord.ids import ProjectId
+from scoord.v1.locks_pb2 import LockScope, ReportKind, ReportRequest, ReportResponse
+from scoord_agent import wording
+from scoord_agent.background import Background
+from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
+from scoord_agent.sessions import Sessions
+from scoord_agent.unreported import Kind, UnlockedEdit, Unreported
+
+_log = logging.getLogger(__name__)
+
+_KINDS: "dict[Kind, ReportKind.ValueType]" = {
+    "unasked": ReportKind.REPORT_KIND_UNASKED,
+    "unprotected": ReportKind.REPORT_KIND_UNPROTECTED,
+}
+
+
+class Reporting:
+    """Keeps what is to be reported, and reports it when somebody can be told."""
+
+    def __init__(
+        self,
+        *,
+        client: CoordinatorClient,
+        sessions: Sessions,
+        unreported: Unreported,
+        clock: Clock,
+        background: Background,
+    ) -> None:
+        self._client = client
+        self._sessions = sessions
+        self._unreported = unreported
+        self._clock = clock
+        self._background = background
+        self._is_running = False
+        self._sending: UnlockedEdit | None = None
+
+    def note(
+        self, kind: Kind, project: ProjectId, path: str, who: Claimant, heard_revision: int
+    ) -> None:
+        """An edit is made without a lock: to be reported, whatever happens to this agent.
+
+        Each edit of an outage says the same of its path: one report is enough.
+        """
+        edit = UnlockedEdit(
+            report_id=new_request_id(),
+            kind=kind,
+            session=who.session,
+            agent=who.agent,
+            project=project,
+            path=path,
+            branch=who.branch,
+            heard_revision=heard_revision,
+            at_unix_ms=self._clock.wall_ms(),
+        )
+        waiting = (known for known in self._unreported if known is not self._sending)
+        if not any(edit.is_like(known) for known in waiting):
+            self._unreported.add(edit)
+
+    def begin(self) -> None:
+        """Report all there is, without waiting for it."""
+        if not self._is_running and len(self._unreported):
+            self._is_running = True
+            self._background.start(self._report_all())
+
+    async def _report_all(self) -> None:
+        """One after the other. It ends with the first that nobody can be told of."""
+        try:
+            while edit := next(iter(self._unreported), None):
+                self._sending = edit
+                await self._report(edit)
+        finally:
+            self._is_running, self._sending = False, None
+
+    async def _report(self, edit: UnlockedEdit) -> None:
+        try:
+            response = await self._client.report(self._message(edit))
+        except Unknown:
+            raise
+        except ScoordError as error:
+            # It would be refused again, and keep all others from being reported.
+            _log.warning("the edit of %s is not reported: %s", edit.path, error)
+            response = ReportResponse()
+        self._unreported.remove(edit)
+        session = self._sessions.get(edit.session)
+        if session and response.overlaps:
+            asker = wording.Asker(edit.session)
+            session.tell(wording.met(edit.path, edit.kind, response.overlaps, asker))
+
+    def _message(self, edit: UnlockedEdit) -> ReportRequest:
+        confined = bool(edit.branch)
+        return ReportRequest(
+            request_id=edit.report_id,
+            project=edit.project,
+            session_id=edit.session,
+            agent_id=edit.agent,
+            path=edit.path,
+            kind=_KINDS[edit.kind],
+            heard_revision=edit.heard_revision,
+            ago=seconds(max(0, self._clock.wall_ms() - edit.at_unix_ms) / 1000),
+            scope=LockScope.LOCK_SCOPE_BRANCH if confined else LockScope.LOCK_SCOPE_REPOSITORY,
+            branch=edit.branch,
+        )

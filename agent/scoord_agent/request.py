@@ -1,0 +1,59 @@
+"""What one holder asks for: files of one project, or one pattern."""
+
+from dataclasses import dataclass
+
+from scoord.claimant import Claimant
+from scoord.config import Settings
+from scoord.ids import AgentId, ProjectId
+from scoord.paths import FileIdentity, Head
+from scoord.text import one_line
+from scoord_agent.sessions import LocalSession
+
+NO_HEAD = Head()
+"""What is checked out where there is no repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One holder that wants files of one project, or all files that a pattern matches."""
+
+    session: LocalSession
+    agent: AgentId
+    project: ProjectId
+    files: tuple[FileIdentity, ...]
+    """A pattern goes by the same fields as a file, and goes alone."""
+    settings: Settings
+    reason: str
+    conflict_action: str
+    head: Head = NO_HEAD
+    """What is checked out in their worktree."""
+    shared: bool = False
+    lasts_s: float = 0.0
+    """The locks end by themselves after so many seconds; 0 is never."""
+    is_pattern: bool = False
+    queues: bool = True
+    """Whether a refusal takes a place in the queue: not where nobody could be told of the turn."""
+
+    @property
+    def shown(self) -> list[str]:
+        """The files, as people write them."""
+        return [file.shown for file in self.files]
+
+    @property
+    def keys(self) -> set[str]:
+        """The files, as they are compared."""
+        return {file.key for file in self.files}
+
+    @property
+    def claimant(self) -> Claimant:
+        """Who asks, and how far."""
+        return claimant(self.session, self.agent, self.settings, self.head, shared=self.shared)
+
+
+def claimant(
+    session: LocalSession, agent: AgentId, settings: Settings, head: Head, *, shared: bool = False
+) -> Claimant:
+    """Who a holder is by its project's settings: confined to its branch or not."""
+    confined = settings.session_coordination.scope == "branch"
+    branch = one_line(head.branch) if confined else ""
+    return Claimant(session.session_id, agent, shared=shared, branch=branch)

@@ -1,0 +1,146 @@
+"""One running agent: its parts and its doors, until it is told to stop."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from scoord import local
+from scoord.clock import Clock
+from scoord.config import Settings, SettingsCache
+from scoord.errors import InvalidConfig
+from scoord.paths import Locator
+from scoord_agent.connection import Connection
+from scoord_agent.coordinator import ClientOptions, CoordinatorClient
+from scoord_agent.desk import AgentFacts
+from scoord_agent.desktop import Desktop
+from scoord_agent.history_routes import HistoryRoutes
+from scoord_agent.knowledge.repository import learn
+from scoord_agent.last_seen import LastSeen
+from scoord_agent.listener import Listener
+from scoord_agent.local_api import LocalApi
+from scoord_agent.notifying import Notifying
+from scoord_agent.parts import Parts
+from scoord_agent.registration import Machine
+from scoord_agent.saying_api import SayingApi
+from scoord_agent.sessions import Sessions
+from scoord_agent.settings import SettingsFor, read_once
+from scoord_agent.unreported import Unreported
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the agent keeps and finds its things."""
+
+    state_dir: Path
+    socket: Path
+    port: int
+    token: str
+    log: Path
+
+
+class Service:
+    """One agent: its parts, and the doors through which events and commands come in."""
+
+    def __init__(self, place: Place, settings: Settings, machine: Machine, clock: Clock) -> None:
+        self._place = place
+        connection = Connection(belief_s=settings.leases.belief)
+        settings_for = SettingsFor(SettingsCache(local.config_dir(), os.environ), settings)
+        self._desktop = Desktop(clock)
+        sessions = Sessions(place.state_dir / "sessions.jsonl")
+        sessions.person = Notifying(settings_for, clock, self._desktop.show).tell
+        self._parts = Parts(
+            client=CoordinatorClient(client_options(settings, machine), connection, clock),
+            sessions=sessions,
+            unreported=Unreported(place.state_dir / "unreported.jsonl"),
+            settings=settings_for,
+            leases=settings.leases,
+            locator=Locator(machine.machine_id),
+            machine=machine,
+            clock=clock,
+            learn=learn,
+            last_seen=LastSeen(place.state_dir / "last-seen.jsonl", clock),
+        )
+        when_unknown = settings.session_coordination.unreachable_action
+        self._listener = Listener(self._parts.relay, place.token, place.port, when_unknown)
+        desk = self._parts.desk(_facts(place, machine, settings))
+        self._local_api = LocalApi(
+            desk,
+            place.socket,
+            HistoryRoutes(self._parts.history_desk()).routes(),
+            SayingApi(self._parts.saying()).routes(),
+            self._parts.work_desk().routes(),
+            self._parts.graph_desk().routes(),
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop``. Sessions stay registered: an agent may be replaced."""
+        self._parts.load()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._desktop.close)
+            stack.push_async_callback(self._parts.close)
+            await self._open_listener()
+            stack.push_async_callback(self._listener.close)
+            await self._local_api.start()
+            stack.push_async_callback(self._local_api.close)
+            await self._run_until(stop, *self._parts.loops())
+
+    async def _open_listener(self) -> None:
+        try:
+            await self._listener.start()
+        except OSError as error:
+            raise InvalidConfig(
+                f"port {self._place.port} is taken by another program: end it, or set"
+                " SCOORD_AGENT_PORT and run `scoord hooks install` again"
+            ) from error
+
+    async def _run_until(self, stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:
+        """Run ``loops`` until ``stop``; one that ends before has failed, and so has the agent."""
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*tasks, waiting):
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+
+def _facts(place: Place, machine: Machine, settings: Settings) -> AgentFacts:
+    return AgentFacts(
+        pid=os.getpid(),
+        version=version("session-coordinator"),
+        port=place.port,
+        machine_id=machine.machine_id,
+        host=machine.host,
+        state_dir=str(place.state_dir),
+        log=str(place.log),
+        settings=read_once(settings),
+    )
+
+
+def client_options(settings: Settings, machine: Machine) -> ClientOptions:
+    """How to speak with the coordinators that the settings name."""
+    chosen = settings.coordinator
+    return ClientOptions(
+        addresses=tuple(chosen.addresses),
+        ca=_path(chosen.ca),
+        cert=_path(chosen.cert),
+        key=_path(chosen.key),
+        insecure=chosen.insecure,
+        rpc_timeout_s=settings.leases.rpc_timeout,
+        machine=machine.machine_id,
+        person=machine.person,
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None

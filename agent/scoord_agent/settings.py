@@ -1,0 +1,64 @@
+"""The settings that apply to a worktree, also while its file is being mended.
+
+A settings file that does not load must not open the door, and must not lock it
+either: the session may be the one who mends the file. The last good settings
+stay in force, and everyone who asks is told what is wrong.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from scoord.bounded import BoundedDict
+from scoord.config import Settings, SettingsCache
+from scoord.errors import InvalidConfig
+from scoord.paths import Worktree
+
+_MOST_WORKTREES = 512
+
+
+class SettingsFor:
+    """Settings by worktree, and what is wrong with them."""
+
+    def __init__(self, cache: SettingsCache, fallback: Settings) -> None:
+        self._cache = cache
+        self._fallback = fallback
+        self._good = BoundedDict[Path | None, Settings](_MOST_WORKTREES)
+        self._problems = BoundedDict[Path | None, str](_MOST_WORKTREES)
+
+    def of(self, worktree: Worktree | None) -> Settings:
+        """The settings in force for ``worktree``; None is outside any repository."""
+        return self.at(worktree.root if worktree else None)
+
+    def at(self, root: Path | None) -> Settings:
+        """The settings in force below ``root``."""
+        try:
+            settings = self._cache.get(root)
+        except InvalidConfig as error:
+            self._problems[root] = error.message
+            return self._good.get(root, self._fallback)
+        self._problems.pop(root, None)
+        if self._good.get(root) is not settings:
+            self._good[root] = settings
+        return settings
+
+    def problem(self, root: Path | None) -> str:
+        """What is wrong with the settings below ``root``; empty when nothing is."""
+        return self._problems.get(root, "")
+
+    def problems(self) -> list[str]:
+        """All that is wrong anywhere, one line each."""
+        for root in tuple(self._problems):
+            self.at(root)  # mended or removed since, where nobody works any more
+        lines = (line for each in self._problems.values() for line in each.splitlines())
+        return sorted(set(lines))
+
+
+def read_once(settings: Settings) -> dict[str, Any]:
+    """What an agent reads at its start only, ready for JSON: whom it asks, and its timings.
+
+    Its channels and its sessions' leases are made from them.
+    """
+    return {
+        "coordinator": settings.coordinator.model_dump(mode="json"),
+        "leases": settings.leases.model_dump(mode="json"),
+    }

@@ -1,0 +1,247 @@
+"""Starts and stops the agent and the embedded coordinator in the background.
+
+It owns their pid files and logs in the state directory, and knows nothing of
+what the two do. A pid file is believed only while its process is one of ours that
+started before the file was written: process ids are used again.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import psutil
+
+from scoord import local
+from scoord.errors import DeadlineExceeded, NotAllowed
+from scoord_agent.processes import Process, find, is_running
+
+PATIENCE_S: Final = 20.0
+"""A coordinator that drains may take half of this."""
+_POLL_S: Final = 0.05
+_CLOCK_SLACK_S: Final = 5.0
+"""Start times are told on the wall clock, which may be corrected meanwhile."""
+_LOG_BYTES: Final = 8 << 20
+"""A log larger than this is put aside at the next start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One of our programs that run in the background."""
+
+    name: str
+    module: str
+    pid_file: str
+
+    @property
+    def log(self) -> Path:
+        """Where what it prints is written: why it did not start, or what it died of."""
+        return local.state_dir() / f"{self.name}.log"
+
+
+AGENT: Final = Program("agent", "scoord_agent", "agent.lock")
+"""It writes its pid file itself, and keeps it locked while it runs."""
+COORDINATOR: Final = Program("coordinator", "scoord_server", "coordinator.pid")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What was found or started."""
+
+    program: Program
+    pid: int
+    fresh: bool
+    """Whether this call started it."""
+    child: subprocess.Popen[bytes] | None = None
+    """The new process, for its parent to reap; None unless fresh."""
+    log_start: int = 0
+    """Where in the log its own lines begin, in bytes."""
+
+    def has_failed(self) -> bool:
+        """Whether a fresh one is gone already; one that found another running ends with 0."""
+        return self.child is not None and self.child.poll() not in (None, 0)
+
+    def exit_code(self) -> int:
+        """How a fresh one ended; 0 while it has not."""
+        return (self.child.poll() if self.child else 0) or 0
+
+    def last_words(self) -> str:
+        """Return the last line it logged; empty if it said nothing."""
+        with self.program.log.open("rb") as log:
+            log.seek(self.log_start)
+            lines = log.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def start_agent() -> Started:
+    """Start the agent unless one runs. It sees to it itself that there is never a second."""
+    return _start(AGENT, [])
+
+
+def start_coordinator(address: str) -> Started:
+    """Start the embedded coordinator on ``address`` unless the one we started runs."""
+    store = local.state_dir() / "store"
+    # What it prints is then the reason why it did not start, and nothing that grows.
+    arguments = ["--embedded", "--data", str(store), "--listen", address, "--quiet"]
+    return _start(COORDINATOR, arguments, address)
+
+
+def recorded_address() -> str | None:
+    """Return where the coordinator that was started last listens; None after ``stop``.
+
+    Its record outlives it: who finds it gone may start it again.
+    """
+    try:
+        words = _record(COORDINATOR).read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return None
+    return words[1] if len(words) > 1 else None
+
+
+def running(program: Program) -> int | None:
+    """Return the process id that is recorded for a program, if that process is ours."""
+    record = _record(program)
+    try:
+        pid = int(record.read_text(encoding="utf-8").split()[0])
+        written = record.stat().st_mtime
+    except (OSError, ValueError, IndexError):
+        return None
+    process = find(pid)
+    if process is None or _began(pid) > written + _CLOCK_SLACK_S:
+        return None
+    return pid if _is_ours(pid, program) else None
+
+
+def _began(pid: int) -> float:
+    """When a process began, on the wall clock; at once, if it is gone meanwhile."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return time.time()
+
+
+def stop(program: Program) -> int | None:
+    """End a program and wait for it; return its process id, None if it was not running.
+
+    Raises DeadlineExceeded if it does not end in ``PATIENCE_S``.
+    """
+    pid = running(program)
+    process = find(pid) if pid else None
+    if process is not None:
+        _terminate(process)
+        _await_end(program, process)
+    if program is COORDINATOR:
+        _record(program).unlink(missing_ok=True)
+    return process.pid if process else None
+
+
+def is_listening(address: str) -> bool:
+    """Whether anything takes connections at ``HOST:PORT``."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def alone(purpose: str) -> Iterator[None]:
+    """Wait until no other process of this user does the same, e.g. a second ``up``."""
+    path = local.state_dir() / f"{purpose}.lock"
+    with local.writable(path):
+        file = path.open("w")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _record(program: Program) -> Path:
+    return local.state_dir() / program.pid_file
+
+
+def _start(program: Program, arguments: Sequence[str], address: str = "") -> Started:
+    with alone(f"start-{program.name}"):
+        pid = running(program)
+        if pid:
+            return Started(program, pid, fresh=False)
+        # Before anything runs: what it could not write down nobody could stop, or ask why.
+        local.check_room()
+        started = _spawn(program, arguments)
+        if started.child and program is COORDINATOR:
+            _write_down(started.child, f"{started.pid} {address}\n")
+        return started
+
+
+def _spawn(program: Program, arguments: Sequence[str]) -> Started:
+    """Start a program of its own session, so that it outlives our terminal."""
+    with _open_log(program.log) as log:
+        log_start = log.seek(0, os.SEEK_END)
+        child = subprocess.Popen(
+            # -P: what lies in the current directory is not ours to import.
+            [sys.executable, "-P", "-m", program.module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env=os.environ | {"SCOORD_STATE_DIR": str(local.state_dir())},
+        )
+    return Started(program, child.pid, fresh=True, child=child, log_start=log_start)
+
+
+def _write_down(child: subprocess.Popen[bytes], line: str) -> None:
+    """Write down which process it is; one that cannot be written down is ended."""
+    file = _record(COORDINATOR)
+    try:
+        with local.writable(file):
+            local.atomic_write(file, line.encode())
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    with local.writable(path):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > _LOG_BYTES:
+                path.replace(path.with_suffix(".log.1"))
+        return path.open("ab")
+
+
+def _is_ours(pid: int, program: Program) -> bool:
+    """Whether a process runs the program: by its module, or as ``scoord agent`` by hand."""
+    try:
+        words = psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return False
+    by_hand = [Path(word).name for word in words[:3]]
+    return program.module in words or by_hand[-2:] == ["scoord", program.name]
+
+
+def _terminate(process: Process) -> None:
+    try:
+        psutil.Process(process.pid).terminate()
+    except psutil.NoSuchProcess:
+        return
+    except psutil.AccessDenied as failure:
+        raise NotAllowed(f"process {process.pid} is not ours to end; ask its user") from failure
+
+
+def _await_end(program: Program, process: Process) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while is_running(process):
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded(
+                f"the {program.name} has not ended after {PATIENCE_S:g} s; "
+                f"to end it without its farewell: kill -9 {process.pid}"
+            )
+        time.sleep(_POLL_S)

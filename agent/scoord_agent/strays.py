@@ -1,0 +1,64 @@
+"""Locks of our sessions that nobody here asked for: they are given back.
+
+A try of a command may be carried out long after another try was answered, or after
+it was given up: then the store has a lock that nobody uses, and everybody else is
+refused until its session ends. The stream shows it.
+"""
+
+from collections.abc import Iterator
+
+from scoord.clock import Clock
+from scoord.ids import FencingToken, ProjectId
+from scoord_agent.held import HeldLock
+from scoord_agent.neighbours import Neighbours
+from scoord_agent.registration import as_held
+from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.taking import Taking
+
+GRACE_S = 3.0
+"""How long one must have been seen: what is under way may still explain it."""
+
+_Grant = tuple[ProjectId, str, FencingToken]
+
+
+class Strays:
+    """Finds them in what is heard of the neighbours, which our own sessions are among."""
+
+    def __init__(
+        self, *, sessions: Sessions, neighbours: Neighbours, taking: Taking, clock: Clock
+    ) -> None:
+        self._sessions = sessions
+        self._neighbours = neighbours
+        self._taking = taking
+        self._clock = clock
+        self._seen: dict[_Grant, float] = {}
+        """Since when each is seen."""
+
+    async def give_back(self) -> None:
+        """Give back those that were seen for long enough. Raises what the coordinator says."""
+        now = self._clock.now()
+        found = tuple(self._found())
+        self._seen = {_name(lock): self._seen.get(_name(lock), now) for _, lock in found}
+        for session, lock in found:
+            is_due = now - self._seen.get(_name(lock), now) >= GRACE_S
+            # It may have been asked for while another was given back.
+            if is_due and not self._taking.is_known(session, lock):
+                await self._taking.give_back_unasked(session, lock)
+
+    def _found(self) -> Iterator[tuple[LocalSession, HeldLock]]:
+        for session in self._sessions:
+            # Of one that is not taken up yet, nobody here knows what it holds.
+            if session.registered and not session.inherited:
+                yield from ((session, lock) for lock in self._of(session))
+
+    def _of(self, session: LocalSession) -> Iterator[HeldLock]:
+        for project in session.aliases:
+            for lock in self._neighbours.of(project).locks:
+                if lock.holder.session_id == session.session_id:
+                    own = as_held(session, project, lock)
+                    if not self._taking.is_known(session, own):
+                        yield own
+
+
+def _name(lock: HeldLock) -> _Grant:
+    return lock.project, lock.key, lock.token

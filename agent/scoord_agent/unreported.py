@@ -1,0 +1,103 @@
+"""Edits that were made without a lock, written down until the coordinator knows of them.
+
+They outlive the agent: one that is restarted while nobody can be asked still reports
+them. A line says who edited which path and what was known of it then; nothing of
+what was edited, and nothing that its user wrote.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from scoord.ids import AgentId, ProjectId, RequestId, SessionId
+from scoord.local import atomic_write
+
+_log = logging.getLogger(__name__)
+
+MOST_EDITS = 1_000
+"""The oldest is forgotten for one more: an outage must not fill the disk."""
+
+_Number = Annotated[int, Field(ge=0, lt=2**63)]
+
+Kind = Literal["unasked", "unprotected"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockedEdit:
+    """One edit that was made without a lock."""
+
+    report_id: Annotated[RequestId, Field(min_length=1)]
+    """The request id of its report: however often it is sent, it is told once."""
+    kind: Kind
+    session: SessionId
+    agent: AgentId
+    project: ProjectId
+    path: str
+    branch: str
+    """The branch that a lock of it would have been confined to; empty for every branch."""
+    heard_revision: _Number
+    """Whoever was granted the path after it, was met."""
+    at_unix_ms: _Number
+    """Wall clock when it was made; for display."""
+
+    def is_like(self, other: "UnlockedEdit") -> bool:
+        """Whether a report of one says all that there is to say of the other."""
+        return self == replace(other, report_id=self.report_id, at_unix_ms=self.at_unix_ms)
+
+
+_LINE = TypeAdapter(UnlockedEdit)
+
+
+class Unreported:
+    """The edits that are still to be reported, oldest first."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._edits: deque[UnlockedEdit] = deque(maxlen=MOST_EDITS)
+
+    def __iter__(self) -> Iterator[UnlockedEdit]:
+        return iter(tuple(self._edits))
+
+    def add(self, edit: UnlockedEdit) -> None:
+        """Write one down."""
+        if len(self._edits) == MOST_EDITS:
+            _log.warning("%s edits are not reported yet: the oldest is forgotten", MOST_EDITS)
+        self._edits.append(edit)
+        self._save()
+
+    def remove(self, edit: UnlockedEdit) -> None:
+        """It is reported."""
+        if edit in self._edits:
+            self._edits.remove(edit)
+            self._save()
+
+    def load(self) -> None:
+        """Read what the agent before us wrote down; what cannot be read is left out."""
+        try:
+            lines = self._file.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError):
+            return
+        self._edits.extend(edit for line in lines if (edit := _read(line)))
+
+    def __len__(self) -> int:
+        return len(self._edits)
+
+    def _save(self) -> None:
+        """Write all down. The agent works without, and says so."""
+        lines = [_LINE.dump_json(edit) + b"\n" for edit in self._edits]
+        try:
+            atomic_write(self._file, b"".join(lines))
+        except OSError as error:
+            _log.warning("cannot write %s: %s; a restart would lose it", self._file, error)
+
+
+def _read(line: str) -> UnlockedEdit | None:
+    try:
+        return _LINE.validate_json(line, strict=True)
+    except ValidationError:
+        return None

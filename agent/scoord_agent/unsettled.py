@@ -1,0 +1,188 @@
+"""Acquires whose outcome was not heard, until it is known.
+
+One that was cut off may have been granted. Then the store has a lock that this
+agent does not know: nobody uses it, and everybody else is refused until its session
+ends. So the same request is sent again, under its own id, which gives the outcome
+that it had; or has it now, if it never arrived.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from scoord.clock import Clock
+from scoord.errors import Unknown
+from scoord.ids import AgentId, ProjectId, SessionId
+from scoord.v1.locks_pb2 import AcquireRequest, AcquireResponse, Granted, ReserveRequest
+from scoord_agent.background import Background
+from scoord_agent.connection import State
+from scoord_agent.coordinator import CoordinatorClient
+from scoord_agent.held import HeldLock
+from scoord_agent.request import Request
+
+_log = logging.getLogger(__name__)
+
+SETTLE_WITHIN_S = 60.0
+"""When it is given up. Without an answer for a lease's TTL, the grant is over anyway."""
+
+_AGAIN_S = 0.5
+_SOON_S = 0.05
+"""While an acquire is under way, which ends within the time that a hook has."""
+
+Message = AcquireRequest | ReserveRequest
+"""What takes something: paths, or a pattern."""
+
+
+async def send(
+    client: CoordinatorClient, message: Message, patience_s: float = 0.0
+) -> AcquireResponse:
+    """Ask for what ``message`` names; a pattern's answer is as that of one path.
+
+    Raises what the coordinator says.
+    """
+    if isinstance(message, AcquireRequest):
+        return await client.acquire(message, patience_s)
+    response = await client.reserve(message, patience_s)
+    if response.WhichOneof("outcome") == "held":
+        return AcquireResponse(held=response.held)
+    return AcquireResponse(granted=Granted(locks=[response.reserved]))
+
+
+@dataclass(slots=True, eq=False)
+class Cut:
+    """One acquire that was cut off. It changes in place, as more is known."""
+
+    request: Request
+    message: Message
+    open: set[str] = field(default_factory=set)
+    """The keys of which nothing was heard since."""
+    let_through: bool = False
+    """Whether the edit goes on, and so wants its locks."""
+    giving_back: bool = False
+    """Whether its grant is being given back."""
+    task: asyncio.Task[None] | None = None
+    """What sees it through."""
+
+    @property
+    def holder(self) -> tuple[ProjectId, SessionId, AgentId]:
+        """Who asked, and in which project."""
+        return _holder(self.request)
+
+    @property
+    def stands(self) -> bool:
+        """Whether a grant would still be one: it lives on the lease it was asked with."""
+        session = self.request.session
+        return bool(self.open) and not session.ended and session.lease == self.message.lease_id
+
+
+class Unsettled:
+    """Keeps what was cut off, and sees it through.
+
+    ``settled`` is called with each outcome that was found out.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: CoordinatorClient,
+        clock: Clock,
+        background: Background,
+        settled: Callable[[Cut, AcquireResponse], Awaitable[None]],
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._background = background
+        self._settled = settled
+        self._cuts: list[Cut] = []
+        self._asking: list[Request] = []
+
+    @contextmanager
+    def asking(self, request: Request, message: Message) -> Iterator[set[str]]:
+        """Around sending ``message``: if no outcome comes of it, it is found out later.
+
+        An outcome also settles what was cut off before: it was the same holder's. Whoever
+        sends puts the keys that it tells of into the set: a refusal is of some only.
+        """
+        before = [cut for cut in self._cuts if cut.holder == _holder(request)]
+        self._asking.append(request)
+        told = set[str]()
+        try:
+            yield told
+        except (Unknown, asyncio.CancelledError):
+            self._add(Cut(request, message, request.keys))
+            raise
+        finally:
+            self._asking.remove(request)
+        for cut in before:
+            cut.open -= told
+
+    async def make_way(self, request: Request) -> None:
+        """Wait for what is being given back: asked for now, it would be granted and then go."""
+        going = [cut for cut in self._cuts if cut.giving_back and cut.open & request.keys]
+        tasks = [cut.task for cut in going if cut.task and cut.holder == _holder(request)]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def let_through(self, request: Request) -> None:
+        """The edit goes on without an outcome: what is granted yet is to be held."""
+        for cut in self._cuts:
+            cut.let_through |= cut.request is request
+
+    def drop(self, session: SessionId, agent: AgentId) -> None:
+        """This holder is done: what is granted yet is to be given back."""
+        for cut in self._cuts:
+            if cut.holder[1:] == (session, agent):
+                cut.let_through = False
+
+    def is_asked_for(self, request: Request, key: str) -> bool:
+        """Whether the same holder asks for ``key`` at this moment."""
+        same = (asked for asked in self._asking if _holder(asked) == _holder(request))
+        return any(key in asked.keys for asked in same)
+
+    def is_open(self, lock: HeldLock) -> bool:
+        """Whether its holder asks for it now, or has asked and does not know the outcome."""
+        holder = (lock.project, lock.session, lock.agent)
+        asked = any(_holder(one) == holder and lock.key in one.keys for one in self._asking)
+        return asked or any(cut.holder == holder and lock.key in cut.open for cut in self._cuts)
+
+    def _is_asked_again(self, cut: Cut) -> bool:
+        return cut.stands and any(self.is_asked_for(cut.request, key) for key in cut.open)
+
+    def _add(self, cut: Cut) -> None:
+        self._cuts.append(cut)
+        cut.task = self._background.start(self._see_through(cut))
+
+    async def _see_through(self, cut: Cut) -> None:
+        try:
+            outcome = await self._find_out(cut)
+            while outcome is not None and self._is_asked_again(cut):  # noqa: ASYNC110 (several may ask)
+                # It may tell of the same grant, or be refused for another file.
+                await asyncio.sleep(_SOON_S)
+            if outcome is not None and cut.stands:
+                await self._settled(cut, outcome)
+        finally:
+            self._cuts.remove(cut)
+
+    async def _find_out(self, cut: Cut) -> AcquireResponse | None:
+        """Send it again until there is an answer. Raises what the coordinator refuses it for."""
+        give_up_at = self._clock.now() + SETTLE_WITHIN_S
+        while cut.stands:
+            if self._is_connected():
+                with contextlib.suppress(Unknown):
+                    return await send(self._client, cut.message)
+            if self._clock.now() >= give_up_at:
+                _log.warning("what became of the locks on %s is not known", cut.request.shown)
+                return None
+            await asyncio.sleep(_AGAIN_S)
+        return None
+
+    def _is_connected(self) -> bool:
+        """While nobody answers heartbeats, nobody answers this; they find out first."""
+        return self._client.connection.look(self._clock.now()) is State.CONNECTED
+
+
+def _holder(request: Request) -> tuple[ProjectId, SessionId, AgentId]:
+    return request.project, request.session.session_id, request.agent

@@ -1,0 +1,65 @@
+"""What people and models read of work that they may do: why it is suggested.
+
+As in ``wording.py``: every text is shown on one line, stripped and bounded.
+"""
+
+from scoord.text import one_line
+from scoord_agent.knowledge.ranking import Ranked
+from scoord_agent.knowledge.related import How, Related
+
+ELSEWHERE = "work on something else until then; `scoord suggest` says what is free."
+
+
+def instead(one: Related) -> str:
+    """A related file that is free, and why it is suggested."""
+    path = one_line(one.path)
+    match one.how:
+        case How.NAMING:
+            return f"{path} is free and belongs to it."
+        case How.CHANGES:
+            return f"{path} is free and changes with it in {one.together} of {one.of} commits."
+        case How.IMPORTS:
+            return f"{path} is free and imports it."
+        case How.IMPORTED:
+            return f"{path} is free and is imported by it."
+        case How.AREA:
+            return f"{path} is free and in the same area ({one_line(one.area, 60)})."
+
+
+def reasons(one: Ranked, *, has_intent: bool) -> list[str]:
+    """Why a piece of work is suggested, and what speaks against it; a line each."""
+    work, collision = one.work, one.collision
+    said = [_taken(one)]
+    if collision.worker:
+        said.append(f"{one_line(collision.worker, 60)} works in its area")
+    if collision.co_change >= _WORTH_SAYING:
+        percent = round(100 * collision.co_change)
+        said.append(f"what others hold has changed with its files in {percent} % of commits")
+    if collision.imports:
+        said.append("imports link it with files that others hold")
+    if work.because:
+        said.append(one_line(work.because))
+    elif has_intent and one.fit >= _FITS:
+        said.append("fits what you are about to do")
+    return [line for line in said if line]
+
+
+def area(one: Ranked, description: str) -> str:
+    """A free area, with what it is."""
+    name = one_line(one.work.name, 60)
+    return f"{name} ({one_line(description, 80)})" if description else name
+
+
+_WORTH_SAYING = 0.1
+_FITS = 0.4
+
+
+def _taken(one: Ranked) -> str:
+    count, shared = one.collision.of, len(one.collision.shared)
+    if not count:
+        return ""
+    if shared:
+        return f"others hold {shared} of its {count} files"
+    if count > 1:
+        return f"nobody holds any of its {count} files"
+    return "it is free" if one.work.kind == "file" else "its file is free"
