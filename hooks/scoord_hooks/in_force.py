@@ -1,0 +1,58 @@
+"""What carries our hooks in the current directory: settings, plugin, or by mistake both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoord_hooks import plugin_folder
+from scoord_hooks.claude_settings import Named, find
+from scoord_hooks.places import all_settings_paths, plugin_path, scopes, shim_path
+from scoord_hooks.plugin_wiring import FOLDER_ID, ID
+from scoord_hooks.settings_file import named_documents_at
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What carries our hooks here, as far as files tell."""
+
+    settings: tuple[Path, ...]
+    """Settings files with entries of ours."""
+    folders: tuple[Path, ...]
+    """Where the plugin lies as a folder."""
+    enabled: tuple[Path, ...]
+    """Settings files that enable the plugin from our marketplace."""
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """What is wired, one phrase each; more than one is once too often."""
+        return (
+            *([f"settings ({_listed(self.settings)})"] if self.settings else []),
+            *(f"plugin ({folder})" for folder in self.folders),
+            *([f"plugin {ID} (enabled in {_listed(self.enabled)})"] if self.enabled else []),
+        )
+
+
+def in_force() -> InForce:
+    """Look at every place that Claude Code reads in the current directory."""
+    shim, documents = str(shim_path()), named_documents_at(all_settings_paths())
+    return InForce(
+        settings=tuple(file for file, document in documents if find(document, shim)),
+        folders=tuple(filter(plugin_folder.is_ours, dict.fromkeys(map(plugin_path, scopes())))),
+        enabled=_saying(documents, ID, is_on=True),
+    )
+
+
+def disabled_in() -> tuple[Path, ...]:
+    """Return the settings files that turn the plugin's folder off."""
+    return _saying(named_documents_at(all_settings_paths()), FOLDER_ID, is_on=False)
+
+
+def _saying(documents: Sequence[Named], plugin: str, *, is_on: bool) -> tuple[Path, ...]:
+    """Return the files that switch a plugin on, or off."""
+    return tuple(
+        file for file, document in documents if document.value(("enabledPlugins", plugin)) is is_on
+    )
+
+
+def _listed(files: Sequence[Path]) -> str:
+    return ", ".join(map(str, files))

@@ -1,0 +1,171 @@
+#!/usr/bin/env bash
+# Passes one hook event of a coding CLI to the agent on this machine, and its answer back.
+#
+#   shim.sh CLIENT EVENT [block|warn|proceed]    the event's JSON comes on stdin
+#
+# The last word says what becomes of an edit when the agent cannot be asked; without
+# it, what the user's settings said when the agent last started.
+# Always exits 0, and within 2.5 s: a hook that fails lets the edit through unseen.
+# Runs on bash 3.2, and starts no other program unless it has to start the agent.
+set -u
+LC_ALL=C # ${#body} counts bytes
+trap '' PIPE # an agent that hangs up is an answer too
+
+client=${1-} event=${2-} policy=${3-}
+wait_s=2
+
+# Answers in the agent's place, in Claude Code's dialect. Only an edit and the start
+# of a session are worth a word: the other events would repeat it.
+answer_alone() {
+  case $policy/$event in
+    proceed/*) ;;
+    block/PreToolUse) deny "$1" ;;
+    */PreToolUse | */SessionStart) tell "edits are not coordinated now: $1" ;;
+  esac
+  exit 0
+}
+
+# The texts are ours alone, so they need no escaping.
+tell() {
+  printf '{"systemMessage":"Session Coordinator: %s. See: scoord doctor"}\n' "$1"
+}
+
+deny() {
+  printf '{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny",'
+  printf '"permissionDecisionReason":"Nobody can say whether another session holds this file: %s. ' "$1"
+  printf 'unreachable_action is block, so the edit was not made. Try again in a moment; '
+  printf 'if it stays so, ask the user to run: scoord doctor"},'
+  printf '"systemMessage":"Session Coordinator: an edit was blocked: %s. See: scoord doctor"}\n' "$1"
+}
+
+# An installed copy of this script lies in the state directory. That holds even where
+# a coding CLI was started without the variables of a login shell.
+find_state_dir() {
+  local own=${BASH_SOURCE[0]%/*}
+  if [[ -n ${SCOORD_STATE_DIR-} ]]; then
+    state_dir=$SCOORD_STATE_DIR
+  elif [[ $own == */hooks && -f ${own%/hooks}/hook.env ]]; then
+    state_dir=${own%/hooks}
+  elif [[ ${XDG_STATE_HOME-} == /* ]]; then
+    state_dir=$XDG_STATE_HOME/scoord
+  else
+    state_dir=${HOME-}/.local/state/scoord
+  fi
+}
+
+# A pipe is read in one go: 440 KB in 2 ms, where the builtin "read" takes 170 ms.
+# A socket cannot be opened by name, and then a program has to help.
+read_body() {
+  { body=$(</dev/stdin) || body=$(cat); } 2>/dev/null
+}
+
+connect() {
+  exec 3<>"/dev/tcp/127.0.0.1/$SCOORD_PORT"
+} 2>/dev/null
+
+# With a process group of its own: what stops the hook does not stop the agent.
+start_agent() (
+  cd /
+  export SCOORD_STATE_DIR=$state_dir SCOORD_AGENT_PORT=$SCOORD_PORT
+  set -m
+  set -- nohup
+  if type setsid >/dev/null 2>&1; then set -- nohup setsid; fi
+  "$@" "$SCOORD_PYTHON" -P -m scoord_agent </dev/null >/dev/null 2>&1 &
+)
+
+# At a session's start, a missing agent is started and waited for.
+connect_or_start() {
+  connect && return
+  [[ $event == SessionStart ]] || return
+  start_agent
+  local tries=20
+  while ((tries-- > 0)); do
+    sleep 0.1
+    connect && return
+  done
+  return 1
+}
+
+send_request() {
+  local intent=${SCOORD_INTENT-}
+  intent=${intent//[[:cntrl:]]/ }
+  printf 'POST /v1/hooks/%s/%s HTTP/1.0\r\nHost: 127.0.0.1:%s\r\nAuthorization: Bearer %s\r\n' \
+    "$client" "$event" "$SCOORD_PORT" "$SCOORD_TOKEN"
+  printf 'X-Scoord-Pid: %s\r\n' "${CLAUDE_PID:-$PPID}"
+  if [[ -n $intent ]]; then printf 'X-Scoord-Intent: %s\r\n' "${intent:0:2000}"; fi
+  printf 'Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' "${#body}" "$body"
+}
+
+# Reads the body into "answer". Fails on all but a whole 200 with a JSON object.
+receive_answer() {
+  local protocol status rest line length=0
+  read -r -t "$wait_s" protocol status rest || return 1
+  while IFS= read -r -t "$wait_s" line && line=${line%$'\r'} && [[ -n $line ]]; do
+    case $line in [Cc]ontent-[Ll]ength:*) length=${line//[!0-9]/} ;; esac
+  done
+  [[ $protocol == HTTP/1.? && $status == 200 ]] || return 1
+  IFS= read -r -t "$wait_s" -d '' -n "${length:-0}" answer
+  [[ ${#answer} == "$length" && $answer == '{'*'}' ]]
+}
+
+# Puts the answer into "reply"; or, when it fails, why there is none.
+converse() {
+  local answer='' begun=$SECONDS
+  reply="no agent listens on port $SCOORD_PORT"
+  connect_or_start || return
+  reply="port $SCOORD_PORT gave no valid answer"
+  if send_request >&3 && receive_answer <&3; then
+    reply=$answer
+    return
+  fi
+  if ((SECONDS - begun >= wait_s)); then reply=''; fi
+  return 1
+} 2>/dev/null
+
+# The same in a process of its own, since bash can stop waiting for a pipe, but not
+# for a full socket. Its id is known from bash 4.4 on; before, one that is stuck ends
+# when the agent goes on or dies.
+converse_apart() {
+  exec 4< <(if converse; then printf '%s\0' "$reply"; else printf '%s' "$reply"; fi)
+  if IFS= read -r -d '' -t "$wait_s" reply <&4; then
+    return
+  fi
+  kill "${!-}" 2>/dev/null
+  [[ $reply == '{'* ]] && reply=''
+  return 1
+}
+
+# A short event fits into the socket, so only its answer can be long in coming, and the
+# process that is saved is half of what a hook costs. But when an agent stands still,
+# its queue of connections fills up, and then connecting hangs as well: whoever waited
+# in vain leaves a mark for those who come after.
+ask_agent() {
+  local mark=$state_dir/silent
+  if ((${#body} < 65536)) && [[ $event != SessionStart && ! -s $mark ]]; then
+    converse && return
+    [[ -n $reply ]] || printf 'the agent did not answer\n' >"$mark"
+    return 1
+  fi
+  converse_apart || return
+  if [[ -s $mark ]]; then : >"$mark"; fi
+} 2>/dev/null
+
+main() {
+  local body='' state_dir='' reply=''
+  read_body
+  find_state_dir
+  if [[ ! -r $state_dir/hook.env ]]; then
+    answer_alone 'the agent is not set up for this user (no hook.env); run: scoord hooks install'
+  fi
+  # shellcheck source=/dev/null
+  . "$state_dir/hook.env"
+  policy=${policy:-${SCOORD_UNREACHABLE-}}
+  if ask_agent; then
+    printf '%s\n' "$reply"
+  else
+    answer_alone "${reply:-the agent did not answer within $wait_s s}"
+  fi
+}
+
+main
+exit 0

@@ -1,0 +1,94 @@
+"""What a typed slash command of the plugin runs: its words to ``scoord``'s. Pure.
+
+The words come as one string of JSON and become a list of arguments. No shell reads
+them, and nothing in them can become an option but those that are named here.
+"""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scoord.errors import InvalidRequest
+
+MOST: Final = 9_500
+"""Characters of an answer; Claude Code puts what is over 10,000 into a file."""
+
+_ENDLESS: Final = frozenset({"--follow", "-f", "--watch", "-w"})
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A slash command as it was typed."""
+
+    name: str
+    """``session-status``, without the plugin's name."""
+    words: tuple[str, ...]
+    cwd: str
+
+
+def typed(event: Mapping[str, object]) -> Typed:
+    """Read a UserPromptExpansion event. Raises InvalidRequest."""
+    name, arguments = event.get("command_name"), event.get("command_args")
+    cwd = event.get("cwd")
+    if not (isinstance(name, str) and isinstance(arguments, str) and isinstance(cwd, str)):
+        raise InvalidRequest("this is not the event of a slash command")
+    if "\0" in arguments:
+        raise InvalidRequest("the arguments hold a NUL character")
+    return Typed(name.removeprefix("sc:"), tuple(_words(arguments)), cwd)
+
+
+def arguments_of(command: Typed) -> list[str]:
+    """Return what ``scoord`` is called with. Raises InvalidRequest."""
+    build = _BUILDERS.get(command.name)
+    if build is None:
+        known = ", ".join(f"/sc:{name}" for name in _BUILDERS)
+        raise InvalidRequest(f"no command is called {command.name[:60]!r}; there are {known}")
+    endless = next((word for word in command.words if word.partition("=")[0] in _ENDLESS), "")
+    if endless:
+        raise InvalidRequest(f"{endless} goes on for ever; use it in a terminal")
+    return build(command.words)
+
+
+def framed(command: Typed, output: str) -> str:
+    """Return an answer between two lines that say what it is, bounded."""
+    name = f"/sc:{command.name}"
+    kept: list[str] = []
+    most = MOST - 200
+    lines = output.strip("\n").split("\n")
+    for line in lines:
+        most -= len(line) + 1
+        if most < 0:
+            kept.append(f"… and {len(lines) - len(kept)} more lines; see them in a terminal")
+            break
+        kept.append(line)
+    return "\n".join((f"scoord: the answer to {name}", *kept, f"scoord: end of {name}"))
+
+
+def _words(arguments: str) -> list[str]:
+    """Split as a shell would; a name with a lone quote in it is taken as it is."""
+    try:
+        return shlex.split(arguments)
+    except ValueError:
+        return arguments.split()
+
+
+def _unlock(words: Sequence[str]) -> list[str]:
+    paths = [word for word in words if not word.startswith("-")]
+    options = [word for word in words if word.startswith("-")]
+    unknown = next((word for word in options if word != "--force"), "")
+    if unknown:
+        raise InvalidRequest(f"{unknown[:60]!r} is not known here; say a file, and --force or not")
+    if not paths:
+        return ["locks"]
+    # Typing --force is the answer to "break it?": nobody can be asked in a hook.
+    forced = ["--force", "--yes", "--reason", "/sc:session-unlock"] if options else []
+    return ["unlock", *forced, "--", *paths]
+
+
+_BUILDERS: Final[Mapping[str, Callable[[Sequence[str]], list[str]]]] = {
+    "session-status": lambda words: ["status", *words],
+    "session-refresh": lambda words: ["refresh", *words],
+    "session-unlock": _unlock,
+    "session-history": lambda words: ["history", *words],
+}

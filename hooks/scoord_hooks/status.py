@@ -1,0 +1,218 @@
+"""What is installed, and whether it is what this machine's agent needs. Reads only."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scoord.local import agent_port, token
+from scoord_hooks import plugin_folder, settings_file
+from scoord_hooks.claude_settings import Found, find, find_entries
+from scoord_hooks.claude_wiring import (
+    EVENTS,
+    Transport,
+    UnreachableAction,
+    Wiring,
+    action_of,
+    entries_of,
+    is_exec_form,
+)
+from scoord_hooks.connectivity import agent_answers
+from scoord_hooks.in_force import disabled_in, in_force
+from scoord_hooks.json_text import Document
+from scoord_hooks.places import (
+    Scope,
+    bash_path,
+    other_settings_paths,
+    packaged_shim,
+    plugin_path,
+    settings_path,
+    shim_path,
+)
+from scoord_hooks.plugin_folder import State
+from scoord_hooks.plugin_wiring import FOLDER_ID
+from scoord_hooks.settings_file import documents_at
+
+Group = Mapping[str, object]
+"""A matcher group of Claude Code's settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventStatus:
+    """One event: whether it is sent to the agent, how, and what is wrong with it."""
+
+    event: str
+    transport: Transport | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything about the hooks of one scope."""
+
+    settings: Path
+    events: tuple[EventStatus, ...]
+    agent: bool
+    ways: tuple[str, ...] = ()
+    """What carries hooks of ours, in whatever scope."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event is installed, and once, and nothing is wrong with any."""
+        installed = all(event.transport and not event.problem for event in self.events)
+        return installed and not self.doubled
+
+    @property
+    def doubled(self) -> str:
+        """What is wrong with being wired in two ways at once; empty if it is not."""
+        if len(self.ways) < 2:
+            return ""
+        return f"every event is sent twice: by {' and by '.join(self.ways)}; keep one of them"
+
+
+def status(scope: Scope) -> Status:
+    """Look at one settings file. Raises InvalidConfig if it is not JSON."""
+    settings = settings_path(scope)
+    document = settings_file.read(settings).document()
+    seen = _look(scope, document)
+    now = in_force()
+    if not seen.found and (plugin_path(scope) in now.folders or now.enabled):
+        problem = _plugin_problem(scope, off=seen.off)
+        events = tuple(EventStatus(event, Transport.COMMAND, problem) for event in EVENTS)
+    else:
+        events = tuple(_event_status(event, seen) for event in EVENTS)
+    return Status(settings, events, agent_answers(agent_port(), token()), now.ways)
+
+
+def _plugin_problem(scope: Scope, *, off: bool) -> str:
+    """Return what keeps the plugin from working; empty if nothing does."""
+    folder = plugin_path(scope)
+    if off:
+        return "disableAllHooks is true, so it does not run"
+    if disabled := disabled_in():
+        return f"{FOLDER_ID} is turned off in {disabled[0]}"
+    if plugin_folder.state(folder) is State.OUTDATED:
+        return f"{folder} is of another version; run `scoord hooks install --as plugin` again"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """All that the states of the events are told from."""
+
+    off: bool
+    found: Mapping[str, Found]
+    groups: Mapping[str, Sequence[Group]]
+    token: str
+    wanted: Mapping[str, Group]
+    advice: str
+
+
+def _look(scope: Scope, document: Document) -> _Seen:
+    shim = str(shim_path())
+    found, written = find(document, shim), find_entries(document, shim)
+    wiring = _wiring_of(found)
+    groups: dict[str, list[Group]] = {}
+    for event, group in written.groups:
+        groups.setdefault(event, []).append(group)
+    return _Seen(
+        off=_switched_off(scope, document),
+        found={one.event: one for one in found},
+        groups=groups,
+        token=written.token,
+        wanted=dict(entries_of(wiring).groups),
+        advice=f"run `{_command(scope, wiring)}` again",
+    )
+
+
+def _wiring_of(found: Sequence[Found]) -> Wiring:
+    """What was asked for at the install, as far as the entries still tell."""
+    commands = [one.values for one in found if one.transport is Transport.COMMAND]
+    by_http = not found or any(one.transport is Transport.HTTP for one in found)
+    actions = filter(None, map(action_of, commands))
+    return Wiring(
+        transport=Transport.HTTP if by_http else Transport.COMMAND,
+        port=agent_port(),
+        token=token(),
+        shim=str(shim_path()),
+        bash=bash_path(),
+        exec_form=any(map(is_exec_form, commands)),
+        unreachable=next(actions, UnreachableAction.WARN),
+    )
+
+
+def _command(scope: Scope, wiring: Wiring) -> str:
+    """What installs the same once more."""
+    words = ["scoord hooks install"]
+    if scope is Scope.PROJECT:
+        words.append("--scope project")
+    if wiring.transport is Transport.COMMAND:
+        words.append("--transport command")
+    if wiring.unreachable is not UnreachableAction.WARN:
+        words.append(f"--unreachable-action {wiring.unreachable}")
+    return " ".join(words)
+
+
+def _switched_off(scope: Scope, document: Document) -> bool:
+    others = documents_at(other_settings_paths(scope))
+    return any(each.value(("disableAllHooks",)) is True for each in (document, *others))
+
+
+def _event_status(event: str, seen: _Seen) -> EventStatus:
+    found = seen.found.get(event)
+    if found is None:
+        return EventStatus(event, None, "not installed")
+    if seen.off:
+        return EventStatus(event, found.transport, "disableAllHooks is true, so it does not run")
+    problem = _problem(found, seen)
+    return EventStatus(event, found.transport, f"{problem}; {seen.advice}" if problem else "")
+
+
+def _problem(found: Found, seen: _Seen) -> str:
+    check = _command_problem(found) if found.transport is Transport.COMMAND else ""
+    http = _http_problem(found, seen.token) if found.transport is Transport.HTTP else ""
+    return check or http or _difference(seen.groups[found.event], seen.wanted[found.event])
+
+
+def _http_problem(found: Found, written_token: str) -> str:
+    if urlsplit(str(found.values["url"])).port != agent_port():
+        return f"another port than the agent's {agent_port()}"
+    return "" if written_token == token() else "another token than the agent's"
+
+
+def _command_problem(found: Found) -> str:
+    shim = shim_path()
+    if str(shim) not in str(found.values):
+        return f"calls another shim than {shim}"
+    if not os.access(shim, os.R_OK):
+        return f"{shim} is missing"
+    same = shim.read_bytes() == packaged_shim()
+    return "" if same else f"{shim} is of another version"
+
+
+def _difference(groups: Sequence[Group], wanted: Group) -> str:
+    """Return what differs from what this version installs; empty if nothing does."""
+    fields = [_fields(group) for group in groups]
+    if len(fields) > 1 or fields[0] is None:
+        return "installed more than once"
+    now, then = fields[0], _fields(wanted) or {}
+    changed = (name for name in {**then, **now} if now.get(name) != then.get(name))
+    return ", ".join(_said(name, now.get(name), then.get(name)) for name in changed)
+
+
+def _fields(group: Group) -> dict[str, object] | None:
+    """Return a group and its handler as one; None if it has several."""
+    handlers = group["hooks"]
+    assert isinstance(handlers, list)  # noqa: S101 (they were found in it)
+    rest = {name: value for name, value in group.items() if name != "hooks"}
+    return {**rest, **handlers[0]} if len(handlers) == 1 else None
+
+
+def _said(name: str, now: object, then: object) -> str:
+    if now is None:
+        return f"{name} is missing, should be {json.dumps(then)}"
+    if then is None:
+        return f"{name} was added"
+    return f"{name} is {json.dumps(now)}, should be {json.dumps(then)}"

@@ -1,0 +1,132 @@
+"""The two ways to wire Claude Code, settings and plugin, and that only one is in force."""
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+from scoord.errors import ScoordError
+from scoord_hooks import claude_version, git_exclude, plugin_folder, precheck
+from scoord_hooks import install as in_settings
+from scoord_hooks.in_force import disabled_in, in_force
+from scoord_hooks.install import Done, write_hook_files
+from scoord_hooks.order import Order, Way
+from scoord_hooks.places import (
+    Scope,
+    all_settings_paths,
+    plugin_path,
+    settings_path,
+)
+from scoord_hooks.plugin_wiring import FOLDER_ID, ID
+from scoord_hooks.settings_file import named_documents_at
+
+_RELOAD = "sessions that run already take it up when they are started again"
+
+
+def install(order: Order) -> Done:
+    """Install one way and take the other out in the same scope.
+
+    Raises NotAllowed, with nothing changed, if the other way stays in force
+    elsewhere, and as both ways do.
+    """
+    _refuse_beside(order)
+    if order.way is Way.PLUGIN:
+        return _install_plugin(order)
+    done = in_settings.install(order)
+    folder = plugin_path(order.scope)
+    if not plugin_folder.take(folder):
+        return done
+    note = f"{folder} is taken out: hooks are wired by the settings now"
+    notes = (*done.notes, note, *_let_git_see(order.scope, folder))
+    return replace(done, changed=True, notes=notes)
+
+
+def uninstall(order: Order) -> Done:
+    """Take out whichever way is wired in this scope."""
+    folder = plugin_path(order.scope)
+    removed = plugin_folder.take(folder)
+    done = in_settings.uninstall(order)
+    if not removed:
+        return done
+    notes = (f"{folder} is taken out", *_let_git_see(order.scope, folder), *done.notes)
+    return replace(done, changed=True, notes=notes)
+
+
+def _install_plugin(order: Order) -> Done:
+    precheck.refuse(order, (*precheck.lacks(order, claude_version.installed()), *_switched_off()))
+    folder = plugin_path(order.scope)
+    write_hook_files()
+    changed = plugin_folder.put(folder)
+    try:
+        ignored = _keep_out_of_git(order.scope, folder)
+        before = in_settings.uninstall(order)
+    except ScoordError:
+        # Neither both ways nor, since the settings still stand, none.
+        if changed:
+            plugin_folder.take(folder)
+        raise
+    notes = [*ignored, *before.notes]
+    if before.changed:
+        notes.append(f"{before.settings}: our hooks are taken out; {_RELOAD}")
+    return Done(folder, changed or before.changed, notes=tuple(notes))
+
+
+def _switched_off() -> tuple[str, ...]:
+    """Return why the plugin would not be loaded, one line each."""
+    off = [
+        f'{file}: "disableAllHooks" is true, so no hook runs; remove it'
+        for file, document in named_documents_at(all_settings_paths())
+        if document.value(("disableAllHooks",)) is True
+    ]
+    off += [
+        f'{file}: "enabledPlugins" turns {FOLDER_ID} off; remove that' for file in disabled_in()
+    ]
+    return tuple(off)
+
+
+def _refuse_beside(order: Order) -> None:
+    """Refuse what would make every event be sent twice."""
+    now = in_force()
+    beside = [
+        f"{file} enables the plugin {ID}; run: claude plugin uninstall {ID}" for file in now.enabled
+    ]
+    if order.way is Way.PLUGIN:
+        here = settings_path(order.scope)
+        beside += [
+            f"{file} has our hooks; run: scoord hooks uninstall{_scope(file)}"
+            for file in now.settings
+            if file != here
+        ]
+    folder = plugin_path(order.scope)
+    beside += [
+        f"{other} is the plugin; run: scoord hooks uninstall{_scope(other.parent)}"
+        for other in now.folders
+        if other != folder
+    ]
+    precheck.refuse(order, beside)
+
+
+def _keep_out_of_git(scope: Scope, folder: Path) -> tuple[str, ...]:
+    root = git_exclude.worktree_root(folder.parent.parent.parent)
+    if scope is Scope.USER or root is None:
+        return ()
+    name = folder.relative_to(root).as_posix()
+    changed = git_exclude.exclude(root, f"/{name}/", examples=(f"{name}/README.md",))
+    return (f"git now ignores /{name}/ (by {changed})",) if changed else ()
+
+
+def _let_git_see(scope: Scope, folder: Path) -> tuple[str, ...]:
+    """Undo what keeping it out of git did to a checkout, and remove an empty folder."""
+    if scope is Scope.USER:
+        return ()
+    with contextlib.suppress(OSError):  # it is not empty, or gone
+        folder.parent.parent.rmdir()
+    root = git_exclude.worktree_root(folder.parent.parent.parent)
+    if root is None:
+        return ()
+    name = folder.relative_to(root).as_posix()
+    file = git_exclude.include(root, f"/{name}/", name)
+    return (f"git does not ignore /{name}/ any more (by {file})",) if file else ()
+
+
+def _scope(file: Path) -> str:
+    return "" if file.parent == settings_path(Scope.USER).parent else " --scope project"
