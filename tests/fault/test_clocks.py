@@ -1,0 +1,140 @@
+"""An agent whose clock goes too fast, too slow, or jumps; and one that stands still."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from support.lab.line import Line, handed_over, line, locks, wait_for_lock
+from support.machines import FAST_LEASES, CodingSession, context, refusal
+from support.processes import wait_until
+from support.skewed_agent import SkewedMachine
+
+pytestmark = pytest.mark.etcd
+
+TTL_S = float(FAST_LEASES["SCOORD_LEASES_TTL"])
+BELIEF_S = float(FAST_LEASES["SCOORD_LEASES_BELIEF"])
+ANSWER_S = 2.5
+
+
+@pytest.fixture(scope="module")
+def running(etcd_binary: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    with line(tmp_path_factory.mktemp("line"), SkewedMachine) as made:
+        yield made
+
+
+@pytest.fixture
+def alice(running: Line) -> Iterator[SkewedMachine]:
+    """Her machine; its clock is right again afterwards."""
+    assert isinstance(running.alice, SkewedMachine)
+    yield running.alice
+    running.alice.clock(1.0)
+
+
+def holder(running: Line) -> tuple[CodingSession, CodingSession]:
+    """Alice's session, which holds a file, and Bob's."""
+    both = running.sessions()
+    assert {} == both[0].edit("a.py")
+    return both
+
+
+@pytest.mark.parametrize("rate", [2.0, 0.5], ids=["twice as fast", "half as fast"])
+def test_locks_are_kept_by_an_agent_whose_clock_goes(
+    running: Line, alice: SkewedMachine, rate: float
+) -> None:
+    first, second = holder(running)
+    token = locks(first)["a.py"]["token"]
+    alice.clock(rate)
+
+    until = time.monotonic() + TTL_S + 1
+    while time.monotonic() < until:
+        assert "" == refusal(first.edit("a.py"))
+        assert "is locked by" in refusal(second.edit("a.py"))
+        time.sleep(0.2)
+
+    assert token == locks(first)["a.py"]["token"]
+
+
+@pytest.mark.parametrize("rate", [2.0, 1 / 1.4], ids=["twice as fast", "1.4 times too slow"])
+def test_belief_ends_before_another_is_let_in_on_a_clock_that_goes(
+    running: Line, alice: SkewedMachine, rate: float
+) -> None:
+    first, second = holder(running)
+    alice.clock(rate)
+
+    with running.to_coordinator.holding():
+        assert handed_over(first, second, "a.py", 2 * TTL_S).pause_s > 0
+
+
+def test_a_clock_that_is_slower_than_allowed_leaves_the_store_right_and_is_told(
+    running: Line, alice: SkewedMachine
+) -> None:
+    """T/D is what clocks may differ by. Beyond it two may believe; the store has one."""
+    first, second = holder(running)
+    alice.clock(0.5)
+
+    with running.to_coordinator.holding():
+        handover = handed_over(first, second, "a.py", 2 * TTL_S)
+        assert handover.pause_s < 0, "the clock was not slow enough to show it"
+        assert "bob" == locks(second)["a.py"]["person"]
+
+    said: list[str] = []
+    wait_until("she is refused", lambda: _refused(first, "a.py", said))
+    wait_until("she is told", lambda: "Your lock on a.py was lost" in _heard(first, said))
+
+
+def _refused(session: CodingSession, path: str, said: list[str]) -> bool:
+    said.append(refusal(session.edit(path)))
+    return "is locked by" in said[-1]
+
+
+def _heard(session: CodingSession, said: list[str]) -> str:
+    said.append(context(session.edit("b.py")))
+    return "".join(said)
+
+
+def test_one_who_wakes_from_suspend_does_not_answer_from_memory(
+    running: Line, alice: SkewedMachine
+) -> None:
+    first, _ = holder(running)
+
+    with running.to_coordinator.holding():
+        assert "" == refusal(first.edit("a.py")), "it is believed in before"
+        alice.clock(1.0, BELIEF_S)
+        assert "no lock can be taken now" in refusal(first.edit("a.py"))
+
+    wait_until("it is held again", lambda: "" == refusal(first.edit("a.py")))
+
+
+def test_one_who_wakes_from_suspend_holds_on_under_the_same_token(
+    running: Line, alice: SkewedMachine
+) -> None:
+    first, second = holder(running)
+    token = locks(first)["a.py"]["token"]
+
+    alice.clock(1.0, 3600)
+
+    assert "" == refusal(first.edit("a.py"))
+    assert token == locks(first)["a.py"]["token"]
+    assert "is locked by" in refusal(second.edit("a.py"))
+
+
+def test_a_grant_that_is_read_after_the_lease_ran_out_is_not_believed(running: Line) -> None:
+    """The agent stands still between its question and the answer, as a laptop may."""
+    first, second = running.sessions()
+    agent = running.alice.agent
+    assert agent is not None
+
+    with ThreadPoolExecutor() as pool:
+        with running.to_coordinator.holding_answers():
+            asked = pool.submit(first.edit, "a.py")
+            wait_for_lock(second, "a.py")
+            agent.freeze()
+        try:
+            wait_until("the lease runs out", lambda: second.edit("a.py") == {}, 3 * TTL_S)
+        finally:
+            agent.thaw()
+        answer = asked.result()
+
+    assert "" != refusal(answer), "bob has it"

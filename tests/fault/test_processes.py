@@ -1,0 +1,44 @@
+"""Programs that are killed or stand still, one after another, under load."""
+
+import time
+
+import pytest
+
+from support.lab.faults import PROCESS_FAULTS, Fault
+from support.lab.figures import Figures
+from support.lab.lab import MACHINES, Lab
+from support.lab.run import TTL_S, run
+from support.lab.team import stopped
+from support.machines import refusal
+
+pytestmark = pytest.mark.etcd
+
+
+@pytest.mark.parametrize("fault", PROCESS_FAULTS, ids=lambda fault: str(fault.name))
+def test_no_file_has_two_holders_when(team: Lab, fault: Fault, figures: Figures) -> None:
+    run(team, fault, figures)
+
+
+@pytest.mark.parametrize("leads", [True, False], ids=["the leader", "a follower"])
+def test_nobody_loses_a_lock_while_a_member_of_etcd_stands_still(team: Lab, leads: bool) -> None:
+    """A member of etcd: it looks connected until its pings fail, also to renewals."""
+    team.check_health()
+    member = team.leader() if leads else team.followers()[0]
+    sessions = [team.session(name, f"{name}-{member}-{leads}", shim=False) for name in MACHINES]
+    try:
+        for session in sessions:
+            session.start()
+            assert "" == refusal(session.edit(f"{session.session_id}.py"))
+        with stopped(team.stores[member].pid):
+            until = time.monotonic() + TTL_S + 1
+            while time.monotonic() < until:
+                for session in sessions:
+                    assert "" == refusal(session.edit(f"{session.session_id}.py"))
+                time.sleep(0.1)
+        team.check_health()
+        grants = [h for h in team.log.holdings() if f"-{member}-{leads}.py" in h.path]
+        assert len(MACHINES) == len(grants), "each was granted once"
+    finally:
+        for session in sessions:
+            session.end()
+            session.kill()

@@ -1,0 +1,125 @@
+"""Locks that hold on one branch: others may hold the file on theirs, and both are told."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.machines import CodingSession, context, git, refusal
+from support.pair import Clones, Pair, clones, pair
+from support.processes import wait_until
+
+FILES = {
+    "auth.py": "pass\n",
+    "other.py": "pass\n",
+    "coordination.yaml": "session_coordination: {scope: branch}\n",
+}
+SEEN_S = 1.2
+"""What is checked out may be known for a second."""
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with pair(tmp_path_factory.mktemp("branches")) as made:
+        yield made
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Clones:
+    return clones(tmp_path, FILES)
+
+
+def started(session: CodingSession) -> CodingSession:
+    session.start()
+    return session
+
+
+def branches(two: Pair, shop: Clones) -> dict[tuple[str, str], str]:
+    """Whose lock holds where: branch by person and file; empty is everywhere."""
+    rows = two.alice.status(shop.alices)["locks"]
+    return {(r["person"], r["path"]): r["branch"] if r["scope"] == "branch" else "" for r in rows}
+
+
+def test_on_another_branch_the_same_file_is_free_and_both_are_told(two: Pair, shop: Clones) -> None:
+    git(shop.bobs, "switch", "-q", "-c", "feature")
+    alice, bob = started(two.alice.session(shop.alices)), started(two.bob.session(shop.bobs))
+    assert refusal(alice.edit("auth.py")) == ""
+
+    answer = bob.edit("auth.py")
+
+    assert refusal(answer) == ""
+    wait_until("bob is told", lambda: "edits auth.py too" in context(answer) + _told(bob))
+    wait_until("alice is told", lambda: "another branch than yours (main)" in _told(alice))
+    found = {("alice", "auth.py"): "main", ("bob", "auth.py"): "feature"}
+    assert found == branches(two, shop)
+    for session in (alice, bob):
+        assert "another branch" not in context(session.edit("auth.py")), "once"
+
+
+def test_on_the_same_branch_it_is_refused_as_ever(two: Pair, shop: Clones) -> None:
+    alice, bob = started(two.alice.session(shop.alices)), started(two.bob.session(shop.bobs))
+    alice.edit("auth.py")
+
+    assert "auth.py is locked by Session_1" in refusal(bob.edit("auth.py"))
+
+
+def test_two_worktrees_of_one_clone_are_two_branches(
+    two: Pair, shop: Clones, tmp_path: Path
+) -> None:
+    linked = tmp_path / "linked"
+    git(shop.alices, "worktree", "add", "-q", "-b", "feature", str(linked))
+    first, second = started(two.alice.session(shop.alices)), started(two.alice.session(linked))
+    first.edit("auth.py")
+
+    answer = second.edit("auth.py")
+
+    assert refusal(answer) == ""
+    coming = "A merge conflict is coming"
+    wait_until("the second is told", lambda: coming in context(answer) + _told(second))
+    wait_until("the first is told", lambda: coming in _told(first))
+
+
+def test_who_switches_branches_gives_back_what_was_held_for_the_old_one(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = started(two.alice.session(shop.alices)), started(two.bob.session(shop.bobs))
+    alice.edit("auth.py")
+    alice.edit("other.py")
+
+    git(shop.alices, "switch", "-q", "-c", "feature")
+    time.sleep(SEEN_S)
+    told = context(alice.edit("auth.py"))
+
+    assert "The branch is feature now: your locks on auth.py, other.py" in told
+    assert "which were for main only, are given back" in told
+    assert "are lost" not in told
+    wait_until(
+        "only the new lock is left",
+        lambda: branches(two, shop) == {("alice", "auth.py"): "feature"},
+    )
+    assert refusal(bob.edit("other.py")) == ""
+    assert "lost" not in _told(alice)
+    wait_until(
+        "the branch is told",
+        lambda: "feature" in [row["branch"] for row in two.bob.status(shop.bobs)["sessions"]],
+    )
+
+
+def test_with_locks_that_hold_everywhere_a_switch_gives_nothing_back(
+    two: Pair, tmp_path: Path
+) -> None:
+    shop = clones(tmp_path, {"auth.py": "pass\n"})
+    alice, bob = started(two.alice.session(shop.alices)), started(two.bob.session(shop.bobs))
+    alice.edit("auth.py")
+
+    git(shop.alices, "switch", "-q", "-c", "feature")
+    time.sleep(SEEN_S)
+
+    assert _told(alice) == ""
+    assert {("alice", "auth.py"): ""} == branches(two, shop)
+    assert refusal(bob.edit("auth.py"))
+
+
+def _told(session: CodingSession) -> str:
+    return context(session.prompt("go on"))

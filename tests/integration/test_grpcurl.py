@@ -1,0 +1,315 @@
+"""Every RPC, called by hand: by reflection, with nothing of ours at the other end."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.processes import coordinator
+
+SESSION = {
+    "project": "shop",
+    "session_id": "Session_mbp_1_x",
+    "machine_id": "m1",
+    "person": "alice",
+    "host": "mbp",
+}
+PATIENCE_S = 30
+
+
+@dataclass(frozen=True)
+class Grpcurl:
+    """The tool, and the coordinator that it is pointed at."""
+
+    program: str
+    address: str
+
+    def run(self, *words: str, options: tuple[str, ...] = ()) -> str:
+        command = [self.program, "-plaintext", *options, self.address, *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        assert 0 == done.returncode, done.stderr
+        return done.stdout
+
+    def call(self, method: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        options = ("-emit-defaults", "-d", json.dumps(request or {}))
+        return dict(json.loads(self.run(f"scoord.v1.{method}", options=options)))
+
+    def fail(self, method: str, request: dict[str, Any]) -> str:
+        command = [self.program, "-plaintext", "-d", json.dumps(request), self.address]
+        done = subprocess.run(
+            [*command, f"scoord.v1.{method}"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode != 0
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def program() -> str:
+    beside = Path(sys.executable).with_name("grpcurl")
+    found = str(beside) if beside.exists() else shutil.which("grpcurl")
+    if found is None:
+        pytest.skip("grpcurl is not here; its wheel is for Linux on x86-64")
+    return found
+
+
+@pytest.fixture(scope="module")
+def grpcurl(program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grpcurl]:
+    directory = tmp_path_factory.mktemp("grpcurl")
+    with coordinator(directory, "--embedded", "--data", str(directory / "store")) as running:
+        yield Grpcurl(program, running.address)
+
+
+def test_all_services_are_listed(grpcurl: Grpcurl) -> None:
+    assert [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "scoord.v1.EventService",
+        "scoord.v1.GraphService",
+        "scoord.v1.HistoryService",
+        "scoord.v1.LockService",
+        "scoord.v1.SessionService",
+        "scoord.v1.TaskService",
+    ] == sorted(grpcurl.run("list").split())
+
+
+@pytest.mark.parametrize(
+    ("service", "methods"),
+    [
+        ("EventService", {"Watch", "Acknowledge"}),
+        ("GraphService", {"ReadGraph", "AddToGraph", "RemoveFromGraph"}),
+        (
+            "LockService",
+            {"Acquire", "Reserve", "Reclaim", "Leave", "Report", "Release", "Break", "ListLocks"},
+        ),
+        ("TaskService", {"AddTasks", "ListTasks", "FinishTask", "Offer"}),
+        ("HistoryService", {"ReadHistory", "FollowHistory", "ListArchive", "ListHoldTimes"}),
+        (
+            "SessionService",
+            {"Register", "Heartbeat", "Update", "Tell", "End", "Sweep", "ListSessions"},
+        ),
+    ],
+)
+def test_a_service_tells_its_methods(grpcurl: Grpcurl, service: str, methods: set[str]) -> None:
+    listed = grpcurl.run("list", f"scoord.v1.{service}").split()
+
+    assert {f"scoord.v1.{service}.{method}" for method in methods} == set(listed)
+
+
+def test_a_message_describes_its_fields(grpcurl: Grpcurl) -> None:
+    described = grpcurl.run("describe", "scoord.v1.AcquireRequest")
+
+    assert "repeated string paths = 6;" in described
+    assert ".google.protobuf.Duration lock_timeout = 10;" in described
+
+
+@pytest.mark.parametrize(
+    "service", ["", *(f"scoord.v1.{name}Service" for name in ("Lock", "Event", "History"))]
+)
+def test_health_is_told_for_the_whole_and_for_each_service(grpcurl: Grpcurl, service: str) -> None:
+    options = ("-d", json.dumps({"service": service}))
+
+    answer = json.loads(grpcurl.run("grpc.health.v1.Health/Check", options=options))
+
+    assert {"status": "SERVING"} == answer
+
+
+def test_a_session_lives_by_hand(grpcurl: Grpcurl) -> None:
+    registered = grpcurl.call(
+        "SessionService/Register",
+        {"request_id": "r1", "session": SESSION, "lease_ttl": "60s", "session_timeout": "600s"},
+    )
+    lease = registered["lease_id"]
+    assert ("Session_1", "60s", False) == (
+        registered["alias"],
+        registered["lease_ttl"],
+        registered["resumed"],
+    )
+    beat = {"project": "shop", "session_id": SESSION["session_id"], "lease_id": lease}
+
+    (pulse,) = grpcurl.call("SessionService/Heartbeat", {"machine_id": "m1", "beats": [beat]})[
+        "pulses"
+    ]
+    assert pulse["live"]
+
+    told = {k: beat[k] for k in ("project", "session_id")} | {"request_id": "r2", "text": "hi"}
+    assert {} == grpcurl.call("SessionService/Tell", told)
+
+    update = {k: beat[k] for k in ("project", "session_id")} | {"intent": "by\nhand"}
+    assert {} == grpcurl.call("SessionService/Update", {"request_id": "r2", **update})
+    (listed,) = grpcurl.call("SessionService/ListSessions", {"project": "shop"})["sessions"]
+    assert "by hand" == listed["intent"]
+
+    lock = take(grpcurl, beat, "auth.py", "r3")
+    assert lock == take(grpcurl, beat, "auth.py", "r3"), "repeating a command changes nothing"
+    (found,) = grpcurl.call("LockService/ListLocks", {"project": "shop"})["locks"]
+    assert lock == {k: found[k] for k in ("path", "token", "is_pattern")}
+
+    where = {"project": "shop", "session_id": SESSION["session_id"]}
+    freed = grpcurl.call("LockService/Release", {"request_id": "r4", **where, "locks": [lock]})
+    assert ["RELEASE_OUTCOME_RELEASED"] == freed["outcomes"]
+
+    lock = take(grpcurl, beat, "auth.py", "r5")
+    by = {"project": "shop", "lock": lock, "by": "bob", "reason": "late"}
+    assert {"broken": {}} == grpcurl.call("LockService/Break", {"request_id": "r6", **by})
+    assert {"not_broken"} == set(grpcurl.call("LockService/Break", {"request_id": "r7", **by}))
+
+    pattern = {"request_id": "r9", **beat, "pattern": "docs/**"}
+    reserved = grpcurl.call("LockService/Reserve", pattern)["reserved"]
+    assert ("docs/**", True) == (reserved["path"], reserved["is_pattern"])
+    lost = {"request_id": "r10", **beat, "lost": {"path": "b.py", "token": 3}}
+    assert {"lost"} == set(grpcurl.call("LockService/Reclaim", lost))
+    edit = {"request_id": "r11", **where, "path": "b.py", "kind": "REPORT_KIND_UNASKED"}
+    assert [] == grpcurl.call("LockService/Report", edit)["overlaps"]
+    waits = {"request_id": "r12", **where, "paths": ["b.py"]}
+    assert {} == grpcurl.call("LockService/Leave", waits)
+    told = {k: where[k] for k in ("project", "session_id")} | {"notice_ids": ["none"]}
+    assert {} == grpcurl.call("EventService/Acknowledge", told)
+
+    new = {"request_id": "r13", "project": "shop", "tasks": [{"title": "tidy\nup"}], "source": "me"}
+    (task,) = grpcurl.call("TaskService/AddTasks", new)["tasks"]
+    assert ("1", "tidy up", False) == (task["task_id"], task["title"], task["done"])
+    work = {"kind": "task", "name": "1"}
+    wish = {"request_id": "r14", **where, "candidates": [work], "lasts": "5s"}
+    assert [work] == grpcurl.call("TaskService/Offer", wish)["offered"]
+    (task,) = grpcurl.call("TaskService/ListTasks", {"project": "shop"})["tasks"]
+    assert SESSION["session_id"] == task["offered_to"]["session_id"]
+    done = {"request_id": "r15", "project": "shop", "task_id": "1", "by": "bob"}
+    assert "bob" == grpcurl.call("TaskService/FinishTask", done)["task"]["done_by"]
+
+    assert {} == grpcurl.call("SessionService/End", {"request_id": "r8", **beat, "why": "done"})
+    assert [] == grpcurl.call("SessionService/ListSessions", {"project": "shop"})["sessions"]
+
+
+def take(grpcurl: Grpcurl, beat: dict[str, Any], path: str, request: str) -> dict[str, Any]:
+    answer = grpcurl.call("LockService/Acquire", {"request_id": request, **beat, "paths": [path]})
+    (lock,) = answer["granted"]["locks"]
+    return dict(lock)
+
+
+def test_a_watch_begins_with_a_snapshot_and_goes_on(grpcurl: Grpcurl) -> None:
+    session = SESSION | {"project": "watched", "session_id": "Session_mbp_2_x"}
+    request = {"request_id": "w1", "session": session, "lease_ttl": "60s"}
+    command = [grpcurl.program, "-plaintext", "-d", json.dumps({"project": "watched"})]
+    with subprocess.Popen(
+        [*command, grpcurl.address, "scoord.v1.EventService/Watch"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        try:
+            assert "snapshot" in next_message(watching.stdout)
+            grpcurl.call("SessionService/Register", request)
+            told = next_message(watching.stdout)
+            while "progress" in told:  # the stream says that it lives meanwhile
+                told = next_message(watching.stdout)
+            assert "Session_mbp_2_x" == told["session"]["session_id"]
+        finally:
+            watching.kill()
+
+
+def next_message(lines: Iterator[str]) -> dict[str, Any]:
+    """The next pretty-printed JSON object that says more than that nothing was missed."""
+    text = ""
+    for line in lines:
+        text += line
+        if line.rstrip() == "}":
+            message = dict(json.loads(text))
+            if "progress" not in message:
+                return message
+            text = ""
+    raise AssertionError(f"the stream ended: {text!r}")
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "status", "said"),
+    [
+        ("SessionService/Register", {}, "InvalidArgument", "session.project is empty"),
+        ("LockService/Acquire", {"project": "shop"}, "InvalidArgument", "request_id is empty"),
+        (
+            "LockService/Acquire",
+            {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["../up.py"]},
+            "InvalidArgument",
+            "component '..' at position 0",
+        ),
+        (
+            "LockService/Acquire",
+            {"request_id": "x", "project": "shop", "session_id": "nobody", "paths": ["a.py"]},
+            "InvalidArgument",
+            "lease_id is missing",
+        ),
+        (
+            "LockService/Acquire",
+            {"request_id": "x", "project": "shop", "session_id": "nobody", "lease_id": 7}
+            | {"paths": ["a.py"]},
+            "FailedPrecondition",
+            "register it anew",
+        ),
+        (
+            "SessionService/Update",
+            {"request_id": "x", "project": "shop", "session_id": "nobody", "intent": "?"},
+            "NotFound",
+            "nobody is not live in shop",
+        ),
+        (
+            "TaskService/FinishTask",
+            {"request_id": "x", "project": "shop", "task_id": "99"},
+            "NotFound",
+            "shop has no task 99",
+        ),
+        (
+            "TaskService/Offer",
+            {"request_id": "x", "project": "shop", "session_id": "s"}
+            | {"candidates": [{"kind": "job", "name": "a"}]},
+            "InvalidArgument",
+            "want task, area, file",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_a_status_and_one_line(
+    grpcurl: Grpcurl, method: str, request_: dict[str, Any], status: str, said: str
+) -> None:
+    told = grpcurl.fail(method, request_)
+
+    assert f"Code: {status}" in told
+    assert said in told
+
+
+def test_the_graph_is_read_and_written_by_hand(grpcurl: Grpcurl) -> None:
+    alice = {"name": "Alice", "entity_type": "person", "observations": ["works\nhere"]}
+    leads = {"source": "Alice", "relation_type": "leads", "target": "Search"}
+    where = {"project": "graph-shop", "by": "bob"}
+
+    added = grpcurl.call(
+        "GraphService/AddToGraph",
+        {"request_id": "g1", **where, "entities": [alice], "relations": [leads]},
+    )
+
+    assert ["works here"] == added["entities"][0]["observations"]
+    read = grpcurl.call("GraphService/ReadGraph", {"project": "graph-shop"})
+    assert ["Alice"] == [entity["name"] for entity in read["entities"]]
+    assert leads == {key: read["relations"][0][key] for key in leads}
+
+    removed = grpcurl.call(
+        "GraphService/RemoveFromGraph", {"request_id": "g2", **where, "entities": ["Alice"]}
+    )
+    assert ["Alice"] == removed["entities"]
+    empty = grpcurl.call("GraphService/ReadGraph", {"project": "graph-shop"})
+    assert ([], []) == (empty["entities"], empty["relations"])
+
+
+def test_a_graph_command_without_a_name_is_refused(grpcurl: Grpcurl) -> None:
+    told = grpcurl.fail("GraphService/AddToGraph", {"project": "graph-shop"})
+
+    assert "request_id is empty" in told

@@ -1,0 +1,269 @@
+"""``scoord up`` when something has changed or is in its way, as real processes."""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoord_agent.spawn import is_listening
+from support.machines import Machine, repository
+from support.processes import coordinator, free_port, wait_until
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Machine]:
+    """A machine where nothing runs."""
+    machine = Machine(tmp_path / "home", "alice", f"127.0.0.1:{free_port()}")
+    yield machine
+    _end(machine)
+
+
+def _end(machine: Machine) -> None:
+    machine.end()
+    machine.scoord("down", cwd=machine.home)
+
+
+def _json(done: "subprocess.CompletedProcess[str]") -> Any:
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def _one_line(done: "subprocess.CompletedProcess[str]") -> str:
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+# -- other settings than before -------------------------------------------------------------
+
+
+def _settings(machine: Machine, text: str) -> None:
+    file = machine.home / ".config/scoord/coordination.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def test_up_replaces_an_agent_whose_settings_have_changed(tmp_path: Path) -> None:
+    """Its sessions go on: they are taken up again by the new one."""
+    address, other = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    machine = Machine(tmp_path / "home", "alice", "", SCOORD_COORDINATOR_ADDRESSES="")
+    _settings(machine, f'coordinator:\n  addresses: ["{address}"]\n')
+    try:
+        before = _json(machine.scoord("up", "--json", cwd=tmp_path))
+        session = machine.session(repository(tmp_path / "app", {"auth.py": ""}))
+        session.start()
+        session.edit("auth.py")
+        _settings(machine, f'coordinator:\n  addresses: ["{other}"]\n')
+        doctor = json.loads(machine.scoord("doctor", "--json", cwd=tmp_path).stdout)
+        after = machine.scoord("up", cwd=tmp_path)
+        again = _json(machine.scoord("up", "--json", cwd=tmp_path))
+        wait_until("its lock stands", lambda: bool(machine.status(session.cwd)["locks"]))
+    finally:
+        _end(machine)
+
+    difference = f"coordinator.addresses is {address} there, {other} now"
+    (told,) = [one for one in doctor["checks"] if one["name"] == "agent"]
+    assert (told["level"], told["advice"]) == ("fail", "run: scoord up")
+    assert difference in told["text"]
+    assert after.returncode == 0, after.stderr
+    assert f"restarted: {difference}" in after.stdout
+    assert again["coordinator"]["address"] == other
+    assert not again["agent"]["started"]
+    assert again["agent"]["pid"] != before["agent"]["pid"]
+    assert again["coordinator"]["pid"] != before["coordinator"]["pid"], "one store, one process"
+
+
+def test_a_coordinator_that_an_earlier_up_started_is_never_a_strangers(fresh: Machine) -> None:
+    address = fresh.env["SCOORD_COORDINATOR_ADDRESSES"]
+    fresh.scoord("up", cwd=fresh.home)
+    # Of two replicas that are named, one is on this machine: none would be started now.
+    _settings(fresh, f'coordinator:\n  addresses: ["{address}", "far.example.org:7780"]\n')
+    _settings_only(fresh)
+    done = fresh.scoord("up", cwd=fresh.home)
+
+    assert "not started" not in done.stdout
+    assert "already running" in done.stdout
+
+
+def _settings_only(machine: Machine) -> None:
+    machine.env |= {"SCOORD_COORDINATOR_ADDRESSES": "", "SCOORD_COORDINATOR_INSECURE": "yes"}
+
+
+def test_a_port_that_up_was_given_stays(fresh: Machine) -> None:
+    """Hooks name the port: an agent that starts without the variable must be found there."""
+    fresh.scoord("hooks", "install", cwd=fresh.home)
+    first = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    fresh.scoord("down", cwd=fresh.home)
+    fresh.env.pop("SCOORD_AGENT_PORT")
+    second = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    status = _json(fresh.scoord("hooks", "status", "--json", cwd=fresh.home))
+
+    assert first["agent"]["port"] == second["agent"]["port"] == fresh.port
+    assert f"SCOORD_PORT={fresh.port}\n" in (fresh.state_dir / "hook.env").read_text()
+    assert status["complete"]
+
+
+def test_what_to_do_next_can_be_typed_as_it_stands(fresh: Machine, tmp_path: Path) -> None:
+    scoord = Path(sys.executable).parent / "scoord"
+    fresh.env["PATH"] = "/usr/bin:/bin"
+    by_path = fresh.scoord("up", cwd=tmp_path)
+    fresh.scoord("down", cwd=tmp_path)
+    fresh.env["PATH"] = f"{scoord.parent}:/usr/bin:/bin"
+    by_name = fresh.scoord("up", cwd=tmp_path)
+
+    assert f"`{scoord} hooks install` wires" in by_path.stdout
+    assert "`scoord hooks install` wires" in by_name.stdout
+
+
+# -- what is in its way ---------------------------------------------------------------------
+
+
+def test_an_agents_port_that_is_taken_is_named(fresh: Machine) -> None:
+    with socket.create_server(("127.0.0.1", fresh.port)):
+        done = fresh.scoord("up", cwd=fresh.home)
+
+    assert done.returncode == 2, "the agent's own"
+    assert f"error: the agent ended at once: port {fresh.port} is taken" in _one_line(done)
+    assert "scoord status" not in done.stderr, "no advice that has nothing to do with it"
+    down = fresh.scoord("down", cwd=fresh.home)
+    assert down.stdout.count("was not running") == 2, "what it started it has stopped"
+
+
+def test_an_up_that_fails_leaves_alone_what_ran_before(fresh: Machine) -> None:
+    before = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    os.kill(before["agent"]["pid"], 9)
+    wait_until("the port is free", lambda: not is_listening(f"127.0.0.1:{fresh.port}"))
+    with socket.create_server(("127.0.0.1", fresh.port)):
+        failed = fresh.scoord("up", cwd=fresh.home)
+    down = _json(fresh.scoord("down", "--json", cwd=fresh.home))
+
+    assert failed.returncode == 2
+    assert down == {"stopped": {"agent": None, "coordinator": before["coordinator"]["pid"]}}
+
+
+def test_an_agent_whose_coordinator_is_away_goes_on_and_is_named(fresh: Machine) -> None:
+    fresh.env["SCOORD_COORDINATOR_ADDRESSES"] = "192.0.2.1:7780"
+    fresh.env["SCOORD_COORDINATOR_INSECURE"] = "true"
+    done = fresh.scoord("up", cwd=fresh.home)
+    down = _json(fresh.scoord("down", "--json", cwd=fresh.home))
+
+    assert done.returncode == 3
+    assert "; the agent goes on and tries again, `scoord down` stops it" in _one_line(done)
+    assert down["stopped"]["agent"]
+
+
+def test_a_coordinators_port_that_is_taken_is_named_soon(fresh: Machine) -> None:
+    address = fresh.env["SCOORD_COORDINATOR_ADDRESSES"]
+    host, _, port = address.partition(":")
+    begun = time.monotonic()
+    with socket.create_server((host, int(port))):
+        done = fresh.scoord("up", cwd=fresh.home)
+
+    assert done.returncode == 3
+    assert _one_line(done) == (
+        f"error: {address} is taken by another program; end it, or set coordinator.addresses"
+        f" in {fresh.home}/.config/scoord/coordination.yaml"
+    )
+    assert time.monotonic() - begun < 8
+    assert not (fresh.state_dir / "agent.lock").exists(), "nothing was started"
+
+
+def test_a_coordinator_that_someone_else_started_is_used(fresh: Machine, tmp_path: Path) -> None:
+    port = int(fresh.env["SCOORD_COORDINATOR_ADDRESSES"].rpartition(":")[2])
+    store = ("--embedded", "--data", str(tmp_path / "store"))
+    with coordinator(tmp_path, *store, port=port):
+        done = fresh.scoord("up", cwd=fresh.home)
+
+        assert done.returncode == 0, done.stderr
+        assert f"127.0.0.1:{port}, not started by `scoord up`" in done.stdout
+
+
+def test_a_store_that_is_damaged_is_said_in_one_line(fresh: Machine) -> None:
+    store = fresh.state_dir / "store"
+    store.mkdir(parents=True)
+    fresh.state_dir.chmod(0o700)
+    (store / "scoord.db").write_bytes(b"this is no database" * 100)
+    done = fresh.scoord("up", cwd=fresh.home)
+
+    assert done.returncode == 1, "the coordinator's own"
+    assert "scoord.db is damaged" in _one_line(done)
+
+
+# -- a full disk ----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def small_disk(at: Path) -> Iterator[Path]:
+    at.mkdir(mode=0o700)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=768k,mode=0700", "tmpfs", str(at)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", str(at)], check=True)
+
+
+def fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as out, contextlib.suppress(OSError):
+        while True:
+            out.write(bytes(1024))
+
+
+def test_a_port_that_has_changed_replaces_the_agent_and_names_the_hooks(fresh: Machine) -> None:
+    fresh.scoord("up", cwd=fresh.home)
+    old, new = fresh.port, free_port()
+    fresh.env["SCOORD_AGENT_PORT"] = str(new)
+    done = fresh.scoord("up", cwd=fresh.home)
+
+    assert f"its port is {old} there, {new} now (`scoord hooks install`" in done.stdout
+    assert f"127.0.0.1:{new}" in done.stdout
+
+
+def test_on_a_full_disk_nothing_is_started_and_one_line_says_why(fresh: Machine) -> None:
+    with small_disk(fresh.home / "disk") as disk:
+        fresh.env["SCOORD_STATE_DIR"] = str(disk)
+        fill(disk / "rest")
+        done = fresh.scoord("up", cwd=fresh.home)
+
+        assert done.returncode == 1
+        assert os.strerror(errno.ENOSPC) in _one_line(done)
+        assert "mistake of ours" not in done.stderr
+        assert "was not running" in fresh.scoord("down", cwd=fresh.home).stdout
+
+
+def test_a_disk_that_is_full_by_now_is_no_health(fresh: Machine, tmp_path: Path) -> None:
+    with small_disk(fresh.home / "disk") as disk:
+        fresh.env["SCOORD_STATE_DIR"] = str(disk)
+        assert fresh.scoord("up", cwd=tmp_path).returncode == 0
+        healthy = _coordinator(fresh, tmp_path)
+        fill(disk / "rest")
+        full = _coordinator(fresh, tmp_path)
+        up = fresh.scoord("up", cwd=tmp_path)
+        log = (disk / "coordinator.log").read_text(encoding="utf-8")
+        (disk / "rest").unlink()
+        again = _coordinator(fresh, tmp_path)
+        seen = _json(fresh.scoord("status", "--all", "--json", cwd=tmp_path))
+        fresh.scoord("down", cwd=tmp_path)
+
+    assert healthy["level"] == again["level"] == "ok"
+    assert full["level"] == "fail"
+    assert "takes nothing in" in full["text"]
+    assert up.returncode == 3
+    assert "space" in _one_line(up)
+    assert log.count("nothing can be written down") <= 1
+    assert seen["sessions"] == [], "a check leaves nothing"
+
+
+def _coordinator(machine: Machine, cwd: Path) -> Any:
+    told = json.loads(machine.scoord("doctor", "--json", cwd=cwd).stdout)
+    return next(one for one in told["checks"] if one["name"] == "coordinator")

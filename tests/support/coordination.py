@@ -1,0 +1,217 @@
+"""A coordinator on the embedded store in memory, with a clock that tests move."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from scoord.clock import FakeClock
+from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
+from scoord.v1.records_pb2 import EventRecord
+from scoord.v1.sessions_pb2 import Session
+from scoord_server.coordinator import Coordinator
+from scoord_server.model.values import (
+    Acquire,
+    Asker,
+    Ended,
+    Ending,
+    Grant,
+    Granted,
+    Held,
+    Keep,
+    LockFact,
+    LockName,
+    Registered,
+    Reserve,
+    Standing,
+    Terms,
+)
+from scoord_server.store import keys
+from scoord_server.store.embedded import EmbeddedStore
+from scoord_server.store.port import RangeResult, Txn, TxnResult, prefix_end
+from scoord_server.view import View
+
+PROJECT = ProjectId("example.org/team/shop")
+TTL_S = 100
+CLAIM_MS = 20_000
+
+
+class Courteous(EmbeddedStore):
+    """Lets others have their turn before each step, as a store on another machine does.
+
+    So commands that are given at once all read before the first of them writes.
+    """
+
+    async def txn(self, txn: Txn) -> TxnResult:
+        """Run ``txn``, after others."""
+        await asyncio.sleep(0)
+        return await super().txn(txn)
+
+    async def range(
+        self, key: bytes, end: bytes = b"", *, limit: int = 0, descending: bool = False
+    ) -> RangeResult:
+        """Read, after others."""
+        await asyncio.sleep(0)
+        return await super().range(key, end, limit=limit, descending=descending)
+
+
+@dataclass
+class Bench:
+    """One coordinator, and short ways to say what tests say often."""
+
+    store: EmbeddedStore
+    clock: FakeClock
+    view: View
+    coordinator: Coordinator
+    leases: dict[str, LeaseId] = field(default_factory=dict)
+    _requests: "count[int]" = field(default_factory=count)
+
+    def request(self) -> RequestId:
+        """A new request id."""
+        return RequestId(f"r{next(self._requests)}")
+
+    async def session(
+        self,
+        name: str,
+        *,
+        timeout_ms: int = 0,
+        project: ProjectId = PROJECT,
+        keep: Keep | None = None,
+        lease: LeaseId = LeaseId(0),
+    ) -> Registered:
+        """Register the session ``name``."""
+        session = Session(
+            session_id=name, project=project, machine_id="m1", person=name, host="host"
+        )
+        outcome = await self.coordinator.register(
+            self.request(), session, TTL_S, lease, timeout_ms, keep=keep or Keep()
+        )
+        self.leases[name] = outcome.lease
+        await self.settle()
+        return outcome
+
+    def asker(self, session: str, agent: str = "", request: str = "") -> Asker:
+        """``session``, about to give a command."""
+        return Asker(
+            request_id=RequestId(request) if request else self.request(),
+            project=PROJECT,
+            session=SessionId(session),
+            lease=self.leases[session],
+            agent=AgentId(agent),
+        )
+
+    async def acquire(
+        self,
+        session: str,
+        *paths: str,
+        agent: str = "",
+        enqueue: bool = False,
+        overlaps: bool = False,
+        request: str = "",
+        **terms: Any,
+    ) -> Granted | Held:
+        """Ask for ``paths`` as ``session``."""
+        outcome = await self.coordinator.locks.acquire(
+            Acquire(
+                self.asker(session, agent, request),
+                names=tuple(LockName.of(path) for path in paths),
+                terms=Terms(**{"reason": f"{session} works"} | terms),
+                enqueue=enqueue,
+                overlaps=overlaps,
+                claim_ms=CLAIM_MS,
+            )
+        )
+        await self.settle()
+        return outcome
+
+    async def reserve(
+        self, session: str, pattern: str, *, agent: str = "", **terms: Any
+    ) -> Granted | Held:
+        """Ask for a pattern as ``session``."""
+        command = Reserve(self.asker(session, agent), pattern, Terms(**terms))
+        outcome = await self.coordinator.locks.reserve(command)
+        await self.settle()
+        return outcome
+
+    async def release(
+        self, session: str, path: str, token: FencingToken, request: str = ""
+    ) -> bool:
+        """Give one grant back; whether it was ``session``'s until now."""
+        is_pattern = "*" in path
+        (released,) = await self.coordinator.locks.release(
+            RequestId(request) if request else self.request(),
+            PROJECT,
+            SessionId(session),
+            [(LockName.of(path), token, is_pattern)],
+        )
+        await self.settle()
+        return released
+
+    async def leaves(self, session: str, *paths: str) -> None:
+        """Give up waiting for ``paths``."""
+        await self.coordinator.locks.leave(self.asker(session), [LockName.of(p) for p in paths])
+        await self.settle()
+
+    async def breaks(self, path: str, token: FencingToken, by: str = "carol") -> Ended | Standing:
+        """Break one grant."""
+        grant = Grant(PROJECT, LockName.of(path), token, is_pattern="*" in path)
+        end = Ending("broken", self.request(), by, "needed")
+        outcome = await self.coordinator.locks.end(grant, end)
+        await self.settle()
+        return outcome
+
+    async def ends(self, session: str, lease: int | None = None) -> None:
+        """End a session."""
+        own = self.leases[session] if lease is None else LeaseId(lease)
+        await self.coordinator.end(self.request(), PROJECT, SessionId(session), own, "done")
+        await self.settle()
+
+    async def dies(self, session: str) -> None:
+        """Let a session's lease run out."""
+        await self.store.revoke(self.leases[session])
+        await self.settle()
+
+    async def history(self) -> list[EventRecord]:
+        """The lines of history, in order."""
+        prefix = keys.event_prefix(PROJECT)
+        kvs = (await self.store.range(prefix, prefix_end(prefix))).kvs
+        in_order = sorted(kvs, key=lambda kv: kv.create_revision)
+        return [EventRecord.FromString(kv.value) for kv in in_order]
+
+    async def token(self, session: str, path: str, **options: Any) -> FencingToken:
+        """The token of a grant that must succeed."""
+        outcome = await self.acquire(session, path, **options)
+        assert isinstance(outcome, Granted)
+        return outcome.tokens[0]
+
+    async def holder(self, path: str) -> str:
+        """Who holds ``path`` by the store itself; empty when nobody does."""
+        (*found,) = (await self.store.range(keys.lock(PROJECT, LockName.of(path).key))).kvs
+        return LockFact.of(found[0]).record.holder.session_id if found else ""
+
+    async def settle(self) -> None:
+        """Let the view catch up."""
+        revision = (await self.store.range(keys.root_prefix())).revision
+        while (  # noqa: ASYNC110 (the view tells nobody; it only moves on)
+            self.view.age_s() == float("inf") or self.view.reservations(PROJECT)[0] < revision
+        ):
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    """A fresh bench, its view running."""
+    clock = FakeClock()
+    store = Courteous.open(None, clock, progress_interval_s=0.02)
+    view = View(store, clock)
+    running = asyncio.create_task(view.run())
+    made = Bench(store, clock, view, Coordinator(store, view, clock))
+    await made.settle()
+    try:
+        yield made
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await store.close()

@@ -1,0 +1,243 @@
+"""One session that edits, on real parts of an agent and a coordinator that loses answers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from scoord.clock import FakeClock
+from scoord.config import SettingsCache, load
+from scoord.ids import AgentId, MachineId, ProjectId, SessionId
+from scoord.paths import RECHECK_S, Locator
+from scoord.v1.events_pb2 import Progress, WatchResponse
+from scoord.v1.locks_pb2 import Holder, Lock
+from scoord_agent.background import Background
+from scoord_agent.edits import Edits
+from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.hold_times import HoldTimes
+from scoord_agent.knowledge.knowing import Knowing, Learn
+from scoord_agent.neighbours import Neighbourhood, Neighbours
+from scoord_agent.protection import Protection
+from scoord_agent.reclaiming import Reclaiming
+from scoord_agent.registration import Machine, Registration
+from scoord_agent.reporting import Reporting
+from scoord_agent.request import Request
+from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.settings import SettingsFor
+from scoord_agent.suggest import Instead
+from scoord_agent.taking import Taking
+from scoord_agent.turns import Turns
+from scoord_agent.unreported import UnlockedEdit, Unreported
+from scoord_hooks.neutral import Decision, EventKind, HookEvent
+from support.repositories import repository
+from support.scripted_coordinator import ScriptedCoordinator
+
+SHOP = ProjectId("example.com/shop")
+A = SessionId("Session_a")
+BELIEF_S = 20.0
+
+
+class OneStream:
+    """Of every project; it tells that it lives, and nothing else."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._known = Neighbourhood()
+        self._clock = clock
+        self.live()
+
+    def live(self) -> None:
+        self.revision(1)
+
+    def revision(self, revision: int) -> None:
+        """Nothing has changed up to ``revision``."""
+        self.tell(WatchResponse(revision=revision, progress=Progress()))
+
+    def hold(self, path: str, holder: Holder, token: int) -> None:
+        """Another is granted ``path``."""
+        lock = Lock(path=path, token=token, holder=holder)
+        self.tell(WatchResponse(revision=token, lock=lock))
+
+    def tell(self, response: WatchResponse) -> None:
+        """A step of the stream."""
+        self._known.apply(response, self._clock.now())
+
+    def of(self, _project: ProjectId) -> Neighbourhood:
+        return self._known
+
+
+@dataclass
+class House:
+    """One session of this machine, and a coordinator whose answers can be lost."""
+
+    root: Path
+    clock: FakeClock
+    coordinator: ScriptedCoordinator
+    held: HeldLocks
+    stream: OneStream
+    registration: Registration
+    sessions: Sessions
+    settings: SettingsFor
+    reclaiming: Reclaiming
+    taking: Taking
+    unreported: Unreported
+    reporting: Reporting
+    edits: Edits
+    session: LocalSession
+    locator: Locator
+    knowing: Knowing
+    instead: Instead
+
+    async def edit(self, *files: str, agent: str = "") -> Decision:
+        """An edit is about to happen."""
+        event = self._event(EventKind.BEFORE_EDIT, files, agent)
+        return await self.edits.guard(self.session, event)
+
+    def request(self, file: str) -> Request:
+        """What an edit of ``file`` asks for."""
+        found = self.locator.locate(file, str(self.root))
+        settings = self.settings.of(found.worktree)
+        return Request(self.session, AgentId(""), SHOP, (found,), settings, "", "block")
+
+    async def edited(self, *files: str, agent: str = "") -> list[UnlockedEdit]:
+        """An edit has happened; what is to be reported now."""
+        await self.edits.note_use(self.session, self._event(EventKind.AFTER_EDIT, files, agent))
+        return list(self.unreported)
+
+    def _event(self, kind: EventKind, files: tuple[str, ...], agent: str) -> HookEvent:
+        return HookEvent(
+            client="claude-code",
+            kind=kind,
+            name=kind.value,
+            client_session_id="c1",
+            cwd=str(self.root),
+            agent_id=AgentId(agent),
+            paths=files or ("a.py",),
+        )
+
+    def block(self) -> None:
+        """Unknown is refused from now on."""
+        text = "session_coordination: {unreachable_action: block}"
+        (self.root / "coordination.yaml").write_text(text)
+        self.clock.advance(RECHECK_S)
+
+    def holds(self, file: str = "a.py") -> HeldLock | None:
+        """What this machine believes to hold."""
+        return next(iter(self.held.at(SHOP, file)), None)
+
+    def agrees(self, file: str = "a.py") -> bool:
+        """Whether the coordinator and this machine say the same of a file."""
+        lock, held = self.coordinator.locks.get(file), self.holds(file)
+        return (lock.token if lock else None) == (held.token if held else None)
+
+
+@asynccontextmanager
+async def editing_house(
+    directory: Path, clock: FakeClock, learn: Learn | None = None
+) -> AsyncIterator[House]:
+    """A house with its work tree in ``directory``; all it started has ended afterwards."""
+    cache = SettingsCache(directory / "user", {}, clock=clock)
+    settings = SettingsFor(cache, load(None, directory / "user", {}))
+    coordinator, held, background = ScriptedCoordinator(clock), HeldLocks(BELIEF_S), Background()
+    stream = OneStream(clock)
+    coordinator.connection.answered(clock.now())
+    registration = Registration(
+        client=coordinator.client,
+        held=held,
+        clock=clock,
+        machine=Machine(MachineId("m1"), "mbp", "alice"),
+        ttl_s=30.0,
+        changed=lambda: None,
+    )
+    neighbours = cast("Neighbours", stream)
+    reclaiming = Reclaiming(
+        client=coordinator.client,
+        registration=registration,
+        held=held,
+        neighbours=neighbours,
+        background=background,
+    )
+    taking = Taking(
+        client=coordinator.client,
+        registration=registration,
+        held=held,
+        neighbours=neighbours,
+        turns=Turns(),
+        reclaiming=reclaiming,
+        clock=clock,
+        background=background,
+    )
+    locator = Locator(MachineId("m1"), clock)
+    unreported, sessions = (
+        Unreported(directory / "unreported.jsonl"),
+        Sessions(directory / "sessions.jsonl"),
+    )
+    reporting = Reporting(
+        client=coordinator.client,
+        sessions=sessions,
+        unreported=unreported,
+        clock=clock,
+        background=background,
+    )
+    hold_times = HoldTimes(
+        client=coordinator.client, sessions=sessions, clock=clock, background=background
+    )
+    knowing = Knowing(
+        learn=learn,
+        locator=locator,
+        settings=settings,
+        background=background,
+        clock=clock,
+    )
+    instead = Instead(neighbours=neighbours, held=held, knowing=knowing, clock=clock)
+    edits = Edits(
+        taking=taking,
+        registration=registration,
+        held=held,
+        neighbours=neighbours,
+        hold_times=hold_times,
+        protection=Protection(held, neighbours),
+        reporting=reporting,
+        instead=instead,
+        locator=locator,
+        settings=settings,
+        clock=clock,
+    )
+    root = repository(directory / "shop", "https://example.com/shop")
+    session = LocalSession(A, "claude-code", None, str(root))
+    sessions.add(session)
+    try:
+        yield House(
+            root=root,
+            clock=clock,
+            coordinator=coordinator,
+            held=held,
+            stream=stream,
+            registration=registration,
+            sessions=sessions,
+            settings=settings,
+            reclaiming=reclaiming,
+            taking=taking,
+            unreported=unreported,
+            reporting=reporting,
+            edits=edits,
+            session=session,
+            locator=locator,
+            knowing=knowing,
+            instead=instead,
+        )
+    finally:
+        await background.close()
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until ``holds()``, for a moment at most."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.005)
+
+
+async def settle() -> None:
+    """Let everything happen that is going to."""
+    await asyncio.sleep(0.1)

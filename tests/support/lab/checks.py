@@ -1,0 +1,67 @@
+"""What a history must show, whatever was done to the machines meanwhile."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from support.lab.load import History, Hook, Section, Verdict
+from support.lab.store_log import Holding, StoreLog
+
+ANSWER_S = 2.5
+_SEEN_LATE_S = 1.0
+"""How much later than it happened a follower may see a grant."""
+
+
+def check(history: History, log: StoreLog) -> None:
+    """Fail where a promise is broken."""
+    assert not log.gaps, f"INVALID: the history of the store has gaps: {log.gaps}"
+    holdings = log.holdings()
+    _check_tokens(holdings)
+    _check_allowed(history.hooks, holdings)
+    _check_sections(history.sections)
+    _check_answers(history.hooks)
+
+
+def _check_tokens(holdings: Sequence[Holding]) -> None:
+    """Of two grants of a path, the later one has the higher token."""
+    for grants in _by_path(holdings).values():
+        tokens = [grant.token for grant in sorted(grants, key=lambda g: g.granted_seen)]
+        assert tokens == sorted(set(tokens)), f"tokens do not rise: {grants}"
+
+
+def _check_allowed(hooks: Iterable[Hook], holdings: Sequence[Holding]) -> None:
+    """Whoever was allowed an edit had the lock in the store at some moment of the asking."""
+    by_path = _by_path(holdings)
+    for hook in hooks:
+        if hook.event == "PreToolUse" and hook.verdict is Verdict.ALLOWED:
+            own = [grant for grant in by_path[hook.path] if grant.pid == hook.pid]
+            assert any(_covers(grant, hook) for grant in own), (
+                f"{hook} was allowed without a lock; its own grants: {own}"
+            )
+
+
+def _covers(grant: Holding, hook: Hook) -> bool:
+    return grant.ended_seen >= hook.called and grant.granted_seen <= hook.answered + _SEEN_LATE_S
+
+
+def _check_sections(sections: Iterable[Section]) -> None:
+    """No two sessions edit one file at the same time."""
+    last: dict[str, Section] = {}
+    for section in sorted(sections, key=lambda s: s.began):
+        before = last.get(section.path)
+        if before is not None and before.pid != section.pid:
+            assert before.ended <= section.began, f"two edit at once: {before} and {section}"
+        if before is None or section.ended >= before.ended:
+            last[section.path] = section
+
+
+def _check_answers(hooks: Iterable[Hook]) -> None:
+    """Every hook was answered in time."""
+    late = [hook for hook in hooks if hook.took_s > ANSWER_S]
+    assert not late, f"{len(late)} hooks took over {ANSWER_S} s, as {late[0]}"
+
+
+def _by_path(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:
+    found: dict[str, list[Holding]] = defaultdict(list)
+    for holding in holdings:
+        found[holding.path].append(holding)
+    return found

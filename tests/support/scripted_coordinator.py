@@ -1,0 +1,216 @@
+"""A coordinator in this process, in the place of the agent's client: a test loses its answers."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import cast
+
+from scoord.clock import Clock
+from scoord.errors import CoordinatorUnreachable, InvalidPath, SessionEnded
+from scoord.names import path_key
+from scoord.v1.history_pb2 import HoldTime, ListHoldTimesRequest, ListHoldTimesResponse
+from scoord.v1.locks_pb2 import (
+    AcquireRequest,
+    AcquireResponse,
+    Conflict,
+    Granted,
+    Held,
+    Holder,
+    Lock,
+    LockRef,
+    Lost,
+    ReclaimRequest,
+    ReclaimResponse,
+    ReleaseOutcome,
+    ReleaseRequest,
+    ReleaseResponse,
+    ReportRequest,
+    ReportResponse,
+    ReserveRequest,
+    ReserveResponse,
+)
+from scoord.v1.sessions_pb2 import (
+    EndRequest,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    RegisterRequest,
+    RegisterResponse,
+    SessionPulse,
+)
+from scoord_agent.connection import Connection
+from scoord_agent.coordinator import CoordinatorClient
+
+
+class Fate(Enum):
+    """What becomes of one acquire."""
+
+    ANSWERED = auto()
+    LOST_ANSWER = auto()
+    """It is done, and its answer never comes."""
+    LOST = auto()
+    """It never arrives."""
+    LATE_ANSWER = auto()
+    """It is done, and its answer waits for the gate."""
+    UNREACHABLE = auto()
+    """It is done, and the connection breaks off."""
+    REFUSED = auto()
+    """It is no command that anybody would carry out."""
+
+
+@dataclass
+class ScriptedCoordinator:
+    """Leases and locks, with one revision for all."""
+
+    clock: Clock
+    locks: dict[str, Lock] = field(default_factory=dict)
+    leases: set[int] = field(default_factory=set)
+    fates: "deque[Fate]" = field(default_factory=deque)
+    """Of the next acquires, reclaims and reports; the others are answered."""
+    acquires: list[AcquireRequest] = field(default_factory=list)
+    releases: list[ReleaseRequest] = field(default_factory=list)
+    reclaims: list[ReclaimRequest] = field(default_factory=list)
+    reports: list[ReportRequest] = field(default_factory=list)
+    reservations: list[ReserveRequest] = field(default_factory=list)
+    past_holds: list[HoldTime] = field(default_factory=list)
+    asked_for_holds: int = 0
+    last: dict[str, Lost] = field(default_factory=dict)
+    """Who was granted a path after the lost grant, by path key; nobody, if not said."""
+    gate: asyncio.Event | None = None
+    """What a release waits for, if anything, and a late answer."""
+    connection: Connection = field(default_factory=lambda: Connection(belief_s=20.0))
+    revision: int = 100
+
+    @property
+    def client(self) -> CoordinatorClient:
+        """Itself, as the agent sees it."""
+        return cast("CoordinatorClient", self)
+
+    def hold(self, path: str, session: str) -> None:
+        """Grant ``path`` to a session of another machine."""
+        self._grant(path, Holder(session_id=session, alias="Session_9", person="bob", host="mini"))
+
+    def expire(self, lease: int) -> None:
+        """Let a lease run out."""
+        self.leases.discard(lease)
+        self.locks.clear()
+
+    async def register(self, request: RegisterRequest, _patience_s: float = 0) -> RegisterResponse:
+        """Give a new lease, unless the session has one."""
+        lease = request.lease_id or self._next()
+        self.leases.add(lease)
+        return RegisterResponse(lease_id=lease, alias="Session_1")
+
+    async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
+        """Say which leases stand; late, if there is a gate."""
+        if self.gate:
+            await self.gate.wait()
+        pulses = (
+            SessionPulse(session_id=beat.session_id, live=beat.lease_id in self.leases)
+            for beat in request.beats
+        )
+        return HeartbeatResponse(pulses=pulses)
+
+    async def end(self, request: EndRequest, _patience_s: float = 0) -> None:
+        """Take a lease back."""
+        self.expire(request.lease_id)
+
+    async def acquire(self, request: AcquireRequest, _patience_s: float = 0) -> AcquireResponse:
+        """Grant, or not; and answer, or not."""
+        self.acquires.append(request)
+        fate = self._fate()
+        if fate is Fate.LOST:
+            await asyncio.Event().wait()
+        response = self._acquire(request)
+        if fate is Fate.LOST_ANSWER:
+            await asyncio.Event().wait()
+        if fate is Fate.LATE_ANSWER and self.gate:
+            await self.gate.wait()
+        if fate is Fate.UNREACHABLE:
+            raise CoordinatorUnreachable("it cannot be reached")
+        self.connection.answered(self.clock.now())
+        return response
+
+    async def release(self, request: ReleaseRequest, _patience_s: float = 0) -> ReleaseResponse:
+        """Free what is held under the very token."""
+        self.releases.append(request)
+        if self.gate:
+            await self.gate.wait()
+        return ReleaseResponse(outcomes=map(self._release, request.locks))
+
+    async def reclaim(self, request: ReclaimRequest, _patience_s: float = 0) -> ReclaimResponse:
+        """Grant it again, unless ``last`` says that somebody else had it."""
+        self.reclaims.append(request)
+        fate = self._fate()
+        response = self._reclaim(request)
+        if fate is Fate.UNREACHABLE:
+            raise CoordinatorUnreachable("it cannot be reached")
+        return response
+
+    async def report(self, request: ReportRequest) -> ReportResponse:
+        """Say whom an edit met: the one that ``last`` names."""
+        fate = self._fate()
+        if fate is Fate.UNREACHABLE:
+            raise CoordinatorUnreachable("it cannot be reached")
+        self.reports.append(request)
+        if fate is Fate.REFUSED:
+            raise InvalidPath("not a path of ours")
+        met = self.last.get(path_key(request.path))
+        return ReportResponse(overlaps=[met] if met else [])
+
+    async def reserve(self, request: ReserveRequest, _patience_s: float = 0) -> ReserveResponse:
+        """Grant a pattern."""
+        self.reservations.append(request)
+        ref = LockRef(path=request.pattern, token=self._next(), is_pattern=True)
+        return ReserveResponse(reserved=ref)
+
+    async def ask(
+        self, _method: object, request: ListHoldTimesRequest, _patience_s: float = 0
+    ) -> ListHoldTimesResponse:
+        """Say how long files were held; nothing else is asked for this way."""
+        assert isinstance(request, ListHoldTimesRequest)
+        self.asked_for_holds += 1
+        return ListHoldTimesResponse(holds=self.past_holds)
+
+    def _reclaim(self, request: ReclaimRequest) -> ReclaimResponse:
+        key = path_key(request.lost.path)
+        if request.lease_id not in self.leases:
+            raise SessionEnded("its lease ran out")
+        if key in self.last:
+            return ReclaimResponse(lost=self.last[key])
+        holder = Holder(session_id=request.session_id, agent_id=request.agent_id)
+        lock = self._grant(request.lost.path, holder)
+        return ReclaimResponse(reclaimed=LockRef(path=lock.path, token=lock.token))
+
+    def _fate(self) -> Fate:
+        return self.fates.popleft() if self.fates else Fate.ANSWERED
+
+    def _release(self, ref: LockRef) -> "ReleaseOutcome.ValueType":
+        lock = self.locks.get(path_key(ref.path))
+        if lock is None or lock.token != ref.token:
+            return ReleaseOutcome.RELEASE_OUTCOME_NOT_HOLDER
+        del self.locks[path_key(ref.path)]
+        return ReleaseOutcome.RELEASE_OUTCOME_RELEASED
+
+    def _acquire(self, request: AcquireRequest) -> AcquireResponse:
+        if request.lease_id not in self.leases:
+            raise SessionEnded("its lease ran out")
+        holder = Holder(session_id=request.session_id, agent_id=request.agent_id)
+        found = [(path, self.locks.get(path_key(path))) for path in request.paths]
+        conflicts = [
+            Conflict(path=path, lock=lock, place=1)
+            for path, lock in found
+            if lock and lock.holder != holder
+        ]
+        if conflicts:
+            return AcquireResponse(held=Held(conflicts=conflicts))
+        refs = [LockRef(path=p, token=self._grant(p, holder).token) for p in request.paths]
+        return AcquireResponse(granted=Granted(locks=refs))
+
+    def _grant(self, path: str, holder: Holder) -> Lock:
+        new = Lock(path=path, token=self._next(), holder=holder)
+        return self.locks.setdefault(path_key(path), new)
+
+    def _next(self) -> int:
+        self.revision += 1
+        return self.revision

@@ -1,0 +1,68 @@
+"""``python -m support.simulation``: many histories, or one to look at."""
+
+import argparse
+import os
+import signal
+import sys
+
+from support.simulation.campaign import Totals, run_parallel, table
+from support.simulation.history import simulate
+from support.simulation.mutants import BY_NAME
+from support.simulation.progress import Progress, say
+
+
+def main() -> int:
+    """Run what the command line asks for; 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m support.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=2000, help="how many histories")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--mutant", choices=sorted(BY_NAME), default="", help="plant a mistake")
+    parser.add_argument("--log", action="store_true", help="print the first seed's history")
+    given = parser.parse_args()
+    if given.log:
+        return _show(given.first, given.mutant)
+    seeds = range(given.first, given.first + given.seeds)
+    return _run(seeds, given.jobs, given.mutant)
+
+
+def _show(seed: int, mutant: str) -> int:
+    if mutant:
+        BY_NAME[mutant].plant().__enter__()
+    result = simulate(seed)
+    print(result.record.text())
+    print(f"\nseed {seed}: {len(result.record.violations)} violations; {result.invalid or 'valid'}")
+    return 0 if result.passed else 1
+
+
+def _run(seeds: range, jobs: int, mutant: str) -> int:
+    """Run them all, whatever is found. Interrupted, sum up what there is."""
+    totals, progress = Totals(), Progress(len(seeds))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for part in run_parallel(seeds, jobs, mutant):
+            totals.merge(part)
+            _show_violations(part, mutant)
+            progress.show(totals)
+    except KeyboardInterrupt:
+        say("interrupted; so far:")
+    say("")
+    table(totals, say)
+    say(progress.line(totals))
+    return 1 if totals.violations else 0
+
+
+def _show_violations(part: Totals, mutant: str) -> None:
+    for seed, found in sorted(part.violations.items()):
+        say("\n  ".join((f"\nseed {seed}:", *found[:3])))
+        say(f"replay: {_replay(seed, mutant)}")
+
+
+def _replay(seed: int, mutant: str) -> str:
+    if not mutant:
+        return f"make simulate FROM={seed} LOG=1"
+    return f"cd tests && python -m support.simulation --log --from {seed} --mutant '{mutant}'"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

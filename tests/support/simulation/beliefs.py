@@ -1,0 +1,349 @@
+"""What each agent may believe, worked out from what it sent and what reached it.
+
+Independent of the agent's own books: only messages on the wire and the machines'
+clocks are looked at. A session may believe in a lock from the grant's answer on,
+until D after it sent the last renewal that was answered, or until it gave the lock
+back, or was told that it is over, whichever comes first.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from scoord.claimant import Claimant
+from scoord.config import Settings
+from scoord.ids import SessionId
+from scoord.names import path_key
+from scoord.v1.locks_pb2 import LockMode
+from scoord_agent.held import HeldLock
+from scoord_hooks.neutral import EventKind, Verdict
+from support.simulation.loop import Process
+from support.simulation.machine import Hook, Machine, current_hook
+from support.simulation.minds import Known, Mind, asker_of
+from support.simulation.network import Exchange
+from support.simulation.oracle import excludes
+from support.simulation.record import Record
+from support.simulation.truth import Grant, Truth
+
+BY_DECREE = frozenset({"broken", "idle", "lasted", "idle session"})
+"""Ends that the coordinator decides, whatever the holder believes: it is told, as C4
+checks, but it may have gone on until then."""
+
+_OVER = frozenset({"SESSION_ENDED", "SESSION_NOT_FOUND"})
+_TAKES = frozenset({"Acquire", "Reserve", "Reclaim"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A grant that was answered, for the order of tokens."""
+
+    asked_s: float
+    answered_s: float
+    path: str
+    branch: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A grant that its holder's agent knew, and that ended without its doing."""
+
+    grant: Grant
+    process: Process
+
+
+@dataclass
+class Beliefs:
+    """C1: who may believe what, checked whenever an edit is allowed or a grant ends."""
+
+    record: Record
+    truth: Truth
+    settings: Settings
+    minds: dict[Process, Mind] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._learns: dict[str, Callable[[Exchange], None]] = {
+            "Register": self._registered,
+            "Heartbeat": self._beaten,
+            "Acquire": self._acquired,
+            "Reserve": self._reserved,
+            "Reclaim": self._reclaimed,
+            "Break": self._broken,
+        }
+
+    def mind(self, process: Process) -> Mind:
+        """What that agent process knows."""
+        return self.minds.setdefault(process, Mind())
+
+    def believed(self, process: Process) -> Iterable[Known]:
+        """What this agent may believe in now."""
+        mind = self.minds.get(process)
+        if mind is None or process.dead:
+            return
+        limit_s = process.clock.now() - self.settings.leases.belief
+        for known in mind.locks.values():
+            renewed = mind.renewed.get(known.who.session)
+            if renewed is not None and limit_s < renewed:
+                yield known
+
+    # -- what passes on the wire --------------------------------------------------
+
+    def sent(self, exchange: Exchange) -> None:
+        """A command leaves: what gives something up ends belief at once."""
+        mind = self.mind(exchange.process)
+        if exchange.method == "Release":
+            for ref in exchange.request.locks:
+                self._given_back(mind, path_key(ref.path), ref.token)
+        elif exchange.method == "End":
+            mind.lapse(exchange.request.session_id)
+            mind.leases[exchange.request.session_id] = 0
+
+    def _given_back(self, mind: Mind, path: str, token: int) -> None:
+        """C4: what a session has since the agent before is not given back unknown to this one."""
+        had = [other for other in self.minds.values() if other.of_grant(path, token)]
+        stands = any(grant.path == path for grant in self.truth.of(token))
+        if had and mind not in had and stands:
+            self.record.violate("C4", f"{path} with {token} was given back, and its holder knew")
+        for other in (mind, *had):
+            other.end(path, token)
+
+    def answered(self, exchange: Exchange) -> None:
+        """An answer arrives."""
+        if (hook := current_hook.get()) is not None:
+            hook.asked.append(_outcome(exchange))
+        if exchange.response is None:
+            self._failed(exchange)
+            return
+        if learn := self._learns.get(exchange.method):
+            learn(exchange)
+
+    def streamed(self, process: Process, response: Any) -> None:
+        """A stream's message arrives."""
+        mind = self.mind(process)
+        if response.revision != mind.revision:
+            mind.whole_to, mind.revision = mind.revision, response.revision
+        match response.WhichOneof("event"):
+            case "progress":
+                mind.whole_to = response.revision
+            case "lock_gone":
+                lock = response.lock_gone.lock
+                mind.end(path_key(lock.path), lock.token)
+            case "snapshot":
+                mind.whole_to = response.revision
+                self._snapshot(mind, response)
+
+    def _snapshot(self, mind: Mind, response: Any) -> None:
+        standing = {(path_key(lock.path), lock.token) for lock in response.snapshot.locks}
+        for known in list(mind.locks.values()):
+            grant = (known.path, known.token)
+            if grant not in standing and known.token <= response.revision:
+                mind.end(*grant)
+
+    def _failed(self, exchange: Exchange) -> None:
+        if exchange.method not in {"Register", *_TAKES} or exchange.code not in _OVER:
+            return
+        mind, request = self.mind(exchange.process), exchange.request
+        session = request.session_id if exchange.method in _TAKES else request.session.session_id
+        if request.lease_id == mind.leases.get(session):
+            mind.lapse(session)
+
+    def _registered(self, exchange: Exchange) -> None:
+        mind, response = self.mind(exchange.process), exchange.response
+        session = exchange.request.session.session_id
+        if mind.leases.get(session) != response.lease_id:
+            mind.lapse(session)
+        mind.leases[session] = response.lease_id
+        self._renewed(mind, session, exchange.sent_at)
+        for lock in response.locks:
+            who = Claimant.of(lock.holder, lock.mode, lock.scope)
+            mind.adopt(Known(path_key(lock.path), lock.token, who, lock.is_pattern))
+
+    def _beaten(self, exchange: Exchange) -> None:
+        mind = self.mind(exchange.process)
+        leases = {beat.session_id: beat.lease_id for beat in exchange.request.beats}
+        dead = {pulse.session_id for pulse in exchange.response.pulses if not pulse.live}
+        for session, lease in leases.items():
+            if mind.leases.setdefault(session, lease) != lease:
+                continue
+            if session in dead:
+                mind.lapse(session)
+            else:
+                self._renewed(mind, session, exchange.sent_at)
+
+    def _renewed(self, mind: Mind, session: str, sent_at: float) -> None:
+        mind.renewed[session] = max(sent_at, mind.renewed.get(session, sent_at))
+
+    def _acquired(self, exchange: Exchange) -> None:
+        request, now = exchange.request, self.record.loop.true_s
+        if exchange.response.WhichOneof("outcome") != "granted":
+            self.record.counts["contended"] += 1
+            return
+        who = asker_of(request)
+        for ref in exchange.response.granted.locks:
+            path = path_key(ref.path)
+            if request.mode != LockMode.LOCK_MODE_SHARED:
+                self.answers.append(Answer(exchange.sent_true_s, now, path, who.branch, ref.token))
+            self._granted(exchange, Known(path, ref.token, who))
+
+    def _reserved(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if exchange.response.WhichOneof("outcome") != "reserved":
+            self.record.counts["contended"] += 1
+            return
+        ref = exchange.response.reserved
+        known = Known(path_key(ref.path), ref.token, asker_of(request), is_pattern=True)
+        self._granted(exchange, known)
+
+    def _reclaimed(self, exchange: Exchange) -> None:
+        if exchange.response.WhichOneof("outcome") == "reclaimed":
+            ref, who = exchange.response.reclaimed, asker_of(exchange.request)
+            self.record.counts["reclaims"] += 1
+            self._granted(exchange, Known(path_key(ref.path), ref.token, who))
+
+    def _granted(self, exchange: Exchange, known: Known) -> None:
+        """C3: what is answered is what the store did."""
+        done = [g for g in self.truth.grants.get(known.token, []) if g.path == known.path]
+        if not done or done[0].session != known.who.session:
+            self.record.violate("C3", f"{known} was answered: {done}")
+        # A restarted agent knows its sessions' leases from its file.
+        mind, request = self.mind(exchange.process), exchange.request
+        if request.lease_id == mind.leases.setdefault(request.session_id, request.lease_id):
+            mind.adopt(known)
+
+    def _broken(self, exchange: Exchange) -> None:
+        """C3: a repeated break gets its first answer."""
+        request = exchange.request
+        if exchange.response.WhichOneof("outcome") == "broken":
+            return
+        for grant in self.truth.grants.get(request.lock.token, []):
+            if (grant.how, grant.by) != ("broken", request.by):
+                continue
+            # One trace is kept: the next grant's forgets the answer before.
+            if self.truth.traces[grant.trace].token != grant.token:
+                self.record.gaps["answer of a break forgotten"] += 1
+            else:
+                self.record.violate("C3", f"{request.by} broke {grant}, and was told: no")
+
+    # -- what must hold -----------------------------------------------------------
+
+    def decided(self, machine: Machine, hook: Hook) -> None:
+        """C1: an edit that is allowed has its lock, or the settings let it through without."""
+        if hook.decision is None or hook.decision.verdict is not Verdict.ALLOW:
+            return
+        if hook.event.kind is not EventKind.BEFORE_EDIT:
+            return
+        assert machine.agent is not None
+        process = machine.agent.process
+        session = self._session_of(machine, hook)
+        if not session:
+            return  # its CLI has ended meanwhile, and edits nothing
+        mind, who = self.mind(process), self._claimant(machine, session, hook)
+        believed = list(self.believed(process))
+        for path in map(path_key, hook.event.paths):
+            known = mind.locks.get((path, who.session, who.agent))
+            # A fresh grant allows this one edit, even if nothing was renewed of late.
+            may = known in believed or "granted" in hook.asked
+            if known and may and known.writes(who):
+                self.record.counts["allowed by lock"] += 1
+                self._check_alone(known)
+            elif self._is_excused(hook):
+                self.record.counts["allowed without a lock"] += 1
+            else:
+                self.record.violate("C1", f"{who} edits {path} by {known}: {hook.asked}")
+
+    def _claimant(self, machine: Machine, session: str, hook: Hook) -> Claimant:
+        confined = self.settings.session_coordination.scope == "branch"
+        branch = machine.branch if confined else ""
+        return Claimant(SessionId(session), hook.event.agent_id, branch=branch)
+
+    def audit(self, machine: Machine) -> None:
+        """C1: what the agent would allow from memory now is what it may believe."""
+        agent, now = machine.agent, machine.clock.now()
+        if agent is None or agent.process.frozen:
+            return
+        held, mind = agent.parts.held, self.mind(agent.process)
+        believed = {known.place: known.token for known in self.believed(agent.process)}
+        for lock in held:
+            right = believed.get((lock.key, lock.session, lock.agent)) == lock.token
+            if not right and held.believes(lock.session, now):
+                self.record.violate("C1", f"the agent believes in {lock} without right")
+            self._check_heard(machine, lock, mind.whole_to)
+
+    def _check_heard(self, machine: Machine, lock: HeldLock, whole_to: int) -> None:
+        """C5: nobody holds what its stream should have told the end of."""
+        for grant in self.truth.grants.get(lock.token, []):
+            if grant.path == lock.key and grant.until_revision <= whole_to:
+                self.record.violate("C5", f"{machine.name} did not hear of the end of {grant}")
+
+    def _check_alone(self, known: Known) -> None:
+        """No other holder, by name or pattern, believes in what excludes this edit."""
+        for process in self.minds:
+            for other in self.believed(process):
+                if not other.covers(known.path) or not excludes(other.who, known.who):
+                    continue
+                if not self._ended_by_decree(known, other):
+                    self.record.violate("C1", f"{known} and {other} are both believed in")
+
+    def _ended_by_decree(self, *known: Known) -> bool:
+        done = (g for k in known for g in self.truth.grants.get(k.token, []) if g.path == k.path)
+        return any(grant.how in BY_DECREE for grant in done)
+
+    def ended(self, grant: Grant) -> None:
+        """C1: no grant ends while its holder believes in it, but by decree."""
+        if grant.how == "replaced":
+            return
+        for process, mind in self.minds.items():
+            if process.dead or not mind.of_grant(grant.path, grant.token):
+                continue
+            self.losses.append(Loss(grant, process))
+            believed = [known.token for known in self.believed(process) if known.path == grant.path]
+            if grant.how not in BY_DECREE and grant.token in believed:
+                what = f"{grant.session} believes in {grant.path}, which ended: {grant}"
+                self.record.violate("C1", what)
+
+    def check_order(self) -> None:
+        """C2: a grant that was answered before another was asked for has the smaller token."""
+        by_path: dict[tuple[str, str], list[Answer]] = {}
+        for answer in self.answers:
+            by_path.setdefault((answer.path, answer.branch), []).append(answer)
+        for answers in by_path.values():
+            _check_rising(self.record, answers)
+
+    def _is_excused(self, hook: Hook) -> bool:
+        """Whether the settings let an edit through after what its commands came to."""
+        coordination = self.settings.session_coordination
+        if coordination.conflict_action != "block" and "held" in hook.asked:
+            return True
+        failed = hook.undecided or any("failed" in word for word in hook.asked)
+        # It may have waited for another event's command, which did not come back in time.
+        late = hook.answered_s - hook.called_s > 1.0
+        return coordination.unreachable_action != "block" and (failed or late)
+
+    def _session_of(self, machine: Machine, hook: Hook) -> str:
+        assert machine.agent is not None
+        known = list(machine.agent.parts.sessions)
+        found = [s for s in known if s.process and s.process.pid == hook.pid]
+        found += [s for s in known if hook.event.client_session_id in s.client_session_ids]
+        return found[0].session_id if found else ""
+
+
+def _check_rising(record: Record, answers: list[Answer]) -> None:
+    """Sweep over the times of asking; remember the highest token answered before."""
+    asked = sorted(answers, key=lambda a: a.asked_s)
+    answered = sorted(answers, key=lambda a: a.answered_s)
+    highest, index = 0, 0
+    for answer in asked:
+        while index < len(answered) and answered[index].answered_s < answer.asked_s:
+            highest, index = max(highest, answered[index].token), index + 1
+        if answer.token < highest:
+            record.violate("C2", f"{answer} came after token {highest}")
+
+
+def _outcome(exchange: Exchange) -> str:
+    if exchange.response is None:
+        return f"{exchange.method} failed {exchange.code or exchange.error}"
+    if exchange.method == "Acquire":
+        return str(exchange.response.WhichOneof("outcome"))
+    return exchange.method

@@ -1,0 +1,279 @@
+"""After the trouble: everything works again, and everything must come out right."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+from scoord.names import path_key
+from scoord_hooks.neutral import EventKind
+from scoord_server.store import keys
+from support.simulation.beliefs import Beliefs, Loss
+from support.simulation.edges import PROJECT
+from support.simulation.machine import Machine
+from support.simulation.oracle import excludes
+from support.simulation.people import Person
+from support.simulation.record import Record
+from support.simulation.storage import ObservedStore
+from support.simulation.truth import Grant, Truth, is_kept
+
+SETTLE_S = 35.0
+"""Longer than any message is late, and any broken stream is away."""
+
+NEWS_S = 2.0
+"""What happened later may not have been heard of."""
+
+CLAIM_S = 30.0
+"""Longer than any turn is kept, by the slowest clock."""
+
+BEAT_S = 14.0
+"""Longer than two beats, by the slowest clock."""
+
+ROUNDS = 30
+"""Of a second or more: whoever has the first claim and does not use it has it for 20."""
+WANT_ROUNDS = 240
+"""The same, where every one in a queue may use its whole claim up."""
+
+COMMON = "src/common.py"
+
+_SAID = ("lost", "broken", "given up", "has ended", "is locked by")
+
+
+@dataclass
+class Calm:
+    """The liveness phase, and what it checks."""
+
+    record: Record
+    truth: Truth
+    beliefs: Beliefs
+    store: ObservedStore
+    machines: list[Machine]
+    people: list[Person]
+    ttl_s: float
+    """How long a lease outlives its last renewal, in true time."""
+
+    async def check(self) -> None:
+        """Let it settle, serve everyone, then let everyone go."""
+        self.record.say("calm")
+        await asyncio.sleep(SETTLE_S)
+        self._check_held()
+        self._check_claims()
+        await self._each(EventKind.PROMPT)
+        # One that was ended because it was idle comes back with the next beat.
+        await asyncio.sleep(BEAT_S)
+        await self._each(EventKind.PROMPT)
+        self._check_known()
+        self._check_losses()
+        await self._free_all()
+        await self._serve_queues()
+        await self._serve_wants()
+        await self._check_told()
+        await self._free_all()
+        await asyncio.sleep(3.0)
+        self._check_pictures()
+        await self._let_go()
+
+    async def _each(self, kind: EventKind) -> None:
+        for person in self.people:
+            await person.call(kind)
+
+    def _check_held(self) -> None:
+        """C5: nobody holds what is over."""
+        for machine in self.machines:
+            for lock in machine.agent.parts.held if machine.agent else ():
+                if not any(g.path == lock.key for g in self.truth.of(lock.token)):
+                    self.record.violate("C5", f"{machine.name} holds {lock}, which is over")
+
+    def _check_known(self) -> None:
+        """C5: what sessions have is known to their agents."""
+        for machine in self.machines:
+            parts = machine.agent.parts if machine.agent else None
+            own = {s.session_id for s in parts.sessions} if parts else set()
+            held = {(lock.key, lock.token) for lock in parts.held} if parts else set()
+            for grant in self.truth.standing.values():
+                if grant.session in own and (grant.path, grant.token) not in held:
+                    self.record.violate("C5", f"{machine.name} does not know of {grant}")
+
+    def _check_claims(self) -> None:
+        """C5: whoever does not use its turn loses it."""
+        for path in sorted({waiter.path for waiter in self.truth.waiters.values()}):
+            first, moved_s = self.truth.queue(path)[0], self.truth.moved_s[path]
+            is_free = not any(excludes(g.who, first.who) for g in self.truth.at(path))
+            if is_free and self.record.loop.true_s - moved_s > CLAIM_S:
+                self.record.violate("C5", f"{path} is kept since {moved_s} for {first}")
+
+    def _check_losses(self) -> None:
+        """C4: who lost a lock was told, unless it gave it back or has ended."""
+        for loss in self.beliefs.losses:
+            is_news = loss.grant.until_s > self.record.loop.true_s - NEWS_S
+            person = None if is_news else self._person_of(loss)
+            if person and not (_was_told(person, loss) or self._is_mended(person, loss)):
+                self.record.violate("C4", f"{person.name} was never told of {loss.grant}")
+
+    def _is_mended(self, person: Person, loss: Loss) -> bool:
+        """Whether it was had again before anybody else, or not wanted any more."""
+        lost = loss.grant
+        if person.agent_ends.get(lost.who.agent, 0.0) >= lost.since_s:
+            return True
+        later = (g for token in self.truth.grants for g in self.truth.grants[token])
+        later = (g for g in later if g.path == lost.path and g.token > lost.token)
+        later = (g for g in later if g.session == lost.session or _wrote(g, lost))
+        after = min(later, key=lambda g: g.token, default=None)
+        return after is not None and after.session == lost.session
+
+    def _person_of(self, loss: Loss) -> Person | None:
+        """Who lost it, if the session lives and its agent is the one who knew."""
+        person = self._person(loss.grant.session)
+        agent = person.machine.agent if person else None
+        return person if agent and agent.process is loss.process else None
+
+    def _person(self, session: str) -> Person | None:
+        return next((p for p in self.people if f"_{p.pid}_" in session), None)
+
+    async def _free_all(self) -> None:
+        for person in self.people:
+            await self._free(person)
+
+    async def _free(self, person: Person) -> None:
+        for agent in ("a0", "a1"):
+            await person.call(EventKind.SUBAGENT_END, agent=agent)
+        await person.unlock()
+        await asyncio.sleep(0.5)
+
+    async def _serve_queues(self) -> None:
+        """C5: whoever waits is served, in order."""
+        await self._each(EventKind.PROMPT)
+        for path in sorted({waiter.path for waiter in self.truth.waiters.values()}):
+            for _ in range(ROUNDS):
+                queue = self.truth.queue(path)
+                person = self._person(queue[0].who.session) if queue else None
+                if person is None:
+                    break
+                await self._check_turn(person, path, queue[0].who.agent)
+                await self._free(person)
+
+    async def _serve_wants(self) -> None:
+        """C5: everyone gets what it still wants, one after the other."""
+        for _ in range(WANT_ROUNDS):
+            waiting = [person for person in self.people if person.wants]
+            if not waiting:
+                return
+            for person in waiting:
+                for path in sorted(person.wants):
+                    if await person.edit([path]):
+                        await person.unlock()
+            await asyncio.sleep(1.0)
+        for person in self.people:
+            if person.wants:
+                what = f"{person.name} waits for {sorted(person.wants)}: {self.truth.standing}"
+                self.record.violate("C5", what)
+
+    async def _check_told(self) -> None:
+        """C5: whoever was refused is told when the file is free."""
+        first, *others = self.people
+        if not await first.edit([COMMON]):
+            self.record.violate("C5", f"{first.name} does not get a free file")
+        refused = [p for p in others if not await p.edit([COMMON])]
+        # On other branches than the first they may have got it, too.
+        for person in self.people:
+            if person not in refused:
+                await person.unlock(COMMON)
+        for person in refused:
+            await asyncio.sleep(3.0)
+            await self._check_turn(person, COMMON, "")
+            await person.unlock(COMMON)
+
+    async def _check_turn(self, person: Person, path: str, agent: str) -> None:
+        """C5: whoever is next in a queue is told, and gets the file."""
+        mine = (p for p in self.truth.queue(path) if f"_{person.pid}_" in p.who.session)
+        place = next((p for p in mine if p.who.agent == agent), None)
+        await person.call(EventKind.PROMPT)
+        if place is None:
+            # On another branch its turn may have come at once, and its claim have run out.
+            if not any(f"{path} is free now" in told.text for told in person.told):
+                self.record.violate("C5", f"{person.name} was refused {path}, and has no place")
+            return
+        told = [told.text for told in person.told if told.at_s >= place.since_s]
+        # A subagent is told at no hook.
+        if not agent and not any(f"{place.shown} is free now" in text for text in told):
+            self.record.violate("C5", f"{person.name} is not told of its turn at {path}")
+        if not await person.edit([path], agent):
+            self.record.violate("C5", f"{person.name} is next, and does not get {path}")
+
+    def _check_pictures(self) -> None:
+        """C5: what the agents hold and have heard is what the store has."""
+        standing = {(g.path, g.token) for g in self.truth.standing.values()}
+        for machine in self.machines:
+            assert machine.agent is not None
+            parts = machine.agent.parts
+            heard = parts.neighbours.of(PROJECT).locks
+            seen = {(path_key(lock.path), lock.token) for lock in heard}
+            if any(parts.sessions) and seen != standing:
+                self.record.violate("C5", f"{machine.name} sees {seen}, the store has {standing}")
+            for session in parts.sessions:
+                if session.registered and self.truth.sessions.get(session.session_id) is None:
+                    self.record.violate("C5", f"{session.session_id} takes itself for live")
+            own = {session.session_id for session in parts.sessions}
+            held = {(lock.key, lock.token, lock.agent) for lock in parts.held}
+            grants = [g for g in self.truth.standing.values() if g.session in own]
+            stored = {(g.path, g.token, g.who.agent) for g in grants}
+            if held != stored:
+                what = f"{machine.name} holds {held}, the store has {stored}"
+                self.record.violate("C5", what)
+
+    async def _let_go(self) -> None:
+        """C6: sessions that end take everything with them, at once or within the TTL."""
+        for number, person in enumerate(self.people):
+            await person.edit([f"src/own{number}.py"])
+            if number % 2:
+                person.die()
+            else:
+                await person.end()
+        await asyncio.sleep(4.0)
+        self._check_ended("C6")
+        await asyncio.sleep(2.0 + self.ttl_s)
+        self._check_leases()
+        self._check_farewells()
+
+    def _check_ended(self, check: str) -> None:
+        known = {s.session_id for m in self.machines if m.agent for s in m.agent.parts.sessions}
+        left = list(self.truth.standing.values())
+        if left or known:
+            self.record.violate(check, f"after all have ended there are {left} and {sorted(known)}")
+
+    def _check_leases(self) -> None:
+        """Only traces and history, and what they live on, are left."""
+        left = {key for lease in self.store.leases for key in self.store.keys_of(lease)}
+        if any(not is_kept(key) and keys.parse(key).kind != keys.TRACES for key in left):
+            self.record.violate("C6", f"left over: {sorted(left)}")
+
+    def _check_farewells(self) -> None:
+        """C7: each end is written down, and once.
+
+        A register that arrives again when its session is over makes it live again, and
+        that life has an end of its own.
+        """
+        lines = [(record.kind, record.request_id) for record in self.store.history()]
+        lives = Counter(request for kind, request in lines if kind == "registered")
+        ends = Counter(
+            request.removeprefix("expired-") for kind, request in lines if kind == "expired"
+        )
+        if twice := [request for request, times in ends.items() if times > lives[request]]:
+            self.record.violate("C7", f"more than once in history: {twice}")
+        for begun in self.store.begun():
+            if self.truth.sessions.get(begun.session.session_id) is None:
+                self.record.violate("C7", f"nobody wrote down the end of {begun.session}")
+
+
+def _wrote(grant: Grant, lost: Grant) -> bool:
+    """Whether another may have changed the file: who only shares it does not."""
+    return excludes(grant.who, lost.who) and not grant.who.shared
+
+
+def _was_told(person: Person, loss: Loss) -> bool:
+    """Whether any later text names the file, and says that something became of the lock."""
+    return any(
+        told.at_s >= loss.grant.until_s
+        and loss.grant.path in path_key(told.text)
+        and any(word in told.text for word in _SAID)
+        for told in person.told
+    )

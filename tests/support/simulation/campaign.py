@@ -1,0 +1,110 @@
+"""Many histories: run, summed up, and spread over processes."""
+
+import gc
+import multiprocessing
+import re
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from support.simulation.history import Result, simulate
+from support.simulation.mutants import BY_NAME
+
+CHUNK = 10
+
+
+@dataclass
+class Totals:
+    """What many histories came to."""
+
+    histories: int = 0
+    counts: "Counter[str]" = field(default_factory=Counter)
+    faults: "Counter[str]" = field(default_factory=Counter)
+    gaps: "Counter[str]" = field(default_factory=Counter)
+    invalid: dict[int, str] = field(default_factory=dict)
+    """By seed: why the history proves nothing."""
+    violations: dict[int, list[str]] = field(default_factory=dict)
+    """By seed: the promises that were broken."""
+
+    def add(self, result: Result) -> None:
+        """Count one history."""
+        record = result.record
+        self.histories += 1
+        self.counts += record.counts
+        self.faults += record.faults
+        self.gaps += record.gaps
+        if record.violations:
+            self.violations[result.seed] = [str(found) for found in record.violations]
+        elif result.invalid:
+            self.invalid[result.seed] = result.invalid
+
+    def merge(self, other: "Totals") -> None:
+        """Count what another process has counted."""
+        self.histories += other.histories
+        self.counts += other.counts
+        self.faults += other.faults
+        self.gaps += other.gaps
+        self.invalid |= other.invalid
+        self.violations |= other.violations
+
+
+def run_seeds(seeds: Sequence[int], mutant: str = "") -> Totals:
+    """Run the histories of ``seeds`` here, with a planted mistake if one is named."""
+    totals = Totals()
+    if not gc.get_freeze_count():
+        # What the modules are made of stays: it is not looked at after each history. Once
+        # only: what a history leaves behind would be kept for ever.
+        gc.collect()
+        gc.freeze()
+    with BY_NAME[mutant].plant() if mutant else nullcontext():
+        for seed in seeds:
+            totals.add(simulate(seed))
+    return totals
+
+
+def run_parallel(seeds: Sequence[int], jobs: int, mutant: str = "") -> Iterator[Totals]:
+    """Run them in ``jobs`` processes; yields what each part came to, as it is done."""
+    parts = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    # Not a fork: this process may have threads of gRPC.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _ignore_interrupts) as pool:
+        yield from pool.map(run_seeds, parts, [mutant] * len(parts))
+
+
+def _ignore_interrupts() -> None:
+    """Whoever started the processes ends them, when it has what they have done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def first_violation(seeds: Sequence[int], mutant: str) -> tuple[int, str] | None:
+    """The first seed that finds ``mutant``, and how; None when none does."""
+    with BY_NAME[mutant].plant():
+        found = (simulate(seed) for seed in seeds)
+        result = next((r for r in found if not r.passed), None)
+    return (result.seed, str(result.record.violations[0])) if result else None
+
+
+def _reasons(totals: Totals) -> list[tuple[str, int]]:
+    """Why histories were invalid, without the figures, the most frequent reason first."""
+    return Counter(re.sub(r"\d+ ", "", why) for why in totals.invalid.values()).most_common()
+
+
+def table(totals: Totals, say: Callable[[str], None]) -> None:
+    """Say what it all came to."""
+    rows = [
+        ("histories", totals.histories),
+        ("of these invalid", len(totals.invalid)),
+        *((f"invalid: {why}", count) for why, count in _reasons(totals)),
+        ("operations", totals.counts["hooks"] + totals.counts["commands"]),
+        ("grants", totals.counts["grants"]),
+        ("edits allowed by a lock", totals.counts["allowed by lock"]),
+        ("refusals", totals.counts["contended"]),
+        *((f"fault: {name}", count) for name, count in sorted(totals.faults.items())),
+        *((f"known gap: {name}", count) for name, count in sorted(totals.gaps.items())),
+        ("violations", len(totals.violations)),
+    ]
+    for name, count in rows:
+        say(f"{name:<48} {count:>9}")

@@ -1,0 +1,271 @@
+"""What goes wrong: each fault is a row of data, so that more can be added."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from scoord_server.store.port import LeaseNotFound
+from support.simulation.loop import VirtualLoop
+from support.simulation.machine import Machine
+from support.simulation.network import Network
+from support.simulation.record import Record
+from support.simulation.replica import Replica
+from support.simulation.storage import ObservedStore
+
+MOST_PATIENCE_S = 30
+"""How much longer a chance lasts that has spoilt nothing yet."""
+
+
+@dataclass
+class Trouble:
+    """All that a fault can be done to."""
+
+    loop: VirtualLoop
+    rng: random.Random
+    record: Record
+    network: Network
+    store: ObservedStore
+    machines: list[Machine]
+    replicas: list[Replica]
+
+    def machine(self) -> Machine:
+        """One of them."""
+        return self.machines[int(self.rng.random() * len(self.machines))]
+
+    def replica(self) -> Replica:
+        """One of them."""
+        return self.replicas[int(self.rng.random() * len(self.replicas))]
+
+    def heal(self) -> None:
+        """Everything works from now on, and everyone runs."""
+        for machine in self.machines:
+            if machine.agent is None:
+                machine.start_agent()
+        for replica in self.replicas:
+            if replica.process is None:
+                replica.start()
+
+
+async def _at_least_once(trouble: Trouble, evidence: str) -> None:
+    """Go on until it has happened, as long as anybody may still say something."""
+    for _ in range(MOST_PATIENCE_S):
+        if trouble.network.counts[evidence]:
+            return
+        await asyncio.sleep(1.0)
+
+
+async def _loses(trouble: Trouble) -> None:
+    weather = trouble.network.weather
+    weather.loss = 0.05 + trouble.rng.random() * 0.4
+    await asyncio.sleep(2 + trouble.rng.random() * 15)
+    await _at_least_once(trouble, "lost")
+    weather.loss = 0.0
+
+
+async def _delays(trouble: Trouble) -> None:
+    weather = trouble.network.weather
+    weather.lateness = 0.05 + trouble.rng.random() * 0.3
+    weather.latest_s = trouble.rng.choice((0.5, 2.0, 8.0, 30.0))
+    await asyncio.sleep(2 + trouble.rng.random() * 15)
+    await _at_least_once(trouble, "late")
+    weather.lateness = 0.0
+
+
+async def _doubles(trouble: Trouble) -> None:
+    weather = trouble.network.weather
+    weather.doubling = 0.1 + trouble.rng.random() * 0.5
+    await asyncio.sleep(2 + trouble.rng.random() * 20)
+    await _at_least_once(trouble, "doubled")
+    weather.doubling = 0.0
+
+
+async def _breaks_streams(trouble: Trouble) -> None:
+    weather = trouble.network.weather
+    weather.breaking = 0.02 + trouble.rng.random() * 0.2
+    await asyncio.sleep(2 + trouble.rng.random() * 15)
+    await _at_least_once(trouble, "broken off")
+    weather.breaking = 0.0
+
+
+async def _cuts_a_machine_off(trouble: Trouble) -> None:
+    machine, rng = trouble.machine(), trouble.rng
+    links = [trouble.network.link(machine.name, r.index) for r in trouble.replicas]
+    requests, answers = rng.choice(((1, 1), (1, 0), (0, 1)))
+    for link in links:
+        link.requests_cut += requests
+        link.answers_cut += answers
+    await asyncio.sleep(rng.choice((3, 12, 25, 45)) * (0.5 + rng.random()))
+    for link in links:
+        link.requests_cut -= requests
+        link.answers_cut -= answers
+
+
+async def _slows_a_machine_down_and_cuts_it_off(trouble: Trouble) -> None:
+    """As a network does that is about to fail: the last renewals were answered late."""
+    machine, rng = trouble.machine(), trouble.rng
+    links = [trouble.network.link(machine.name, r.index) for r in trouble.replicas]
+    for link in links:
+        link.slow_s = 0.4 + rng.random() * 0.5
+    await asyncio.sleep(6 + rng.random() * 6)
+    for link in links:
+        link.slow_s = 0.0
+        link.requests_cut += 1
+    await asyncio.sleep(20 + rng.random() * 20)
+    for link in links:
+        link.requests_cut -= 1
+
+
+async def _cuts_a_link(trouble: Trouble) -> None:
+    link = trouble.network.link(trouble.machine().name, trouble.replica().index)
+    link.requests_cut += 1
+    link.answers_cut += 1
+    await asyncio.sleep(2 + trouble.rng.random() * 30)
+    link.requests_cut -= 1
+    link.answers_cut -= 1
+
+
+async def _pauses_an_agent(trouble: Trouble) -> None:
+    agent = trouble.machine().agent
+    if agent is None:
+        return
+    agent.process.frozen += 1
+    await asyncio.sleep(1 + trouble.rng.random() * 59)
+    agent.process.frozen -= 1
+
+
+async def _suspends_a_machine(trouble: Trouble) -> None:
+    machine = trouble.machine()
+    processes = [machine.seats, *([machine.agent.process] if machine.agent else [])]
+    if any(process.frozen for process in processes):
+        return
+    machine.clock.suspend()
+    for process in processes:
+        process.frozen += 1
+    await asyncio.sleep(1 + trouble.rng.random() * 59)
+    for process in processes:
+        process.frozen -= 1
+    machine.clock.resume()
+    for process in processes:
+        trouble.loop.wake(process)
+
+
+async def _restarts_an_agent(trouble: Trouble) -> None:
+    machine = trouble.machine()
+    if machine.agent is None or machine.agent.process.frozen:
+        return
+    machine.kill_agent()
+    await asyncio.sleep(trouble.rng.choice((0.5, 5.0, 30.0)) * trouble.rng.random())
+    while machine.clock.asleep:  # noqa: ASYNC110 (nothing tells that it is awake)
+        await asyncio.sleep(1.0)
+    if machine.agent is None:
+        machine.start_agent()
+
+
+async def _restarts_a_replica(trouble: Trouble) -> None:
+    replica = trouble.replica()
+    if replica.process is None:
+        return
+    replica.kill()
+    await asyncio.sleep(trouble.rng.random() * 15)
+    if replica.process is None:
+        replica.start()
+
+
+async def _cuts_a_replica_off_the_store(trouble: Trouble) -> None:
+    link = trouble.replica().link
+    link.cut = True
+    await asyncio.sleep(1 + trouble.rng.random() * 15)
+    link.cut = False
+
+
+async def _fails_store_operations(trouble: Trouble) -> None:
+    link = trouble.replica().link
+    link.failing = 0.02 + trouble.rng.random() * 0.2
+    await asyncio.sleep(2 + trouble.rng.random() * 15)
+    link.failing = 0.0
+
+
+async def _slows_a_watch(trouble: Trouble) -> None:
+    """The store answers at once, but what a replica sees of it is old."""
+    link = trouble.replica().link
+    link.watch_lag_s = 0.3 + trouble.rng.random() * 2.7
+    await asyncio.sleep(5 + trouble.rng.random() * 20)
+    link.watch_lag_s = 0.0
+
+
+async def _compacts(trouble: Trouble) -> None:
+    """While a replica is away, so that its watch cannot be resumed."""
+    link = trouble.replica().link
+    link.cut = True
+    await asyncio.sleep(3 + trouble.rng.random() * 17)
+    await trouble.store.compact(trouble.store.revision)
+    link.cut = False
+
+
+async def _elects(trouble: Trouble) -> None:
+    """A new leader of the store gives every lease its full TTL again."""
+    for lease in trouble.store.leases:
+        try:
+            await trouble.store.keep_alive([lease])
+        except LeaseNotFound:
+            continue
+
+
+async def _sets_a_wall_clock(trouble: Trouble) -> None:
+    clock = trouble.rng.choice(
+        [m.clock for m in trouble.machines] + [r.clock for r in trouble.replicas]
+    )
+    clock.wall_offset_ms += trouble.rng.choice((-1, 1)) * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of trouble."""
+
+    name: str
+    happen: Callable[[Trouble], Awaitable[None]]
+    evidence: str = ""
+    """The network's count that must have risen in a history where it was drawn."""
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("loss", _loses, "lost"),
+    Fault("delay", _delays, "late"),
+    Fault("doubling", _doubles, "doubled"),
+    Fault("broken streams", _breaks_streams, "broken off"),
+    Fault("partition", _cuts_a_machine_off),
+    Fault("slow, then cut off", _slows_a_machine_down_and_cuts_it_off),
+    Fault("cut link", _cuts_a_link),
+    Fault("paused agent", _pauses_an_agent),
+    Fault("suspend", _suspends_a_machine),
+    Fault("agent restart", _restarts_an_agent),
+    Fault("replica restart", _restarts_a_replica),
+    Fault("store cut off", _cuts_a_replica_off_the_store),
+    Fault("store failures", _fails_store_operations),
+    Fault("slow watch", _slows_a_watch),
+    Fault("compaction", _compacts),
+    Fault("store election", _elects),
+    Fault("wall clock", _sets_a_wall_clock),
+)
+
+
+async def torment(trouble: Trouble, until_s: float, most: int) -> list[Fault]:
+    """Draw and do faults until then, some at once; all are over when it returns."""
+    rng, drawn = trouble.rng, []
+    running: list[asyncio.Task[None]] = []
+    times = sorted(rng.random() * until_s for _ in range(most))
+    for at_s in times:
+        await asyncio.sleep(max(0.0, at_s - trouble.loop.true_s))
+        fault = FAULTS[int(rng.random() * len(FAULTS))]
+        drawn.append(fault)
+        trouble.record.faults[fault.name] += 1
+        trouble.record.say("fault", fault.name)
+        running.append(asyncio.create_task(_done(trouble, fault)))
+    await asyncio.gather(*running)
+    return drawn
+
+
+async def _done(trouble: Trouble, fault: Fault) -> None:
+    await fault.happen(trouble)
+    trouble.record.say("fault over", fault.name)

@@ -1,0 +1,210 @@
+"""One history: a seed becomes a world, a time of trouble, a time of calm, and a verdict."""
+
+import asyncio
+import gc
+import random
+from dataclasses import dataclass, field
+
+from scoord.config import Settings
+from scoord.patterns import Patterns
+from scoord.sections import Coordinators, Leases, SessionCoordination
+from scoord_server.store.embedded import EXPIRE_INTERVAL_S, PROGRESS_INTERVAL_S
+from support.simulation.beliefs import Beliefs
+from support.simulation.calm import Calm
+from support.simulation.edges import ProcessTable, replaced
+from support.simulation.faults import Fault, Trouble, torment
+from support.simulation.loop import HostClock, VirtualLoop
+from support.simulation.machine import Hook, Machine
+from support.simulation.network import Network
+from support.simulation.people import Person
+from support.simulation.record import Record
+from support.simulation.replica import Replica
+from support.simulation.storage import ObservedStore
+from support.simulation.truth import Truth
+
+TROUBLE_S = 46.0
+REPLICAS = 2
+LEAST_HOOKS = 60
+LEAST_CONTENDED = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of one history when it is over."""
+
+    seed: int
+    record: Record
+    invalid: str
+    """Why it proves nothing; empty when it does."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every promise was kept."""
+        return not self.record.violations
+
+
+@dataclass
+class History:
+    """Everything that one seed makes."""
+
+    seed: int
+    rng: random.Random = field(init=False)
+    loop: VirtualLoop = field(init=False)
+    table: ProcessTable = field(default_factory=ProcessTable)
+    people: list[Person] = field(default_factory=list)
+    machines: list[Machine] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        # It has neither sockets nor signals, which the base class asks for.
+        self.loop = VirtualLoop(self._chance())  # type: ignore[abstract]
+        self.record = Record(self.loop)
+        self.settings = drawn_settings(self.rng)
+        self._draw_store()
+        self.files = tuple(f"src/file{n}.py" for n in range(2 + int(self.rng.random() * 3)))
+        self.truth = Truth(self.record, self.files)
+        self.beliefs = Beliefs(self.record, self.truth, self.settings)
+        self.store.observer = self.truth.observe
+        self.truth.ended.append(self.beliefs.ended)
+        self.replicas = [self._replica(index) for index in range(REPLICAS)]
+        self.network = Network(self.loop, self._chance(), self.replicas)
+        self.network.sent.append(self.beliefs.sent)
+        self.network.answered.append(self.beliefs.answered)
+        self.network.streamed.append(self.beliefs.streamed)
+        self._draw_people()
+
+    async def run(self) -> None:
+        """Trouble, then calm."""
+        self._start()
+        trouble = self._trouble()
+        lives = [p.machine.seats.start(p.live(TROUBLE_S)) for p in self.people]
+        self.drawn = await torment(trouble, TROUBLE_S, 3 + int(self.rng.random() * 8))
+        await asyncio.gather(*lives)
+        trouble.heal()
+        await self._calm().check()
+        self.beliefs.check_order()
+
+    def _start(self) -> None:
+        self.loop.world.every(lambda: EXPIRE_INTERVAL_S, self.store.expire)
+        self.loop.world.every(lambda: 0.2 + self.rng.random() * 0.4, self._audit)
+        for replica in self.replicas:
+            replica.start()
+        for machine in self.machines:
+            machine.start_agent()
+
+    def _audit(self) -> None:
+        for machine in self.machines:
+            self.beliefs.audit(machine)
+
+    def _trouble(self) -> Trouble:
+        return Trouble(
+            self.loop,
+            self._chance(),
+            self.record,
+            self.network,
+            self.store,
+            self.machines,
+            self.replicas,
+        )
+
+    def _calm(self) -> Calm:
+        return Calm(
+            self.record,
+            self.truth,
+            self.beliefs,
+            self.store,
+            self.machines,
+            self.people,
+            self.settings.leases.ttl / self._store_clock.rate,
+        )
+
+    def _chance(self) -> random.Random:
+        return random.Random(self.rng.random())
+
+    def _clock(self) -> HostClock:
+        """Rates that differ by less than T/D, the most that is promised."""
+        rate = 1.0 if self.rng.random() < 0.3 else 0.82 + self.rng.random() * 0.38
+        return HostClock(self.loop, rate, 1000.0 + self.rng.random() * 1e5)
+
+    def _draw_store(self) -> None:
+        self._store_clock = self._clock()
+        # As both adapters say it, or seldom: a quiet stream is heard of less.
+        progress_s = self.rng.choice((PROGRESS_INTERVAL_S, 4.0))
+        self.store = ObservedStore.open(None, self._store_clock, progress_interval_s=progress_s)
+
+    def _replica(self, index: int) -> Replica:
+        return Replica(index, self.loop, self._clock(), self.store, self._chance())
+
+    def _draw_people(self) -> None:
+        for name in ("ann", "bob", "cy")[: 2 + int(self.rng.random() * 2)]:
+            machine = self._machine(name)
+            self.machines.append(machine)
+            for number in range(1 + int(self.rng.random() * 3)):
+                self.people.append(self._person(f"{name}{number}", machine))
+
+    def _machine(self, name: str) -> Machine:
+        return Machine(
+            name,
+            self.loop,
+            self.network,
+            self._clock(),
+            self.settings,
+            self._chance(),
+            REPLICAS,
+            self._decided,
+            self.rng.choice(("main", "main", "feature")),
+        )
+
+    def _decided(self, machine: Machine, hook: Hook) -> None:
+        self.beliefs.decided(machine, hook)
+        for person in self.people:
+            person.hear(hook)
+
+    def _person(self, name: str, machine: Machine) -> Person:
+        return Person(name, machine, self.table, self.record, self._chance(), self.files)
+
+
+def drawn_settings(rng: random.Random) -> Settings:
+    """Settings that a repository could have; the leases are the defaults."""
+    coordination = SessionCoordination(
+        scope=rng.choice(("repository", "repository", "repository", "branch")),
+        claim_timeout=rng.choice((5.0, 20.0)),
+        heartbeat_interval=rng.choice((2.0, 5.0)),
+        lock_timeout=rng.choice((3600.0, 3600.0, 20.0, 40.0)),
+        session_timeout=rng.choice((7200.0, 7200.0, 30.0)),
+        conflict_action=rng.choice(("block", "block", "block", "warn", "proceed")),
+        unreachable_action=rng.choice(("block", "warn", "proceed")),
+    )
+    return Settings(None, coordination, Leases(), Coordinators(), Patterns())
+
+
+def simulate(seed: int) -> Result:
+    """Run the history of ``seed``."""
+    gc.disable()
+    try:
+        history = History(seed)
+        with replaced(seed, history.table) as unforeseen:
+            try:
+                history.loop.run(history.run())
+            except Exception as error:  # noqa: BLE001 (a history that cannot be run to its end)
+                history.record.violate("C0", f"the history broke off: {error!r}")
+        for failure in [*unforeseen.found, *map(repr, history.loop.failures)]:
+            history.record.violate("C0", f"unforeseen: {failure}")
+        return Result(seed, history.record, _invalid(history))
+    finally:
+        gc.enable()
+        gc.collect()
+
+
+def _invalid(history: History) -> str:
+    """C7: why the history was too weak to prove anything; empty when it was not."""
+    counts = history.record.counts
+    if counts["hooks"] < LEAST_HOOKS:
+        return f"only {counts['hooks']} hooks"
+    if counts["contended"] < LEAST_CONTENDED:
+        return f"only {counts['contended']} contended"
+    drawn: list[Fault] = getattr(history, "drawn", [])
+    for fault in drawn:
+        if fault.evidence and not history.network.counts[fault.evidence]:
+            return f"{fault.name} was drawn and never happened"
+    return ""

@@ -1,0 +1,188 @@
+"""One machine: its clock, its agent, and the coding CLIs that call it."""
+
+import asyncio
+import contextvars
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from scoord.config import Settings
+from scoord.errors import BadRequest, ScoordError
+from scoord.ids import MachineId
+from scoord_agent.connection import Connection
+from scoord_agent.coordinator import ClientOptions, CoordinatorClient
+from scoord_agent.desk import AgentFacts, Desk
+from scoord_agent.lifecycle import Origin
+from scoord_agent.listener import ANSWER_WITHIN_S
+from scoord_agent.parts import Parts
+from scoord_agent.registration import Machine as Identity
+from scoord_agent.sessions import Sessions
+from scoord_agent.settings import SettingsFor
+from scoord_agent.unreported import Unreported
+from scoord_hooks.neutral import Decision, HookEvent, Verdict
+from support.simulation.edges import FixedSettings, MemoryFile, NamedFiles
+from support.simulation.loop import HostClock, Process, VirtualLoop
+from support.simulation.network import Channel, Network
+
+HOOK_TIMEOUT_S = 5.0
+"""How long a coding CLI waits, whatever became of the agent."""
+
+current_hook: "contextvars.ContextVar[Hook | None]" = contextvars.ContextVar("hook", default=None)
+
+
+@dataclass
+class Hook:
+    """One hook call, and what came of it. None is what a CLI sees of a dead agent."""
+
+    event: HookEvent
+    pid: int
+    called_s: float
+    decision: Decision | None = None
+    answered_s: float = 0.0
+    undecided: bool = False
+    """Whether the listener, not the relay, answered."""
+    asked: list[str] = field(default_factory=list)
+    """What became of the commands it sent: granted, held, or a failure."""
+
+
+@dataclass
+class Agent:
+    """One agent process."""
+
+    process: Process
+    parts: Parts
+    desk: Desk
+
+
+@dataclass
+class Machine:
+    """A computer with one user."""
+
+    name: str
+    loop: VirtualLoop
+    network: Network
+    clock: HostClock
+    settings: Settings
+    rng: random.Random
+    replicas: int
+    decided: Callable[["Machine", Hook], None]
+    """Told of every decision, at the moment it is made."""
+    branch: str = "main"
+    """What is checked out."""
+    agent: Agent | None = None
+    file: MemoryFile = field(default_factory=MemoryFile)
+    unreported: MemoryFile = field(default_factory=MemoryFile)
+    seats: Process = field(init=False)
+    """Where its coding CLIs run."""
+
+    def __post_init__(self) -> None:
+        self.seats = Process(self.loop, f"{self.name}'s CLIs", self.clock)
+
+    def start_agent(self) -> Agent:
+        """Start a process, which takes up the sessions of the one before."""
+        process = Process(self.loop, f"{self.name}'s agent", self.clock)
+        parts = self._parts()
+        facts = AgentFacts(1, "0", 1, MachineId(self.name), self.name, "", "", {})
+        self.agent = Agent(process, parts, parts.desk(facts))
+        process.start(_run(parts))
+        return self.agent
+
+    def kill_agent(self) -> None:
+        """End its process at once."""
+        if self.agent:
+            self.agent.process.kill()
+            self.agent = None
+
+    async def hook(self, event: HookEvent, pid: int) -> Hook:
+        """Call the agent as a CLI does, from one of the machine's CLIs."""
+        called = Hook(event, pid, self.loop.true_s)
+        await self._ask(lambda agent: self._answer(agent, called))
+        return called
+
+    async def command(
+        self, work: Callable[[Desk], Coroutine[Any, Any, Any]], longer_s: float = 0.0
+    ) -> Any:
+        """Ask the agent's desk as the command line does; None when it cannot be done."""
+
+        async def answer(agent: Agent) -> Any:
+            try:
+                async with asyncio.timeout(HOOK_TIMEOUT_S + longer_s):
+                    return await work(agent.desk)
+            except (ScoordError, TimeoutError):
+                return None
+
+        return await self._ask(answer, longer_s)
+
+    async def _ask(
+        self, work: Callable[[Agent], Coroutine[Any, Any, Any]], longer_s: float = 0.0
+    ) -> Any:
+        """Do ``work`` in the agent's process; None when it is dead or takes too long."""
+        agent = self.agent
+        if agent is None:
+            return None
+        answer: asyncio.Future[Any] = self.loop.create_future()
+
+        async def run() -> None:
+            result = await work(agent)
+            if not answer.done():
+                answer.set_result(result)
+
+        agent.process.post(0.0, lambda: self.loop.create_task(run()))
+        try:
+            async with asyncio.timeout(HOOK_TIMEOUT_S + longer_s):
+                return await answer
+        except TimeoutError:
+            return None
+
+    async def _answer(self, agent: Agent, called: Hook) -> None:
+        """What the listener does around the relay."""
+        current_hook.set(called)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                called.decision = await agent.parts.relay.decide(
+                    called.event, Origin(pid=called.pid)
+                )
+        except (ScoordError, TimeoutError) as error:
+            called.undecided = True
+            called.decision = self._undecided(error)
+        called.answered_s = self.loop.true_s
+        self.decided(self, called)
+
+    def _undecided(self, error: Exception) -> Decision:
+        """What the listener says where the relay did not."""
+        block = self.settings.session_coordination.unreachable_action == "block"
+        if block or isinstance(error, BadRequest):
+            return Decision(Verdict.DENY, reason=str(error))
+        return Decision(context=f"undecided: {error}")
+
+    def _parts(self) -> Parts:
+        leases = self.settings.leases
+        identity = Identity(MachineId(self.name), self.name, f"user of {self.name}")
+        options = ClientOptions(
+            addresses=tuple(str(index) for index in range(self.replicas)),
+            rpc_timeout_s=leases.rpc_timeout,
+            machine=self.name,
+            person=identity.person,
+        )
+        return Parts(
+            client=CoordinatorClient(
+                options, Connection(leases.belief), self.clock, cast("Any", self._connect)
+            ),
+            sessions=Sessions(cast("Any", self.file)),
+            unreported=Unreported(cast("Any", self.unreported)),
+            settings=SettingsFor(FixedSettings(self.settings), self.settings),
+            leases=leases,
+            locator=NamedFiles(identity.machine_id, self.branch),
+            machine=identity,
+            clock=self.clock,
+            rng=random.Random(self.rng.random()),
+        )
+
+    def _connect(self, address: str) -> Channel:
+        return Channel(self.network, self.name, int(address))
+
+
+async def _run(parts: Parts) -> None:
+    parts.load()
+    await asyncio.gather(*parts.loops())

@@ -1,0 +1,232 @@
+"""The coding sessions of a history: what they do, what they are told, what they want."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scoord.ids import AgentId
+from scoord_agent.desk import Desk, Wish
+from scoord_hooks.neutral import EventKind, HookEvent, Verdict
+from support.simulation.edges import ROOT, ProcessTable
+from support.simulation.machine import Hook, Machine
+from support.simulation.record import Record
+
+CLIENT = "claude-code"
+
+_GIVES_UP = 0.5
+"""The chance that one whose wait was for nothing leaves the queue."""
+
+PATTERNS = ("src/**", "src/*0.py", "src/file1*", "file2.py/")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A text that a session was given, and when."""
+
+    at_s: float
+    text: str
+
+
+@dataclass
+class Person:
+    """Someone who works in one terminal: one coding CLI after the other."""
+
+    name: str
+    machine: Machine
+    table: ProcessTable
+    record: Record
+    rng: random.Random
+    files: Sequence[str]
+    pid: int = 0
+    wants: set[str] = field(default_factory=set)
+    """Files that were refused since it last had them."""
+    told: list[Told] = field(default_factory=list)
+    """What this session, not the one before, was told."""
+    agent_ends: dict[str, float] = field(default_factory=dict)
+    """When each subagent last ended: what it has lost then, it does not want any more."""
+    _conversations: int = 0
+
+    # -- one hook each --------------------------------------------------------------
+
+    async def call(
+        self, kind: EventKind, paths: Sequence[str] = (), agent: str = "", reason: str = ""
+    ) -> Hook:
+        """One hook call, written down."""
+        event = HookEvent(
+            client=CLIENT,
+            kind=kind,
+            name=kind,
+            client_session_id=f"{self.name}-{self._conversations}",
+            cwd=str(ROOT),
+            agent_id=AgentId(agent),
+            paths=tuple(paths),
+            prompt=f"{self.name} works" if kind is EventKind.PROMPT else "",
+            reason=reason,
+        )
+        self.record.counts["hooks"] += 1
+        if kind is EventKind.SUBAGENT_END:
+            self.agent_ends[agent] = self.record.loop.true_s
+        hook = await self.machine.hook(event, self.pid)
+        self._note(hook)
+        return hook
+
+    def hear(self, hook: Hook) -> None:
+        """An answer is given, even if its hook has stopped waiting for it."""
+        if hook.decision is None or hook.pid != self.pid:
+            return
+        text = "\n".join(filter(None, (hook.decision.reason, hook.decision.context)))
+        if text:
+            self.told.append(Told(self.record.loop.true_s, text))
+            self.record.say(self.name, "is told", repr(text))
+
+    def _note(self, hook: Hook) -> None:
+        event, decision = hook.event, hook.decision
+        verdict = "unheard" if decision is None else decision.verdict
+        self.record.say(self.name, event.kind, event.agent_id, *event.paths, verdict, *hook.asked)
+
+    # -- what it does ---------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Start a coding CLI."""
+        self.pid = self.table.spawn()
+        self._conversations += 1
+        self.told, self.wants, self.agent_ends = [], set(), {}
+        self.record.say(self.name, "begins", self.pid)
+        await self.call(EventKind.SESSION_START, reason="startup")
+
+    async def edit(self, paths: Sequence[str], agent: str = "", work_s: float = 0.0) -> bool:
+        """Edit files; whether that was allowed."""
+        hook = await self.call(EventKind.BEFORE_EDIT, paths, agent)
+        if hook.decision is None or hook.decision.verdict is Verdict.DENY:
+            self.wants |= set(paths) if not agent else set()
+            return False
+        self.wants -= set(paths) if not agent else set()
+        await asyncio.sleep(work_s)
+        await self.call(EventKind.AFTER_EDIT, paths, agent)
+        return True
+
+    async def unlock(self, *more: str) -> None:
+        """Give back everything its main thread and subagents hold, by the command line."""
+        pid, files = self.pid, [*self.files, *PATTERNS, *more]
+
+        async def release(desk: Desk) -> object:
+            return await desk.release(str(ROOT), files, pid)
+
+        self.record.counts["commands"] += 1
+        outcome = await self.machine.command(release)
+        self.record.say(self.name, "unlocks", outcome)
+
+    async def hold(self, name: str, *, shared: bool = False, lasts_s: float = 0.0) -> None:
+        """Take a file or a pattern by the command line."""
+        wish = Wish(str(ROOT), (name,), self.pid, shared=shared, lasts_s=lasts_s)
+        outcome = await self.machine.command(lambda desk: desk.acquire(wish))
+        self.record.counts["commands"] += 1
+        self.record.say(self.name, "locks", name, "shared" if shared else "", _told_by(outcome))
+
+    async def wait(self, name: str, within_s: float) -> None:
+        """Wait for a file by the command line; sometimes for nothing, and then no more."""
+        wish = Wish(str(ROOT), (name,), self.pid)
+        self.record.counts["commands"] += 1
+        self.record.say(self.name, "waits for", name)
+        outcome = await self.machine.command(lambda desk: desk.wait(wish, within_s), within_s)
+        self.record.say(self.name, "waited for", name, _told_by(outcome))
+        if "granted" not in (outcome or {}) and self.rng.random() < _GIVES_UP:
+            await self.machine.command(lambda desk: desk.leave(wish))
+
+    async def break_one(self) -> None:
+        """Take away someone's lock, as seen in the list."""
+
+        async def take(desk: Desk) -> object:
+            locks = (await desk.status(str(ROOT), everything=True))["locks"]
+            if not locks:
+                return None
+            lock = locks[int(self.rng.random() * len(locks))]
+            self.record.counts["breaks"] += 1
+            by = f"{self.name}-{self.record.counts['breaks']}"
+            self.record.say(self.name, "breaks", lock["path"], lock["token"])
+            return await desk.break_lock(str(ROOT), lock["path"], lock["token"], by, "in a hurry")
+
+        self.record.say(self.name, "broke", await self.machine.command(take))
+
+    async def end(self, reason: str = "other") -> None:
+        """Say that the session ends; then its process does."""
+        await self.call(EventKind.SESSION_END, reason=reason)
+        self.die()
+
+    async def clear(self) -> None:
+        """``/clear``: another conversation in the same process."""
+        await self.call(EventKind.SESSION_END, reason="clear")
+        self._conversations += 1
+        await self.call(EventKind.SESSION_START, reason="clear")
+
+    def die(self) -> None:
+        """Its process is gone, without a word."""
+        self.record.say(self.name, "is gone", self.pid)
+        self.table.end(self.pid)
+
+    async def live(self, until_s: float) -> None:
+        """Work until then."""
+        await asyncio.sleep(self.rng.random() * 3)
+        await self.begin()
+        while self.record.loop.true_s < until_s:
+            await self._act()
+            await asyncio.sleep(self.rng.random() * 2.5)
+
+    async def _act(self) -> None:
+        """One thing, drawn."""
+        rng, choice = self.rng, self.rng.random()
+        if choice < 0.45:
+            await self.edit(self._some_files(), work_s=rng.random() * 2)
+        elif choice < 0.55:
+            await self._act_by_command()
+        elif choice < 0.66:
+            agent = f"a{int(rng.random() * 2)}"
+            await self.edit(self._some_files(), agent, rng.random())
+            if rng.random() < 0.5:
+                await self.call(EventKind.SUBAGENT_END, agent=agent)
+        elif choice < 0.80:
+            await self.unlock()
+        elif choice < 0.86:
+            await self.call(EventKind.PROMPT)
+        elif choice < 0.90:
+            await self.call(EventKind.TURN_END)
+        else:
+            await self._act_seldom()
+
+    async def _act_by_command(self) -> None:
+        rng, choice = self.rng, self.rng.random()
+        (file,) = rng.sample(list(self.files), 1)
+        lasts_s = 2.0 + rng.random() * 15
+        if choice < 0.4:
+            await self.hold(file, shared=True, lasts_s=lasts_s if choice < 0.2 else 0.0)
+        elif choice < 0.65:
+            pattern = PATTERNS[int(rng.random() * len(PATTERNS))]
+            await self.hold(pattern, shared=rng.random() < 0.3, lasts_s=lasts_s)
+        else:
+            await self.wait(file, rng.random() * 10)
+
+    async def _act_seldom(self) -> None:
+        rng, choice = self.rng, self.rng.random()
+        if choice < 0.30:
+            await self.break_one()
+        elif choice < 0.45:
+            await self.end()
+            await self.begin()
+        elif choice < 0.60:
+            self.die()
+            await asyncio.sleep(rng.random() * 4)
+            await self.begin()
+        elif choice < 0.75:
+            await self.clear()
+        else:
+            await asyncio.sleep(rng.random() * 40)
+
+    def _some_files(self) -> list[str]:
+        count = 2 if self.rng.random() < 0.2 else 1
+        return self.rng.sample(list(self.files), count)
+
+
+def _told_by(outcome: Any) -> object:  # what a desk answers, or None
+    return next(iter(outcome), "") if outcome else None

@@ -1,0 +1,309 @@
+"""The store's own account: every change since revision 1, as grants, queues and their ends."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from scoord.claimant import Claimant
+from scoord.patterns import matches
+from scoord.v1.records_pb2 import EventRecord, LockRecord, TraceRecord, WaiterRecord
+from scoord_server.store import keys
+from scoord_server.store.keyspace import Change
+from scoord_server.store.port import Event
+from support.simulation.oracle import excludes
+from support.simulation.record import Record
+
+_JUST_NOW_S = 2.5
+"""Longer than from an acquire's look at the store to its grant: nothing guards it against
+the end of a place that it saw."""
+
+_HISTORY, _ARCHIVE = keys.kept_roots()
+
+
+@dataclass(slots=True)
+class Grant:
+    """One grant: who had which path or pattern under which token, from when to when."""
+
+    key: bytes
+    path: str
+    """Key of its path, or of its pattern."""
+    token: int
+    who: Claimant
+    lease: int
+    is_pattern: bool
+    request: str
+    """The command that it was granted to."""
+    since_s: float
+    until_s: float = float("inf")
+    until_revision: float = float("inf")
+    how: str = ""
+    """How it ended: released, broken, idle, lasted, replaced by its holder's own next
+    grant, or ended with its lease."""
+    by: str = ""
+    trace: bytes = b""
+    """Where it was written down how it ended, if it was."""
+
+    @property
+    def session(self) -> str:
+        """Whose it is."""
+        return self.who.session
+
+    def covers(self, path: str) -> bool:
+        """Whether it is a grant of ``path``, by name or by pattern."""
+        return matches(self.path, path) if self.is_pattern else self.path == path
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A place in a queue."""
+
+    path: str
+    shown: str
+    who: Claimant
+    since: int
+    since_s: float
+
+
+@dataclass
+class Truth:
+    """Replays the store's changes. C3: each must be one that locks allow."""
+
+    record: Record
+    files: tuple[str, ...] = ()
+    """All files of the history: two patterns meet where both match one of them."""
+    grants: dict[int, list[Grant]] = field(default_factory=dict)
+    """By token: the paths of one command are granted in one revision."""
+    standing: dict[bytes, Grant] = field(default_factory=dict)
+    waiters: dict[bytes, Waiter] = field(default_factory=dict)
+    sessions: dict[str, int] = field(default_factory=dict)
+    """Live sessions, with their leases."""
+    traces: dict[bytes, TraceRecord] = field(default_factory=dict)
+    idle: set[str] = field(default_factory=set)
+    """Sessions that were ended although their lease stood: they were idle."""
+    moved_s: dict[str, float] = field(default_factory=dict)
+    """When who has a path, or waits for it, last changed; patterns count for all."""
+    revision: int = 1
+    _left: dict[bytes, tuple[float, Waiter]] = field(default_factory=dict)
+    """Places that were given up or lost, and when."""
+    _replaced: list[Grant] = field(default_factory=list)
+    """What this change took from a holder that it gave more."""
+    ended: list[Callable[[Grant], None]] = field(default_factory=list)
+    """Told of every grant's end, at the moment of it."""
+
+    def observe(self, change: Change) -> None:
+        """One change of the store, as it is made."""
+        if not change.events:
+            return
+        if change.revision != self.revision + 1:
+            self.record.violate("C3", f"revision {change.revision} follows {self.revision}")
+        self.revision, self._replaced = change.revision, []
+        for _, event, parsed in sorted(_ranked(change), key=lambda ranked: ranked[0]):
+            self._event(event, parsed, change)
+            for path in self.files if parsed.kind == keys.RESERVATIONS else (parsed.name,):
+                self.moved_s[path] = self.record.loop.true_s
+        if not change.ended:
+            self.idle |= gone_sessions(change)
+
+    def at(self, path: str) -> list[Grant]:
+        """All grants of a path that stand, those of patterns too."""
+        return [grant for grant in self.standing.values() if grant.covers(path)]
+
+    def of(self, token: int) -> list[Grant]:
+        """The grants of one token that stand."""
+        return [g for g in self.grants.get(token, ()) if self.standing.get(g.key) is g]
+
+    def queue(self, path: str) -> list[Waiter]:
+        """Who waits for a path, the first one first."""
+        found = (waiter for waiter in self.waiters.values() if waiter.path == path)
+        return sorted(found, key=lambda waiter: waiter.since)
+
+    def _event(self, event: Event, parsed: keys.ParsedKey, change: Change) -> None:
+        if parsed.kind == keys.TRACES and not event.deleted:
+            self.traces[event.kv.key] = TraceRecord.FromString(event.kv.value)
+        elif parsed.kind in keys.HOLDS:
+            if event.deleted:
+                self._ends(event.kv.key, change)
+            else:
+                self._hold(event, parsed, change)
+        elif parsed.kind == keys.SESSIONS:
+            self._session(parsed.name, event)
+        elif parsed.kind == keys.QUEUE:
+            self._waiter(parsed.name, event)
+
+    def _session(self, name: str, event: Event) -> None:
+        if not event.deleted:
+            self.sessions[name] = event.kv.lease
+            return
+        self.sessions.pop(name, None)
+        self.record.say("store", "session gone", name)
+
+    def _waiter(self, path: str, event: Event) -> None:
+        key = event.kv.key
+        if event.deleted:
+            left = self.waiters.pop(key, None)
+            if left is not None:
+                self._left[key] = (self.record.loop.true_s, left)
+            self.record.say("store", "waits no more", path, left and left.who.session)
+            return
+        wish = WaiterRecord.FromString(event.kv.value)
+        who = Claimant.of(wish.waiter, wish.mode, wish.scope)
+        before, since_s = self.waiters.get(key), self.record.loop.true_s
+        if before is None:
+            self.record.counts["waits"] += 1
+            self.record.say("store", "waits", path, who.session, who.agent)
+        else:
+            since_s = before.since_s
+        self.waiters[key] = Waiter(path, wish.path, who, event.kv.create_revision, since_s)
+
+    # -- grants -------------------------------------------------------------------
+
+    def _hold(self, event: Event, parsed: keys.ParsedKey, change: Change) -> None:
+        record = LockRecord.FromString(event.kv.value)
+        who = Claimant.of(record.holder, record.mode, record.scope)
+        before = self.standing.get(event.kv.key)
+        if before is None:
+            grant = _grant(event, parsed, who, record.request_id, self.record.loop.true_s)
+            self._begins(grant, change)
+        elif before.token != event.kv.create_revision or before.session != who.session:
+            self.record.violate("C3", f"{before.path} went from {before} to {who} unfreed")
+        elif before.who != who:
+            self._passes(before, who)
+
+    def _begins(self, grant: Grant, change: Change) -> None:
+        self._check_alone(grant)
+        self._check_turn(grant, change)
+        if self.sessions.get(grant.session) != grant.lease:
+            self.record.violate("C6", f"{grant} is not on the lease of a live session")
+        self.standing[grant.key] = grant
+        self.grants.setdefault(grant.token, []).append(grant)
+        self.record.counts["grants"] += 1
+        self.record.counts["shared"] += grant.who.shared
+        self.record.counts["patterns"] += grant.is_pattern
+        self.record.say("store", "lock", grant.path, grant.token, *_words(grant.who))
+
+    def _passes(self, grant: Grant, who: Claimant) -> None:
+        """From its main thread to a subagent; or a pattern, to its holder on other terms."""
+        if grant.is_pattern and grant.who.is_same(who):
+            grant.who = who
+            self._check_alone(grant)
+        elif not grant.who.passes_to(who) or grant.who.shared != who.shared:
+            self.record.violate("C3", f"{grant} was handed over to {who}")
+        self.record.say("store", "passes", grant.path, grant.token, *_words(who))
+        grant.who = who
+
+    def _check_alone(self, grant: Grant) -> None:
+        """C3: nobody has a path beside whom another is granted it."""
+        for other in self.standing.values():
+            if excludes(other.who, grant.who) and self._meet(other, grant):
+                self.record.violate("C3", f"{grant} was granted beside {other}")
+
+    def _meet(self, one: Grant, other: Grant) -> bool:
+        if one.is_pattern and other.is_pattern:
+            return any(one.covers(file) and other.covers(file) for file in self.files)
+        return other.covers(one.path) if other.is_pattern else one.covers(other.path)
+
+    def _check_turn(self, grant: Grant, change: Change) -> None:
+        """C8: nobody overtakes those who came before, but who has part in the path already.
+
+        A pattern waits for no queue, and what was lost may be taken again.
+        """
+        if grant.is_pattern or _is_reclaim(change):
+            return
+        if any(g.session == grant.session for g in (*self.at(grant.path), *self._replaced)):
+            return
+        own = self._own_place(grant)
+        for waiter in self.queue(grant.path):
+            if waiter.since >= own:
+                self.record.counts["served in turn"] += 1
+                return
+            if excludes(waiter.who, grant.who):
+                self.record.violate("C8", f"{grant} overtook {waiter}")
+
+    def _own_place(self, grant: Grant) -> float:
+        """Since which revision its holder waits; or did until just now, when its claim ended."""
+        just_now_s = self.record.loop.true_s - _JUST_NOW_S
+        left = (waiter for at_s, waiter in self._left.values() if at_s > just_now_s)
+        mine = (w for w in (*self.queue(grant.path), *left) if w.path == grant.path)
+        return min((w.since for w in mine if w.who.is_same(grant.who)), default=float("inf"))
+
+    def _ends(self, key: bytes, change: Change) -> None:
+        grant = self.standing.pop(key, None)
+        if grant is None:
+            self.record.violate("C3", f"{key!r} was freed and not held")
+            return
+        grant.until_s, grant.until_revision = self.record.loop.true_s, self.revision
+        grant.how = self._how(grant, change)
+        self.record.say("store", "free", grant.path, grant.token, *_words(grant.who), grant.how)
+        if grant.how == "replaced":
+            self._replaced.append(grant)
+        for listener in self.ended:
+            listener(grant)
+
+    def _how(self, grant: Grant, change: Change) -> str:
+        for event in change.events:
+            trace = self.traces.get(event.kv.key)
+            if trace is not None and trace.token == grant.token and trace.how != "granted":
+                grant.trace, grant.by = event.kv.key, trace.by
+                return trace.how
+        if _is_replaced(grant, change):
+            return "replaced"
+        return "idle session" if grant.session in self.idle else "expired"
+
+
+def _grant(
+    event: Event, parsed: keys.ParsedKey, who: Claimant, request: str, now_s: float
+) -> Grant:
+    kv, is_pattern = event.kv, parsed.kind == keys.RESERVATIONS
+    token = kv.create_revision
+    return Grant(kv.key, parsed.name, token, who, kv.lease, is_pattern, request, now_s)
+
+
+def gone_sessions(change: Change) -> set[str]:
+    """The sessions that one change ends."""
+    found = (keys.parse(event.kv.key) for event in change.events if event.deleted)
+    return {parsed.name for parsed in found if parsed.kind == keys.SESSIONS}
+
+
+def is_history(key: bytes) -> bool:
+    """Whether a key is a line of history."""
+    return key.startswith(_HISTORY)
+
+
+def is_kept(key: bytes) -> bool:
+    """Whether a key is there for longer than its session: a line of history, or a work log."""
+    return is_history(key) or key.startswith(_ARCHIVE)
+
+
+def _ranked(change: Change) -> Iterator[tuple[int, Event, keys.ParsedKey]]:
+    """Traces come with the end that they tell of; what is freed may be taken in one step.
+
+    Places in queues come last: a grant is judged by who waited before it.
+    """
+    for event in change.events:
+        parsed = keys.parse(event.kv.key)
+        if parsed.kind == keys.TRACES:
+            yield 0, event, parsed
+        elif parsed.kind in keys.HOLDS:
+            yield 1 if event.deleted else 2, event, parsed
+        elif parsed.kind in {keys.SESSIONS, keys.QUEUE}:
+            yield 3, event, parsed
+
+
+def _is_replaced(grant: Grant, change: Change) -> bool:
+    """Whether the same step gave its holder more: who shared a path now writes it."""
+    for event in change.events:
+        parsed = keys.parse(event.kv.key)
+        if event.deleted or parsed.kind not in keys.HOLDS or parsed.name != grant.path:
+            continue
+        holder = LockRecord.FromString(event.kv.value).holder
+        if (holder.session_id, holder.agent_id) == (grant.who.session, grant.who.agent):
+            return True
+    return False
+
+
+def _is_reclaim(change: Change) -> bool:
+    lines = (event.kv.value for event in change.events if is_history(event.kv.key))
+    return any(EventRecord.FromString(line).kind == "reclaimed" for line in lines)
+
+
+def _words(who: Claimant) -> Iterable[str]:
+    return who.session, who.agent, "shared" if who.shared else "", who.branch

@@ -1,0 +1,90 @@
+"""Work that is written down in files of the repository."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scoord_agent.knowledge.backlog import MOST_TASKS, FileTask, parsed, read
+
+
+def told(tasks: list[FileTask]) -> list[tuple[str, bool]]:
+    return [(task.title, task.done) for task in tasks]
+
+
+def test_check_boxes_are_tasks() -> None:
+    text = """
+# Later
+- [ ] write docs
+* [x] fix login
+  1. [X] deep
+- not a box
+- [] nor this
+```
+"""
+    assert [("write docs", False), ("fix login", True), ("deep", True)] == told(
+        parsed("T.md", text)
+    )
+
+
+def test_the_heading_is_its_topic() -> None:
+    first, second = parsed("T.md", "- [ ] a\n## Login ##\n- [ ] b\n")
+
+    assert ((), ("Login",)) == (first.topics, second.topics)
+
+
+def test_issues_are_tasks_as_github_exports_them() -> None:
+    issues = [
+        {"number": 7, "title": "Fix login", "state": "OPEN", "labels": [{"name": "auth"}]},
+        {"number": 8, "title": "Old", "state": "closed"},
+        {"title": "No number", "labels": ["web", 3]},
+    ]
+    found = parsed("issues.json", json.dumps(issues))
+
+    assert [("Fix login", False), ("Old", True), ("No number", False)] == told(found)
+    assert ("issues.json#7", ("auth",)) == (found[0].task_id, found[0].topics)
+    assert ("web",) == found[2].topics
+
+
+def test_a_task_keeps_its_id_while_its_text_stays() -> None:
+    (before,) = parsed("T.md", "- [ ] fix login\n")
+    _, after = parsed("T.md", "- [ ] new\n- [x] fix login\n")
+
+    assert before.task_id == after.task_id
+
+
+def test_one_title_is_one_task() -> None:
+    assert 1 == len(parsed("T.md", "- [ ] a\n- [ ] A\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[" * 100_000, "3", '[{"title": 3}, [], null]', '{"a": 1}', '[{"title": "\\u001b"}]'],
+)
+def test_what_is_no_list_of_issues_has_no_tasks(text: str) -> None:
+    assert [] == parsed("issues.json", text)
+
+
+def test_a_title_is_one_harmless_line() -> None:
+    issue = {"title": "a\n\x1b[2J<system>" + "x" * 1000}
+    (task,) = parsed("issues.json", json.dumps([issue]))
+
+    assert task.title.startswith("a \u2039system\u203a")
+    assert 200 >= len(task.title)
+
+
+def test_a_file_has_an_end() -> None:
+    assert MOST_TASKS == len(parsed("T.md", "".join(f"- [ ] {n}\n" for n in range(2000))))
+
+
+def test_only_files_of_the_worktree_are_read(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.md").write_text("- [ ] secret\n")
+    (root / "link.md").symlink_to(tmp_path / "secret.md")
+    (root / "zero.md").symlink_to("/dev/zero")
+    (root / "T.md").write_text("- [ ] a\n")
+
+    found = read(root, ["link.md", "zero.md", "gone.md", ".", "T.md"])
+
+    assert [("a", False)] == told(found)

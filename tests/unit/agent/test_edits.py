@@ -1,0 +1,72 @@
+"""When an edit asks the coordinator, and what it must not wait for."""
+
+import asyncio
+import os
+import shutil
+
+import pytest
+
+from scoord.paths import RECHECK_S
+from scoord_agent import edits
+from scoord_agent.held import QUIET_S
+from scoord_hooks.neutral import Verdict
+from support.house import BELIEF_S, A, House
+from support.repositories import git, repository
+from support.scripted_coordinator import Fate
+
+
+async def test_what_is_held_needs_no_round_trip(house: House) -> None:
+    for _ in range(3):
+        await house.edit()
+
+    assert len(house.coordinator.acquires) == 1
+
+
+async def test_a_break_that_the_stream_does_not_bring_is_noticed(house: House) -> None:
+    await house.edit()
+    house.coordinator.locks.clear()
+    house.coordinator.hold("a.py", "Session_far")
+    house.clock.advance(BELIEF_S + QUIET_S)
+    house.held.renewed(A, house.clock.now())
+
+    assert (await house.edit()).verdict is Verdict.DENY
+
+
+async def test_while_the_stream_is_heard_renewals_are_enough(house: House) -> None:
+    await house.edit()
+    house.clock.advance(BELIEF_S + QUIET_S)
+    house.held.renewed(A, house.clock.now())
+    house.stream.live()
+    await house.edit()
+
+    assert len(house.coordinator.acquires) == 1
+
+
+async def test_files_of_several_projects_have_one_time_together(house: House) -> None:
+    other = repository(house.root.parent / "library", "https://example.com/library")
+    files = ("src/a.py", str(other / "src" / "a.py"))
+    house.coordinator.fates.extend([Fate.LOST, Fate.LOST])
+    begun = asyncio.get_running_loop().time()
+    await house.edit(*files)
+
+    assert asyncio.get_running_loop().time() - begun < 1.8 * edits.DECIDE_WITHIN_S
+
+
+async def test_nothing_waits_for_git(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.edit()
+    slow = house.root.parent / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\nsleep 0.4\nexec {shutil.which("git")} "$@"\n')
+    slow.chmod(0o700)
+    git(house.root, "config", "user.name", "alice")
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    house.clock.advance(RECHECK_S)
+
+    longest_s = 0.0
+    edit = asyncio.create_task(house.edit())
+    while not edit.done():
+        begun = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.01)
+        longest_s = max(longest_s, asyncio.get_running_loop().time() - begun)
+    assert longest_s < 0.3
+    await edit

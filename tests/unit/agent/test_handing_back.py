@@ -1,0 +1,199 @@
+"""Locks that are given back before their session ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from scoord.clock import FakeClock
+from scoord.config import SettingsCache, load
+from scoord.ids import AgentId, FencingToken, MachineId, ProjectId, SessionId
+from scoord.paths import RECHECK_S, Locator
+from scoord_agent.background import Background
+from scoord_agent.handing_back import HandingBack
+from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.sessions import LocalSession
+from scoord_agent.settings import SettingsFor
+from scoord_agent.taking import Taking
+from support.repositories import git, repository
+
+SHOP = ProjectId("example.com/shop")
+A = SessionId("Session_a")
+
+
+@dataclass
+class House:
+    """One session in a repository with a.py and b.py."""
+
+    root: Path
+    clock: FakeClock
+    held: HeldLocks
+    session: LocalSession
+    released: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something was given back, or nothing was left to."""
+    handing_back: HandingBack = field(init=False)
+    commits: list[tuple[SessionId, int]] = field(default_factory=list)
+    """Whose they were taken for, and how many."""
+
+    async def release(self, _session: LocalSession, locks: Sequence[HeldLock]) -> None:
+        """In the place of the real one."""
+        self.released += [lock.shown for lock in locks if self.held.drop(lock)]
+        self.asked.set()
+
+    async def finish(self) -> None:
+        """Wait until something was given back."""
+        async with asyncio.timeout(5):
+            await self.asked.wait()
+
+    def hold(self, name: str, agent: str = "", **more: object) -> HeldLock:
+        fields = {"commit": self.head(), "worktree": str(self.root), **more}
+        lock = HeldLock(SHOP, name, name, A, AgentId(agent), FencingToken(7), **fields)  # type: ignore[arg-type]  # of a test
+        self.held.put(lock)
+        return lock
+
+    def head(self) -> str:
+        return git(self.root, "rev-parse", "HEAD").strip()
+
+    def set(self, setting: str) -> None:
+        text = f"session_coordination: {{{setting}}}\n"
+        (self.root / "coordination.yaml").write_text(text, encoding="utf-8")
+        self.clock.advance(RECHECK_S)
+
+    def commit(self) -> None:
+        git(self.root, "commit", "-q", "--allow-empty", "-m", "next")
+        self.clock.advance(RECHECK_S)
+
+    def switch(self, *arguments: str) -> None:
+        git(self.root, "switch", "-q", *arguments)
+        self.clock.advance(RECHECK_S)
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    root, clock = repository(tmp_path / "shop", "https://example.com/shop"), FakeClock()
+    branch = git(root, "branch", "--show-current").strip()
+    session = LocalSession(A, "claude-code", None, str(root), worktree=str(root), branch=branch)
+    made, background = House(root, clock, HeldLocks(20.0), session), Background()
+    cache = SettingsCache(tmp_path / "user", {}, clock=clock)
+    made.handing_back = HandingBack(
+        taking=cast("Taking", made),
+        held=made.held,
+        settings=SettingsFor(cache, load(None, tmp_path / "user", {})),
+        locator=Locator(MachineId("m1"), clock),
+        background=background,
+        clock=clock,
+        committed=lambda of, made_now: made.commits.append((of.session_id, made_now)),
+    )
+    yield made
+    await background.close()
+
+
+async def test_after_a_commit_what_is_unchanged_is_given_back(house: House) -> None:
+    house.set("release_on: commit")
+    house.hold("a.py")
+    house.hold("changed.py")
+    house.hold("src/**", is_pattern=True)
+    (house.root / "changed.py").write_text("2\n", encoding="utf-8")
+    house.handing_back.after_commit(house.session)
+    house.commit()
+
+    house.handing_back.after_commit(house.session)
+
+    await house.finish()
+    assert ["a.py"] == house.released
+    asked_again = house.held.find(SHOP, "changed.py", A, AgentId(""))
+    assert asked_again
+    assert house.head() == asked_again.commit, "the next commit decides, not the next hook"
+
+
+async def test_a_file_that_is_used_while_git_is_asked_is_kept(house: House) -> None:
+    house.set("release_on: commit")
+    lock = house.hold("a.py")
+    other = house.hold("b.py")
+    house.commit()
+    house.handing_back.after_commit(house.session)
+
+    house.held.renew_commit(lock, house.head())
+
+    await house.finish()
+    assert [other.shown] == house.released
+
+
+async def test_a_commit_gives_nothing_back_unless_it_is_to(house: House) -> None:
+    house.hold("a.py")
+    house.commit()
+
+    house.handing_back.after_commit(house.session)
+    house.handing_back.after_turn(house.session)
+    await asyncio.sleep(0.1)
+
+    assert [] == house.released
+
+
+async def test_a_turns_end_gives_back_what_the_main_thread_holds(house: House) -> None:
+    house.set("release_on: stop")
+    house.hold("a.py")
+    house.hold("b.py", agent="agent-1")
+
+    house.handing_back.after_turn(house.session)
+
+    await house.finish()
+    assert ["a.py"] == house.released
+
+
+async def test_another_branch_ends_what_was_for_the_old_one(house: House) -> None:
+    house.hold("a.py", branch=house.session.branch)
+    house.hold("b.py")
+    assert not house.handing_back.has_switched(house.session)
+    house.switch("-c", "feature")
+
+    assert house.handing_back.has_switched(house.session)
+    assert not house.handing_back.has_switched(house.session), "once"
+    await house.handing_back.after_switch(house.session)
+
+    assert ["a.py"] == house.released
+    (told,) = house.session.take_notices()
+    assert "The branch is feature now: your locks on a.py" in told
+
+
+async def test_most_hooks_look_at_nothing(house: House) -> None:
+    assert house.handing_back.is_due(house.session)
+    assert not house.handing_back.is_due(house.session)
+
+    house.commit()
+    assert house.handing_back.is_due(house.session)
+    assert not house.handing_back.is_due(house.session)
+
+    house.clock.advance(RECHECK_S)
+    assert house.handing_back.is_due(house.session), "it may hold files of other worktrees"
+
+
+async def test_a_detached_head_ends_nothing(house: House) -> None:
+    house.hold("a.py", branch=house.session.branch)
+    house.switch("--detach")
+
+    await house.handing_back.after_switch(house.session)
+
+    assert [] == house.released
+    assert [] == house.session.take_notices()
+
+
+async def test_a_commit_is_counted_once_for_who_is_seen_to_go_on_after_it(house: House) -> None:
+    other = LocalSession(SessionId("Session_b"), "claude-code", None, "/")
+    other.worktree = house.session.worktree
+    for session in (house.session, other):
+        house.handing_back.is_due(session)
+    house.commit()
+    house.commit()
+    for session in (other, house.session, other):
+        house.handing_back.is_due(session)
+        house.clock.advance(RECHECK_S)
+    house.switch("-c", "elsewhere")
+    house.handing_back.is_due(house.session)
+
+    assert [(other.session_id, 2)] == [each for each in house.commits if each[1]]

@@ -1,0 +1,110 @@
+"""When the next heartbeat is due, from when on it counts, and what it says."""
+
+import asyncio
+import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoord.clock import FakeClock
+from scoord.ids import LeaseId, MachineId, ProjectId, SessionId
+from scoord.sections import SessionCoordination
+from scoord.v1.sessions_pb2 import HeartbeatRequest, HeartbeatResponse
+from scoord_agent.heart import Heart, next_beat_s
+from scoord_agent.held import HeldLocks
+from scoord_agent.sessions import LocalSession, Sessions
+from support.house import BELIEF_S, SHOP, A, House
+
+
+@given(st.floats(min_value=0.1, max_value=60.0), st.integers())
+def test_the_next_beat_is_never_late_and_at_most_a_fifth_early(
+    interval_s: float, seed: int
+) -> None:
+    wait_s = next_beat_s(interval_s, random.Random(seed))
+
+    assert 0.8 * interval_s <= wait_s * (1 + 1e-12)
+    assert wait_s <= interval_s
+
+
+def test_beats_are_spread() -> None:
+    rng = random.Random(1)
+    waits = [next_beat_s(10.0, rng) for _ in range(1_000)]
+
+    assert min(waits) < 8.1
+    assert max(waits) > 9.9
+
+
+@pytest.fixture
+async def heart(house: House) -> Heart:
+    """It beats for the session of the house, which is registered."""
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
+    return Heart(
+        client=house.coordinator.client,
+        sessions=house.sessions,
+        held=house.held,
+        settings=house.settings,
+        clock=house.clock,
+        machine_id="m1",
+        lapse=house.registration.lapse,
+    )
+
+
+async def test_a_renewal_counts_from_when_it_was_sent(house: House, heart: Heart) -> None:
+    house.clock.advance(BELIEF_S)
+    house.coordinator.gate = asyncio.Event()
+    beat = asyncio.create_task(heart.beat())
+    await asyncio.sleep(0.01)
+    house.clock.advance(5)
+    house.coordinator.gate.set()
+    await beat
+
+    assert house.held.believes(A, house.clock.now() + BELIEF_S - 5.1)
+    assert not house.held.believes(A, house.clock.now() + BELIEF_S - 4.9)
+
+
+async def test_a_session_whose_lease_is_over_is_believed_in_no_more(
+    house: House, heart: Heart
+) -> None:
+    house.coordinator.expire(house.session.lease)
+    await heart.beat()
+
+    assert not house.held.believes(A, house.clock.now())
+
+
+async def test_what_a_session_does_is_published_at_the_pace_of_heartbeat_interval(
+    tmp_path: Path,
+) -> None:
+    clock, beats = FakeClock(), list[bool]()
+
+    async def heartbeat(request: HeartbeatRequest) -> HeartbeatResponse:
+        beats.extend(beat.active for beat in request.beats)
+        return HeartbeatResponse()
+
+    sessions = Sessions(tmp_path / "sessions.jsonl")
+    session = LocalSession(SessionId("Session_a"), "claude-code", None, "/")
+    session.lease, session.aliases = LeaseId(7), {ProjectId("shop"): "Session_1"}
+    session.published_at = clock.now()
+    sessions.add(session)
+    coordination = SessionCoordination(heartbeat_interval=300.0)
+    nothing: Any = SimpleNamespace(
+        heartbeat=heartbeat, at=lambda _root: SimpleNamespace(session_coordination=coordination)
+    )
+    heart = Heart(
+        client=nothing,
+        sessions=sessions,
+        held=HeldLocks(belief_s=20.0),
+        settings=nothing,
+        clock=clock,
+        machine_id=MachineId("m"),
+        lapse=lambda _session: None,
+    )
+    for _ in range(121):
+        session.act(clock.now())
+        await heart.beat()
+        clock.advance(5.0)
+
+    assert [number for number, active in enumerate(beats) if active] == [60, 120]

@@ -1,0 +1,244 @@
+"""What a holder may believe, and until when."""
+
+from dataclasses import replace
+
+import pytest
+
+from scoord.claimant import Claimant
+from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord_agent.held import QUIET_S, HeldLock, HeldLocks
+
+BELIEF_S = 20.0
+SHOP = ProjectId("git.example.org/team/shop")
+MAIN = AgentId("")
+A, B = SessionId("Session_a"), SessionId("Session_b")
+LOCK = HeldLock(SHOP, "auth.py", "Auth.py", A, MAIN, FencingToken(7))
+
+
+@pytest.fixture
+def held() -> HeldLocks:
+    """A's lock, believed in since 100."""
+    locks = HeldLocks(BELIEF_S)
+    locks.renewed(A, sent_at=100.0)
+    locks.put(LOCK)
+    return locks
+
+
+def use(held: HeldLocks, now: float, session: SessionId = A, agent: AgentId = MAIN) -> bool:
+    return held.use(SHOP, "auth.py", Claimant(session, agent), now)
+
+
+def test_belief_counts_from_when_the_renewal_was_sent(held: HeldLocks) -> None:
+    assert use(held, now=100.0 + BELIEF_S - 0.001)
+    assert not use(held, now=100.0 + BELIEF_S)
+
+
+def test_a_renewal_prolongs_belief(held: HeldLocks) -> None:
+    held.renewed(A, sent_at=115.0)
+
+    assert use(held, now=130.0)
+
+
+def test_an_older_answer_changes_nothing(held: HeldLocks) -> None:
+    held.renewed(A, sent_at=115.0)
+    held.renewed(A, sent_at=105.0)
+
+    assert use(held, now=130.0)
+    assert not use(held, now=135.0)
+
+
+def test_a_jump_over_the_deadline_ends_belief_at_once(held: HeldLocks) -> None:
+    assert use(held, now=101.0)
+    assert not use(held, now=50_000.0)
+
+
+def test_belief_ends_but_the_grant_is_remembered_until_it_is_known_to_be_lost(
+    held: HeldLocks,
+) -> None:
+    assert not use(held, now=500.0)
+    assert held.find(SHOP, "auth.py", A, MAIN) == LOCK
+
+    held.renewed(A, sent_at=500.0)
+    assert use(held, now=501.0)
+
+
+def test_nobody_believes_in_a_lock_that_was_never_renewed() -> None:
+    held = HeldLocks(BELIEF_S)
+    held.put(LOCK)
+
+    assert not use(held, now=0.0)
+
+
+def test_a_stream_is_believed_in_a_little_longer_than_a_renewal(held: HeldLocks) -> None:
+    bound_s = BELIEF_S + QUIET_S
+
+    assert held.is_followed(100.0, now=100.0 + BELIEF_S)
+    assert held.is_followed(100.0, now=100.0 + bound_s - 0.001)
+    assert not held.is_followed(100.0, now=100.0 + bound_s)
+    assert not held.is_followed(None, now=100.0)
+
+
+def test_a_grant_comes_after_another_by_its_token_or_its_thread() -> None:
+    subagents = replace(LOCK, agent=AgentId("agent-1"))
+
+    assert LOCK.is_before(replace(LOCK, token=FencingToken(8), session=B))
+    assert LOCK.is_before(subagents)
+    assert not LOCK.is_before(replace(LOCK, used=True))
+    assert not LOCK.is_before(replace(subagents, token=FencingToken(6)))
+
+
+def test_one_sessions_renewal_is_not_anothers(held: HeldLocks) -> None:
+    held.renewed(B, sent_at=200.0)
+
+    assert not use(held, now=200.0)
+
+
+@pytest.mark.parametrize(("session", "agent"), [(B, MAIN), (A, AgentId("agent-1"))])
+def test_exactly_the_holder_has_it(held: HeldLocks, session: SessionId, agent: AgentId) -> None:
+    assert not use(held, 101.0, session, agent)
+
+
+def test_a_path_of_another_project_is_another_path(held: HeldLocks) -> None:
+    assert not held.use(ProjectId("other"), "auth.py", Claimant(A, MAIN), 101.0)
+
+
+def test_a_use_is_published_once(held: HeldLocks) -> None:
+    assert [] == held.used(A)
+    use(held, now=101.0)
+    use(held, now=102.0)
+
+    assert [replace(LOCK, used=True)] == held.used(A)
+    held.published(held.used(A))
+    assert [] == held.used(A)
+    assert LOCK == held.find(SHOP, "auth.py", A, MAIN)
+
+
+def test_a_grant_is_dropped_by_its_own_token_only(held: HeldLocks) -> None:
+    assert held.drop(replace(LOCK, token=FencingToken(6))) is None
+    assert LOCK == held.drop(LOCK)
+    assert held.drop(LOCK) is None
+    assert not use(held, now=101.0)
+
+
+def test_a_new_grant_of_another_ends_the_one_before(held: HeldLocks) -> None:
+    newer = replace(LOCK, session=B, token=FencingToken(9))
+    held.put(newer)
+
+    assert [newer] == list(held)
+    assert [LOCK] == held.overtaken()
+    assert not use(held, now=101.0)
+
+
+def test_a_new_grant_of_the_same_holder_replaces_the_one_before(held: HeldLocks) -> None:
+    newer = replace(LOCK, token=FencingToken(9))
+    held.put(newer)
+
+    assert [newer] == list(held)
+    assert [LOCK] == held.overtaken()
+    assert use(held, now=101.0)
+
+
+def test_a_subagent_takes_over_under_the_same_token(held: HeldLocks) -> None:
+    taken = replace(LOCK, agent=AgentId("agent-1"))
+    held.put(taken)
+
+    assert [taken] == list(held)
+
+
+def test_those_that_share_are_held_side_by_side_and_are_no_right_to_write(
+    held: HeldLocks,
+) -> None:
+    held.drop(LOCK)
+    mine = replace(LOCK, shared=True)
+    others = replace(mine, session=B, token=FencingToken(9))
+    held.put(mine)
+    held.put(others)
+
+    assert [mine, others] == held.at(SHOP, "auth.py")
+    assert not use(held, now=101.0)
+
+
+def test_a_lock_of_a_branch_is_held_on_it_alone(held: HeldLocks) -> None:
+    held.put(replace(LOCK, branch="main"))
+
+    assert held.use(SHOP, "auth.py", Claimant(A, MAIN, branch="main"), 101.0)
+    assert not held.use(SHOP, "auth.py", Claimant(A, MAIN, branch="topic"), 101.0)
+    assert not use(held, now=101.0)
+
+
+def test_a_pattern_is_not_the_path_that_is_written_like_it(held: HeldLocks) -> None:
+    pattern = replace(LOCK, is_pattern=True)
+    held.drop(LOCK)
+    held.put(pattern)
+
+    assert held.find(SHOP, "auth.py", A, MAIN) is None
+    assert pattern == held.grant(SHOP, "auth.py", LOCK.token, is_pattern=True)
+
+
+def test_an_ended_session_leaves_nothing(held: HeldLocks) -> None:
+    subagents = replace(LOCK, key="b.py", agent=AgentId("agent-1"))
+    others = replace(LOCK, key="c.py", session=B)
+    held.put(subagents)
+    held.put(others)
+
+    held.lapse(A)
+    held.put(LOCK)
+    held.forget(A)
+
+    assert [others] == list(held)
+    assert [] == held.lost(A)
+    assert not held.believes(A, now=0.0)
+
+
+def test_a_grant_that_was_overtaken_is_lost_with_its_session(held: HeldLocks) -> None:
+    newer = replace(LOCK, session=B, token=FencingToken(9))
+    held.put(newer)
+
+    assert [LOCK] == held.overtaken()
+    assert [] == held.of(A)
+    held.lapse(A)
+    assert [LOCK] == held.lost(A)
+    assert [] == held.overtaken()
+    assert [newer] == list(held)
+
+
+def test_what_goes_with_its_lease_is_not_held_and_to_be_asked_for_again(held: HeldLocks) -> None:
+    use(held, now=101.0)
+    held.lapse(A)
+
+    assert [] == list(held)
+    assert not use(held, now=101.0)
+    (lost,) = held.lost(A)
+    assert LOCK == replace(lost, used=False)
+    assert [] == held.lost(B)
+
+
+def test_a_lost_lock_is_settled_once(held: HeldLocks) -> None:
+    held.lose(LOCK)
+    held.lose(LOCK)
+
+    assert held.settled(LOCK)
+    assert not held.settled(LOCK)
+    assert [] == held.lost(A)
+
+
+def test_a_share_that_became_a_lock_is_not_lost(held: HeldLocks) -> None:
+    share = replace(LOCK, key="b.py", shared=True)
+    lock = replace(LOCK, key="b.py", token=FencingToken(8))
+    held.put(share)
+    held.put(lock)
+
+    held.lose(share)
+
+    assert held.lost(A) == []
+    assert held.overtaken() == []
+
+
+def test_a_share_that_became_a_lock_is_not_lost_beside_it(held: HeldLocks) -> None:
+    lock = replace(LOCK, key="b.py", token=FencingToken(8))
+    held.put(replace(LOCK, key="b.py", shared=True))
+    held.put(lock)
+
+    held.lapse(A)
+
+    assert held.lost(A) == [LOCK, lock]

@@ -1,0 +1,251 @@
+"""The MCP server's tools, in this process, over an agent's API that says what it is told to."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, MCPError
+from mcp_types import CallToolResult
+
+from scoord_agent.mcp import asking
+from scoord_agent.mcp.asking import Caller
+from scoord_agent.mcp.server import Desk
+from support.local_api import ScriptedApi, scripted_api
+
+GRAPH = {"project": "p", "context": "shop", "location": "project", "relations": []}
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedApi]:
+    with scripted_api() as made:
+        made.will("/v1/health", {"ok": True})
+        yield made
+
+
+class Tools:
+    """One server, and for every call a client of the official SDK."""
+
+    def __init__(self) -> None:
+        self._desk = Desk(Caller("/work/shop", os.getpid()))
+
+    async def call_tool(self, name: str, arguments: dict[str, Any] | None = None) -> CallToolResult:
+        async with Client(self._desk.server()) as client:
+            try:
+                return await client.call_tool(name, arguments)
+            except MCPError as error:
+                failure = error  # within the client it would come out as a group
+        raise failure
+
+
+@pytest.fixture
+def tools(api: ScriptedApi) -> Tools:
+    return Tools()
+
+
+def lock(*tokens: int) -> dict[str, Any]:
+    facts = [f"token: {token}" for token in tokens]
+    return {
+        "name": "lock_auth.py",
+        "entityType": "file_lock",
+        "observations": facts,
+        "derived": True,
+        "tokens": list(tokens),
+    }
+
+
+def bodies(api: ScriptedApi, path: str) -> list[Any]:
+    return [body for asked, body in api.asked if asked == path]
+
+
+async def text(tools: Tools, name: str, **arguments: Any) -> str:
+    result = await tools.call_tool(name, arguments)
+    return "\n".join(block.text for block in result.content if block.type == "text")
+
+
+async def test_a_lock_that_was_shown_is_deleted_under_the_grant_that_was_shown(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    api.will("/v1/graph", {**GRAPH, "entities": [lock(7)]})
+    api.will("/v1/graph", {**GRAPH, "entities": [lock(9)]})
+    api.will("/v1/graph/remove", {})
+
+    await text(tools, "aim_search_nodes", query="lock_")
+    await text(tools, "aim_delete_entities", entityNames=["lock_auth.py", "Other"])
+    await text(tools, "aim_delete_entities", entityNames=["lock_auth.py"])
+
+    first, second = bodies(api, "/v1/graph/remove")
+    assert ({"lock_auth.py": [7]}, ["lock_auth.py", "Other"]) == (first["seen"], first["entities"])
+    assert {"lock_auth.py": [9]} == second["seen"], "whom it is now was told with the refusal"
+
+
+async def test_a_lock_that_was_not_shown_is_deleted_as_it_is(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    api.will("/v1/graph", {**GRAPH, "entities": [lock(7)]})
+    api.will("/v1/graph/remove", {})
+
+    assert "Entities deleted successfully" == await text(
+        tools, "aim_memory_forget", entityNames=["lock_auth.py"]
+    )
+
+    (body,) = bodies(api, "/v1/graph/remove")
+    assert {} == body["seen"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "path"),
+    [
+        ("suggest", {}, "/v1/suggest"),
+        ("tell", {"session": "Session_2", "text": "hello"}, "/v1/tell"),
+        ("progress", {"percent": 60, "step": "tests"}, "/v1/progress"),
+        ("history", {}, "/v1/history"),
+    ],
+)
+async def test_what_the_agent_does_not_serve_is_said_clearly(
+    api: ScriptedApi, tools: Tools, tool: str, arguments: dict[str, Any], path: str
+) -> None:
+    api.will(path, b"404: Not Found", status=404)
+
+    result = await tools.call_tool(tool, arguments)
+
+    assert result.is_error
+    assert "the agent that runs does not serve this" in str(result.content[0])
+    (body,) = bodies(api, path)
+    assert ("/work/shop", os.getpid()) == (body["cwd"], body["pid"])
+
+
+async def test_what_the_agent_answers_is_worded_and_given_as_data(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    one = {"kind": "task", "name": "t1", "title": "Rate\nlimit", "why": ["free", "fits"]}
+    api.will("/v1/suggest", {"suggestions": [one]})
+    api.will("/v1/tell", {"alias": "Session_2", "text": "hello", "reads": True})
+    api.will("/v1/progress", {"alias": "Session_1", "percent": 60, "step": "write tests"})
+    event = {"kind": "granted", "paths": ["a.py"], "ago_s": 60.0, "session_id": "s", "alias": "A"}
+    api.will("/v1/history", {"events": [event]})
+
+    suggested = await tools.call_tool("suggest", {"count": 2})
+
+    assert suggested.structured_content is not None
+    assert "Rate limit" == suggested.structured_content["suggestions"][0]["title"]
+    assert "1. task Rate limit: free; fits" == await text(tools, "suggest")
+    assert "Session_2 reads it at its next step." == await text(
+        tools, "tell", session="Session_2", text="hello"
+    )
+    assert 'Published: 60 %, at "write tests".' == await text(tools, "progress", percent=60)
+    assert "1 min ago granted a.py A" == await text(tools, "history", path="a.py")
+    assert 2 == bodies(api, "/v1/suggest")[0]["count"]
+    assert "Session_2" == bodies(api, "/v1/tell")[0]["to"]
+    assert ("a.py", 20) == tuple(bodies(api, "/v1/history")[0][key] for key in ("file", "limit"))
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "why"),
+    [
+        ("claim", {}, "paths: Field required"),
+        ("claim", {"paths": []}, "paths: List should have at least 1 item"),
+        ("claim", {"paths": ["a"] * 31}, "paths: List should have at most 30 items"),
+        ("claim", {"paths": ["a"], "wait_s": 1e9}, "wait_s: Input should be less than"),
+        ("claim", {"paths": ["a"], "force": True}, "force: Extra inputs are not permitted"),
+        ("progress", {"percent": 101}, "percent: Input should be less than"),
+        ("tell", {"session": "", "text": "x"}, "session: String should have at least 1"),
+        ("history", {"limit": 10**6}, "limit: Input should be less than"),
+    ],
+)
+async def test_what_is_asked_wrongly_is_refused_before_the_agent_is_asked(
+    api: ScriptedApi, tools: Tools, tool: str, arguments: dict[str, Any], why: str
+) -> None:
+    result = await tools.call_tool(tool, arguments)
+
+    assert result.is_error
+    assert why in str(result.content[0])
+    assert [] == api.asked
+
+
+async def test_a_failure_of_the_agent_is_told_in_its_own_words(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    failure = {"error": {"code": "STORE_UNAVAILABLE", "message": "etcd is\naway"}}
+    api.will("/v1/acquire", failure, status=503)
+    api.will("/v1/graph", failure, status=503)
+
+    result = await tools.call_tool("claim", {"paths": ["a.py"]})
+    with pytest.raises(MCPError, match="etcd is away") as told:
+        await tools.call_tool("aim_read_graph", {})
+
+    assert result.is_error
+    assert "etcd is away" in str(result.content[0])
+    assert -32603 == told.value.code
+
+
+async def test_arguments_that_are_missing_altogether_are_said_as_the_original_says_it(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    api.will("/v1/graph", {**GRAPH, "entities": []})
+
+    with pytest.raises(MCPError, match="No arguments provided for tool: aim_search_nodes"):
+        await tools.call_tool("aim_search_nodes")
+
+    assert '"shop"' in await text(tools, "aim_list_databases")
+
+
+async def test_a_claim_that_is_given_up_leaves_the_queue(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scoord_agent.mcp import coordination
+
+    monkeypatch.setattr(coordination, "_SLICE_S", 0.05)
+    row = {"path": "a.py", "place": 1, "lock": {}, "message": "held"}
+    api.will("/v1/wait", {"held": [row]})
+    api.will("/v1/leave", {})
+
+    claim = asyncio.create_task(
+        coordination._claim(Caller("/w", 1), {"paths": ["a.py"], "wait_s": 30})
+    )
+    while not bodies(api, "/v1/wait"):  # noqa: ASYNC110 (another thread's list)
+        await asyncio.sleep(0.01)
+    claim.cancel()
+    await asyncio.gather(claim, return_exceptions=True)
+
+    assert claim.cancelled()
+    (left,) = bodies(api, "/v1/leave")
+    assert ["a.py"] == left["paths"]
+
+
+def test_an_agent_that_cannot_start_is_said_with_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Failed:
+        def has_failed(self) -> bool:
+            return True
+
+        def last_words(self) -> str:
+            return "port 7790 is taken"
+
+    monkeypatch.setattr("scoord_agent.spawn.start_agent", Failed)
+
+    with pytest.raises(Exception, match="the agent ended at once: port 7790 is taken"):
+        asking._ask("GET", "/v1/status", None, 1.0)
+
+
+def test_the_other_commands_do_not_load_the_sdk() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from scoord_agent.cli.app import run; run(['--help']);"
+        " sys.exit(any(name == 'mcp' or name.startswith('mcp.') for name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
+    )
+
+    assert 0 == done.returncode, done.stderr

@@ -1,0 +1,159 @@
+"""Which coordinator is this machine's own, and that it is started again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from scoord import local
+from scoord.sections import Coordinators
+from scoord_agent import own, spawn
+from scoord_agent.spawn import COORDINATOR, Started
+
+DEFAULT = Coordinators().addresses
+LOOPBACK = ("127.0.0.1:9",)
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(tmp_path / "state"))
+
+
+class Starts:
+    """Coordinators that are started and found, without a process."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self.runs = False
+        self.is_served = False
+
+    def start(self, address: str) -> Started:
+        self.addresses.append(address)
+        self.runs = True
+        return Started(COORDINATOR, 4711, fresh=True)
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
+    starts = Starts()
+    monkeypatch.setattr(spawn, "start_coordinator", starts.start)
+    monkeypatch.setattr(spawn, "running", lambda _program: 4711 if starts.runs else None)
+    monkeypatch.setattr(spawn, "is_listening", lambda _address: starts.runs or starts.is_served)
+    monkeypatch.setattr(own, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(own, "START_EVERY_S", 0.1)
+    return starts
+
+
+def record(text: str) -> None:
+    (local.state_dir() / COORDINATOR.pid_file).write_text(text)
+
+
+@asynccontextmanager
+async def keeping(*addresses: str) -> AsyncIterator[None]:
+    task = asyncio.create_task(own.keep(addresses))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize(
+    ("addresses", "where"),
+    [
+        (["127.0.0.1:7780"], "127.0.0.1:7780"),
+        (["localhost:1", "127.0.0.1:2"], "localhost:1"),
+        (["[::1]:7780"], "[::1]:7780"),
+        (["team.example.org:7780"], None),
+        (["127.0.0.1:7780", "team.example.org:7780"], None),
+    ],
+)
+def test_one_may_be_started_where_the_settings_name_no_other_machine(
+    addresses: list[str], where: str | None
+) -> None:
+    assert where == own.may_be_ours(addresses)
+
+
+def test_what_a_server_is_told_is_not_where_the_agent_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCOORD_LISTEN", "127.0.0.1:10")
+
+    assert own.may_be_ours(DEFAULT) == DEFAULT[0]
+    assert own.may_be_ours(["team.example.org:7780"]) is None
+
+
+def test_ours_is_the_one_of_settings_that_name_none() -> None:
+    assert own.address(DEFAULT) == DEFAULT[0]
+
+
+@pytest.mark.parametrize("text", ["", "4711\n", "4711 127.0.0.1:10\n"])
+def test_another_on_loopback_may_be_a_tunnel_and_is_not_ours(text: str) -> None:
+    assert own.address(LOOPBACK) is None
+    record(text)
+    assert own.address(LOOPBACK) is None
+
+
+def test_ours_is_what_was_started_until_it_is_stopped() -> None:
+    record(f"999999999 {LOOPBACK[0]}\n")
+    assert own.address(LOOPBACK) == LOOPBACK[0]
+
+    spawn.stop(COORDINATOR)
+    assert own.address(LOOPBACK) is None
+
+
+def test_where_it_is_started_is_recorded() -> None:
+    started = spawn.start_coordinator("nonsense")
+    assert started.child is not None
+    started.child.wait(timeout=30)
+
+    assert spawn.recorded_address() == "nonsense"
+
+
+async def test_it_is_started_again_when_it_is_gone(starts: Starts) -> None:
+    async with keeping(*DEFAULT):
+        await asyncio.sleep(0.05)
+        assert starts.addresses == [DEFAULT[0]]
+
+        starts.runs = False
+        await asyncio.sleep(0.2)
+    assert starts.addresses == [DEFAULT[0]] * 2
+
+
+async def test_one_that_always_ends_is_not_started_over_and_over(starts: Starts) -> None:
+    async with keeping(*DEFAULT):
+        for _ in range(25):
+            starts.runs = False
+            await asyncio.sleep(0.01)
+    assert 2 <= len(starts.addresses) <= 4
+
+
+async def test_where_another_serves_none_is_started(starts: Starts) -> None:
+    starts.is_served = True
+    async with keeping(*DEFAULT):
+        await asyncio.sleep(0.05)
+    assert starts.addresses == []
+
+
+async def test_where_the_settings_name_another_none_is_started(starts: Starts) -> None:
+    async with keeping("team.example.org:7780"), keeping(*LOOPBACK):
+        await asyncio.sleep(0.05)
+    assert starts.addresses == []
+
+
+async def test_one_that_cannot_be_started_is_not_tried_over_and_over(
+    starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def fail(address: str) -> Started:
+        tried.append(address)
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(spawn, "start_coordinator", fail)
+    async with keeping(*DEFAULT):
+        await asyncio.sleep(0.05)
+    assert len(tried) == 1

@@ -1,0 +1,138 @@
+"""Changes are gathered: the first goes out at once, the last value wins, none is lost."""
+
+import asyncio
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from scoord.clock import SystemClock
+from scoord.config import SettingsCache, load
+from scoord.errors import CoordinatorUnreachable
+from scoord.ids import LeaseId, ProjectId, SessionId
+from scoord.v1.sessions_pb2 import UpdateRequest
+from scoord_agent import publishing as module
+from scoord_agent.background import Background
+from scoord_agent.coordinator import CoordinatorClient
+from scoord_agent.neighbours import Neighbourhood, Neighbours
+from scoord_agent.publishing import Publishing
+from scoord_agent.relations import Relations
+from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.settings import SettingsFor
+
+SHOP = ProjectId("example.org/shop")
+PAUSE_S = 0.05
+
+
+class _Client:
+    """Keeps what is published; cannot be reached while ``away``."""
+
+    def __init__(self) -> None:
+        self.updates: list[UpdateRequest] = []
+        self.away = False
+
+    async def update(self, request: UpdateRequest) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise CoordinatorUnreachable("away")
+        self.updates.append(request)
+
+
+class _Empty:
+    def of(self, _project: ProjectId) -> Neighbourhood:
+        return Neighbourhood()
+
+
+class _Bench:
+    def __init__(self, directory: Path) -> None:
+        self.client = _Client()
+        self.background = Background()
+        self.sessions = Sessions(directory / "sessions.jsonl")
+        self.session = LocalSession(SessionId("a"), "claude-code", None, "/")
+        self.session.lease, self.session.aliases = LeaseId(1), {SHOP: "Session_1"}
+        self.sessions.add(self.session)
+        settings = SettingsFor(SettingsCache(directory, {}), load(None, directory, {}))
+        self.publishing = Publishing(
+            client=cast("CoordinatorClient", self.client),
+            sessions=self.sessions,
+            settings=settings,
+            relations=Relations(cast("Neighbours", _Empty())),
+            background=self.background,
+            clock=SystemClock(),
+        )
+
+    def does(self, intent: str) -> None:
+        self.session.intent = intent
+        self.publishing.note(self.session)
+
+    @property
+    def told(self) -> list[str]:
+        return [update.intent for update in self.client.updates]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Bench:
+    monkeypatch.setattr(module, "PAUSE_S", PAUSE_S)
+    return _Bench(tmp_path)
+
+
+async def test_the_first_change_is_published_at_once_and_the_last_of_many_wins(
+    bench: _Bench,
+) -> None:
+    bench.does("0")
+    await asyncio.sleep(PAUSE_S / 5)
+    assert ["0"] == bench.told
+
+    for n in range(1, 50):
+        bench.does(str(n))
+    await asyncio.sleep(PAUSE_S * 3)
+    assert ["0", "49"] == bench.told
+
+
+async def test_what_did_not_get_through_is_published_by_a_later_beat(bench: _Bench) -> None:
+    bench.client.away = True
+    bench.does("lost")
+    await asyncio.sleep(PAUSE_S / 5)
+    bench.client.away = False
+    await asyncio.sleep(PAUSE_S * 2)
+    assert [] == bench.told
+
+    bench.publishing.renew()
+    await asyncio.sleep(PAUSE_S / 5)
+    assert ["lost"] == bench.told
+
+
+async def test_one_that_is_not_registered_yet_is_published_when_it_is(bench: _Bench) -> None:
+    bench.session.lapse()
+    bench.does("early")
+    await asyncio.sleep(PAUSE_S * 2)
+    assert [] == bench.told
+
+    bench.session.lease = LeaseId(2)
+    bench.publishing.renew()
+    await asyncio.sleep(PAUSE_S / 5)
+    assert ["early"] == bench.told
+
+
+async def test_an_idle_session_is_not_kept_alive_by_being_published(bench: _Bench) -> None:
+    bench.does("once")
+    await asyncio.sleep(PAUSE_S * 3)
+    for _ in range(5):
+        bench.publishing.renew()
+        await asyncio.sleep(PAUSE_S)
+
+    assert ["once"] == bench.told
+
+
+async def test_what_was_done_is_known_to_the_agent_that_comes_after(
+    bench: _Bench, tmp_path: Path
+) -> None:
+    bench.session.work.said_percent(40, "half way", 0.0)
+    bench.does("on")
+    bench.publishing.save()
+    again = Sessions(tmp_path / "sessions.jsonl")
+    again.load(0.0)
+    session = again.get("a")
+
+    assert session is not None
+    assert session.work.progress == bench.session.work.progress

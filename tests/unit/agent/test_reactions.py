@@ -1,0 +1,235 @@
+"""What a step of the stream means for the sessions of this machine."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
+from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
+from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Waiter
+from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.reactions import Reactions
+from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.turns import Place, Turns
+
+SHOP = ProjectId("shop")
+A, B = SessionId("Session_a"), SessionId("Session_b")
+OTHER = Holder(session_id="Session_far", alias="Session_9", person="bob", host="mini")
+
+
+@dataclass
+class House:
+    """A holds auth.py with token 7; B holds nothing."""
+
+    a: LocalSession
+    b: LocalSession
+    held: HeldLocks
+    turns: Turns
+    acknowledged: list[tuple[SessionId, list[str]]] = field(default_factory=list)
+    suspected: list[SessionId] = field(default_factory=list)
+    reactions: Reactions = field(init=False)
+
+    def react(self, **event: object) -> None:
+        self.reactions.react(SHOP, WatchResponse(revision=50, **event))  # type: ignore[arg-type]  # one of the oneof
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    sessions, held, turns = Sessions(tmp_path / "sessions.jsonl"), HeldLocks(20.0), Turns()
+    a, b = (LocalSession(name, "claude-code", None, "/", lease=LeaseId(1)) for name in (A, B))
+    sessions.add(a)
+    sessions.add(b)
+    held.put(HeldLock(SHOP, "auth.py", "auth.py", A, AgentId(""), FencingToken(7)))
+    house = House(a, b, held, turns)
+    house.reactions = Reactions(
+        sessions=sessions,
+        held=held,
+        turns=turns,
+        lapsed=house.suspected.append,
+        acknowledge=lambda _project, session, ids: house.acknowledged.append((session, ids)),
+    )
+    return house
+
+
+def lock(token: int, holder: Holder | None = None, path: str = "auth.py") -> Lock:
+    return Lock(project=SHOP, path=path, token=token, holder=holder or Holder(session_id=A))
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("broken", 'Your lock on auth.py was broken by bob: "it is late".'),
+        ("idle", "Your lock on auth.py was unused for too long and is given up."),
+        ("lasted", "Your lock on auth.py has ended: the time it was taken for is over."),
+    ],
+)
+def test_a_lock_that_is_taken_away_is_forgotten_and_told(house: House, how: str, said: str) -> None:
+    house.react(lock_gone=LockGone(lock=lock(7), how=how, by="bob", reason="it is late"))
+
+    assert [] == list(house.held)
+    (told,) = house.a.take_notices()
+    assert said in told
+
+
+def test_a_lock_that_ended_with_its_lease_is_to_be_asked_for_again(house: House) -> None:
+    house.react(lock_gone=LockGone(lock=lock(7), how="ended"))
+
+    assert [] == list(house.held)
+    assert [7] == [lost.token for lost in house.held.lost(A)]
+    assert [] == house.a.take_notices(), "nobody knows yet what became of it"
+
+
+def test_the_end_of_an_older_grant_changes_nothing(house: House) -> None:
+    house.react(lock_gone=LockGone(lock=lock(6), how="broken"))
+
+    assert [7] == [held.token for held in house.held]
+    assert [] == house.a.take_notices()
+
+
+def waiter(session: SessionId | str, path: str = "Far.py", agent: str = "") -> Waiter:
+    holder = Holder(session_id=session, agent_id=agent)
+    return Waiter(project=SHOP, path=path, holder=holder, place=1, has_turn=True)
+
+
+def test_who_has_its_turn_is_told_and_nobody_else(house: House) -> None:
+    house.react(turn=waiter(B))
+    house.react(turn=waiter("Session_far", "other.py"))
+
+    assert ["Far.py is free now, and you are next: edit it soon, or it goes to others."] == (
+        house.b.take_notices()
+    )
+    assert [] == house.a.take_notices()
+    assert house.turns.has_come(Place(SHOP, "far.py", B, AgentId("")))
+
+
+async def test_a_command_that_waits_is_woken_and_its_session_not_told(house: House) -> None:
+    place = Place(SHOP, "far.py", B, AgentId(""))
+    waiting = asyncio.create_task(house.turns.wait([place], 5))
+    await asyncio.sleep(0)
+
+    house.react(turn=waiter(B))
+
+    assert await waiting
+    assert [] == house.b.take_notices()
+
+
+def test_a_subagents_turn_is_not_its_main_threads(house: House) -> None:
+    house.react(turn=waiter(B, agent="agent-1"))
+
+    assert [] == house.b.take_notices()
+
+
+def test_a_turn_at_what_the_waiter_has_already_is_no_news(house: House) -> None:
+    house.react(turn=waiter(A, "auth.py"))
+
+    assert [] == house.a.take_notices()
+    assert not house.turns.has_come(Place(SHOP, "auth.py", A, AgentId("")))
+
+
+def test_a_turn_that_came_while_nobody_listened_is_in_the_snapshot(house: House) -> None:
+    snapshot = Snapshot(locks=[lock(7)], waiters=[waiter(B), waiter("Session_far", "other.py")])
+
+    for _ in range(2):
+        house.react(snapshot=snapshot)
+
+    assert 1 == len(house.b.take_notices())
+
+
+def test_the_holder_is_told_who_waits_for_it(house: House) -> None:
+    holders = [Holder(session_id=A), Holder(session_id=A, agent_id="agent-1")]
+    house.react(waiting=Waiting(path="Auth.py", waiter=OTHER, reason="fix", holders=holders))
+
+    assert ['Session_9 (bob@mini) waits for Auth.py, which you hold: "fix".'] == (
+        house.a.take_notices()
+    )
+    assert [] == house.b.take_notices()
+
+
+def test_nobody_is_told_that_he_waits_for_himself(house: House) -> None:
+    own = Holder(session_id=A)
+    house.react(waiting=Waiting(path="auth.py", waiter=own, holders=[own]))
+
+    assert [] == house.a.take_notices()
+
+
+def test_what_lies_in_an_inbox_is_told_once_and_acknowledged(house: House) -> None:
+    notice = Notice(
+        notice_id="n1", session_id=A, kind="overlap", path="auth.py", sender=OTHER, text="fix"
+    )
+    for _ in range(2):
+        house.react(notice=notice)
+    house.react(snapshot=Snapshot(locks=[lock(7)], notices=[notice]))
+
+    assert ['⚠️ Session_9 (bob@mini) edits auth.py too, which you hold: "fix".'] == (
+        house.a.take_notices()
+    )
+    assert [(A, ["n1"])] == house.acknowledged
+
+
+def confined(token: int, branch: str, path: str = "far.py") -> Lock:
+    holder = Holder(session_id="Session_far", alias="Session_9", branch=branch)
+    scope = LockScope.LOCK_SCOPE_BRANCH
+    return Lock(project=SHOP, path=path, token=token, holder=holder, scope=scope)
+
+
+def test_a_lock_on_another_branch_is_told_once_for_each_pair_and_file(house: House) -> None:
+    for name in ("far.py", "other.py"):
+        mine = HeldLock(SHOP, name, name, B, AgentId(""), FencingToken(8), branch="main")
+        house.held.put(mine)
+
+    for token in (9, 10):
+        house.react(lock=confined(token, "feature"))
+    house.react(lock=confined(11, "main", "other.py"))
+
+    (told,) = house.b.take_notices()
+    assert "edits far.py too, on another branch than yours (main)" in told
+    house.react(lock=confined(12, "feature", "other.py"))
+    assert 1 == len(house.b.take_notices())
+
+
+def test_after_an_outage_what_the_snapshot_does_not_know_is_lost(house: House) -> None:
+    house.held.put(HeldLock(SHOP, "kept.py", "kept.py", A, AgentId(""), FencingToken(8)))
+    house.held.put(HeldLock(SHOP, "newer.py", "newer.py", A, AgentId(""), FencingToken(51)))
+    other = ProjectId("library")
+    house.held.put(HeldLock(other, "auth.py", "auth.py", A, AgentId(""), FencingToken(9)))
+
+    house.react(snapshot=Snapshot(locks=[lock(8, path="Kept.py"), lock(40, OTHER)]))
+
+    found = {(held.project, held.key) for held in house.held}
+    assert {(SHOP, "kept.py"), (SHOP, "newer.py"), (other, "auth.py")} == found
+    assert [7] == [lost.token for lost in house.held.lost(A)]
+
+
+def test_the_stream_makes_a_session_suspect_and_not_dead(house: House) -> None:
+    house.react(session_gone=SessionGone(session_id=A))
+    house.react(session_gone=SessionGone(session_id="Session_far"))
+    house.b.lapse()
+    house.react(session_gone=SessionGone(session_id=B))
+
+    assert [A] == house.suspected
+    assert house.a.registered
+    assert [7] == [held.token for held in house.held]
+
+
+def test_a_lock_that_another_session_here_has_by_now_is_still_told_of(house: House) -> None:
+    house.held.put(HeldLock(SHOP, "auth.py", "auth.py", B, AgentId(""), FencingToken(9)))
+
+    house.react(lock_gone=LockGone(lock=lock(7), how="broken", by="bob"))
+
+    (told,) = house.a.take_notices()
+    assert "was broken by bob" in told
+    assert [] == house.b.take_notices()
+    assert [9] == [held.token for held in house.held]
+
+
+def test_what_another_session_here_has_by_now_is_to_be_asked_for_again(
+    house: House,
+) -> None:
+    house.held.put(HeldLock(SHOP, "auth.py", "auth.py", B, AgentId(""), FencingToken(9)))
+
+    house.react(snapshot=Snapshot(locks=[lock(9, Holder(session_id=B))]))
+
+    assert [7] == [lost.token for lost in house.held.lost(A)]
+    assert [9] == [held.token for held in house.held]

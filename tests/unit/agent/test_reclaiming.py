@@ -1,0 +1,327 @@
+"""What becomes of locks that were lost with their lease."""
+
+from dataclasses import replace
+
+import pytest
+
+from scoord.claimant import Claimant
+from scoord.ids import AgentId, FencingToken
+from scoord.v1.locks_pb2 import Holder, LockMode, LockScope, Lost
+from scoord_agent import wording
+from scoord_agent.coordinator import seconds
+from scoord_agent.held import HeldLock
+from scoord_agent.taking import Taking
+from scoord_hooks.neutral import Verdict
+from support.house import SHOP, A, House, settle, until
+from support.scripted_coordinator import Fate
+
+BOB = Holder(session_id="Session_b", alias="Session_2", person="bob", host="mbp")
+
+
+async def lapsed(house: House, *files: str) -> None:
+    """The session held ``files``, and its lease ran out."""
+    for file in files or ("a.py",):
+        await house.edit(file)
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+
+
+async def come_back(house: House) -> None:
+    """The session is registered anew, and all it lost is asked for."""
+    settings = house.settings.at(house.root)
+    await house.registration.enter(house.session, SHOP, settings)
+    house.reclaiming.begin(house.session, settings)
+    await until(lambda: not house.held.lost(A))
+    await settle()
+
+
+def b_py(*, shared: bool = False, branch: str = "", is_pattern: bool = False) -> HeldLock:
+    return HeldLock(
+        project=SHOP,
+        key="b.py",
+        shown="B.py",
+        session=A,
+        agent=AgentId(""),
+        token=FencingToken(5),
+        shared=shared,
+        branch=branch,
+        is_pattern=is_pattern,
+        lasts_s=90.0,
+    )
+
+
+async def test_what_nobody_else_was_granted_is_held_again_and_nothing_is_said(
+    house: House,
+) -> None:
+    await lapsed(house, "a.py", "b.py")
+    await come_back(house)
+
+    assert house.agrees("a.py")
+    assert house.agrees("b.py")
+    assert ["a.py", "b.py"] == [request.lost.path for request in house.coordinator.reclaims]
+    assert [] == house.session.take_notices()
+
+
+async def test_it_is_asked_for_by_the_token_it_had(house: House) -> None:
+    await house.edit()
+    held = house.holds()
+    assert held is not None
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+    assert house.holds() is None
+    await come_back(house)
+
+    (request,) = house.coordinator.reclaims
+    assert (held.token, house.session.lease) == (request.lost.token, request.lease_id)
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (
+            Lost(holder=BOB, how="granted", since=seconds(180)),
+            "; Session_2 (bob@mbp) has had it for 3 min: read the file again before you edit it.",
+        ),
+        (
+            Lost(holder=BOB, how="released", since=seconds(180)),
+            "; Session_2 (bob@mbp) had it 3 min ago: read the file again before you edit it.",
+        ),
+        (Lost(), "; nobody knows who has had it since: read the file again before you edit it."),
+        (
+            Lost(holder=Holder(session_id=A, agent_id="x"), how="granted"),
+            "; another thread of this session (subagent x) has had it for 0 s: read",
+        ),
+        (Lost(holder=Holder(session_id=A), how="broken"), "Your lock on a.py was broken by"),
+        (Lost(holder=Holder(session_id=A), how="idle"), "was unused for too long"),
+        (Lost(holder=Holder(session_id=A), how="lasted"), "Your lock on a.py has ended"),
+    ],
+)
+async def test_what_another_was_granted_is_told(house: House, last: Lost, said: str) -> None:
+    await lapsed(house)
+    house.coordinator.last["a.py"] = last
+    await come_back(house)
+
+    (told,) = house.session.take_notices()
+    assert said in told
+    assert house.holds() is None
+
+
+async def test_what_was_given_back_is_not_spoken_of(house: House) -> None:
+    await lapsed(house)
+    house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="released")
+    await come_back(house)
+
+    assert [] == house.session.take_notices()
+    assert house.holds() is None
+
+
+async def test_a_later_grant_of_ours_does_not_tell_who_had_it_before_that(house: House) -> None:
+    await lapsed(house)
+    house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="granted")
+    await come_back(house)
+
+    (told,) = house.session.take_notices()
+    assert "a.py was lost for a while and is yours again" in told
+    assert house.holds()
+    assert house.agrees()
+
+
+async def test_the_release_of_another_grant_does_not_tell_who_had_it_before_that(
+    house: House,
+) -> None:
+    await lapsed(house)
+    last = Lost(holder=Holder(session_id=A), how="released", token=1_000)
+    house.coordinator.last["a.py"] = last
+    await come_back(house)
+
+    (told,) = house.session.take_notices()
+    assert "others may have had it since" in told
+
+
+async def test_a_reclaim_that_was_not_answered_is_sent_again_under_its_name(house: House) -> None:
+    await lapsed(house)
+    house.coordinator.fates.append(Fate.UNREACHABLE)
+    settings = house.settings.at(house.root)
+    await house.registration.enter(house.session, SHOP, settings)
+    for _ in range(2):
+        house.reclaiming.begin(house.session, settings)
+        await settle()
+
+    first, second = house.coordinator.reclaims
+    assert first.request_id == second.request_id
+
+
+async def test_an_edit_finds_out_before_it_is_decided(house: House) -> None:
+    await lapsed(house)
+    house.coordinator.last["a.py"] = Lost(holder=BOB, how="released", since=seconds(180))
+
+    assert (await house.edit()).verdict is not Verdict.DENY
+
+    (told,) = house.session.take_notices()
+    assert "Session_2 (bob@mbp) had it 3 min ago" in told
+    assert house.agrees()
+
+
+async def test_an_edit_does_not_ask_for_what_it_does_not_touch(house: House) -> None:
+    await lapsed(house, "a.py", "b.py")
+    await house.edit("a.py")
+
+    assert ["a.py"] == [request.lost.path for request in house.coordinator.reclaims]
+    assert ["b.py"] == [lost.key for lost in house.held.lost(A)]
+
+
+async def test_an_edit_whose_reclaim_is_not_answered_is_not_decided_by_an_acquire(
+    house: House,
+) -> None:
+    house.block()
+    await lapsed(house)
+    house.coordinator.fates.append(Fate.UNREACHABLE)
+    asked = len(house.coordinator.acquires)
+
+    assert (await house.edit()).verdict is Verdict.DENY
+
+    assert asked == len(house.coordinator.acquires)
+    assert ["a.py"] == [lost.key for lost in house.held.lost(A)]
+    assert (await house.edit()).verdict is not Verdict.DENY
+    assert house.agrees()
+
+
+async def test_an_edit_waits_for_the_reclaim_that_is_under_way(house: House) -> None:
+    await lapsed(house)
+    settings = house.settings.at(house.root)
+    await house.registration.enter(house.session, SHOP, settings)
+    house.reclaiming.begin(house.session, settings)
+    await house.edit()
+
+    assert 1 == len(house.coordinator.reclaims)
+    assert house.agrees()
+
+
+async def test_a_lease_that_ends_on_the_way_is_asked_for_on_the_next(house: House) -> None:
+    await lapsed(house)
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
+    house.coordinator.expire(house.session.lease)
+
+    assert (await house.edit()).verdict is not Verdict.DENY
+    assert 2 == len(house.coordinator.reclaims)
+    assert house.agrees()
+
+
+async def test_a_grant_that_the_stream_saw_end_is_not_believed_in(house: House) -> None:
+    await lapsed(house)
+    house.stream.revision(1_000)
+    settings = house.settings.at(house.root)
+    await house.registration.enter(house.session, SHOP, settings)
+    house.reclaiming.begin(house.session, settings)
+    await until(lambda: house.coordinator.reclaims)
+    await settle()
+
+    assert house.holds() is None
+    (lost,) = house.held.lost(A)
+    assert lost.token == house.coordinator.locks["a.py"].token
+
+
+async def test_a_share_is_asked_for_anew_and_may_have_changed(house: House) -> None:
+    await lapsed(house)
+    house.held.settled(*house.held.lost(A))
+    house.held.put(b_py(shared=True, branch="main"))
+    house.held.lapse(A)
+    await come_back(house)
+
+    request = house.coordinator.acquires[-1]
+    assert (["B.py"], LockMode.LOCK_MODE_SHARED) == (list(request.paths), request.mode)
+    assert (LockScope.LOCK_SCOPE_BRANCH, "main") == (request.scope, request.branch)
+    assert 90 == request.lasts.seconds
+    assert [wording.shared_again("B.py")] == house.session.take_notices()
+    assert house.holds("b.py") is not None
+
+
+async def test_a_share_that_its_holder_made_a_lock_of_is_not_held_again(house: House) -> None:
+    await lapsed(house)
+    house.held.settled(*house.held.lost(A))
+    house.held.put(b_py(shared=True))
+    house.held.lapse(A)
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
+    # The stream told of its end before the answer came that gave more.
+    house.held.put(replace(b_py(), token=FencingToken(1_000)))
+    await come_back(house)
+
+    held = house.holds("b.py")
+    assert held is not None
+    assert not held.shared
+    assert [] == house.session.take_notices()
+
+
+async def test_a_share_that_another_keeps_from_us_is_lost(house: House) -> None:
+    await lapsed(house)
+    house.held.settled(*house.held.lost(A))
+    house.held.put(b_py(shared=True))
+    house.held.lapse(A)
+    house.coordinator.hold("B.py", "Session_far")
+    await come_back(house)
+
+    (told,) = house.session.take_notices()
+    assert "Your lock on B.py was lost" in told
+    assert "Session_9 (bob@mini) has had it for" in told
+
+
+async def test_a_pattern_is_asked_for_anew(house: House) -> None:
+    await lapsed(house)
+    house.held.settled(*house.held.lost(A))
+    house.held.put(b_py(is_pattern=True))
+    house.held.lapse(A)
+    await come_back(house)
+
+    assert ["B.py"] == [request.pattern for request in house.coordinator.reservations]
+    (told,) = house.session.take_notices()
+    assert "may have been edited meanwhile" in told
+
+
+async def test_what_a_subagent_lost_and_does_not_want_any_more_is_not_asked_for(
+    house: House,
+) -> None:
+    await house.edit(agent="agent-1")
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+    taking: Taking = house.taking
+    taking.done(house.session, AgentId("agent-1"))
+    await come_back(house)
+
+    assert [] == house.coordinator.reclaims
+
+
+async def test_a_session_that_ended_wants_nothing_again(house: House) -> None:
+    await lapsed(house)
+    await house.registration.end(house.session, "it ended")
+
+    assert [] == house.held.lost(A)
+
+
+async def test_a_lock_that_went_before_the_session_was_known_to_have_gone_is_found_out(
+    house: House,
+) -> None:
+    await house.edit()
+    (held,) = house.held.at(SHOP, "a.py")
+    house.held.lose(held)
+    house.coordinator.locks.clear()
+
+    assert (await house.edit()).verdict is not Verdict.DENY
+    assert 1 == len(house.coordinator.reclaims)
+    assert house.held.use(SHOP, "a.py", Claimant(A, AgentId("")), house.clock.now())
+
+
+async def test_what_was_broken_while_nothing_was_heard_is_found_out_by_the_live_session(
+    house: House,
+) -> None:
+    await house.edit()
+    (held,) = house.held.at(SHOP, "a.py")
+    house.held.lose(held)
+    house.coordinator.locks.clear()
+    house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="broken")
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await until(lambda: house.session.losses)
+
+    (told,) = house.session.take_notices()
+    assert "was broken by someone" in told
+    assert "Read the file again" in told
+    assert [] == house.held.lost(A)

@@ -1,0 +1,184 @@
+"""The sessions of a machine, and the file that outlives their agent."""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from scoord.ids import LeaseId, ProjectId, SessionId
+from scoord_agent.processes import Process
+from scoord_agent.sessions import MAX_NOTICES, LocalSession, Sessions, new_session_id
+
+NOW = 1_000.0
+
+
+def a_session(number: int = 1, **changes: object) -> LocalSession:
+    session = LocalSession(
+        session_id=SessionId(f"Session_mbp_{number}_20260102T030405.000006Z"),
+        client="claude-code",
+        process=Process(number, 1_700_000_000.25),
+        cwd="/home/alice/shop/src",
+        client_session_ids={"first", "second"},
+        lease=LeaseId(2**62),
+        aliases={ProjectId("shop"): "Session_1", ProjectId("library"): "Session_3"},
+        home=ProjectId("shop"),
+        worktree="/home/alice/shop",
+        branch="feature/login",
+        intent='say "hello" → or not',
+        client_version="2.1.330",
+    )
+    for name, value in changes.items():
+        setattr(session, name, value)
+    return session
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.jsonl"
+
+
+def loaded(file: Path) -> list[LocalSession]:
+    sessions = Sessions(file)
+    sessions.load(NOW)
+    return list(sessions)
+
+
+def test_what_is_written_down_is_what_is_read(file: Path) -> None:
+    sessions = Sessions(file)
+    without_process = a_session(2, process=None, aliases={}, lease=LeaseId(0))
+    sessions.add(a_session())
+    sessions.add(without_process)
+
+    one, two = loaded(file)
+
+    assert a_session(acted_at=NOW, inherited=True) == one
+    without_process.acted_at, without_process.inherited = NOW, True
+    assert without_process == two
+
+
+def test_a_session_that_was_removed_is_not_read(file: Path) -> None:
+    sessions = Sessions(file)
+    gone = a_session()
+    sessions.add(gone)
+    sessions.add(a_session(2))
+    sessions.remove(gone)
+
+    assert [2] == [s.process.pid for s in loaded(file) if s.process]
+
+
+def test_without_a_file_there_are_no_sessions(file: Path) -> None:
+    assert [] == loaded(file)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("session_id", None),
+        ("session_id", "\ud800"),
+        ("pid", "7"),
+        ("pid", -1),
+        ("pid", 2**40),
+        ("started", "soon"),
+        ("client_session_ids", "abc"),
+        ("client_session_ids", [1]),
+        ("lease", "seven"),
+        ("lease", -1),
+        ("lease", 2**63),
+        ("aliases", {"shop": 1}),
+        ("aliases", ["shop"]),
+        ("home", None),
+        ("branch", ["main"]),
+        ("intent", {}),
+    ],
+)
+def test_a_line_with_a_wrong_value_is_left_out_alone(file: Path, field: str, value: object) -> None:
+    Sessions(file).add(a_session())
+    good = file.read_text(encoding="utf-8").strip()
+    bad = json.dumps(json.loads(good) | {field: value})
+    file.write_text(f"{bad}\n{good}\n", encoding="utf-8")
+
+    assert [a_session(acted_at=NOW, inherited=True)] == loaded(file)
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\n\n", b"{}", b"null", b"{", b"\xff\xfe", b"[" * 100_000, b"\0" * 4096]
+)
+def test_garbage_is_no_session(file: Path, garbage: bytes) -> None:
+    file.write_bytes(garbage)
+
+    assert [] == loaded(file)
+
+
+def test_a_line_of_a_newer_agent_is_read(file: Path) -> None:
+    Sessions(file).add(a_session())
+    newer = json.loads(file.read_text(encoding="utf-8")) | {"mood": "good"}
+    file.write_text(json.dumps(newer), encoding="utf-8")
+
+    assert [a_session(acted_at=NOW, inherited=True)] == loaded(file)
+
+
+def test_a_file_that_cannot_be_written_is_said_and_no_obstacle(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.mkdir()
+    sessions = Sessions(file)
+
+    with caplog.at_level(logging.WARNING):
+        sessions.add(a_session())
+
+    assert [a_session()] == list(sessions)
+    assert "cannot write" in caplog.text
+
+
+def test_a_session_is_found_by_what_is_known_of_it(file: Path) -> None:
+    sessions = Sessions(file)
+    one, two = a_session(1), a_session(2, client_session_ids={"second", "third"})
+    sessions.add(one)
+    sessions.add(two)
+
+    assert one is sessions.get(one.session_id)
+    assert two is sessions.by_process(Process(2, 1_700_000_000.25))
+    assert [one, two] == sessions.all_by_client_id("claude-code", "second")
+    assert [two] == sessions.all_by_client_id("claude-code", "third")
+    assert [] == sessions.all_by_client_id("codex", "third")
+    assert sessions.get("nobody") is None
+
+
+def test_a_session_is_told_a_thing_once_and_the_latest_of_many() -> None:
+    session = a_session()
+    for number in [0, 0, *range(MAX_NOTICES + 1)]:
+        session.tell(f"{number}")
+
+    assert [f"{n}" for n in range(1, MAX_NOTICES + 1)] == session.take_notices()
+    assert [] == session.take_notices()
+
+
+def test_a_loss_is_told_first_and_not_crowded_out() -> None:
+    session = a_session()
+    for number in range(3):
+        session.tell_loss(f"lost {number}")
+        session.tell_loss(f"lost {number}")
+        session.tell(f"{number}")
+
+    assert ["lost 0", "lost 1"] == session.take_notices(2)
+    assert ["lost 2", "0"] == session.take_notices(2)
+    assert ["1", "2"] == session.take_notices(5)
+
+
+def test_what_does_not_fit_into_one_hook_is_told_at_the_next() -> None:
+    session = a_session()
+    for number in range(7):
+        session.tell(f"{number}")
+
+    assert ["0", "1", "2", "3", "4"] == session.take_notices(5)
+    assert ["5", "6"] == session.take_notices(5)
+
+
+def test_a_session_id_tells_host_process_and_time_in_utc() -> None:
+    here = timezone(timedelta(hours=2))
+    now = datetime(2026, 1, 2, 5, 4, 5, 6, here)
+
+    assert "Session_mbp_7_20260102T030405.000006Z" == new_session_id("mbp", Process(7, 0.0), now)
+    assert new_session_id("mbp", None, now.astimezone(UTC)).startswith("Session_mbp_0_")

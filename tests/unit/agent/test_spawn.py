@@ -1,0 +1,119 @@
+"""Which process a pid file stands for."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoord import local
+from scoord.errors import NotAllowed
+from scoord_agent import spawn
+from scoord_agent.spawn import AGENT, COORDINATOR
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def somebody() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is not ours, though it runs the same Python."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def lookalike() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that carries our agent's name on its command line."""
+    code = "import time; time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, "-m", AGENT.module]) as process:
+        yield process
+        process.kill()
+
+
+def _record(pid: object, age_s: float = 0.0) -> Path:
+    file = local.state_dir() / AGENT.pid_file
+    file.write_text(str(pid), encoding="utf-8")
+    written = file.stat().st_mtime - age_s
+    os.utime(file, (written, written))
+    return file
+
+
+def test_a_pid_of_ours_is_believed(lookalike: subprocess.Popen[bytes]) -> None:
+    _record(lookalike.pid)
+
+    assert lookalike.pid == spawn.running(AGENT)
+
+
+def test_a_pid_that_now_belongs_to_another_program_is_not_believed(
+    somebody: subprocess.Popen[bytes],
+) -> None:
+    _record(somebody.pid)
+
+    assert spawn.running(AGENT) is None
+    assert spawn.stop(AGENT) is None
+    assert somebody.poll() is None
+
+
+def test_a_pid_file_from_before_the_process_began_is_stale(
+    lookalike: subprocess.Popen[bytes],
+) -> None:
+    _record(lookalike.pid, age_s=3600)
+
+    assert spawn.running(AGENT) is None
+
+
+@pytest.mark.parametrize("text", ["", "no number", "999999999", "-1", "0"])
+def test_a_pid_file_that_makes_no_sense_is_stale(text: str) -> None:
+    _record(text)
+
+    assert spawn.running(AGENT) is None
+
+
+def test_stopping_ends_the_process_and_says_which(lookalike: subprocess.Popen[bytes]) -> None:
+    _record(lookalike.pid)
+
+    assert lookalike.pid == spawn.stop(AGENT)
+    assert lookalike.wait() != 0
+
+
+def test_stopping_what_never_ran_is_fine() -> None:
+    assert spawn.stop(COORDINATOR) is None
+
+
+def test_a_program_that_fails_leaves_its_last_words() -> None:
+    started = spawn.start_coordinator("nonsense")
+    assert started.child is not None
+    started.child.wait(timeout=30)
+
+    assert started.has_failed()
+    assert "nonsense" in started.last_words()
+
+
+def test_a_program_that_cannot_be_written_down_is_not_left_running(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    children: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def started(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        children.append(popen(*arguments, **options))
+        return children[-1]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    monkeypatch.setattr(local, "atomic_write", full)
+    with pytest.raises(NotAllowed, match=r"coordinator\.pid: No space left on device"):
+        spawn.start_coordinator("127.0.0.1:1")
+
+    assert [child.returncode for child in children] == [-signal.SIGKILL]

@@ -1,0 +1,111 @@
+"""Locks of our sessions that nobody here asked for."""
+
+from typing import cast
+
+import pytest
+
+from scoord.v1.locks_pb2 import Holder, ReleaseRequest
+from scoord_agent.neighbours import Neighbours
+from scoord_agent.strays import GRACE_S, Strays
+from support.house import SHOP, A, House, settle
+from support.scripted_coordinator import Fate
+
+MINE = Holder(session_id=A)
+
+
+@pytest.fixture
+async def strays(house: House) -> Strays:
+    """Of a house whose session is registered."""
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
+    return Strays(
+        sessions=house.sessions,
+        neighbours=cast("Neighbours", house.stream),
+        taking=house.taking,
+        clock=house.clock,
+    )
+
+
+async def looks(house: House, strays: Strays) -> list[ReleaseRequest]:
+    """Two looks, a grace apart; what was given back."""
+    await strays.give_back()
+    house.clock.advance(GRACE_S)
+    await strays.give_back()
+    return house.coordinator.releases
+
+
+async def test_a_grant_that_nobody_asked_for_is_given_back(house: House, strays: Strays) -> None:
+    house.stream.hold("A.py", MINE, 7)
+
+    (request,) = await looks(house, strays)
+
+    (ref,) = request.locks
+    assert ("A.py", 7, A) == (ref.path, ref.token, request.session_id)
+
+
+async def test_it_is_given_back_once(house: House, strays: Strays) -> None:
+    house.stream.hold("a.py", MINE, 7)
+    await looks(house, strays)
+
+    assert 1 == len(await looks(house, strays))
+
+
+async def test_its_session_is_not_told_when_it_was_over_already(
+    house: House, strays: Strays
+) -> None:
+    house.stream.hold("a.py", MINE, 7)
+    await looks(house, strays)
+
+    assert [] == house.session.take_notices()
+
+
+async def test_one_look_is_not_enough(house: House, strays: Strays) -> None:
+    house.stream.hold("a.py", MINE, 7)
+    await strays.give_back()
+    await strays.give_back()
+
+    assert [] == house.coordinator.releases
+
+
+async def test_what_is_held_stays(house: House, strays: Strays) -> None:
+    await house.edit()
+    held = house.holds()
+    assert held is not None
+    house.stream.hold("a.py", MINE, held.token)
+
+    assert [] == await looks(house, strays)
+
+
+async def test_what_is_asked_for_stays(house: House, strays: Strays) -> None:
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    await house.edit()
+    await settle()
+    house.stream.hold("a.py", MINE, house.coordinator.locks["a.py"].token)
+
+    assert [] == await looks(house, strays)
+
+
+async def test_what_was_lost_stays_until_it_is_asked_for_again(
+    house: House, strays: Strays
+) -> None:
+    await house.edit()
+    held = house.holds()
+    assert held is not None
+    house.held.lose(held)
+    house.stream.hold("a.py", MINE, held.token + 1)
+
+    assert [] == await looks(house, strays)
+
+
+async def test_what_others_hold_stays(house: House, strays: Strays) -> None:
+    house.stream.hold("a.py", Holder(session_id="Session_b"), 7)
+
+    assert [] == await looks(house, strays)
+
+
+async def test_nothing_is_given_back_of_a_session_that_is_not_taken_up_yet(
+    house: House, strays: Strays
+) -> None:
+    house.session.inherited = True
+    house.stream.hold("a.py", MINE, 7)
+
+    assert [] == await looks(house, strays)

@@ -1,0 +1,82 @@
+"""Sessions of the agent before: what they hold is asked for, whatever was renewed meanwhile."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from scoord.clock import FakeClock
+from scoord.errors import CoordinatorUnreachable
+from scoord.ids import LeaseId, ProjectId, SessionId
+from scoord_agent.lifecycle import Lifecycle
+from scoord_agent.sessions import LocalSession, Sessions
+
+SHOP = ProjectId("example.com/shop")
+
+
+class Registrations:
+    """Notes who is taken up; fails as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.taken_up: list[str] = []
+        self.away = False
+
+    async def say_ends(self) -> None:
+        """None is unsaid."""
+
+    async def take_up(self, session: LocalSession, _project: ProjectId, _settings: Any) -> None:
+        if self.away:
+            raise CoordinatorUnreachable("gone")
+        self.taken_up.append(session.session_id)
+
+
+def restarted(file: Path) -> Sessions:
+    """The sessions of an agent that has just replaced another."""
+    before = Sessions(file)
+    session = LocalSession(SessionId("Session_a"), "claude-code", None, "/", home=SHOP)
+    session.lease, session.aliases = LeaseId(7), {SHOP: "Session_1"}
+    before.add(session)
+    before.save()
+    after = Sessions(file)
+    after.load(now=0.0)
+    return after
+
+
+def lifecycle(sessions: Sessions, registration: Registrations) -> Lifecycle:
+    parts: Any = SimpleNamespace(at=lambda _root: None)
+    return Lifecycle(
+        sessions=sessions,
+        registration=cast("Any", registration),
+        greeting=parts,
+        last_seen=parts,
+        locator=parts,
+        knowing=parts,
+        settings=parts,
+        machine=parts,
+        clock=FakeClock(),
+        changed=lambda: None,
+    )
+
+
+async def test_a_session_of_the_agent_before_is_taken_up_once(tmp_path: Path) -> None:
+    registration = Registrations()
+    life = lifecycle(restarted(tmp_path / "sessions"), registration)
+
+    await life.take_up()
+    await life.take_up()
+
+    assert registration.taken_up == ["Session_a"]
+
+
+async def test_it_is_taken_up_later_when_nobody_could_be_asked(tmp_path: Path) -> None:
+    registration = Registrations()
+    life = lifecycle(restarted(tmp_path / "sessions"), registration)
+
+    registration.away = True
+    with pytest.raises(CoordinatorUnreachable):
+        await life.take_up()
+    registration.away = False
+    await life.take_up()
+
+    assert registration.taken_up == ["Session_a"]

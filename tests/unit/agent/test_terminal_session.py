@@ -1,0 +1,35 @@
+"""Whose a command is that was started below several sessions."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from scoord.clock import FakeClock
+from scoord.ids import SessionId
+from scoord_agent import processes
+from scoord_agent.lifecycle import Lifecycle
+from scoord_agent.sessions import LocalSession, Sessions
+
+
+async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "sessions.jsonl")
+    for name, pid in (("terminal", os.getppid()), ("coding", os.getpid())):
+        process = processes.find(pid)
+        sessions.add(LocalSession(SessionId(name), name, process, "/"))
+    nothing: Any = SimpleNamespace(worktree_of=lambda _cwd: None)
+    lifecycle = Lifecycle(
+        sessions=sessions,
+        registration=nothing,
+        greeting=nothing,
+        last_seen=nothing,
+        knowing=nothing,
+        locator=nothing,
+        settings=nothing,
+        machine=nothing,
+        clock=FakeClock(),
+        changed=lambda: None,
+    )
+
+    assert (await lifecycle.terminal_session(os.getpid(), "/")).session_id == "coding"
+    assert (await lifecycle.terminal_session(os.getppid(), "/")).session_id == "terminal"

@@ -1,0 +1,212 @@
+"""Where a prompt or an edit touches what another session is changing; each told once."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from scoord.clock import FakeClock
+from scoord.ids import ProjectId, SessionId
+from scoord.paths import FileIdentity, NamedBy, Worktree
+from scoord.v1.events_pb2 import SessionGone, WatchResponse
+from scoord.v1.locks_pb2 import Holder, Lock
+from scoord.v1.sessions_pb2 import Estimate, Session, SessionStatus
+from scoord_agent.activity import top_folder
+from scoord_agent.dependents import MOST_TOLD, Dependents
+from scoord_agent.neighbours import Neighbourhood, Neighbours
+from scoord_agent.relations import Relations
+from scoord_agent.sessions import LocalSession
+from scoord_agent.touching import How, Touch, named_in, touched_by, words_of
+
+SHOP = ProjectId("example.org/shop")
+TREE = Worktree(Path("/shop"), SHOP, shared=True, named_by=NamedBy.ORIGIN)
+WORKING = SessionStatus.SESSION_STATUS_WORKING
+
+
+def _lock(path: str, session: str = "b", token: int = 1, *, pattern: bool = False) -> Lock:
+    return Lock(path=path, token=token, holder=Holder(session_id=session), is_pattern=pattern)
+
+
+def _file(shown: str) -> FileIdentity:
+    return FileIdentity(SHOP, shown, shown.casefold(), TREE)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "fix src/auth.py please",
+        "fix `auth.py`: it fails",
+        "Change ./src/Auth.py.",
+        "why (auth.py:42)?",
+    ],
+)
+def test_a_prompt_that_names_a_file_that_another_holds_touches_it(prompt: str) -> None:
+    found = named_in(prompt, [_lock("src/auth.py"), _lock("src/oauth.py", token=2)], (), "a")
+
+    assert [Touch("b", How.NAMED, "src/auth.py")] == found
+
+
+@pytest.mark.parametrize("prompt", ["fix oauth.py", "fix the auth", "fix src", "", "." * 50_000])
+def test_a_prompt_that_names_something_else_touches_nothing(prompt: str) -> None:
+    assert [] == named_in(prompt, [_lock("src/auth.py")], (), "a")
+
+
+def test_what_a_session_holds_itself_is_no_news() -> None:
+    assert [] == named_in("fix auth.py", [_lock("auth.py", "a")], (), "a")
+
+
+def test_a_prompt_that_names_a_file_below_a_held_pattern_touches_it() -> None:
+    lock = _lock("src/api/**", pattern=True)
+
+    assert [Touch("b", How.NAMED, "src/api/**")] == named_in("see src/api/x.py", [lock], (), "a")
+    assert [] == named_in("see src/web/x.py", [lock], (), "a")
+
+
+def test_a_prompt_that_names_an_area_that_another_works_in_touches_it() -> None:
+    works = Session(session_id="b", areas=["Billing"], status=WORKING)
+    rests = Session(session_id="c", areas=["billing"], status=SessionStatus.SESSION_STATUS_IDLE)
+
+    assert [Touch("b", How.AREA, "Billing")] == named_in(
+        "go on with billing.", (), [works, rests], "a"
+    )
+
+
+@pytest.mark.parametrize(
+    ("edited", "held"),
+    [
+        ("tests/test_auth.py", "src/auth.py"),
+        ("src/auth.py", "tests/test_auth.py"),
+        ("web/a.ts", "web/a.spec.ts"),
+    ],
+)
+def test_an_edit_of_a_files_test_or_source_touches_the_other(edited: str, held: str) -> None:
+    found = touched_by(edited, "", {held: {1: _lock(held)}}, (), "a")
+
+    assert [Touch("b", How.BELONGS, held)] == found
+    assert [] == touched_by(edited, "", {held: {1: _lock(held, "a")}}, (), "a")
+
+
+def test_a_huge_prompt_is_read_so_far() -> None:
+    assert len(words_of("word " * 1_000_000)) == 1
+    assert [] == named_in("x" * 30_000 + " auth.py", [_lock("auth.py")], (), "a")
+
+
+class _Bench:
+    """One session of ours, and what the stream tells of the others."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.hood = Neighbourhood()
+        self.session = LocalSession(SessionId("a"), "claude-code", None, "/", home=SHOP)
+        self._revision = 0
+        neighbours = cast("Neighbours", self)
+        self.dependents = Dependents(
+            neighbours=neighbours,
+            relations=Relations(neighbours),
+            area_of=top_folder,
+            imports_of=lambda file: ("src/auth.py",) if file.shown == "web/login.py" else (),
+            clock=self.clock,
+        )
+
+    def of(self, _project: ProjectId) -> Neighbourhood:
+        return self.hood
+
+    def hears(self, **event: object) -> None:
+        self._revision += 1
+        response = WatchResponse(revision=self._revision, **event)  # type: ignore[arg-type]
+        self.hood.apply(response, self.clock.now())
+
+    def told(self) -> list[str]:
+        return self.session.take_notices()
+
+
+@pytest.fixture
+def bench() -> _Bench:
+    made = _Bench()
+    other = Session(session_id="b", alias="Session_2", person="bob", host="mini", areas=["web"])
+    other.estimate.CopyFrom(Estimate())
+    other.estimate.left.FromSeconds(540)
+    made.hears(session=other)
+    return made
+
+
+def test_a_thing_is_told_once_however_often_it_is_named(bench: _Bench) -> None:
+    bench.hears(lock=_lock("src/auth.py"))
+    for _ in range(3):
+        bench.dependents.prompted(bench.session, "go on with auth.py")
+    (told,) = bench.told()
+
+    assert told.startswith("src/auth.py, which the prompt names, is held by Session_2 (bob@mini)")
+
+
+def test_what_is_left_is_told_as_of_now_not_as_it_was_heard(bench: _Bench) -> None:
+    bench.clock.advance(120)
+    bench.dependents.prompted(bench.session, "look at web")
+    (told,) = bench.told()
+
+    assert "about 7 min left" in told
+    assert "can wait about 7 min" in told
+
+
+def test_an_edit_in_anothers_area_is_told_with_the_first_file_only(bench: _Bench) -> None:
+    for name in ("web/a.py", "web/a.py", "web/b.py", "docs/c.md"):
+        bench.dependents.editing(bench.session, _file(name))
+
+    assert 1 == len(bench.told())
+
+
+def test_who_has_left_an_area_is_not_told_of(bench: _Bench) -> None:
+    assert ["b"] == [session.session_id for session in bench.hood.in_area("Web")]
+    bench.hears(session=Session(session_id="b", areas=["docs"]))
+    assert [] == bench.hood.in_area("web")
+    bench.hears(session_gone=SessionGone(session_id="b"))
+
+    assert {} == bench.hood.by_area
+    assert [] == bench.hood.in_area("docs")
+
+
+def test_where_one_works_of_whom_all_was_told_already_is_no_news(bench: _Bench) -> None:
+    bench.hears(lock=_lock("web/auth.py"))
+    bench.dependents.prompted(bench.session, "go on with auth.py")
+    bench.dependents.editing(bench.session, _file("web/b.py"))
+
+    assert 1 == len(bench.told())
+
+
+def test_an_edit_of_a_file_that_imports_what_another_holds_tells_that_and_not_the_area(
+    bench: _Bench,
+) -> None:
+    bench.hears(lock=_lock("src/auth.py"))
+    bench.dependents.editing(bench.session, _file("web/login.py"))
+    (told,) = bench.told()
+
+    assert told.startswith("src/auth.py, which web/login.py imports, is held by Session_2")
+
+
+def test_a_file_that_imports_what_another_holds_is_told_so(bench: _Bench) -> None:
+    bench.hears(lock=_lock("src/auth.py"))
+    file = _file("docs/c.py")
+    bench.session.work.imports[SHOP, file.key] = ("src/auth.py", "src/free.py")
+    bench.dependents.imports(bench.session, file)
+    bench.dependents.imports(bench.session, file)
+    (told,) = bench.told()
+
+    assert told.startswith("src/auth.py, which docs/c.py imports, is held by Session_2")
+
+
+def test_at_one_hook_only_so_many_things_are_told(bench: _Bench) -> None:
+    for token, name in enumerate("abcdefgh", start=1):
+        bench.hears(lock=_lock(f"{name}{name}.py", token=token))
+    prompt = " ".join(f"{name}{name}.py" for name in "abcdefgh")
+    bench.dependents.prompted(bench.session, prompt)
+    assert MOST_TOLD == len(bench.told())
+
+    bench.dependents.prompted(bench.session, prompt)
+    assert MOST_TOLD == len(bench.told())
+
+
+def test_one_that_has_ended_meanwhile_is_not_told_of(bench: _Bench) -> None:
+    bench.hears(lock=_lock("src/auth.py", "gone"))
+    bench.dependents.prompted(bench.session, "fix auth.py")
+
+    assert [] == bench.told()

@@ -1,0 +1,109 @@
+"""Edits without a lock are written down until they are reported."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from scoord.ids import AgentId, ProjectId, RequestId, SessionId
+from scoord_agent import unreported
+from scoord_agent.unreported import UnlockedEdit, Unreported
+
+EDIT = UnlockedEdit(
+    report_id=RequestId("r1"),
+    kind="unasked",
+    session=SessionId("Session_a"),
+    agent=AgentId("agent-1"),
+    project=ProjectId("example.com/shop"),
+    path="Ünï code\u2028.py",
+    branch="main",
+    heard_revision=17,
+    at_unix_ms=1_700_000_000_000,
+)
+
+
+def again(file: Path) -> list[UnlockedEdit]:
+    """What the next agent reads."""
+    kept = Unreported(file)
+    kept.load()
+    return list(kept)
+
+
+def test_they_outlive_the_agent(tmp_path: Path) -> None:
+    file = tmp_path / "unreported.jsonl"
+    kept = Unreported(file)
+    other = replace(EDIT, report_id=RequestId("r2"), kind="unprotected")
+    kept.add(EDIT)
+    kept.add(other)
+
+    assert [EDIT, other] == again(file)
+    kept.remove(EDIT)
+    kept.remove(EDIT)
+    assert [other] == again(file)
+
+
+def test_only_their_user_may_read_them(tmp_path: Path) -> None:
+    Unreported(tmp_path / "unreported.jsonl").add(EDIT)
+
+    assert 0o600 == (tmp_path / "unreported.jsonl").stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("line", [b"", b"not json", b"[]", b"\xff\xfe", b'{"kind": "unasked"}'])
+def test_what_cannot_be_read_is_left_out(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "unreported.jsonl"
+    file.write_bytes(line + b"\n")
+
+    assert [] == again(file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"report_id": ""},
+        {"kind": "strange"},
+        {"path": 7},
+        {"session": None},
+        {"heard_revision": -1},
+        {"heard_revision": "17"},
+        {"at_unix_ms": 2**63},
+    ],
+)
+def test_what_is_not_as_we_write_it_is_left_out(tmp_path: Path, wrong: dict[str, object]) -> None:
+    file = tmp_path / "unreported.jsonl"
+    file.write_text(json.dumps(asdict(EDIT) | wrong) + "\n")
+
+    assert [] == again(file)
+
+
+def test_a_broken_line_does_not_take_the_others_along(tmp_path: Path) -> None:
+    file = tmp_path / "unreported.jsonl"
+    Unreported(file).add(EDIT)
+    file.write_bytes(b'{"half a li\n' + file.read_bytes())
+
+    assert [EDIT] == again(file)
+
+
+def test_there_may_be_no_file(tmp_path: Path) -> None:
+    assert [] == again(tmp_path / "unreported.jsonl")
+
+
+def test_the_oldest_is_forgotten_for_one_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unreported, "MOST_EDITS", 3)
+    file = tmp_path / "unreported.jsonl"
+    kept = Unreported(file)
+    edits = [replace(EDIT, report_id=RequestId(f"r{number}")) for number in range(5)]
+    for edit in edits:
+        kept.add(edit)
+
+    assert edits[2:] == list(kept)
+    assert edits[2:] == again(file)
+
+
+def test_the_agent_works_without_its_file(tmp_path: Path) -> None:
+    kept = Unreported(tmp_path)
+    kept.add(EDIT)
+
+    assert [EDIT] == list(kept)

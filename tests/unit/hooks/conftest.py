@@ -1,0 +1,26 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from scoord_hooks import claude_version
+from support.claude_settings import NEWEST
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the test a home directory, a free port, and the newest Claude Code."""
+    for name in ("SCOORD_STATE_DIR", "XDG_STATE_HOME", "CLAUDE_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SCOORD_AGENT_PORT", "7790")
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(claude_version, "installed", lambda: NEWEST)
+    (tmp_path / ".claude").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def file(home: Path) -> Path:
+    return home / ".claude" / "settings.json"

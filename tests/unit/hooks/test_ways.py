@@ -1,0 +1,239 @@
+"""Settings or plugin: one of them carries our hooks, never both."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from scoord.errors import NotAllowed
+from scoord_hooks import claude_version, installed, plugin_folder, settings_file
+from scoord_hooks.command import hooks
+from scoord_hooks.in_force import in_force
+from scoord_hooks.order import Order, Way
+from scoord_hooks.places import shim_path
+from scoord_hooks.plugin_folder import State, packaged
+from scoord_hooks.plugin_wiring import FOLDER_ID, ID
+from support.claude_settings import FOREIGN, backups, handlers, mode
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    return home / ".claude" / "skills" / "sc"
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(hooks, arguments)
+
+
+def done(*arguments: str) -> str:
+    result = call(*arguments)
+    assert result.exit_code == 0, result.exception or result.output
+    return result.output
+
+
+def refused(*arguments: str) -> str:
+    failure = call(*arguments).exception
+    assert isinstance(failure, NotAllowed), failure
+    return failure.message
+
+
+def status(*arguments: str) -> dict[str, object]:
+    answer = json.loads(call("status", "--json", *arguments).output)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def test_the_plugin_is_a_folder_beside_the_settings_and_the_settings_stay_as_they_are(
+    file: Path, folder: Path
+) -> None:
+    file.write_text(json.dumps(FOREIGN))
+    said = done("install", "--as", "plugin")
+    assert f"{folder}: installed" in said
+    assert content(folder) == packaged()
+    assert mode(folder / "bin" / "scoord") == mode(folder / "hooks" / "shim.sh") == 0o755
+    assert json.loads(file.read_text()) == FOREIGN
+    assert shim_path().exists()
+    assert "already installed, nothing to do" in done("install", "--as", "plugin")
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_uninstalling_the_plugin_leaves_nothing(home: Path, folder: Path) -> None:
+    done("install", "--as", "plugin")
+    assert f"{folder} is taken out" in done("uninstall")
+    assert list((home / ".claude").iterdir()) == []
+    assert "no hooks of ours there" in done("uninstall")
+
+
+def test_the_plugin_takes_the_place_of_the_settings_which_are_as_before(
+    file: Path, folder: Path
+) -> None:
+    before = json.dumps(FOREIGN, indent=3)
+    file.write_text(before)
+    done("install")
+    assert "our hooks are taken out" in done("install", "--as", "plugin")
+    assert file.read_text() == before
+    assert backups(file) == []
+    assert in_force().ways == (f"plugin ({folder})",)
+
+
+def test_the_settings_take_the_place_of_the_plugin(file: Path, folder: Path) -> None:
+    done("install", "--as", "plugin")
+    assert f"{folder} is taken out" in done("install")
+    assert not folder.exists()
+    assert "PreToolUse" in handlers(file)
+    assert in_force().ways == (f"settings ({file})",)
+
+
+def test_when_the_settings_cannot_be_cleaned_the_plugin_is_not_there_either(
+    file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done("install")
+    before = file.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise NotAllowed("cannot be written")
+
+    monkeypatch.setattr(settings_file, "edit", fail)
+    refused("install", "--as", "plugin")
+    assert not folder.exists()
+    assert file.read_bytes() == before
+
+
+def test_what_is_outdated_or_damaged_is_told_and_mended(folder: Path) -> None:
+    done("install", "--as", "plugin")
+    (folder / "hooks" / "hooks.json").write_text("{}")
+    assert plugin_folder.state(folder) is State.OUTDATED
+    seen = status()
+    assert seen["complete"] is False
+    assert "is of another version; run `scoord hooks install --as plugin` again" in str(seen)
+    done("install", "--as", "plugin")
+    assert content(folder) == packaged()
+    assert status()["complete"] is True
+
+
+def test_a_folder_of_somebody_else_is_left_alone(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text("mine")
+    assert "is not ours; move it away" in refused("install", "--as", "plugin")
+    done("uninstall")
+    done("install")
+    assert content(folder) == {"SKILL.md": b"mine"}
+    assert in_force().folders == ()
+
+
+def test_a_link_to_the_plugin_of_a_checkout_is_removed_and_not_followed(
+    tmp_path: Path, folder: Path
+) -> None:
+    checkout = tmp_path / "checkout"
+    done("install", "--as", "plugin")
+    shutil.move(folder, checkout)
+    folder.symlink_to(checkout)
+    assert "already installed" in done("install", "--as", "plugin")
+    done("uninstall")
+    assert not folder.is_symlink()
+    assert content(checkout) == packaged()
+
+
+def test_beside_the_plugin_of_a_marketplace_nothing_is_installed(file: Path) -> None:
+    file.write_text(json.dumps({"enabledPlugins": {ID: True, "sc@another": True}}))
+    for way in Way:
+        assert f"{file} enables the plugin {ID}; run: claude plugin uninstall {ID}" in refused(
+            "install", "--as", way.value
+        )
+    assert status()["complete"] is True
+    done("install", "--force")
+    seen = call("status").output
+    assert "warning: every event is sent twice: by settings (" in seen
+    assert call("status").exit_code == 1
+    file.write_text(json.dumps({"enabledPlugins": {ID: False, "sc@another": True}}))
+    assert in_force().ways == ()
+
+
+def test_both_ways_in_two_scopes_are_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = home / "checkout"
+    checkout.mkdir()
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    monkeypatch.chdir(checkout)
+    done("install", "--scope", "project")
+    assert "settings.local.json has our hooks; run: scoord hooks uninstall --scope project" in (
+        refused("install", "--as", "plugin")
+    )
+    done("uninstall", "--scope", "project")
+    done("install", "--as", "plugin")
+    told = refused("install", "--scope", "project")
+    assert told.startswith(f"{home}/.claude/skills/sc is the plugin; run: scoord hooks uninstall ")
+
+
+def test_a_checkouts_plugin_is_kept_out_of_git_as_long_as_it_is_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = home / "checkout"
+    checkout.mkdir()
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    monkeypatch.chdir(checkout)
+    exclude = checkout / ".git" / "info" / "exclude"
+    before = exclude.read_bytes()
+    done("install", "--as", "plugin", "--scope", "project")
+    shown = subprocess.run(["git", "status", "--short"], capture_output=True, check=True)
+    assert shown.stdout == b""
+    done("uninstall", "--scope", "project")
+    assert exclude.read_bytes() == before
+    assert sorted(path.name for path in checkout.iterdir()) == [".git"]
+
+
+def test_what_keeps_the_plugin_from_being_loaded_is_refused(
+    file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for settings, why in (
+        ({"disableAllHooks": True}, '"disableAllHooks" is true'),
+        ({"enabledPlugins": {FOLDER_ID: False}}, f'"enabledPlugins" turns {FOLDER_ID} off'),
+    ):
+        file.write_text(json.dumps(settings))
+        assert why in refused("install", "--as", "plugin")
+    file.unlink()
+    monkeypatch.setattr(claude_version, "installed", lambda: (2, 1, 156))
+    assert "does not load a plugin that lies beside its settings" in refused(
+        "install", "--as", "plugin"
+    )
+    assert not folder.exists()
+    assert not folder.parent.exists()
+
+
+def test_what_a_plugin_cannot_do_is_a_mistake_in_use() -> None:
+    for options in (("--transport", "http"), ("--unreachable-action", "block")):
+        assert call("install", "--as", "plugin", *options).exit_code == 2
+
+
+def test_the_plugin_does_what_the_users_settings_say_when_nobody_can_be_asked(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCOORD_UNREACHABLE_ACTION", "block")
+    done("install", "--as", "plugin")
+    run = subprocess.run(
+        ["bash", home / ".claude/skills/sc/hooks/shim.sh", "claude-code", "PreToolUse"],
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+        input="{}",
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert '"permissionDecision":"deny"' in run.stdout
+
+
+def test_what_was_ordered_is_found_again() -> None:
+    done("install", "--as", "plugin")
+    (order,) = installed.orders()
+    assert isinstance(order, Order)
+    assert order.way is Way.PLUGIN
+    assert installed.lacks((2, 1, 330)) == ()
+    assert "does not load a plugin" in installed.lacks((2, 1, 100))[0]

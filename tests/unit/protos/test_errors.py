@@ -1,0 +1,103 @@
+"""The catalogue of failures is complete, and every failure survives the wire."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from grpc.aio import AioRpcError, Metadata
+
+from scoord.errors import (
+    BY_CODE,
+    CATALOGUE,
+    CoordinatorUnreachable,
+    DeadlineExceeded,
+    InternalError,
+    ScoordError,
+    Unknown,
+)
+from scoord.status import METADATA_KEY, STATUS, from_rpc_error, trailing_metadata
+
+
+def _below(kind: type[ScoordError]) -> Iterator[type[ScoordError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+OURS = [kind for kind in _below(ScoordError) if kind.__module__ == ScoordError.__module__]
+LEAVES = sorted(
+    (kind for kind in OURS if not any(issubclass(k, kind) for k in OURS if k is not kind)),
+    key=lambda kind: kind.__name__,
+)
+
+
+def _rpc_error(
+    code: grpc.StatusCode, *metadata: tuple[str, str], details: str | None = None
+) -> AioRpcError:
+    return AioRpcError(code, Metadata(), Metadata(*metadata), details, None)
+
+
+def test_every_failure_is_in_the_catalogue_exactly_once() -> None:
+    listed = sorted((entry.error for entry in CATALOGUE), key=lambda k: k.__name__)
+
+    assert listed == LEAVES
+
+
+def test_a_failure_refined_inside_a_program_keeps_the_code_of_the_catalogue() -> None:
+    refined = [kind for kind in _below(ScoordError) if kind not in OURS]
+
+    assert [kind for kind in refined if "code" in vars(kind)] == []
+
+
+def test_every_failure_has_a_status() -> None:
+    assert set(LEAVES) == set(STATUS)
+
+
+def test_every_code_is_unique() -> None:
+    assert len(CATALOGUE) == len(BY_CODE)
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_only_unknown_outcomes_are_retryable(kind: type[ScoordError]) -> None:
+    assert issubclass(kind, Unknown) is kind.retryable
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_a_failure_survives_the_wire(kind: type[ScoordError]) -> None:
+    sent = kind("what is wrong, where, what to do")
+    wire = _rpc_error(STATUS[kind], *trailing_metadata(sent), details=sent.message)
+
+    received = from_rpc_error(wire, "there:7780")
+
+    assert (kind, sent.message) == (type(received), received.message)
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_a_failure_without_words_gets_the_advice(kind: type[ScoordError]) -> None:
+    received = from_rpc_error(_rpc_error(STATUS[kind], (METADATA_KEY, kind.code)), "there:7780")
+
+    assert BY_CODE[kind.code].advice == received.message
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, CoordinatorUnreachable),
+        (grpc.StatusCode.CANCELLED, CoordinatorUnreachable),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceeded),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, InternalError),
+    ],
+)
+def test_a_failure_of_the_transport_names_the_endpoint(
+    code: grpc.StatusCode, kind: type[ScoordError]
+) -> None:
+    received = from_rpc_error(_rpc_error(code), "there:7780")
+
+    assert isinstance(received, kind)
+    assert "there:7780" in received.message
+
+
+def test_a_code_from_a_newer_program_falls_back_on_the_status() -> None:
+    wire = _rpc_error(grpc.StatusCode.UNAVAILABLE, (METADATA_KEY, "NOT_YET_KNOWN"))
+
+    assert isinstance(from_rpc_error(wire, "there:7780"), CoordinatorUnreachable)

@@ -1,0 +1,168 @@
+"""Branch and commit, from the files of a repository."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+from scoord.git import changed, commits_since, files, patience, touched
+from scoord.paths import Head, Locator
+from support.repositories import git, worktree
+
+
+def test_a_branch_and_its_commit_are_read_without_git(
+    locator: Locator, repo: Path, tmp_path: Path, no_git: Callable[[], None]
+) -> None:
+    linked = worktree(repo, tmp_path / "linked", "feature/login")
+    git(linked, "commit", "-q", "--allow-empty", "-m", "second")
+    head = git(linked, "rev-parse", "HEAD")
+    found = locator.worktree_of(str(linked))
+    no_git()
+
+    assert found
+    assert locator.head(found) == Head("feature/login", head)
+
+
+def test_a_packed_ref_is_read(locator: Locator, repo: Path) -> None:
+    head = git(repo, "rev-parse", "HEAD")
+    git(repo, "branch", "main-2")
+    git(repo, "tag", "-a", "-m", "annotated", "v1")
+    git(repo, "pack-refs", "--all")
+    found = locator.worktree_of(str(repo))
+
+    assert found
+    assert head == locator.head(found).commit
+
+
+def test_a_detached_head_has_a_commit_and_no_branch(locator: Locator, repo: Path) -> None:
+    head = git(repo, "rev-parse", "HEAD")
+    git(repo, "checkout", "-q", "--detach")
+    found = locator.worktree_of(str(repo))
+
+    assert found
+    assert locator.head(found) == Head("", head)
+
+
+def test_a_head_that_stands_for_a_reftable_is_no_branch(locator: Locator, repo: Path) -> None:
+    found = locator.worktree_of(str(repo))
+    (repo / ".git" / "HEAD").write_text("ref: refs/heads/.invalid\n")
+
+    assert found
+    assert locator.head(found) == Head("", "")
+
+
+def test_before_the_first_commit_there_is_a_branch_and_no_commit(
+    locator: Locator, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "-q", "-b", "trunk")
+    found = locator.worktree_of(str(tmp_path))
+
+    assert found
+    assert locator.head(found) == Head("trunk", "")
+
+
+def test_a_head_that_points_out_of_the_repository_is_not_followed(
+    locator: Locator, repo: Path
+) -> None:
+    (repo / ".git" / "secret").write_text("a" * 40 + "\n")
+    found = locator.worktree_of(str(repo))
+    (repo / ".git" / "HEAD").write_text("ref: refs/../secret\n")
+
+    assert found
+    assert locator.head(found).commit == ""
+
+
+def test_a_worktree_that_is_gone_has_no_branch_and_no_commit(locator: Locator, repo: Path) -> None:
+    found = locator.worktree_of(str(repo))
+    shutil.rmtree(repo)
+
+    assert found
+    assert locator.head(found) == Head("", "")
+
+
+def test_what_differs_from_the_commit_is_told(repo: Path) -> None:
+    for name in ("A.py", "same.py", "staged.py", "gone.py"):
+        (repo / name).write_text("1\n", encoding="utf-8")
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "second")
+    (repo / "A.py").write_text("2\n", encoding="utf-8")
+    (repo / "staged.py").write_text("2\n", encoding="utf-8")
+    git(repo, "add", "staged.py")
+    (repo / "gone.py").unlink()
+    (repo / "new").mkdir()
+    (repo / "new" / "one.py").touch()
+
+    asked = ["a.py", "same.py", "staged.py", "gone.py", "new/one.py", "never.py"]
+    told = changed(str(repo), asked, patience())
+
+    assert ["A.py", "gone.py", "new/one.py", "staged.py"] == sorted(told)
+
+
+def test_a_changed_file_is_found_however_its_accent_is_written(repo: Path) -> None:
+    decomposed = "cafe\u0301.py"
+    (repo / decomposed).touch()
+
+    told = changed(str(repo), ["caf\u00e9.py"], patience())
+
+    assert decomposed in told
+
+
+def test_a_name_with_stars_is_no_pattern_there(repo: Path) -> None:
+    (repo / "x.py").touch()
+
+    assert [] == changed(str(repo), ["*.py"], patience())
+
+
+def test_commits_are_told_from_what_else_moves_the_head(repo: Path) -> None:
+    begin = git(repo, "rev-parse", "HEAD")
+    for n in range(2):
+        git(repo, "commit", "-q", "--allow-empty", "-m", f"change {n}")
+    git(repo, "commit", "-q", "--allow-empty", "--amend", "-m", "changed")
+    git(repo, "checkout", "-q", "-b", "other")
+    git(repo, "reset", "-q", "--hard", "HEAD~1")
+    git(repo, "merge", "-q", "--ff-only", "main")
+    git(repo, "commit", "-q", "--allow-empty", "-m", "commit: the third")
+
+    assert 3 == commits_since(str(repo), begin)
+    assert 0 == commits_since(str(repo), git(repo, "rev-parse", "HEAD"))
+
+
+def test_commits_that_nobody_wrote_down_are_none(repo: Path, tmp_path: Path) -> None:
+    begin = git(repo, "rev-parse", "HEAD")
+    git(repo, "commit", "-q", "--allow-empty", "-m", "second")
+    assert 0 == commits_since(str(repo), "1" * 40)
+
+    (repo / ".git/logs/HEAD").unlink()
+    assert 0 == commits_since(str(repo), begin)
+    assert 0 == commits_since(str(tmp_path), begin)
+
+
+def test_files_are_those_that_git_knows(repo: Path) -> None:
+    (repo / "new é.py").write_text("")
+    git(repo, "add", ".")
+    (repo / "unknown.py").write_text("")
+
+    assert ["new é.py", "src/a.py"] == files(str(repo), patience())
+
+
+def test_commits_tell_what_they_touched_latest_first(repo: Path) -> None:
+    for name in ("b.py", "c d.py"):
+        (repo / name).write_text("1\n")
+        (repo / "src" / "a.py").write_text(f"{name}\n")
+        git(repo, "add", ".")
+        git(repo, "commit", "-q", "-m", f"a\nmessage \x02 of {name}")
+
+    assert [["c d.py", "src/a.py"], ["b.py", "src/a.py"]] == touched(str(repo), 2, patience())
+
+
+def test_a_slow_git_is_not_waited_for(repo: Path, tmp_path: Path) -> None:
+    slow = tmp_path / "git"
+    slow.write_text("#!/bin/sh\nexec sleep 30\n")
+    slow.chmod(0o700)
+    with patch.dict(os.environ, {"PATH": f"{tmp_path}:{os.environ['PATH']}"}):
+        begun = time.monotonic()
+        assert [] == files(str(repo), begun + 0.2)
+
+    assert time.monotonic() - begun < 5.0

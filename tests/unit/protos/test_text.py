@@ -1,0 +1,96 @@
+import json
+import re
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoord.text import one_line, quote
+
+CORPUS = json.loads((Path(__file__).parent / "data" / "injections.json").read_text("utf-8"))
+UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    "\ud800-\udfff\U000e0000-\U000e0fff<>]"
+)
+ACTIVE = (
+    "\x1b\x9b\x9d[]m;?0\\\x07\x9c<>\"'\u201d\n\r\t \u3000\u200d\u202e\ufe0f\u0301\u1100\u1161\ud800"
+)
+PARTS = ["\x1b[31m", "\x1b]0;", "\x1b\\", "\U000e0041", "word", "é", "e\u0301", "…"]
+HOSTILE = st.sampled_from([*ACTIVE, *PARTS])
+TEXTS = st.one_of(st.text(), st.lists(HOSTILE, max_size=60).map("".join))
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case["name"])
+def test_an_injection_is_shown_as_the_golden_file_says(case: dict[str, str]) -> None:
+    assert case["shown"] == one_line(case["payload"])
+
+
+def test_the_corpus_is_large_and_each_payload_is_another() -> None:
+    assert len(CORPUS) == len({case["payload"] for case in CORPUS}) >= 50
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case["name"])
+def test_an_injection_stays_inside_its_quotes(case: dict[str, str]) -> None:
+    framed = quote(case["payload"])
+
+    assert framed[0] == framed[-1] == '"'
+    assert not re.search('["\u201c\u201d\u201e\u201f\uff02<>\n]', framed[1:-1])
+
+
+@given(TEXTS)
+def test_no_text_keeps_a_character_that_acts_or_hides(text: str) -> None:
+    assert not UNSAFE.search(one_line(text))
+
+
+@given(TEXTS)
+def test_a_line_is_encodable_composed_and_has_single_spaces(text: str) -> None:
+    line = one_line(text)
+
+    assert line == unicodedata.normalize("NFC", line)
+    assert line == " ".join(line.split())
+    assert line.encode().decode() == line
+
+
+@given(TEXTS, st.integers(1, 50))
+def test_a_line_is_never_longer_than_asked(text: str, limit: int) -> None:
+    assert len(one_line(text, limit)) <= limit
+
+
+@given(TEXTS, st.integers(1, 50))
+def test_a_line_comes_out_of_a_second_pass_as_it_is(text: str, limit: int) -> None:
+    once = one_line(text, limit)
+
+    assert once == one_line(once, limit)
+
+
+@given(st.lists(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)))
+def test_ordinary_words_stay_as_they_are(words: list[str]) -> None:
+    text = " ".join(words)
+
+    assert text == one_line(text, limit=len(text) + 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["Überprüfung der Anmeldung", "修正登录", "исправить вход", "🐍 tests"]
+)
+def test_words_of_any_language_stay_as_they_are(text: str) -> None:
+    assert text == one_line(text)
+
+
+def test_what_is_cut_ends_in_an_ellipsis() -> None:
+    assert one_line("abcdefgh", limit=5) == "abcd…"
+    assert one_line("abcde", limit=5) == "abcde"
+
+
+def test_a_cut_leaves_no_space_before_the_ellipsis() -> None:
+    assert one_line("abc defgh", limit=5) == "abc…"
+
+
+def test_a_huge_text_is_not_read_to_its_end() -> None:
+    assert one_line("\u200b" * 10_000_000 + "hidden") == "…"
+
+
+def test_a_quoted_text_has_no_double_quote_inside() -> None:
+    assert quote('say "yes"') == "\"say 'yes'\""

@@ -1,0 +1,169 @@
+"""Queues: who comes first has the first claim, for a while, and nobody else is woken."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from scoord.ids import FencingToken
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import WaiterRecord
+from scoord_server.model.values import Granted, Held, WaiterFact
+from scoord_server.picture import Turn
+from scoord_server.reaper import Reaper
+from scoord_server.store import keys
+from scoord_server.store.port import Put, Txn
+from scoord_server.view import Step
+from support.coordination import CLAIM_MS, PROJECT, Bench, bench
+
+
+@pytest.fixture
+async def b() -> AsyncIterator[Bench]:
+    async with bench() as made:
+        for name in ("alice", "bob", "carol"):
+            await made.session(name)
+        yield made
+
+
+async def queued(b: Bench) -> FencingToken:
+    """Alice holds auth.py; Bob waits, then Carol."""
+    token = await b.token("alice", "auth.py")
+    await b.acquire("bob", "auth.py", enqueue=True)
+    await b.acquire("carol", "auth.py", enqueue=True)
+    return token
+
+
+def turns(b: Bench) -> list[str]:
+    """Whose turn it is by the view."""
+    waiters = b.view.snapshot().waiters
+    return [w.fact.record.waiter.session_id for w in waiters if w.turn_at is not None]
+
+
+async def test_who_came_first_is_not_overtaken(b: Bench) -> None:
+    token = await queued(b)
+    await b.release("alice", "auth.py", token)
+
+    outcome = await b.acquire("carol", "auth.py", enqueue=True)
+
+    assert isinstance(outcome, Held)
+    (conflict,) = outcome.conflicts
+    assert isinstance(conflict.by, WaiterFact)
+    assert "bob" == conflict.by.record.waiter.session_id
+    assert 2 == conflict.place
+    assert isinstance(await b.acquire("alice", "auth.py"), Held), "the last holder neither"
+    assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+
+
+async def test_who_asks_again_has_waited_since_it_came(b: Bench) -> None:
+    await queued(b)
+    came = [w.fact.record.since_unix_ms for w in b.view.snapshot().waiters]
+    b.clock.advance(10)
+
+    await b.acquire("bob", "auth.py", enqueue=True)
+
+    assert came == [w.fact.record.since_unix_ms for w in b.view.snapshot().waiters]
+
+
+async def test_a_turn_that_is_not_used_passes_to_the_next(b: Bench) -> None:
+    token = await queued(b)
+    await b.release("alice", "auth.py", token)
+    b.clock.advance(CLAIM_MS / 1000 - 1)
+    assert isinstance(await b.acquire("carol", "auth.py", enqueue=True), Held)
+    b.clock.advance(2)
+
+    assert isinstance(await b.acquire("carol", "auth.py", enqueue=True), Granted)
+
+
+async def test_the_reaper_passes_an_unused_turn_on(b: Bench) -> None:
+    token = await queued(b)
+    await b.release("alice", "auth.py", token)
+    assert ["bob"] == turns(b)
+    b.clock.advance(CLAIM_MS / 1000 + 1)
+
+    await Reaper(b.coordinator).sweep()
+    await b.settle()
+
+    assert ["carol"] == turns(b)
+
+
+async def test_a_waiter_that_dies_leaves_the_queue(b: Bench) -> None:
+    token = await queued(b)
+    await b.dies("bob")
+    await b.release("alice", "auth.py", token)
+
+    assert ["carol"] == turns(b)
+    assert isinstance(await b.acquire("carol", "auth.py"), Granted)
+
+
+async def test_a_holder_that_dies_makes_way_for_the_first(b: Bench) -> None:
+    await queued(b)
+    await b.dies("alice")
+
+    assert ["bob"] == turns(b)
+
+
+async def test_a_waiter_may_give_up(b: Bench) -> None:
+    token = await queued(b)
+    names = [place.fact.record.path for place in b.view.snapshot().waiters][:1]
+    await b.leaves("bob", *names)
+    await b.release("alice", "auth.py", token)
+
+    assert ["carol"] == turns(b)
+
+
+async def test_a_holder_that_is_waited_for_may_take_more_of_the_path(b: Bench) -> None:
+    token = await queued(b)
+
+    assert token == await b.token("alice", "auth.py")
+    assert isinstance(await b.acquire("alice", "auth.py", agent="helper"), Granted)
+
+
+async def test_a_thousand_waiters_and_one_is_woken(b: Bench) -> None:
+    token = await b.token("alice", "auth.py")
+    for number in range(1000):
+        name = f"s{number}"
+        record = WaiterRecord(waiter=Holder(session_id=name), path="auth.py")
+        key = keys.waiter(PROJECT, "auth.py", name, "")
+        await b.store.txn(Txn((), (Put(key, record.SerializeToString(), b.leases["bob"]),)))
+    await b.settle()
+    async with aclosing(b.view.subscribe()) as steps:
+        await anext(steps)
+        await b.release("alice", "auth.py", token)
+        step = await anext(steps)
+
+    assert isinstance(step, Step)
+    (woken,) = (change for change in step.changes if isinstance(change, Turn))
+    assert "s0" == woken.waiter.fact.record.waiter.session_id
+
+
+async def test_waiting_is_told_once_with_whom_it_waits_for(b: Bench) -> None:
+    await b.token("alice", "auth.py")
+    async with aclosing(b.view.subscribe()) as steps:
+        await anext(steps)
+        await b.acquire("bob", "auth.py", enqueue=True)
+        first = await anext(steps)
+        await b.acquire("bob", "auth.py", enqueue=True)
+        second = await anext(steps)
+
+    assert isinstance(first, Step)
+    assert isinstance(second, Step)
+    (waiting,) = first.changes
+    assert ["alice"] == [holder.session_id for holder in waiting.holders]  # type: ignore[union-attr]
+    assert () == second.changes
+
+
+async def test_one_who_edits_all_the_same_takes_no_place_and_the_holder_is_told(b: Bench) -> None:
+    await b.token("alice", "auth.py")
+
+    for _ in range(2):
+        assert isinstance(await b.acquire("bob", "auth.py", enqueue=True, overlaps=True), Held)
+
+    seen = b.view.snapshot()
+    assert () == seen.waiters
+    (notice,) = seen.notices
+    assert ("alice", "overlap", "auth.py") == (
+        notice.session,
+        notice.record.kind,
+        notice.record.path,
+    )
+    assert "bob" == notice.record.sender.session_id

@@ -1,0 +1,259 @@
+"""Each session's end is written down once; and what is stale is ended, and said."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from scoord.ids import ProjectId
+from scoord.v1.records_pb2 import ArchiveRecord, EventRecord
+from scoord.v1.sessions_pb2 import UpdateRequest, WorkProgress
+from scoord_server.coordinator import Coordinator
+from scoord_server.model.recall import Wanted
+from scoord_server.model.values import Keep
+from scoord_server.reaper import Reaper
+from scoord_server.store import keys
+from scoord_server.store.port import Delete, Txn, prefix_end
+from scoord_server.sweeping import Sweeping
+from scoord_server.view import View
+from support.coordination import PROJECT, Bench, bench
+
+OTHER = ProjectId("example.org/team/other")
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+ARCHIVE = Keep(archive=True)
+
+
+@pytest.fixture
+async def b() -> AsyncIterator[Bench]:
+    async with bench() as made:
+        yield made
+
+
+async def kinds(b: Bench, **wanted: object) -> list[str]:
+    """What happened, oldest first."""
+    page = await b.coordinator.recalling.read(PROJECT, Wanted(**wanted), 1000)  # type: ignore[arg-type]  # its own fields
+    return [line.record.kind for line in reversed(page.lines)]
+
+
+async def last(b: Bench, project: ProjectId = PROJECT) -> EventRecord:
+    page = await b.coordinator.recalling.read(project, Wanted(), 1000)
+    return page.lines[0].record
+
+
+async def logs(b: Bench, **wanted: object) -> Sequence[ArchiveRecord]:
+    found = await b.coordinator.recalling.logs(PROJECT, Wanted(**wanted), 100)  # type: ignore[arg-type]  # its own fields
+    return found.records
+
+
+class TestFarewells:
+    """Each end is written down once, with the session's work if that is to be kept."""
+
+    async def test_a_lease_that_ran_out_is_noted_once_by_many(self, b: Bench) -> None:
+        await b.session("a", keep=ARCHIVE)
+        (seen,) = b.view.snapshot().sessions
+        await b.dies("a")
+        replicas = [Coordinator(b.store, b.view, b.clock).farewells for _ in range(4)]
+
+        noted = await asyncio.gather(*(r.finish(seen.fact.record) for r in replicas))
+
+        assert [True] == [each for each in noted if each]
+        assert ["registered", "expired"] == await kinds(b)
+        assert ["expired"] == [log.how for log in await logs(b)]
+
+    async def test_a_replica_that_follows_writes_it_down(self, b: Bench) -> None:
+        running = asyncio.create_task(b.coordinator.farewells.run())
+        try:
+            await b.session("a", keep=ARCHIVE)
+            await b.token("a", "x.py")
+            await b.ends("a")
+            await _until_logged(b)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        (log,) = await logs(b)
+        assert ("ended", "done", ["x.py"]) == (log.how, log.why, [h.path for h in log.holds])
+        assert ["registered", "granted", "ended"] == await kinds(b)
+
+    async def test_what_went_while_no_replica_ran_is_noted_later(self, b: Bench) -> None:
+        await b.session("a", keep=ARCHIVE)
+        await b.session("b")
+        await b.dies("a")
+
+        assert ["a"] == [r.session.session_id for r in await b.coordinator.farewells.look()]
+        assert [] == await b.coordinator.farewells.look()
+
+        assert ["expired"] == [log.how for log in await logs(b)]
+
+    async def test_a_session_that_lives_is_not_noted(self, b: Bench) -> None:
+        await b.session("a")
+        blind = View(b.store, b.clock)
+        await blind._load()
+        late = Coordinator(b.store, blind, b.clock)
+        await b.session("b")
+
+        assert [] == await late.farewells.look()
+
+    async def test_one_that_came_back_under_its_name_has_two_ends(self, b: Bench) -> None:
+        await b.session("a", keep=ARCHIVE)
+        await b.token("a", "x.py")
+        await b.dies("a")
+        await b.session("a", keep=ARCHIVE)
+        await b.token("a", "y.py")
+
+        assert 1 == len(await b.coordinator.farewells.look())
+        b.clock.advance(1)
+        await b.ends("a")
+        assert [] == await b.coordinator.farewells.look()
+
+        newest, oldest = await logs(b)
+        assert ("ended", ["y.py"]) == (newest.how, [hold.path for hold in newest.holds])
+        assert ("expired", ["x.py"]) == (oldest.how, [hold.path for hold in oldest.holds])
+
+    async def test_without_the_setting_the_end_alone_is_kept(self, b: Bench) -> None:
+        await b.session("a")
+        await b.dies("a")
+
+        await b.coordinator.farewells.look()
+
+        assert ["registered", "expired"] == await kinds(b)
+        assert [] == list(await logs(b))
+        assert not (await b.store.range(keys.begun_prefix(), prefix_end(keys.begun_prefix()))).kvs
+
+    async def test_an_idle_session_says_so_in_history_and_log(self, b: Bench) -> None:
+        await b.session("a", timeout_ms=60_000, keep=ARCHIVE)
+        await b.token("a", "x.py")
+        b.clock.advance(61)
+        await Reaper(b.coordinator).sweep()
+        await b.settle()
+
+        await b.coordinator.farewells.look()
+
+        (log,) = await logs(b)
+        assert ("idle", 61_000) == (log.how, log.holds[0].held_ms)
+        assert ["registered", "granted", "idle"] == await kinds(b)
+
+    async def test_one_that_ends_ends_in_every_project(self, b: Bench) -> None:
+        await b.session("a")
+        await b.session("a", project=OTHER, lease=b.leases["a"])
+        await b.ends("a")
+        await b.settle()
+
+        await b.coordinator.farewells.look()
+
+        assert "ended" == (await last(b, OTHER)).kind
+        assert ["registered", "ended"] == await kinds(b)
+
+    async def test_a_log_has_what_was_held_refused_and_waited_for(self, b: Bench) -> None:
+        for name in "ab":
+            await b.session(name, keep=ARCHIVE)
+        token = await b.token("a", "x.py")
+        await b.acquire("b", "x.py", enqueue=True)
+        b.clock.advance(30)
+        await b.release("a", "x.py", token)
+        for path in ("x.py", "y.py"):
+            await b.token("b", path)
+        b.clock.advance(12)
+        change = UpdateRequest(
+            project=PROJECT, session_id="b", intent="all of it", progress=WorkProgress(percent=90)
+        )
+        await b.coordinator.update(change)
+        await b.settle()
+        record = next(
+            s.fact.record
+            for s in b.view.snapshot().sessions
+            if s.fact.record.session.alias == "Session_2"
+        )
+        await b.ends("b")
+
+        await b.coordinator.farewells.finish(record)
+
+        (log,) = await logs(b, session="b")
+        assert (1, 30_000, False) == (log.refusals, log.waited_ms, log.partial)
+        assert [("x.py", 1, 12_000), ("y.py", 1, 12_000)] == [
+            (hold.path, hold.grants, hold.held_ms) for hold in log.holds
+        ]
+        assert "all of it" == log.session.intent
+        assert 42_000 == log.ended_unix_ms - log.registered_unix_ms
+
+    async def test_a_history_that_is_too_long_makes_a_partial_log(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("scoord_server.farewells.MOST_LINES", 3)
+        monkeypatch.setattr("scoord_server.pages.PAGE", 2)
+        await b.session("a", keep=ARCHIVE)
+        for number in range(9):
+            await b.token("a", f"{number}.py")
+        await b.ends("a")
+
+        await b.coordinator.farewells.look()
+
+        (log,) = await logs(b)
+        assert log.partial
+        assert 0 < len(log.holds) < 9
+
+    async def test_a_log_is_found_by_person_and_age(self, b: Bench) -> None:
+        for name in "ab":
+            await b.session(name, keep=ARCHIVE)
+            await b.ends(name)
+            await b.coordinator.farewells.look()
+            b.clock.advance(100)
+
+        assert ["a"] == [log.session.person for log in await logs(b, person="a")]
+        assert ["b"] == [log.session.person for log in await logs(b, since_ms=150_000)]
+
+
+class TestSweeping:
+    """What is stale is ended now, and what there is is said by the store itself."""
+
+    async def test_it_says_what_it_ended_and_what_is_there(self, b: Bench) -> None:
+        await b.session("idle", timeout_ms=60_000)
+        for name in "ab":
+            await b.session(name)
+        await b.token("a", "kept.py")
+        await b.token("a", "unused.py", lock_timeout_ms=60_000)
+        await b.acquire("b", "kept.py", enqueue=True)
+        await b.session("gone")
+        await b.dies("gone")
+        b.clock.advance(61)
+
+        done = await Sweeping(b.coordinator).refresh(PROJECT)
+
+        assert ["idle"] == [f.record.session.session_id for f in done.swept.sessions]
+        assert [("unused.py", "idle")] == [(s.lock.key, s.how) for s in done.swept.locks]
+        # The idle one is over too, but that is no news.
+        assert ["gone"] == [record.session.session_id for record in done.expired]
+        assert (2, 1, 1) == (done.truth.sessions, done.truth.held, done.truth.waiting)
+
+    async def test_another_project_is_left_alone(self, b: Bench) -> None:
+        await b.session("a", timeout_ms=60_000, project=OTHER)
+        b.clock.advance(61)
+
+        assert not (await Sweeping(b.coordinator).refresh(PROJECT)).swept.sessions
+        assert (await Sweeping(b.coordinator).refresh()).swept.sessions
+
+    async def test_a_lock_whose_session_is_gone_is_taken_away(self, b: Bench) -> None:
+        await b.session("a")
+        token = await b.token("a", "x.py")
+        await b.store.txn(Txn((), (Delete(keys.session(PROJECT, "a")),)))
+        await b.settle()
+
+        swept = await Sweeping(b.coordinator).sweep()
+
+        assert ["orphaned"] == [one.how for one in swept.locks]
+        assert "" == await b.holder("x.py")
+        assert ("orphaned", [token]) == ((await last(b)).kind, list((await last(b)).tokens))
+
+    async def test_a_session_that_the_view_has_not_seen_keeps_its_locks(self, b: Bench) -> None:
+        await b.session("a")
+        await b.token("a", "x.py")
+        (lock,) = b.view.snapshot().locks
+
+        assert not await b.coordinator.locks.end_orphan(lock)
+
+
+async def _until_logged(b: Bench) -> None:
+    async with asyncio.timeout(5):
+        while not await logs(b):  # noqa: ASYNC110 (nobody tells; the store is only read)
+            await asyncio.sleep(0.01)

@@ -1,0 +1,137 @@
+"""Shared locks, locks of one branch, locks with an end, and history."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from scoord.v1.locks_pb2 import LockMode, LockScope
+from scoord_server.model.values import Granted, Held
+from scoord_server.reaper import Reaper
+from support.coordination import Bench, bench
+
+SHARED = LockMode.LOCK_MODE_SHARED
+BRANCH = LockScope.LOCK_SCOPE_BRANCH
+
+
+@pytest.fixture
+async def b() -> AsyncIterator[Bench]:
+    async with bench() as made:
+        for name in ("alice", "bob", "carol"):
+            await made.session(name)
+        yield made
+
+
+async def test_many_may_share_and_none_may_write(b: Bench) -> None:
+    assert isinstance(await b.acquire("alice", "auth.py", mode=SHARED), Granted)
+    assert isinstance(await b.acquire("bob", "auth.py", mode=SHARED), Granted)
+
+    outcome = await b.acquire("carol", "auth.py")
+
+    assert isinstance(outcome, Held)
+
+
+async def test_a_writer_excludes_sharers(b: Bench) -> None:
+    await b.token("alice", "auth.py")
+
+    assert isinstance(await b.acquire("bob", "auth.py", mode=SHARED), Held)
+    assert isinstance(await b.acquire("alice", "auth.py", mode=SHARED), Granted), "it has more"
+
+
+async def test_the_only_sharer_may_write(b: Bench) -> None:
+    await b.token("alice", "auth.py", mode=SHARED)
+    await b.token("alice", "auth.py")
+
+    assert "alice" == await b.holder("auth.py")
+    assert 1 == len(b.view.snapshot().locks), "its share is over"
+    assert isinstance(await b.acquire("bob", "auth.py", mode=SHARED), Held)
+
+
+async def test_one_of_two_sharers_may_not_write(b: Bench) -> None:
+    await b.token("alice", "auth.py", mode=SHARED)
+    await b.token("bob", "auth.py", mode=SHARED)
+
+    assert isinstance(await b.acquire("alice", "auth.py"), Held)
+
+
+async def test_sharers_do_not_overtake_a_writer_that_waits(b: Bench) -> None:
+    token = await b.token("alice", "auth.py", mode=SHARED)
+    await b.acquire("bob", "auth.py", enqueue=True)
+
+    assert isinstance(await b.acquire("carol", "auth.py", mode=SHARED), Held)
+    assert isinstance(await b.acquire("alice", "auth.py", mode=SHARED), Granted), "no dead end"
+    assert await b.release("alice", "auth.py", token)
+    assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+
+
+async def test_a_share_is_released_by_its_token(b: Bench) -> None:
+    first = await b.token("alice", "auth.py", mode=SHARED)
+    second = await b.token("bob", "auth.py", mode=SHARED)
+
+    assert await b.release("alice", "auth.py", first, request="once")
+    assert await b.release("alice", "auth.py", first, request="once")
+    assert isinstance(await b.acquire("carol", "auth.py"), Held)
+    assert await b.release("bob", "auth.py", second)
+    assert isinstance(await b.acquire("carol", "auth.py"), Granted)
+
+
+async def test_two_branches_may_hold_one_path(b: Bench) -> None:
+    await b.token("alice", "auth.py", scope=BRANCH, branch="main")
+
+    assert isinstance(await b.acquire("bob", "auth.py", scope=BRANCH, branch="topic"), Granted)
+    assert isinstance(await b.acquire("carol", "auth.py", scope=BRANCH, branch="main"), Held)
+    assert isinstance(await b.acquire("carol", "auth.py"), Held), "every branch is both of them"
+
+
+async def test_a_lock_of_every_branch_excludes_that_of_one(b: Bench) -> None:
+    await b.token("alice", "auth.py")
+
+    assert isinstance(await b.acquire("bob", "auth.py", scope=BRANCH, branch="topic"), Held)
+
+
+async def test_without_a_branch_it_is_every_branch(b: Bench) -> None:
+    await b.token("alice", "auth.py", scope=BRANCH, branch="")
+
+    assert isinstance(await b.acquire("bob", "auth.py", scope=BRANCH, branch="topic"), Held)
+    assert "alice" == await b.holder("auth.py")
+
+
+async def test_a_lock_ends_when_it_has_lasted_long_enough_however_it_is_used(b: Bench) -> None:
+    await b.token("alice", "auth.py", lasts_ms=60_000, lock_timeout_ms=1_000_000)
+    b.clock.advance(59)
+    await Reaper(b.coordinator).sweep()
+    assert isinstance(await b.acquire("bob", "auth.py"), Held)
+    b.clock.advance(2)
+
+    assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+    assert "lasted" in [line.kind for line in await b.history()]
+
+
+async def test_history_tells_every_change_in_order(b: Bench) -> None:
+    token = await b.token("alice", "auth.py")
+    await b.acquire("bob", "auth.py", enqueue=True)
+    await b.breaks("auth.py", token, by="dave")
+    await b.token("bob", "auth.py")
+    await b.ends("bob")
+
+    lines = [(line.kind, line.session.session_id) for line in await b.history()][3:]
+
+    assert [
+        ("granted", "alice"),
+        ("waiting", "bob"),
+        ("broken", "alice"),
+        ("granted", "bob"),
+        ("ended", "bob"),
+    ] == lines
+
+
+async def test_a_store_that_lost_our_own_leases_costs_no_command(b: Bench) -> None:
+    """As one that was restored from a backup."""
+    token = await b.token("alice", "auth.py")
+    ground = b.coordinator.ground
+    await b.store.revoke(ground._traces._lease)
+    assert await b.release("alice", "auth.py", token)
+    (history,) = ground._keeping._leases.values()
+    await b.store.revoke(history._lease)
+
+    assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+    assert isinstance(await b.acquire("bob", "b.py"), Granted)

@@ -1,0 +1,130 @@
+"""Patterns against files, files against patterns, patterns against each other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from scoord.errors import SessionEnded
+from scoord.v1.locks_pb2 import LockMode
+from scoord_server.model.values import Granted, Held
+from support.coordination import Bench, bench
+
+
+@pytest.fixture
+async def b() -> AsyncIterator[Bench]:
+    async with bench() as made:
+        for name in ("alice", "bob"):
+            await made.session(name)
+        yield made
+
+
+async def test_a_pattern_excludes_others_from_what_it_matches(b: Bench) -> None:
+    assert isinstance(await b.reserve("alice", "src/api/**"), Granted)
+
+    outcome = await b.acquire("bob", "src/API/users.py", enqueue=True)
+
+    assert isinstance(outcome, Held)
+    (conflict,) = outcome.conflicts
+    assert conflict.by.record.path == "src/api/**"
+    assert 1 == conflict.place
+    assert isinstance(await b.acquire("bob", "src/web/users.py"), Granted)
+    assert isinstance(await b.acquire("alice", "src/api/users.py"), Granted), "its own"
+
+
+async def test_a_held_file_excludes_a_pattern_that_matches_it(b: Bench) -> None:
+    await b.token("bob", "src/api/users.py")
+
+    outcome = await b.reserve("alice", "src/api/**")
+
+    assert isinstance(outcome, Held)
+    assert ["src/api/users.py"] == [c.name.shown for c in outcome.conflicts]
+    assert isinstance(await b.reserve("alice", "src/web/**"), Granted)
+
+
+async def test_patterns_that_can_meet_exclude_each_other(b: Bench) -> None:
+    assert isinstance(await b.reserve("alice", "src/**/test_*.py"), Granted)
+
+    assert isinstance(await b.reserve("bob", "src/api/**"), Held)
+    assert isinstance(await b.reserve("bob", "*.md"), Granted)
+
+
+async def test_shared_patterns_do_not_exclude_each_other(b: Bench) -> None:
+    shared = LockMode.LOCK_MODE_SHARED
+    assert isinstance(await b.reserve("alice", "src/**", mode=shared), Granted)
+
+    assert isinstance(await b.reserve("bob", "src/**", mode=shared), Granted)
+    assert isinstance(await b.acquire("bob", "src/a.py"), Held)
+
+
+async def test_the_same_pattern_again_is_the_same_grant(b: Bench) -> None:
+    first = await b.reserve("alice", "src/api/**")
+
+    assert first == await b.reserve("alice", "SRC/api/**")
+
+
+async def test_a_pattern_is_released_by_its_token_and_those_who_wait_have_their_turn(
+    b: Bench,
+) -> None:
+    outcome = await b.reserve("alice", "src/api/**")
+    assert isinstance(outcome, Granted)
+    await b.acquire("bob", "src/api/users.py", enqueue=True)
+
+    assert await b.release("alice", "src/api/**", outcome.tokens[0])
+
+    (waiter,) = b.view.snapshot().waiters
+    assert waiter.turn_at is not None
+    assert isinstance(await b.acquire("bob", "src/api/users.py"), Granted)
+
+
+async def test_a_pattern_lives_with_its_session(b: Bench) -> None:
+    await b.reserve("alice", "src/api/**")
+    await b.dies("alice")
+
+    assert isinstance(await b.acquire("bob", "src/api/users.py"), Granted)
+    with pytest.raises(SessionEnded):
+        await b.reserve("alice", "src/web/**")
+
+
+async def test_a_pattern_ends_after_its_time(b: Bench) -> None:
+    await b.reserve("alice", "src/api/**", lasts_ms=60_000)
+    b.clock.advance(61)
+
+    assert isinstance(await b.acquire("bob", "src/api/users.py"), Granted)
+
+
+@pytest.mark.parametrize("rounds", range(20))
+async def test_a_pattern_and_a_file_race_and_one_wins(b: Bench, rounds: int) -> None:
+    """The view knows of neither: only the transaction can tell."""
+    order = [b.reserve("alice", "src/api/**"), b.acquire("bob", "src/api/users.py")]
+    if rounds % 2:
+        order.reverse()
+
+    outcomes = await asyncio.gather(*order)
+
+    assert 1 == sum(isinstance(outcome, Granted) for outcome in outcomes)
+
+
+async def test_a_shared_pattern_that_becomes_exclusive_races_with_a_share(b: Bench) -> None:
+    """It keeps its key and its token: nothing is new."""
+    shared = LockMode.LOCK_MODE_SHARED
+    await b.reserve("alice", "src/**", mode=shared)
+    await b.settle()
+
+    outcomes = await asyncio.gather(
+        b.reserve("alice", "src/**"), b.acquire("bob", "src/a.py", mode=shared)
+    )
+
+    assert 1 == sum(isinstance(outcome, Granted) for outcome in outcomes)
+
+
+async def test_one_lock_that_is_over_does_not_make_way_for_the_others(b: Bench) -> None:
+    await b.acquire("bob", "src/a.py", lasts_ms=60_000)
+    await b.token("bob", "src/b.py")
+    await b.settle()
+    b.clock.advance(61)
+
+    outcome = await b.reserve("alice", "src/**")
+
+    assert isinstance(outcome, Held)
+    assert ["src/b.py"] == [c.name.shown for c in outcome.conflicts]

@@ -1,0 +1,336 @@
+"""The rules of sessions, of the view, and of what is idle."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from scoord.errors import Lagging, NotAllowed, SessionEnded, SessionNotFound, StoreUnavailable
+from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
+from scoord.v1.records_pb2 import NoticeRecord
+from scoord.v1.sessions_pb2 import SESSION_STATUS_WORKING, Session, UpdateRequest
+from scoord_server.model.values import Beat, LockName
+from scoord_server.picture import LockGone, SeenLock, SeenSession, SessionGone
+from scoord_server.reaper import Reaper
+from scoord_server.store import keys
+from scoord_server.store.port import Delete, Put, Txn, prefix_end
+from scoord_server.view import Snapshot, Step, View
+from support.coordination import PROJECT, TTL_S, Bench, bench
+
+
+@pytest.fixture
+async def b() -> AsyncIterator[Bench]:
+    async with bench() as made:
+        yield made
+
+
+def _session(name: str, machine: str = "m1", alias: str = "") -> Session:
+    return Session(session_id=name, project=PROJECT, machine_id=machine, alias=alias)
+
+
+async def test_aliases_are_the_smallest_free_numbers(b: Bench) -> None:
+    aliases = [(await b.session(name)).alias for name in ("a", "b", "c")]
+    await b.ends("b")
+
+    assert ["Session_1", "Session_2", "Session_3"] == aliases
+    assert "Session_2" == (await b.session("d")).alias
+
+
+async def test_sessions_that_register_at_once_have_different_aliases(b: Bench) -> None:
+    outcomes = await asyncio.gather(*(b.session(f"s{i}") for i in range(12)))
+
+    assert 12 == len({outcome.alias for outcome in outcomes})
+
+
+async def test_two_projects_each_have_a_first_session(b: Bench) -> None:
+    other = ProjectId("example.org/team/other")
+
+    assert "Session_1" == (await b.session("a")).alias
+    assert "Session_1" == (await b.session("b", project=other)).alias
+
+
+async def test_a_repeated_register_returns_its_first_answer(b: Bench) -> None:
+    request = RequestId("once")
+    first = await b.coordinator.register(request, _session("a"), TTL_S, LeaseId(0), 0)
+    second = await b.coordinator.register(request, _session("a"), TTL_S, LeaseId(0), 0)
+
+    assert (first.alias, first.lease) == (second.alias, second.lease)
+
+
+async def test_a_register_whose_first_try_got_only_its_lease_goes_on(b: Bench) -> None:
+    request = RequestId("half")
+    lost = await b.coordinator.register(request, _session("a"), TTL_S, LeaseId(0), 0)
+    await b.store.txn(_without_session())
+
+    again = await b.coordinator.register(request, _session("a"), TTL_S, LeaseId(0), 0)
+
+    assert lost.lease == again.lease
+
+
+async def test_a_session_is_taken_up_again_with_its_locks_and_tokens(b: Bench) -> None:
+    first = await b.session("a")
+    token = await b.token("a", "auth.py")
+
+    again = await b.coordinator.register(b.request(), _session("a"), TTL_S, first.lease, 0)
+
+    assert again.resumed
+    assert first.alias == again.alias
+    assert [token] == [lock.token for lock in again.locks]
+
+
+async def test_another_machine_cannot_take_a_session_up(b: Bench) -> None:
+    first = await b.session("a")
+
+    with pytest.raises(NotAllowed):
+        await b.coordinator.register(b.request(), _session("a", "m2"), TTL_S, first.lease, 0)
+
+
+async def test_a_session_whose_lease_is_over_is_told_so(b: Bench) -> None:
+    first = await b.session("a")
+    b.clock.advance(TTL_S + 1)
+    b.store.expire()
+
+    with pytest.raises(SessionEnded):
+        await b.coordinator.register(b.request(), _session("a"), TTL_S, first.lease, 0)
+
+
+async def test_an_alias_that_is_free_again_is_kept_when_wished_for(b: Bench) -> None:
+    outcome = await b.coordinator.register(
+        b.request(), _session("a", alias="Session_7"), TTL_S, LeaseId(0), 0
+    )
+
+    assert "Session_7" == outcome.alias
+
+
+async def test_a_heartbeat_keeps_a_session_and_silence_ends_it(b: Bench) -> None:
+    await b.session("a")
+    await b.token("a", "auth.py")
+    beat = Beat(PROJECT, SessionId("a"), b.leases["a"])
+    for _ in range(4):
+        b.clock.advance(TTL_S - 1)
+        b.store.expire()
+        (pulse,) = await b.coordinator.heartbeat([beat])
+        assert pulse.live
+
+    b.clock.advance(TTL_S + 1)
+    b.store.expire()
+    (pulse,) = await b.coordinator.heartbeat([beat])
+
+    assert not pulse.live
+    assert "" == await b.holder("auth.py")
+
+
+async def test_a_heartbeat_says_that_a_session_is_gone_though_its_lease_stands(b: Bench) -> None:
+    await b.session("a")
+    await b.store.txn(_without_session())
+
+    (pulse,) = await b.coordinator.heartbeat([Beat(PROJECT, SessionId("a"), b.leases["a"])])
+
+    assert not pulse.live
+
+
+async def test_ending_a_session_frees_all_it_held_at_once(b: Bench) -> None:
+    await b.session("a")
+    await b.session("b")
+    for path in ("x.py", "y.py"):
+        await b.token("a", path)
+
+    await b.ends("a")
+
+    assert await b.token("b", "x.py")
+    assert await b.token("b", "y.py")
+
+
+async def test_ending_a_session_twice_is_no_error(b: Bench) -> None:
+    await b.session("a")
+    await b.ends("a")
+
+    await b.ends("a")
+    await b.settle()
+
+    assert not b.view.snapshot().sessions
+
+
+async def test_a_session_is_ended_by_its_own_lease_only(b: Bench) -> None:
+    await b.session("a")
+
+    with pytest.raises(NotAllowed):
+        await b.ends("a", lease=12345)
+
+
+async def test_an_update_is_seen_by_all(b: Bench) -> None:
+    await b.session("a")
+    change = UpdateRequest(
+        project=PROJECT, session_id="a", intent="mend login", status=SESSION_STATUS_WORKING
+    )
+
+    await b.coordinator.update(change)
+    await b.settle()
+
+    (seen,) = b.view.snapshot().sessions
+    assert "mend login" == seen.fact.record.session.intent
+    assert SESSION_STATUS_WORKING == seen.fact.record.session.status
+
+
+async def test_a_message_lies_in_the_inbox_once_however_often_it_is_sent(b: Bench) -> None:
+    await b.session("a")
+
+    for _ in range(2):
+        await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("a"), "bob", "look at main")
+
+    inbox = keys.inbox_prefix(PROJECT, "a")
+    listing = await b.store.range(inbox, prefix_end(inbox))
+    (record,) = (NoticeRecord.FromString(kv.value) for kv in listing.kvs)
+    assert ("message", "bob", "look at main") == (record.kind, record.sender.person, record.text)
+
+
+async def test_a_message_to_nobody_is_refused(b: Bench) -> None:
+    with pytest.raises(SessionNotFound):
+        await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("nobody"), "bob", "hi")
+
+
+async def test_an_update_of_nobody_is_refused(b: Bench) -> None:
+    with pytest.raises(SessionNotFound):
+        await b.coordinator.update(UpdateRequest(project=PROJECT, session_id="nobody"))
+
+
+class TestView:
+    """What a replica has seen."""
+
+    async def test_it_is_not_served_before_the_store_was_read(self, b: Bench) -> None:
+        unread = View(b.store, b.clock)
+
+        assert float("inf") == unread.age_s()
+        with pytest.raises(StoreUnavailable):
+            unread.snapshot()
+
+    async def test_a_subscriber_gets_a_picture_then_every_change(self, b: Bench) -> None:
+        await b.session("a")
+        async with aclosing(b.view.subscribe()) as steps:
+            first = await anext(steps)
+            await b.token("a", "auth.py")
+            second = await anext(steps)
+            await b.ends("a")
+            third = await anext(steps)
+
+        assert isinstance(first, Snapshot)
+        assert ["a"] == [s.fact.record.session.session_id for s in first.sessions]
+        assert isinstance(second, Step)
+        assert [SeenLock] == [type(change) for change in second.changes]
+        assert isinstance(third, Step)
+        assert {LockGone, SessionGone} == {type(change) for change in third.changes}
+
+    async def test_a_release_is_told_apart_from_the_end_of_a_session(self, b: Bench) -> None:
+        await b.session("a")
+        token = await b.token("a", "auth.py")
+        async with aclosing(b.view.subscribe()) as steps:
+            await anext(steps)
+            await b.breaks("auth.py", token, by="carol")
+            step = await anext(steps)
+
+        assert isinstance(step, Step)
+        (gone,) = step.changes
+        assert isinstance(gone, LockGone)
+        assert gone.trace is not None
+        assert ("broken", "carol") == (gone.trace.how, gone.trace.by)
+
+    async def test_what_vanished_in_compacted_history_is_told(self, b: Bench) -> None:
+        await b.session("a")
+        await b.token("a", "auth.py")
+        late = View(b.store, b.clock)
+        await late._load()
+        await b.ends("a")
+        async with aclosing(late.subscribe()) as steps:
+            await anext(steps)
+            await late._load()
+            step = await anext(steps)
+
+        # A difference would not tell of what came and went in between.
+        assert isinstance(step, Snapshot)
+        assert not step.sessions
+        assert not step.locks
+
+    async def test_a_value_that_cannot_be_read_is_left_out(
+        self, b: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        strange = keys.session(PROJECT, "strange")
+        await b.store.txn(Txn((), (Put(strange, b"\xff\xff\xff"),)))
+        await b.session("a")
+        late = View(b.store, b.clock)
+        await late._load()
+
+        for view in (b.view, late):
+            (seen,) = view.snapshot().sessions
+            assert "a" == seen.fact.record.session.session_id
+        assert "strange" in caplog.text
+
+    async def test_a_subscriber_that_falls_behind_is_cut_off(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("scoord_server.view._SUBSCRIBER_BACKLOG", 3)
+        async with aclosing(b.view.subscribe()) as steps:
+            await anext(steps)
+            for i in range(5):
+                await b.session(f"s{i}")
+            with pytest.raises(Lagging):
+                async for _ in steps:
+                    pass
+
+
+class TestReaper:
+    """What is idle is ended, by conditional deletes."""
+
+    async def test_an_idle_session_is_ended_with_its_locks(self, b: Bench) -> None:
+        await b.session("a", timeout_ms=60_000)
+        await b.token("a", "auth.py")
+        reaper = Reaper(b.coordinator)
+
+        b.clock.advance(59)
+        await reaper.sweep()
+        assert "a" == await b.holder("auth.py")
+        b.clock.advance(2)
+        await reaper.sweep()
+
+        assert "" == await b.holder("auth.py")
+
+    async def test_a_session_that_was_active_is_left_alone(self, b: Bench) -> None:
+        await b.session("a", timeout_ms=60_000)
+        b.clock.advance(61)
+        await b.coordinator.heartbeat([Beat(PROJECT, SessionId("a"), b.leases["a"], active=True)])
+        await b.settle()
+
+        await Reaper(b.coordinator).sweep()
+
+        assert ["a"] == [s.fact.record.session.session_id for s in b.view.snapshot().sessions]
+
+    async def test_activity_that_the_view_has_not_seen_yet_still_counts(self, b: Bench) -> None:
+        await b.session("a", timeout_ms=60_000)
+        (seen,) = b.view.snapshot().sessions
+        assert isinstance(seen, SeenSession)
+        await b.coordinator.update(UpdateRequest(project=PROJECT, session_id="a", intent="on"))
+
+        assert not await b.coordinator.end_idle(seen.fact)
+
+    async def test_an_unused_lock_is_taken_away_and_a_used_one_is_not(self, b: Bench) -> None:
+        await b.session("a")
+        await b.acquire("a", "used.py", lock_timeout_ms=60_000)
+        await b.acquire("a", "unused.py", lock_timeout_ms=60_000)
+        b.clock.advance(50)
+        token = await b.token("a", "used.py")
+        touched = ((LockName.of("used.py"), token),)
+        await b.coordinator.heartbeat(
+            [Beat(PROJECT, SessionId("a"), b.leases["a"], touched=touched)]
+        )
+        await b.settle()
+        b.clock.advance(11)
+
+        await Reaper(b.coordinator).sweep()
+
+        assert "a" == await b.holder("used.py")
+        assert "" == await b.holder("unused.py")
+        assert token == await b.token("a", "used.py")
+
+
+def _without_session() -> Txn:
+    return Txn(then=(Delete(keys.session(PROJECT, "a")), Delete(keys.alias(PROJECT, "Session_1"))))

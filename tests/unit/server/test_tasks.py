@@ -1,0 +1,238 @@
+"""The team's backlog, and who is offered what of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from scoord.errors import LimitReached, SessionEnded, TaskNotFound
+from scoord.ids import RequestId, SessionId
+from scoord_server.model.tasks import (
+    MOST_OPEN,
+    AddTasks,
+    FinishTask,
+    NewTask,
+    Offer,
+    TaskFact,
+    Work,
+)
+from scoord_server.picture import OfferGone, SeenOffer
+from scoord_server.view import Step
+from support.coordination import PROJECT, Bench, bench
+
+AREA, FILE, TASK = Work("area", "api"), Work("file", "a.py"), Work("task", "1")
+
+
+@pytest.fixture
+async def b() -> AsyncIterator[Bench]:
+    async with bench() as made:
+        for name in ("alice", "bob"):
+            await made.session(name)
+        yield made
+
+
+async def add(b: Bench, *titles: str, request: str = "") -> tuple[TaskFact, ...]:
+    name = RequestId(request) if request else b.request()
+    tasks = tuple(NewTask(title, "api") for title in titles)
+    return await b.coordinator.tasks.add(AddTasks(name, PROJECT, tasks, "alice", "alice"))
+
+
+async def finish(b: Bench, task: str, by: str = "alice") -> TaskFact:
+    return await b.coordinator.tasks.finish(FinishTask(b.request(), PROJECT, task, by))
+
+
+async def listed(b: Bench) -> list[tuple[str, str, bool]]:
+    tasks, _ = await b.coordinator.tasks.list(PROJECT)
+    return [(fact.task_id, fact.record.title, fact.record.done) for fact in tasks]
+
+
+async def offer(
+    b: Bench, session: str, *works: Work, count: int = 1, request: str = "", lasts_s: int = 60
+) -> tuple[Work, ...]:
+    name = RequestId(request) if request else b.request()
+    command = Offer(name, PROJECT, SessionId(session), works, count)
+    return await b.coordinator.tasks.offer(command, lasts_s)
+
+
+async def test_tasks_are_listed_oldest_first(b: Bench) -> None:
+    await add(b, "write docs", "fix login")
+    await add(b, "speed up")
+
+    assert [
+        ("1", "write docs", False),
+        ("2", "fix login", False),
+        ("3", "speed up", False),
+    ] == await listed(b)
+
+
+async def test_a_title_is_open_once(b: Bench) -> None:
+    (first,) = await add(b, "fix login")
+
+    again = await add(b, "Fix Login", "fix login", "other")
+
+    assert [first.task_id, first.task_id, "2"] == [fact.task_id for fact in again]
+    assert 2 == len(await listed(b))
+
+
+async def test_a_title_may_come_back_when_it_is_done(b: Bench) -> None:
+    await add(b, "fix login")
+    await finish(b, "1")
+
+    (task,) = await add(b, "fix login")
+
+    assert "2" == task.task_id
+
+
+async def test_a_repeated_add_has_its_first_answer(b: Bench) -> None:
+    (first,) = await add(b, "fix login", request="r")
+    await finish(b, first.task_id)
+
+    (again,) = await add(b, "fix login", request="r")
+
+    assert first.task_id == again.task_id
+    assert 1 == len(await listed(b))
+
+
+async def test_the_same_title_added_at_once_is_one_task(b: Bench) -> None:
+    added = await asyncio.gather(*(add(b, "fix login", f"only {n}") for n in range(8)))
+
+    assert {"fix login"} == {facts[0].record.title for facts in added}
+    assert 1 == len({facts[0].task_id for facts in added})
+    assert 9 == len({fact.task_id for facts in added for fact in facts})
+
+
+async def test_a_backlog_has_an_end(b: Bench) -> None:
+    for start in range(0, MOST_OPEN, 100):
+        await add(b, *(f"task {n}" for n in range(start, start + 100)))
+
+    with pytest.raises(LimitReached, match="1000 open tasks"):
+        await add(b, "one more")
+
+    (known,) = await add(b, "task 7")
+    assert "8" == known.task_id
+    await finish(b, "1")
+    await add(b, "one more")
+
+
+async def test_a_finished_task_lives_as_long_as_history(b: Bench) -> None:
+    await add(b, "fix login")
+    done = await finish(b, "1", by="bob")
+
+    assert (True, "bob") == (done.record.done, done.record.done_by)
+    b.clock.advance(9 * 24 * 3600)
+    b.store.expire()
+    assert [] == await listed(b)
+
+
+async def test_an_open_task_stays(b: Bench) -> None:
+    await add(b, "fix login")
+    b.clock.advance(400 * 24 * 3600)
+    b.store.expire()
+
+    assert [("1", "fix login", False)] == await listed(b)
+
+
+async def test_finished_twice_is_finished_once(b: Bench) -> None:
+    await add(b, "fix login")
+    await finish(b, "1", by="bob")
+
+    assert "bob" == (await finish(b, "1", by="alice")).record.done_by
+    kinds = [line.kind for line in await b.history()]
+    assert (1, 1) == (kinds.count("task_added"), kinds.count("task_done"))
+
+
+async def test_what_is_not_there_cannot_be_finished(b: Bench) -> None:
+    with pytest.raises(TaskNotFound, match="no task 7"):
+        await finish(b, "7")
+
+
+async def test_history_says_which_task_and_who(b: Bench) -> None:
+    await add(b, "fix login")
+    await finish(b, "1", by="bob")
+
+    added, done = (line for line in await b.history() if line.kind.startswith("task"))
+
+    assert ("1 fix login", "alice", "alice") == (added.reason, added.by, added.session.person)
+    assert ("1 fix login", "bob") == (done.reason, done.by)
+
+
+async def test_two_are_not_offered_the_same(b: Bench) -> None:
+    first, second = await asyncio.gather(
+        offer(b, "alice", AREA, FILE, TASK), offer(b, "bob", AREA, FILE, TASK)
+    )
+
+    assert {(AREA,), (FILE,)} == {first, second}
+
+
+async def test_many_who_ask_at_once_get_each_their_own(b: Bench) -> None:
+    names = [f"s{n}" for n in range(12)]
+    for name in names:
+        await b.session(name)
+    works = [Work("file", f"{n}.py") for n in range(12)]
+
+    given = await asyncio.gather(*(offer(b, name, *works) for name in names))
+
+    assert set(works) == {work for offered in given for work in offered}
+
+
+async def test_when_all_is_offered_to_others_there_is_nothing(b: Bench) -> None:
+    await offer(b, "alice", AREA)
+
+    assert () == await offer(b, "bob", AREA)
+
+
+async def test_a_repeated_offer_has_its_first_answer(b: Bench) -> None:
+    assert (AREA,) == await offer(b, "alice", AREA, FILE, request="r")
+    await offer(b, "bob", FILE)
+
+    assert (AREA,) == await offer(b, "alice", FILE, AREA, request="r")
+
+
+async def test_who_asks_again_lets_go_what_it_does_not_choose_again(b: Bench) -> None:
+    await offer(b, "alice", AREA, FILE, count=2)
+    await offer(b, "alice", AREA)
+
+    assert (FILE,) == await offer(b, "bob", AREA, FILE)
+
+
+async def test_an_offer_ends_by_itself(b: Bench) -> None:
+    await offer(b, "alice", AREA, lasts_s=30)
+    b.clock.advance(31)
+    b.store.expire()
+
+    assert (AREA,) == await offer(b, "bob", AREA)
+
+
+async def test_only_a_live_session_is_offered_something(b: Bench) -> None:
+    await b.ends("alice")
+
+    with pytest.raises(SessionEnded):
+        await offer(b, "alice", AREA)
+
+
+async def test_others_are_told_of_an_offer_and_of_its_end(b: Bench) -> None:
+    steps = b.view.subscribe()
+    await anext(steps)
+    await offer(b, "alice", AREA, lasts_s=30)
+    await b.settle()
+    (seen,) = b.view.snapshot().offers
+    assert ("area", "api", "alice") == (seen.kind, seen.name, seen.record.session.person)
+    b.clock.advance(31)
+    b.store.expire()
+    await b.settle()
+
+    assert () == b.view.snapshot().offers
+    changes = [change async for change in _changes(steps, 2)]
+    assert [SeenOffer, OfferGone] == [type(change) for change in changes]
+
+
+async def _changes(steps: AsyncIterator[object], most: int) -> AsyncIterator[object]:
+    found = 0
+    async for step in steps:
+        assert isinstance(step, Step)
+        for change in step.changes:
+            if isinstance(change, SeenOffer | OfferGone):
+                found += 1
+                yield change
+        if found >= most:
+            return
