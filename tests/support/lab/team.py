@@ -48,6 +48,10 @@ class Store:
         with self.space.entered():
             return self.member.post(path, dict(body or {}))
 
+    def version(self) -> str:
+        """The version of its etcd."""
+        return str(self.post("/v3/maintenance/status")["version"])
+
     @property
     def pid(self) -> int:
         """Its process id."""

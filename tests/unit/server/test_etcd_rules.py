@@ -5,7 +5,7 @@ import pytest
 from scoord.errors import InvalidConfig
 from scoord_server.store.etcd.footprint import Footprint
 from scoord_server.store.etcd.options import EtcdOptions
-from scoord_server.store.etcd.versions import judge
+from scoord_server.store.etcd.versions import ends_live_leases, judge
 from scoord_server.store.port import Delete, Get, Put, Txn
 from support.stores import absent
 
@@ -49,6 +49,18 @@ def test_versions_with_known_faults_are_warned_about(version: str, members: int)
 
     assert verdict.refusal == ""
     assert version in verdict.warning
+
+
+@pytest.mark.parametrize("version", ["3.3.27", "3.4.30", "3.5.5", "3.5.12"])
+def test_versions_that_end_live_leases_say_so(version: str) -> None:
+    assert ends_live_leases(version)
+    assert "locks of living sessions" in judge(version, 3).warning
+
+
+@pytest.mark.parametrize("version", ["3.4.31", "3.5.13", "3.6.0", "x"])
+def test_later_versions_do_not(version: str) -> None:
+    assert not ends_live_leases(version)
+    assert "living" not in judge(version, 3).warning
 
 
 @pytest.mark.parametrize("version", ["3.5.28", "3.5.33", "3.6.9", "3.6.14", "3.7.1", "4.0.0"])

@@ -34,9 +34,20 @@ def judge(version: str, members: int) -> Verdict:
         return Verdict(f"etcd {version} can skip committed changes after a crash; use {SAFE}")
     if members == 1 and (parsed <= (3, 4, 20) or (3, 5, 3) <= parsed <= (3, 5, 4)):
         return Verdict(f"etcd {version} with one member answers before data is on disk; use {SAFE}")
+    if ends_live_leases(version):
+        return Verdict(
+            warning=f"etcd {version} may end the locks of living sessions when a leader that"
+            f" stood still goes on, and has other known faults; use {SAFE}"
+        )
     if parsed < (3, 5, 28) or (3, 6, 0) <= parsed <= (3, 6, 8):
         return Verdict(warning=f"etcd {version} has known faults; use {SAFE}")
     return Verdict()
+
+
+def ends_live_leases(version: str) -> bool:
+    """Whether a leader that was replaced may still end leases (etcd's issue 15247)."""
+    parsed = _parse(version)
+    return parsed is not None and (parsed < (3, 4, 31) or (3, 5, 0) <= parsed < (3, 5, 13))
 
 
 def _parse(version: str) -> _Version | None:
