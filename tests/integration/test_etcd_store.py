@@ -426,7 +426,7 @@ async def test_an_old_version_is_warned_about(etcd: Etcd, caplog: pytest.LogCapt
             pass
 
     warned = [record.getMessage() for record in caplog.records]
-    assert any("has known faults" in line for line in warned) == _is_old(etcd)
+    assert any("known faults; use" in line for line in warned) == _is_old(etcd)
 
 
 def _is_old(etcd: Etcd) -> bool:

@@ -208,14 +208,8 @@ def test_what_a_person_tells_a_session_reaches_it_once_at_its_next_hook(
     bob = _started(two.bob.session(team.bobs))
     told = two.alice.scoord("tell", "Session_1", "the API is frozen until 5 pm", cwd=team.alices)
     assert (0, 'told Session_1: "the API is frozen until 5 pm"\n') == (told.returncode, told.stdout)
-    heard: list[str] = []
-
-    def hears() -> bool:
-        heard.append(bob.told())
-        return "the API is frozen" in heard[-1]
-
-    seconds_until("bob hears it", hears, 8)
-    line = next(line for line in heard[-1].splitlines() if "frozen" in line)
+    heard = bob.told_at_last("the API is frozen")
+    line = next(line for line in heard.splitlines() if "frozen" in line)
     assert line.startswith("alice@")
     assert line.endswith('says: "the API is frozen until 5 pm"')
     assert "frozen" not in bob.told() + bob.told()
@@ -246,20 +240,14 @@ def test_hostile_texts_reach_others_as_one_bounded_line(
     _until(two, team, "Session_2", status="working")
     seconds_until("it is told", lambda: _seen(two, team, "Session_2")["progress"], 8)
     row = _seen(two, team, "Session_2")
-    heard: list[str] = []
-
-    def hears() -> bool:
-        heard.append(bob.told())
-        return "says:" in heard[-1]
-
-    seconds_until("bob hears it", hears, 8)
+    heard = bob.told_at_last("says:")
     shown = two.bob.scoord("status", cwd=team.bobs).stdout
 
     for text in (row["intent"], row["progress"]["step"]):
         assert text == one_line(text)
         assert len(text) <= 200
-    (line,) = [line for line in heard[-1].splitlines() if "says:" in line]
+    (line,) = [line for line in heard.splitlines() if "says:" in line]
     assert len(line) < 300
     for raw in ("\x1b", "\u202e", "\u200d", "</system>", "<script>"):
-        assert raw not in shown + heard[-1]
+        assert raw not in shown + heard
     assert context(bob.prompt("go on")).count("says:") == 0

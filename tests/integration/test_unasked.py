@@ -41,18 +41,6 @@ def shop(
         yield made
 
 
-def hears(session: CodingSession, text: str) -> str:
-    """Wait until the session is told ``text``; all it was told until then."""
-    told: list[str] = []
-
-    def is_told() -> bool:
-        told.append(session.told())
-        return text in told[-1]
-
-    seconds_until(f"it is told {text!r}: {told}", is_told, REPORTED_S)
-    return told[-1]
-
-
 def unasked(shop: Shop, file: str = "auth.py") -> None:
     """Bob has it, and Alice edits it while she cannot ask."""
     shop.both.cut()
@@ -65,10 +53,10 @@ def test_an_edit_let_through_unasked_is_told_to_both(shop: Shop) -> None:
     unasked(shop)
     shop.both.mend()
 
-    mine = hears(shop.a, "You edited auth.py while nobody could be asked")
+    mine = shop.a.told_at_last("You edited auth.py while nobody could be asked")
     assert "Session_2 (bob@" in mine
     assert "compare before you go on" in mine
-    theirs = hears(shop.b, "edited auth.py while nobody could be asked")
+    theirs = shop.b.told_at_last("edited auth.py while nobody could be asked")
     assert "Session_1 (alice@" in theirs
     assert "" == shop.a.told() + shop.b.told()
 
@@ -81,8 +69,8 @@ def test_an_agent_that_was_replaced_reports_what_the_one_before_let_through(shop
     shop.both.alice.start_agent()
     shop.both.mend()
 
-    hears(shop.a, "You edited auth.py while nobody could be asked")
-    hears(shop.b, "edited auth.py while nobody could be asked")
+    shop.a.told_at_last("You edited auth.py while nobody could be asked")
+    shop.b.told_at_last("edited auth.py while nobody could be asked")
 
 
 def test_what_a_session_did_before_it_ended_is_told_to_the_other(shop: Shop) -> None:
@@ -91,7 +79,7 @@ def test_what_a_session_did_before_it_ended_is_told_to_the_other(shop: Shop) -> 
     shop.a.kill()
     shop.both.mend()
 
-    theirs = hears(shop.b, "edited auth.py while nobody could be asked")
+    theirs = shop.b.told_at_last("edited auth.py while nobody could be asked")
     assert "alice" in theirs
 
 
@@ -109,8 +97,8 @@ def test_two_that_edited_the_same_file_in_one_outage_are_told_of_each_other(
 
         store = ("--embedded", "--data", str(tmp_path / "store"))
         with coordinator(tmp_path, *store, port=port):
-            assert "Session_2 (bob@" in hears(a, "edited auth.py while nobody could be asked")
-            assert "Session_1 (alice@" in hears(b, "edited auth.py while nobody could be asked")
+            for session, other in ((a, "Session_2 (bob@"), (b, "Session_1 (alice@")):
+                assert other in session.told_at_last("edited auth.py while nobody could be asked")
 
 
 def test_an_edit_that_met_nobody_is_told_to_nobody(shop: Shop) -> None:
@@ -130,12 +118,12 @@ def test_an_edit_whose_lock_was_broken_on_the_way_is_told_to_both(shop: Shop) ->
     broken = b.machine.scoord("unlock", "--force", "--yes", "auth.py", cwd=b.cwd)
     assert 0 == broken.returncode, broken.stderr
     assert {} == b.edit("auth.py")
-    hears(a, "Your lock on auth.py was broken by")
+    a.told_at_last("Your lock on auth.py was broken by")
     a.edited("auth.py")
 
-    mine = hears(a, "You edited auth.py without the protection of a lock")
+    mine = a.told_at_last("You edited auth.py without the protection of a lock")
     assert "Session_2 (bob@" in mine
-    theirs = hears(b, "edited auth.py without the protection of its lock")
+    theirs = b.told_at_last("edited auth.py without the protection of its lock")
     assert "Session_1 (alice@" in theirs
 
 
@@ -150,7 +138,7 @@ def test_an_edit_that_no_hook_asked_about_of_what_another_holds_is_told_to_both(
         return "You edited auth.py without" in context(a.edited("auth.py")) + a.told()
 
     seconds_until("she is told", is_told, REPORTED_S)
-    assert "Session_1 (alice@" in hears(b, "edited auth.py without the protection")
+    assert "Session_1 (alice@" in b.told_at_last("edited auth.py without the protection")
 
 
 def test_an_edit_under_its_lock_is_told_to_nobody(shop: Shop) -> None:

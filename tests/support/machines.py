@@ -27,6 +27,9 @@ FAST_LEASES = {
 }
 """A short life, so that tests of death are short too. The rules among them still hold."""
 
+TOLD_WITHIN_S = 10.0
+"""Notices come by way of the coordinator and its stream, some after an agent is back."""
+
 Answer = dict[str, Any]
 
 _KEEPING_CLIENT = Path(__file__).with_name("keeping_client.py")
@@ -209,6 +212,17 @@ class CodingSession:
     def told(self) -> str:
         """What it is told at a hook that says nothing of its own."""
         return context(self.prompt("go on"))
+
+    def told_at_last(self, part: str) -> str:
+        """What it is told at the first hook that tells it ``part``, which comes by itself."""
+        told: list[str] = []
+
+        def is_told() -> bool:
+            told.append(self.told())
+            return part in told[-1]
+
+        seconds_until(f"it is told {part!r}: {told}", is_told, TOLD_WITHIN_S)
+        return told[-1]
 
     def end(self, reason: str = "other") -> Answer:
         """Announce the end; the process goes on until it is killed."""
