@@ -52,23 +52,47 @@ class Groups:
         self._where = where
         self._queue: deque[_Waiting] = deque()
         self._under_way: set[asyncio.Future[list[TxnResult]]] = set()
+        self._alone = 0
+        """Calls under way that callers made themselves."""
         self._closed = False
 
     async def run(self, txn: Txn) -> TxnResult:
         """Run one transaction. Raises DeadlineExceeded, and whatever ``send`` raises."""
         if self._closed:
             raise StoreUnavailable(_CLOSED)
-        answer: asyncio.Future[TxnResult] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(txn, answer))
-        self._send_more()
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await answer
+                is_idle = not self._queue and self._has_room()
+                return await (self._send_alone(txn) if is_idle else self._send_later(txn))
         except TimeoutError:
             raise DeadlineExceeded(
                 f"etcd at {self._where} did not answer a transaction within {self._deadline_s} s;"
                 " it may still have been done"
             ) from None
+
+    async def _send_alone(self, txn: Txn) -> TxnResult:
+        """Send at once, in the caller's own task: each hand-over costs a turn of the loop."""
+        self._alone += 1
+        try:
+            (result,) = await self._send([txn])
+            return result
+        except asyncio.CancelledError:
+            if self._closed and not _is_cancelled():  # with its channel, not by its caller
+                raise StoreUnavailable(_CLOSED) from None
+            raise
+        finally:
+            self._alone -= 1
+            self._send_more()
+
+    async def _send_later(self, txn: Txn) -> TxnResult:
+        """Send with whatever else waits, as soon as there is room."""
+        answer: asyncio.Future[TxnResult] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(txn, answer))
+        self._send_more()
+        return await answer
+
+    def _has_room(self) -> bool:
+        return self._alone + len(self._under_way) < _CALLS_UNDER_WAY
 
     async def close(self) -> None:
         """Give up what is under way or waits."""
@@ -79,7 +103,7 @@ class Groups:
         _fail(self._queue, StoreUnavailable(_CLOSED))
 
     def _send_more(self) -> None:
-        while len(self._under_way) < _CALLS_UNDER_WAY and (group := self._next_group()):
+        while not self._closed and self._has_room() and (group := self._next_group()):
             task = asyncio.ensure_future(self._send([waiting.txn for waiting in group]))
             self._under_way.add(task)
             task.add_done_callback(partial(self._settle, group))
@@ -93,8 +117,7 @@ class Groups:
             self._queue.extendleft(_Waiting(w.txn, w.answer, alone=True) for w in reversed(group))
         else:
             _fail(group, error)
-        if not self._closed:
-            self._send_more()
+        self._send_more()
 
     def _next_group(self) -> list[_Waiting]:
         """Take what may go together from the queue; the rest keeps its order."""
@@ -137,6 +160,12 @@ class _Room:
         self._largest, self._bytes = largest, weight
         self._touched.merge(footprint)
         return True
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody wants the running task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _weight(txn: Txn) -> int:
