@@ -51,6 +51,16 @@ class Unasked:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """One file of an event, and who it is that edits it."""
+
+    file: FileIdentity
+    settings: Settings
+    who: Claimant | None
+    """None where its file is not locked at all."""
+
+
 Noted = Callable[[LocalSession, FileIdentity], None]
 """Is told of a session's edit of a file."""
 
@@ -97,36 +107,35 @@ class Edits:
 
         Raises InvalidPath, and DeadlineExceeded when git cannot say in time whose file it is.
         """
-        files = [await self._locate(path, event.cwd) for path in event.paths]
-        requests = list(self._requests(session, event.agent_id, files))
+        edits = [await self._look(session, event, path) for path in event.paths]
+        requests = list(self._requests(session, event.agent_id, edits))
         until = asyncio.get_running_loop().time() + DECIDE_WITHIN_S
         outcomes = [await self._ask(request, until) for request in requests]
         pairs = list(zip(requests, outcomes, strict=True))
         decision = _worst([self._judge(*pair) for pair in pairs])
         if decision.verdict is not Verdict.DENY:
-            self._let_through(session, event.agent_id, files, pairs)
+            self._let_through(session, edits, pairs)
         return decision
 
     async def note_use(self, session: LocalSession, event: HookEvent) -> None:
         """An edit has happened: its locks were used, or were lost before that."""
         for path in event.paths:
-            file = await self._locate(path, event.cwd)
-            settings = self._settings.of(file.worktree)
+            edit = await self._look(session, event, path)
             if self._edited:
-                self._edited(session, file)
-            if not self._is_locked(file, settings):
-                continue
-            who = claimant(session, event.agent_id, settings, self._head(file))
-            since = self._protection.lost_since(file, who, self._clock.now())
-            if since is not None:
-                self._reporting.note("unprotected", file.project, file.shown, who, since)
-                self._reporting.begin()
+                self._edited(session, edit.file)
+            if edit.who:
+                self._note_unprotected(edit.file, edit.who)
+
+    def _note_unprotected(self, file: FileIdentity, who: Claimant) -> None:
+        since = self._protection.lost_since(file, who, self._clock.now())
+        if since is not None:
+            self._reporting.note("unprotected", file.project, file.shown, who, since)
+            self._reporting.begin()
 
     def _let_through(
         self,
         session: LocalSession,
-        agent: AgentId,
-        files: Iterable[FileIdentity],
+        edits: Iterable[_Edit],
         outcomes: Iterable[tuple[Request, Outcome]],
     ) -> None:
         """The edit goes on: remember by what right, and what is to be reported."""
@@ -136,19 +145,24 @@ class Edits:
             if isinstance(outcome, Unasked):
                 self._note_unasked(request)
                 unasked |= {(file.project, file.key) for file in request.files}
-        for file in files:
+        for edit in edits:
             if self._editing:
-                self._editing(session, file)
-            settings = self._settings.of(file.worktree)
-            if self._is_locked(file, settings):
-                who = claimant(session, agent, settings, self._head(file))
-                asked = (file.project, file.key) not in unasked
-                self._protection.allow(file, who, asked=asked)
+                self._editing(session, edit.file)
+            if edit.who:
+                asked = (edit.file.project, edit.file.key) not in unasked
+                self._protection.allow(edit.file, edit.who, asked=asked)
 
     def _note_unasked(self, request: Request) -> None:
         heard, who = self._neighbours.of(request.project).revision, request.claimant
         for file in request.files:
             self._reporting.note("unasked", request.project, file.shown, who, heard)
+
+    async def _look(self, session: LocalSession, event: HookEvent, path: str) -> _Edit:
+        file = await self._locate(path, event.cwd)
+        settings = self._settings.of(file.worktree)
+        if not _is_locked(file, settings):
+            return _Edit(file, settings, None)
+        return _Edit(file, settings, claimant(session, event.agent_id, settings, self._head(file)))
 
     async def _locate(self, path: str, cwd: str) -> FileIdentity:
         """In a thread where git has to be asked: all other hooks would wait for it."""
@@ -158,7 +172,7 @@ class Edits:
         return await asyncio.to_thread(self._locator.locate, path, cwd)
 
     def _requests(
-        self, session: LocalSession, agent: AgentId, files: Iterable[FileIdentity]
+        self, session: LocalSession, agent: AgentId, edits: Iterable[_Edit]
     ) -> Iterable[Request]:
         """What must be asked for, a project at a time; where all is held already, nothing.
 
@@ -166,22 +180,20 @@ class Edits:
         is held when the question leaves may be lost when its answer comes.
         """
         now = self._clock.now()
-        wanted: dict[ProjectId, list[tuple[FileIdentity, Settings]]] = {}
+        wanted: dict[ProjectId, list[_Edit]] = {}
         asked: set[ProjectId] = set()
-        for file in files:
-            settings = self._settings.of(file.worktree)
-            if not self._is_locked(file, settings):
+        for edit in edits:
+            if edit.who is None:
                 continue
-            wanted.setdefault(file.project, []).append((file, settings))
-            who = claimant(session, agent, settings, self._head(file))
-            if not self._is_mine(file, who, now):
-                asked.add(file.project)
+            wanted.setdefault(edit.file.project, []).append(edit)
+            if not self._is_mine(edit.file, edit.who, now):
+                asked.add(edit.file.project)
         for project, found in wanted.items():
             if project not in asked:
                 continue
-            settings = found[0][1]
+            settings = found[0].settings
             action = settings.session_coordination.conflict_action
-            names = tuple(file for file, _ in found)
+            names = tuple(edit.file for edit in found)
             head, why = self._head(names[0]), session.intent
             yield Request(session, agent, project, names, settings, why, action, head)
 
@@ -196,13 +208,6 @@ class Edits:
         if mine and lock:
             self._held.renew_commit(lock, self._head(file).commit)
         return mine and self._held.is_followed(followed_at, now)
-
-    def _is_locked(self, file: FileIdentity, settings: Settings) -> bool:
-        return (
-            file.coordinated
-            and settings.session_coordination.enable_file_locks
-            and settings.patterns.locks(file.shown)
-        )
 
     async def _ask(self, request: Request, until: float) -> Outcome:
         try:
@@ -284,6 +289,14 @@ class Edits:
                 told = wording.unasked_allowed(request.shown, error)
                 return Decision(context=told, notice=told)
         return ALLOW
+
+
+def _is_locked(file: FileIdentity, settings: Settings) -> bool:
+    return (
+        file.coordinated
+        and settings.session_coordination.enable_file_locks
+        and settings.patterns.locks(file.shown)
+    )
 
 
 def _worst(decisions: Sequence[Decision]) -> Decision:
