@@ -54,24 +54,35 @@ class Totals:
 def run_seeds(seeds: Sequence[int], mutant: str = "") -> Totals:
     """Run the histories of ``seeds`` here, with a planted mistake if one is named."""
     totals = Totals()
-    if not gc.get_freeze_count():
-        # What the modules are made of stays: it is not looked at after each history. Once
-        # only: what a history leaves behind would be kept for ever.
-        gc.collect()
-        gc.freeze()
+    _set_modules_aside()
     with BY_NAME[mutant].plant() if mutant else nullcontext():
         for seed in seeds:
             totals.add(simulate(seed))
     return totals
 
 
+def _set_modules_aside() -> None:
+    """What the modules are made of stays: it is not looked at after each history.
+
+    Once only: what a history leaves behind would be kept for ever.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+
+
 def run_parallel(seeds: Sequence[int], jobs: int, mutant: str = "") -> Iterator[Totals]:
     """Run them in ``jobs`` processes; yields what each part came to, as it is done."""
     parts = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    with processes(jobs) as pool:
+        yield from pool.map(run_seeds, parts, [mutant] * len(parts))
+
+
+def processes(jobs: int) -> ProcessPoolExecutor:
+    """Processes that run histories."""
     # Not a fork: this process may have threads of gRPC.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _ignore_interrupts) as pool:
-        yield from pool.map(run_seeds, parts, [mutant] * len(parts))
+    return ProcessPoolExecutor(jobs, context, _ignore_interrupts)
 
 
 def _ignore_interrupts() -> None:
@@ -81,6 +92,7 @@ def _ignore_interrupts() -> None:
 
 def first_violation(seeds: Sequence[int], mutant: str) -> tuple[int, str] | None:
     """The first seed that finds ``mutant``, and how; None when none does."""
+    _set_modules_aside()
     with BY_NAME[mutant].plant():
         found = (simulate(seed) for seed in seeds)
         result = next((r for r in found if not r.passed), None)
