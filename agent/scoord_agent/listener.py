@@ -86,7 +86,7 @@ class Listener:
     def _undecided(self, cli: Adapter, name: str, error: ScoordError) -> web.Response:
         """What cannot be read is refused; where we failed, ``unreachable_action`` decides."""
         _log.info("event %s: %s", name, error)
-        told = f"Session Coordinator: {error.message}"
+        told = "Session Coordinator: " + "\n".join(error.lines)
         if isinstance(error, BadRequest) or self._when_unknown == "block":
             return _json(cli.refusal(name, told))
         return _json(cli.render(name, Decision(context=told, notice=told)))

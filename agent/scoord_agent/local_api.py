@@ -13,7 +13,7 @@ from aiohttp import web
 
 from scoord.errors import BadRequest, InternalError, Refused, ScoordError, Unknown
 from scoord_agent.desk import Desk, Wish
-from scoord_agent.local_body import Body, body_of, number, seconds, text, texts
+from scoord_agent.local_body import MOST_BYTES, Body, body_of, number, seconds, text, texts
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class LocalApi:
 
     async def start(self) -> None:
         """Begin to listen; a socket file that a killed agent left is replaced."""
-        app = web.Application()
+        app = web.Application(client_max_size=MOST_BYTES)
         for routes in self._routes:
             for (method, path), handle in routes.items():
                 app.router.add_route(method, path, _answering(handle))

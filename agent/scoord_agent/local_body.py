@@ -10,6 +10,9 @@ from scoord.errors import InvalidRequest
 
 Body = Mapping[str, Any]
 
+MOST_BYTES = 1 << 20
+"""Of a request; what a program of ours sends is far below it."""
+
 MOST_S = 366 * 86_400.0
 """No lock is asked for for longer; also NaN and infinity are refused by it."""
 
@@ -18,7 +21,9 @@ async def body_of(request: web.Request) -> Body:
     """Read the request's JSON object. Raises InvalidRequest."""
     try:
         value = json.loads(await request.read())
-    except ValueError as error:
+    except web.HTTPRequestEntityTooLarge as error:
+        raise InvalidRequest(f"the request is over {MOST_BYTES >> 20} MiB; ask for less") from error
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest("the request is not JSON") from error
     if not isinstance(value, dict):
         raise InvalidRequest("the request is not a JSON object")

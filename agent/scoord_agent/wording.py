@@ -66,7 +66,7 @@ def known_conflict(lock: Lock, asker: Asker, error: str) -> str:
     """Why an edit stays denied while nobody can be asked."""
     return (
         f"⚠️ {one_line(lock.path)} was locked by {_holder(lock.holder, asker)}{why(lock.reason)}"
-        f" when last heard, and that cannot be checked now: {error}"
+        f" when last heard, and that cannot be checked now: {text.failure(error)}"
     )
 
 
@@ -230,12 +230,13 @@ def not_registered(error: str) -> str:
 
 def problem(error: str) -> str:
     """Settings that do not load."""
-    return f"⚠️ Settings are not in force, the last good ones are: {error}"
+    return f"⚠️ Settings are not in force, the last good ones are: {_lines(error)}"
 
 
 def mending(error: str) -> str:
     """What is said of an edit of the settings that name the project, while they do not load."""
-    return f"⚠️ Let through without a lock, and nothing else here is until it is mended: {error}"
+    told = _lines(error)
+    return f"⚠️ Let through without a lock, and nothing else here is until it is mended: {told}"
 
 
 def _said(reason: str) -> str:
@@ -245,7 +246,13 @@ def _said(reason: str) -> str:
 
 def _sentence(error: str) -> str:
     """A failure's line, which may begin with a path, as a sentence."""
-    return f"{error[:1].upper()}{error[1:].rstrip('.')}."
+    told = text.failure(error)
+    return f"{told[:1].upper()}{told[1:].rstrip('.')}."
+
+
+def _lines(error: str) -> str:
+    """What is wrong with settings, a line each."""
+    return "\n".join(map(text.failure, error.splitlines()))
 
 
 def _locked(conflict: Conflict, asker: Asker) -> str:

@@ -26,7 +26,7 @@ def slash() -> None:
     try:
         output = _output(arguments_of(command), command)
     except ScoordError as error:
-        output = f"error: {error.message}"
+        output = f"error: {' '.join(error.lines)}"
     click.echo(framed(command, output))
 
 

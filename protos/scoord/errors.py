@@ -30,6 +30,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from scoord import text
+
 
 class ScoordError(Exception):
     """A failure with one clear line: what is wrong, where, what to do."""
@@ -40,6 +42,11 @@ class ScoordError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message as it is shown; it may quote what was asked, and that may be anything."""
+        return (text.failure(self.message),)
 
 
 class BadRequest(ScoordError):  # noqa: N818 (names say what happened)
@@ -62,6 +69,11 @@ class InvalidConfig(BadRequest):
     """Settings that are unknown, wrong, or impossible with others: a line for each."""
 
     code = "INVALID_CONFIG"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message as it is shown: a line for each thing that is wrong."""
+        return tuple(map(text.failure, self.message.splitlines()))
 
 
 class Refused(ScoordError):  # noqa: N818 (names say what happened)

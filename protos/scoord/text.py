@@ -8,6 +8,10 @@ words say: they are still data, and are framed as such by whoever shows them.
 
 import re
 import unicodedata
+from typing import Final
+
+MOST_OF_FAILURE: Final = 2000
+"""Characters of what a failure says; some name all keys there are."""
 
 _ELLIPSIS = "…"
 _READ_AHEAD = 16  # characters looked at for each one shown: bounds the work on a huge text
@@ -54,6 +58,27 @@ def one_line(text: str, limit: int = 200) -> str:
 def quote(text: str, limit: int = 200) -> str:
     """Return ``one_line(text)`` between double quotes, with no double quote inside."""
     return f'"{one_line(text, limit).translate(_DOUBLE_QUOTES)}"'
+
+
+def failure(text: str) -> str:
+    """Return what a failure says as one harmless line: it may quote what was asked."""
+    return one_line(text, MOST_OF_FAILURE)
+
+
+def escaped(written: str) -> str:
+    """Return the same JSON, with escapes for what harms where it is shown.
+
+    So a script reads the very texts, and yet nothing moves a cursor, is hidden or is a tag.
+    """
+    return "".join(map(_as_json_has_it, written))
+
+
+def _as_json_has_it(character: str) -> str:
+    is_seen = character.isprintable() and not _INVISIBLE.match(character)
+    if character == "\n" or (is_seen and character not in "<>"):
+        return character
+    units = character.encode("utf-16-be", "surrogatepass").hex("/", 2).split("/")
+    return "".join(f"\\u{unit}" for unit in units)
 
 
 def _visible(text: str) -> str:

@@ -13,5 +13,6 @@ if __name__ == "__main__":
     try:
         server()
     except ScoordError as error:
-        sys.stderr.write(f"error: {error.message}\n")
+        for line in error.lines:
+            sys.stderr.write(f"error: {line}\n")
         sys.exit(2 if isinstance(error, BadRequest) else 1)

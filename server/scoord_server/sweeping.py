@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 CATCH_UP_S = 1.0
 """How long a view may need to see what the store had a moment ago."""
 
+SEEN_S = 0.5
+"""The same, to see what a sweep has just ended, before it is said to have."""
+
 
 @dataclass(frozen=True, slots=True)
 class SweptLock:
@@ -71,12 +74,17 @@ class Sweeping:
         self._store, self._view, self._clock = ground.store, ground.view, ground.clock
 
     async def refresh(self, project: str = "") -> Refreshed:
-        """Sweep by the store as it is now, not as it was last seen. Raises Unknown."""
+        """Sweep by the store as it is now, not as it was last seen. Raises Unknown.
+
+        Who lists things after it does not find what it ended.
+        """
         before = await self._truth(project)
         await self._view.caught_up(before.revision, CATCH_UP_S)
         swept = await self.sweep(project)
         expired = await self._coordinator.farewells.look(project)
-        return Refreshed(swept, tuple(expired), await self._truth(project))
+        after = await self._truth(project)
+        await self._view.caught_up(after.revision, SEEN_S)
+        return Refreshed(swept, tuple(expired), after)
 
     async def sweep(self, project: str = "") -> Swept:
         """End every session, lock and claim of ``project`` (empty: of all) that is overdue now."""

@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 import click
 
-from scoord import local
+from scoord import local, text
 from scoord.errors import BY_CODE, BadRequest, InvalidConfig, ScoordError
 from scoord_agent.cli.exits import CRASHED, DONE, INTERRUPTED, REFUSED, exit_code
 
@@ -119,7 +119,12 @@ def _show(error: click.ClickException) -> None:
         return
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f"; see `{context.command_path} --help`" if context else ""
-    _complain(" ".join(error.format_message().split()).rstrip(".") + hint)
+    _complain(_as_click_says(error).rstrip(".") + hint)
+
+
+def _as_click_says(error: click.ClickException) -> str:
+    """Return its message, safe to show; the sign of its ranges (0<=x<=100) begins no tag."""
+    return text.failure(error.format_message()).replace("\u2039=", "<=")
 
 
 def _complain(line: str) -> None:
@@ -129,7 +134,7 @@ def _complain(line: str) -> None:
 def _lines(error: ScoordError) -> list[str]:
     """Return what to print of it: one line, or one for each thing that is wrong with settings."""
     if isinstance(error, InvalidConfig):
-        return [" ".join(line.split()) for line in error.message.splitlines()]
+        return list(error.lines)
     return [_one_line(error)]
 
 
@@ -139,7 +144,7 @@ def _one_line(error: ScoordError) -> str:
     A message of ours says what to do after a semicolon, and one about a bad request
     names what is wrong with it: more would only repeat it.
     """
-    line = " ".join(error.message.split())
+    (line,) = error.lines
     entry = BY_CODE.get(getattr(error, "code", ""))
     if entry is None or ";" in line or isinstance(error, BadRequest):
         return line
@@ -167,7 +172,7 @@ def _unforeseen(error: Exception) -> int:
 
 def _unexpected(error: Exception) -> str:
     """Return one line for a mistake of ours, and keep the traceback where it can be read."""
-    what = " ".join(f"{type(error).__name__}: {error}".split())
+    what = text.failure(f"{type(error).__name__}: {error}")
     if os.environ.get("SCOORD_DEBUG"):
         traceback.print_exception(error)
         return what

@@ -69,7 +69,7 @@ def _made(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except ScoordError as failure:
-        return Finding(name, Level.FAIL, failure.message)
+        return Finding(name, Level.FAIL, "\n".join(failure.lines))
 
 
 def _python() -> Finding:
@@ -106,7 +106,7 @@ def _wrong_here() -> list[str]:
     try:
         config.load(worktree_root(local.here()), local.config_dir(), os.environ)
     except InvalidConfig as error:
-        return error.message.splitlines()
+        return list(error.lines)
     return []
 
 

@@ -7,16 +7,12 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from scoord import local
-from scoord.text import one_line
+from scoord import local, text
 from scoord_agent.cli import show
 from scoord_agent.cli.checks import Finding, Level, findings
 from scoord_agent.cli.exits import REFUSED as FAILED
 
 _STYLE: Final = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
-
-_MOST: Final = 2000
-"""Characters of a line; some name all keys there are."""
 
 
 @click.command()
@@ -40,7 +36,7 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 
 def _print(console: Console, found: list[Finding]) -> None:
     for one in found:
-        first, *more = (one_line(line, _MOST) for line in one.text.split("\n"))
+        first, *more = map(text.failure, one.text.split("\n"))
         line = Text(f"{one.level:<5}", _STYLE[one.level])
         line.append(f" {one.name:<12} {first}", "none")
         console.print(line)

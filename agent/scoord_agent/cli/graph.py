@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -114,7 +113,8 @@ def _write(file: Path, text: str) -> None:
 
 
 def _print_table(console: Console, seen: dict[str, Any]) -> None:
-    console.print(Text(f"graph {seen['context']} ({seen['location']}) of {seen['project']}"))
+    head = Text(f"graph {seen['context']} ({seen['location']}) of {seen['project']}")
+    console.print(head, soft_wrap=True)
     console.print()
     if not seen["entities"]:
         console.print("no entities")
@@ -128,21 +128,17 @@ def _print_table(console: Console, seen: dict[str, Any]) -> None:
 
 
 def _entities(seen: dict[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    for column in ("entity", "type", "what is known"):
-        table.add_column(column, overflow="fold")
+    table = show.begin_table((), "entity", "type", "what is known")
     for row in by_type(seen["entities"]):
         facts = "\n".join(one_line(fact) for fact in row["observations"])
-        table.add_row(Text(row["name"]), Text(row["entityType"]), Text(facts))
+        show.add_row(table, row["name"], row["entityType"], facts)
     return table
 
 
 def _relations(seen: dict[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    for column in ("from", "relation", "to"):
-        table.add_column(column, overflow="fold")
+    table = show.begin_table((), "from", "relation", "to")
     for row in seen["relations"]:
-        table.add_row(*(Text(row[key]) for key in ("from", "relationType", "to")))
+        show.add_row(table, *(row[key] for key in ("from", "relationType", "to")))
     return table
 
 

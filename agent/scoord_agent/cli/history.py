@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from scoord.text import escaped
 from scoord_agent.cli import local_client, show, show_past
 from scoord_agent.cli.past import event_row, log_row
 from scoord_agent.cli.spans import span
@@ -90,5 +91,5 @@ def _print_sessions(question: Mapping[str, object], *, as_json: bool) -> None:
 
 def _follow(question: Mapping[str, object], *, as_json: bool) -> None:
     for row in local_client.follow_history(**question):
-        line = json.dumps(row, ensure_ascii=False) if as_json else None
+        line = escaped(json.dumps(row, ensure_ascii=False)) if as_json else None
         click.echo(line or show_past.event_line(event_row(row)))

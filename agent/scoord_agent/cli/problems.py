@@ -10,13 +10,9 @@ from typing import Any
 
 import click
 
-from scoord import local
+from scoord import local, text
 from scoord.errors import InvalidConfig
 from scoord.program_variables import OF_PROGRAMS
-from scoord.text import one_line
-
-_MOST = 2000
-"""Characters of a line; some name all keys there are."""
 
 
 def tell_own() -> None:
@@ -37,7 +33,7 @@ def _own() -> list[str]:
     try:
         config.load(None, local.config_dir(), os.environ)
     except InvalidConfig as error:
-        return error.message.splitlines()
+        return list(error.lines)
     return []
 
 
@@ -46,4 +42,4 @@ def _tell(lines: Iterable[str]) -> None:
     for line in lines:
         if line not in told:
             told.add(line)
-            click.echo(f"problem: {one_line(line, _MOST)}", err=True)
+            click.echo(f"problem: {text.failure(line)}", err=True)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scoord.text import age, one_line, remaining
+from scoord.text import age, escaped, failure, one_line, remaining
 from scoord_agent.cli.pictures import LockRow, Picture, SessionRow, WaiterRow
 
 PIPE_COLUMNS: Final = 240
@@ -38,8 +38,7 @@ _SHORT: Final = frozenset(
     }
 )
 """Columns that are always shown whole."""
-_PROBLEM: Final = 2000
-"""The most characters of a problem; those of settings name all keys there are."""
+_PATH: Final = "file"
 STALE_S: Final = 2.0
 """A view that is older than this says so."""
 
@@ -54,7 +53,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(answer: Mapping[str, Any]) -> None:
     """Print for a script: one JSON object, nothing else on stdout."""
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    click.echo(escaped(json.dumps(answer, indent=2, ensure_ascii=False)))
 
 
 def who(row: LockRow | WaiterRow | SessionRow) -> str:
@@ -174,7 +173,7 @@ def project_line(picture: Picture) -> Text:
 
 def problem_lines(problems: Iterable[str]) -> list[Text]:
     """Return what the agent says is wrong, a line each; whole, since its end says what to do."""
-    return [Text(f"problem     {one_line(each, _PROBLEM)}", "bold yellow") for each in problems]
+    return [Text(f"problem     {failure(each)}", "bold yellow") for each in problems]
 
 
 def _because(error: str) -> str:
@@ -182,22 +181,27 @@ def _because(error: str) -> str:
 
 
 def begin_table(lead: tuple[str, ...], *columns: str) -> Table:
-    """Return an empty table. Where it is narrow, short columns stay, the others give way."""
+    """Return an empty table. Where it is narrow, short columns stay, the others give way.
+
+    A path is needed whole. On a terminal it may take several lines, and nothing else does;
+    in a pipe a row is a line, so that no part of a name begins one.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    whole = _SHORT if console().is_terminal else _SHORT | {_PATH}
     for column in (*lead, *columns):
-        table.add_column(column, no_wrap=column in _SHORT)
+        table.add_column(column, no_wrap=column in whole)
     return table
 
 
 def add_row(table: Table, *cells: str | Text) -> None:
-    """Add a row. A path is needed whole, so it may take several lines; nothing else does."""
+    """Add a row."""
     shown = zip(table.columns, cells, strict=True)
     table.add_row(
         *(
             cell
             if isinstance(cell, Text)
             else Text(cell, overflow="fold")
-            if column.header == "file"
+            if column.header == _PATH and not column.no_wrap
             else Text(cell, no_wrap=True, overflow="ellipsis")
             for column, cell in shown
         )

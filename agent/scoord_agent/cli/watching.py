@@ -9,7 +9,6 @@ from rich.live import Live
 from rich.text import Text
 
 from scoord.errors import ScoordError
-from scoord.text import one_line
 
 EVERY_S: Final = 1.0
 
@@ -47,4 +46,4 @@ def _seen(look: Callable[[], RenderableType]) -> RenderableType:
     try:
         return look()
     except ScoordError as error:
-        return Text(one_line(error.message), "bold red")
+        return Text("\n".join(error.lines), "bold red")

@@ -95,9 +95,9 @@ def _print_suggestions(answer: Answer) -> None:
     for row in answer["suggestions"]:
         line = Text(f"{one_line(row['kind'], 10)}  ", "bold")
         line.append(_suggested(row))
-        console.print(line)
+        console.print(line, soft_wrap=True)
         for why in row["why"]:
-            console.print(Text(f"      {one_line(why)}"))
+            console.print(Text(f"      {one_line(why)}"), soft_wrap=True)
     if not answer["suggestions"]:
         click.echo('nothing is free to suggest; add work: scoord task add "what is to be done"')
     if not answer["known"]:

@@ -4,7 +4,9 @@ A session is a key on a lease. Its alias is a second key on the same lease, so
 that both vanish together and no two live sessions of a project share an alias.
 """
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.text import age
@@ -18,11 +20,16 @@ from scoord_server.model.values import AliasTaken, Keep, SessionFact
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, Put, Txn, TxnResult
 
+_ALIAS: Final = re.compile(r"Session_[1-9][0-9]{0,5}")
+
 
 def first_free_alias(taken: Iterable[str], wish: str = "") -> str:
-    """``wish`` if it is free, else ``Session_{n}`` with the smallest free n."""
+    """``wish`` if it is an alias that was once given, and free; else the smallest free one.
+
+    An alias is told outside of quotes, so nobody may call himself what he likes.
+    """
     names = set(taken)
-    if wish and wish not in names:
+    if _ALIAS.fullmatch(wish) and wish not in names:
         return wish
     numbers = range(1, len(names) + 2)
     return next(name for n in numbers if (name := f"Session_{n}") not in names)

@@ -65,7 +65,7 @@ def _change(
     if not request.request_id:
         raise InvalidRequest("request_id is empty; every command carries one")
     return Change(
-        RequestId(request.request_id),
+        RequestId(messages.identifier("request_id", request.request_id)),
         _project(request.project),
         one_line(request.by),
         tuple(entities),

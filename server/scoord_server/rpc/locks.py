@@ -182,7 +182,7 @@ def _asker(request: Any, *, needs_lease: bool = True) -> Asker:  # any command o
         ProjectId(request.project),
         SessionId(request.session_id),
         _lease(request.lease_id) if needs_lease else LeaseId(0),
-        AgentId(request.agent_id),
+        AgentId(messages.identifier("agent_id", request.agent_id)),
     )
 
 
@@ -221,7 +221,7 @@ def _granted(command: Acquire, outcome: Granted) -> pb.AcquireResponse:
 def _request_id(text: str) -> RequestId:
     if not text:
         raise InvalidRequest("request_id is empty; every command carries one")
-    return RequestId(text)
+    return RequestId(messages.identifier("request_id", text))
 
 
 def _name(project: ProjectId, path: str) -> LockName:

@@ -1,5 +1,7 @@
 """Facts and outcomes as messages, with ages in place of clocks."""
 
+from typing import Final
+
 from google.protobuf.duration_pb2 import Duration
 
 from scoord.clock import Clock
@@ -25,12 +27,22 @@ from scoord_server.picture import (
 from scoord_server.sweeping import SweptLock
 from scoord_server.view import Snapshot
 
+MOST_ID: Final = 200
+"""Characters of what a program names a thing by; those of ours are far below it."""
+
 
 def required(field: str, value: str) -> str:
     """``value``, which may become a part of a key. Raises InvalidRequest, naming the field."""
-    is_id = field.endswith(("session_id", "task_id"))
-    if not value or "\0" in value or ("/" in value and is_id):
+    is_part = field.endswith(("session_id", "task_id"))
+    if not value or "\0" in value or ("/" in value and is_part):
         raise InvalidRequest(f"{field} is empty or has a character that is not allowed")
+    return identifier(field, value) if field.endswith("_id") else value
+
+
+def identifier(field: str, value: str) -> str:
+    """``value``, by which others know one thing: it is never cut. Raises InvalidRequest."""
+    if len(value) > MOST_ID or not value.isprintable():
+        raise InvalidRequest(f"{field} must be at most {MOST_ID} printable characters")
     return value
 
 

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ LOCK = {
     "reason": "refactor\x1b[31m authentication",
     "held_s": 360.0,
 }
-STATUS = {
+STATUS: dict[str, Any] = {
     "agent": {"pid": 1, "version": "0.1.0", "port": 7790, "new_in_a_later_version": True},
     "coordinator": {"state": "connected", "address": "127.0.0.1:7780", "heard_s": 0.1},
     "project": {"id": "github.com/acme/app", "shared": True, "named_by": "origin", "root": "/a"},
@@ -177,6 +178,17 @@ def test_a_table_fits_into_80_columns_and_shows_others_words_as_text(
     assert max(map(len, shown.splitlines())) <= 80
     assert "auth.py" in shown
     assert "\x1b" not in shown
+
+
+def test_no_part_of_a_path_begins_a_line_in_a_pipe(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    path = f"{'a' * 150} auth.py is free now"
+    api.will("/v1/status", STATUS | {"locks": [{**STATUS["locks"][0], "path": path}]})
+
+    assert run(["locks"]) == 0
+    assert 3 == len(capsys.readouterr().out.splitlines())
 
 
 def test_what_was_last_heard_is_never_shown_as_if_it_were_known(

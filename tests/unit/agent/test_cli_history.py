@@ -170,6 +170,14 @@ def test_a_refresh_says_what_it_did(api: ScriptedApi, capsys: pytest.CaptureFixt
     ] == capsys.readouterr().out.splitlines()
 
 
+def test_one_revision_is_one(api: ScriptedApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.will("/v1/refresh", {**SWEPT, "view_revision": SWEPT["revision"] - 1})
+
+    run(["refresh"])
+
+    assert "view      1 revision behind the store" in capsys.readouterr().out
+
+
 def test_a_refresh_with_nothing_to_do_says_so(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:

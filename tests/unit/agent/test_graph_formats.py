@@ -6,6 +6,7 @@ import pytest
 
 from scoord_agent.cli.graph_formats import FORMATS, as_dot, as_jsonl, as_mermaid, clean
 from scoord_agent.mcp.aim import pretty
+from support.hostile import TEXTS, harm_in
 
 HOSTILE = [
     '"] --> evil["x',
@@ -19,7 +20,7 @@ HOSTILE = [
     "#quot;",
     "\x1b[31mred\u202e",
     "end",
-    "x" * 100_000,
+    *TEXTS,
 ]
 
 
@@ -56,7 +57,7 @@ def test_the_ends_of_a_relation_are_drawn_under_their_names_also_without_an_enti
     assert '    n2 [label="Search"];' in as_dot(seen)
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
 def test_no_name_ends_its_quotes_in_mermaid(hostile: str) -> None:
     seen = graph([entity(hostile, hostile, hostile)], [relation(hostile, hostile, "b")])
 
@@ -70,7 +71,7 @@ def test_no_name_ends_its_quotes_in_mermaid(hostile: str) -> None:
         assert len(line) < 3000
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
 def test_no_name_ends_its_quotes_in_dot(hostile: str) -> None:
     seen = graph([entity(hostile, hostile, hostile)], [relation(hostile, hostile, "b")])
 
@@ -83,7 +84,7 @@ def test_no_name_ends_its_quotes_in_dot(hostile: str) -> None:
     assert all(line_of.fullmatch(line) for line in lines[2:-1]), lines
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:30]))
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_every_text_is_one_bounded_line_in_json(form: str, hostile: str) -> None:
     seen = graph([entity(hostile, hostile, hostile)], [relation(hostile, hostile, "b")])
@@ -91,7 +92,7 @@ def test_every_text_is_one_bounded_line_in_json(form: str, hostile: str) -> None
     written = FORMATS[form](seen)
 
     assert len(written) < 10_000
-    assert all(line.isprintable() for line in written.split("\n"))
+    assert "" == harm_in(written, lines=60, longest=6000)
 
 
 def test_jsonl_is_the_originals_file() -> None:

@@ -12,6 +12,7 @@ from scoord.errors import (
     CoordinatorUnreachable,
     DeadlineExceeded,
     InternalError,
+    InvalidConfig,
     ScoordError,
     Unknown,
 )
@@ -60,6 +61,14 @@ def test_every_code_is_unique() -> None:
 @pytest.mark.parametrize("kind", LEAVES)
 def test_only_unknown_outcomes_are_retryable(kind: type[ScoordError]) -> None:
     assert issubclass(kind, Unknown) is kind.retryable
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_a_failure_is_shown_as_a_line_whatever_it_quotes(kind: type[ScoordError]) -> None:
+    shown = kind("no\x1b[31m such file;\n<b>obey</b>").lines
+
+    many = ("no such file;", "\u2039b\u203aobey\u2039/b\u203a")
+    assert shown == (many if kind is InvalidConfig else (" ".join(many),))
 
 
 @pytest.mark.parametrize("kind", LEAVES)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoord.text import one_line, quote
+from scoord.text import escaped, failure, one_line, quote
 
 CORPUS = json.loads((Path(__file__).parent / "data" / "injections.json").read_text("utf-8"))
 UNSAFE = re.compile(
@@ -51,6 +51,26 @@ def test_a_line_is_encodable_composed_and_has_single_spaces(text: str) -> None:
     assert line == unicodedata.normalize("NFC", line)
     assert line == " ".join(line.split())
     assert line.encode().decode() == line
+
+
+@given(TEXTS)
+def test_json_that_is_escaped_is_the_same_json_and_holds_nothing_that_acts_or_hides(
+    text: str,
+) -> None:
+    for indent in (None, 2):
+        written = escaped(json.dumps({text: [text]}, ensure_ascii=False, indent=indent))
+
+        assert {text: [text]} == json.loads(written)
+        assert not UNSAFE.search(written.replace("\n", ""))
+
+
+def test_json_that_is_escaped_keeps_what_people_read() -> None:
+    assert '{"a": "größer 文 \\u202e"}' == escaped('{"a": "größer 文 \u202e"}')
+
+
+def test_a_failure_is_one_line_of_which_no_more_is_kept_than_anyone_reads() -> None:
+    assert "no 'ab' here" == failure("no 'a\x1b[31mb' here")
+    assert 2000 == len(failure("x" * 100_000))
 
 
 @given(TEXTS, st.integers(1, 50))

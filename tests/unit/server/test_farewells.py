@@ -225,6 +225,8 @@ class TestSweeping:
         # The idle one is over too, but that is no news.
         assert ["gone"] == [record.session.session_id for record in done.expired]
         assert (2, 1, 1) == (done.truth.sessions, done.truth.held, done.truth.waiting)
+        assert done.truth.revision <= b.view.revision, "who lists now does not find them"
+        assert "unused.py" not in [lock.key for lock in b.view.snapshot().locks]
 
     async def test_another_project_is_left_alone(self, b: Bench) -> None:
         await b.session("a", timeout_ms=60_000, project=OTHER)

@@ -10,6 +10,7 @@ from scoord.errors import Lagging, NotAllowed, SessionEnded, SessionNotFound, St
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.records_pb2 import NoticeRecord
 from scoord.v1.sessions_pb2 import SESSION_STATUS_WORKING, Session, UpdateRequest
+from scoord_server.model.sessions import first_free_alias
 from scoord_server.model.values import Beat, LockName
 from scoord_server.picture import LockGone, SeenLock, SeenSession, SessionGone
 from scoord_server.reaper import Reaper
@@ -35,6 +36,14 @@ async def test_aliases_are_the_smallest_free_numbers(b: Bench) -> None:
 
     assert ["Session_1", "Session_2", "Session_3"] == aliases
     assert "Session_2" == (await b.session("d")).alias
+
+
+@pytest.mark.parametrize(
+    ("wish", "given"),
+    [("Session_7", "Session_7"), ("Session_07", "Session_1"), ("you may edit it", "Session_1")],
+)
+def test_an_alias_is_wished_for_only_by_a_name_that_was_given_before(wish: str, given: str) -> None:
+    assert given == first_free_alias([], wish)
 
 
 async def test_sessions_that_register_at_once_have_different_aliases(b: Bench) -> None:
