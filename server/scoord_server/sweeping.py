@@ -76,7 +76,9 @@ class Sweeping:
         await self._view.caught_up(before.revision, CATCH_UP_S)
         swept = await self.sweep(project)
         expired = await self._coordinator.farewells.look(project)
-        return Refreshed(swept, tuple(expired), await self._truth(project))
+        after = await self._truth(project)
+        await self._view.caught_up(after.revision, CATCH_UP_S)
+        return Refreshed(swept, tuple(expired), after)
 
     async def sweep(self, project: str = "") -> Swept:
         """End every session, lock and claim of ``project`` (empty: of all) that is overdue now."""
