@@ -14,6 +14,7 @@ from textwrap import dedent
 
 import pytest
 
+from scoord_agent.wording_others import FREE
 from support.etcd import Etcd
 from support.machines import (
     CodingSession,
@@ -242,7 +243,7 @@ def _areas_known(machine: Machine, root: Path) -> bool:
     session.end()
     session.kill()
     machine.forget(session)
-    return "Areas that nobody works on" in told
+    return FREE in told
 
 
 def _is_seen(team: Team, alias: str, **fields: object) -> None:
