@@ -123,7 +123,7 @@ def _table(rows: Sequence[Answer], *, everything: bool) -> Any:
         )
         for row in rows
     ]
-    return show.rows_table(columns, cells)
+    return show.listing(columns, cells)
 
 
 def _done_by(row: Answer) -> str:
