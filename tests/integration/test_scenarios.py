@@ -140,6 +140,40 @@ def test_one_who_starts_is_told_who_does_what_and_is_given_work_of_its_own(team:
     assert len(told.splitlines()) <= 20
 
 
+@pytest.mark.parametrize("columns", ["", "80"])
+def test_the_status_shows_all_that_goes_on_at_a_glance(team: Team, columns: str) -> None:
+    a, b = team.alice.session(team.alices), team.bob.session(team.bobs)
+    a.start()
+    b.start()
+    a.prompt("Refactor authentication logic")
+    _works_in(team, a, steps=3)
+    _edits(a, team.alices / "src/auth.py")
+    b.prompt("add two-factor login")
+    assert refusal(b.edit(team.bobs / "src/auth.py"))
+    _is_seen(team, "Session_1", areas=["login"])
+    _is_seen(team, "Session_2", status="waiting")
+
+    team.bob.env |= {"COLUMNS": columns} if columns else {}
+    done = team.bob.scoord("status", cwd=team.bobs)
+    seen = re.sub(r"\s+", " ", done.stdout)
+
+    assert 0 == done.returncode, done.stderr
+    for session in (
+        r"Session_1 alice@\S+ feature/login working",
+        r"Session_2 bob@\S+ main waiting",
+    ):
+        assert re.search(session, seen), "sessions"
+    assert "━━━╌╌╌╌╌╌╌" in seen, "progress bars"
+    assert re.search(r" src/auth\.py Session_1 alice@\S+ \d+ s .*1 Refactor", seen), "locks"
+    assert re.search(r" src/auth\.py 1 Session_2 bob@\S+ \d+ s add two-factor", seen), "queues"
+    assert re.search(r"TODO\.md#7ede6f46: describe .*task .*cart area nobody holds", seen), (
+        "suggestions"
+    )
+    assert "login area" not in seen, "that is not free"
+    if columns:
+        assert max(map(len, done.stdout.splitlines())) <= int(columns)
+
+
 def test_two_who_ask_at_once_are_given_different_work_and_why(team: Team) -> None:
     a, b = team.alice.running_session(team.alices), team.bob.running_session(team.bobs)
     c = team.bob.running_session(team.bobs)

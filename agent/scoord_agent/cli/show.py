@@ -15,18 +15,40 @@ from rich.text import Text
 
 from scoord.text import age, one_line, remaining
 from scoord_agent.cli.listing import PIPE_COLUMNS, Cell, Kind, Listing, columns_of
-from scoord_agent.cli.pictures import LockRow, Picture, SessionRow, WaiterRow
+from scoord_agent.cli.pictures import LockRow, Picture, SessionRow, SuggestionRow, WaiterRow
 
 KINDS: Final = {
     **dict.fromkeys(("file", "entity", "from", "to"), Kind.PATH),
     **dict.fromkeys(("session", "who", "project", "branch"), Kind.NAME),
     **dict.fromkeys(
-        ("state", "progress", "changed", "areas", "depends on", "what", "work", "relation"),
+        (
+            "state",
+            "progress",
+            "changed",
+            "areas",
+            "depends on",
+            "what",
+            "work",
+            "relation",
+            "free to do",
+        ),
         Kind.WORDS,
     ),
     "what is known": Kind.FACTS,
     **dict.fromkeys(
-        ("held", "ends in", "waiting", "place", "for", "when", "ended", "lasted", "id", "age"),
+        (
+            "held",
+            "ends in",
+            "waiting",
+            "place",
+            "for",
+            "when",
+            "ended",
+            "lasted",
+            "id",
+            "age",
+            "kind",
+        ),
         Kind.WHOLE,
     ),
 }
@@ -96,6 +118,20 @@ def waiters_table(rows: Sequence[WaiterRow], *, projects: bool) -> Listing:
         for row in rows
     ]
     return listing(columns, shown, _projects(rows) if projects else None)
+
+
+def suggestions_table(rows: Sequence[SuggestionRow]) -> Listing:
+    """Return work that is free to be done, best first."""
+    shown = [
+        (suggested(row), one_line(row.kind, 10), "; ".join(map(one_line, row.why))) for row in rows
+    ]
+    return listing(("free to do", "kind", "why"), shown)
+
+
+def suggested(row: SuggestionRow) -> str:
+    """Return what is to be done; a task by its name too."""
+    name, title = one_line(row.name), one_line(row.title)
+    return title if row.kind != "task" else f"{name}: {title}"
 
 
 _LOCK_COLUMNS: Final = (
