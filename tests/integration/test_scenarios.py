@@ -218,6 +218,35 @@ def test_one_whose_edit_depends_on_what_another_changes_is_told_once(
     assert "" == b.told()
 
 
+def test_one_who_edited_before_another_took_what_it_imports_is_told_and_shown_to_depend_on_it(
+    team: Team,
+) -> None:
+    a, b = team.alice.running_session(team.alices), team.bob.session(team.bobs)
+    a.start()
+    b.start()
+    _edits(b, team.bobs / "src/session.py")
+    assert "" == b.told()
+
+    assert {} == a.edit(team.alices / "src/auth.py")
+    _depends(team, ("Session_1", "imports", "src/auth.py"))
+    assert "src/auth.py, which src/session.py imports, is held by Session_1" in b.told()
+    assert "" == b.told()
+
+    assert 0 == a.run("release", "src/auth.py")[0]
+    _depends(team)
+
+
+def _depends(team: Team, *wanted: tuple[str, str, str]) -> None:
+    """Session_2 is shown to depend on exactly these, without doing anything."""
+
+    def holds() -> bool:
+        rows = team.alice.status(team.alices)["sessions"]
+        (row,) = [row for row in rows if row["alias"] == "Session_2"]
+        return [(on["alias"], on["why"], on["path"]) for on in row["depends_on"]] == [*wanted]
+
+    wait_until(f"Session_2 depends on {wanted}", holds, WITHIN_S)
+
+
 def _beside_one_who_changes_auth(team: Team) -> CodingSession:
     a, b = team.alice.session(team.alices), team.bob.session(team.bobs)
     a.start()
