@@ -1,6 +1,6 @@
 """What a session does, as its hooks tell: written down in memory, and published behind them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from scoord.clock import Clock
 from scoord.ids import AgentId
@@ -13,30 +13,14 @@ from scoord_hooks.neutral import HookEvent
 AreaOf = Callable[[FileIdentity], str]
 """The name of the area that a file is in; empty when it is in none. No I/O: edits ask."""
 
-ImportsOf = Callable[[FileIdentity], Sequence[str]]
-"""The paths in its project that a file imports, as far as known. No I/O: edits ask."""
-
-_MOST_IMPORTS = 200
-
 
 class Activity:
     """Takes down what sessions do."""
 
-    def __init__(
-        self,
-        *,
-        publishing: Publishing,
-        clock: Clock,
-        area_of: AreaOf,
-        imports_of: ImportsOf | None = None,
-        imported: Callable[[LocalSession, FileIdentity], None] | None = None,
-    ) -> None:
-        """``imported`` is told when it is known what an edited file imports."""
+    def __init__(self, *, publishing: Publishing, clock: Clock, area_of: AreaOf) -> None:
         self._publishing = publishing
         self._clock = clock
         self._area_of = area_of
-        self._imports_of = imports_of
-        self._imported = imported
 
     def prompted(self, session: LocalSession) -> None:
         """It works on a prompt from now on."""
@@ -61,8 +45,6 @@ class Activity:
             return
         if session.work.edit((file.project, file.key), self._area_of(file)):
             self._publishing.note(session)
-        if self._imports_of:
-            self._note_imports(session, file, self._imports_of(file))
 
     def committed(self, session: LocalSession, commits: int) -> None:
         """It has made so many commits more."""
@@ -76,14 +58,6 @@ class Activity:
             session.work.rests(self._clock.now())
         else:
             session.work.works(self._clock.now())
-        self._publishing.note(session)
-
-    def _note_imports(
-        self, session: LocalSession, file: FileIdentity, found: Sequence[str]
-    ) -> None:
-        session.work.imports[file.project, file.key] = tuple(found[:_MOST_IMPORTS])
-        if self._imported:
-            self._imported(session, file)
         self._publishing.note(session)
 
 

@@ -1,44 +1,60 @@
 """Tells a session that its work touches what another one is changing, once for each thing.
 
-Only what the watch stream has brought is looked at, so that no hook waits for it.
+Only what the watch stream has brought is looked at, so that no hook waits for it. What
+an edited file imports is looked up here alone and kept with the session's work: as the
+edit goes on, and again when the repository is known anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Final
 
 from scoord.clock import Clock
 from scoord.ids import ProjectId
+from scoord.names import path_key
 from scoord.paths import FileIdentity
+from scoord.v1.events_pb2 import WatchResponse
 from scoord.v1.sessions_pb2 import Session
-from scoord_agent.activity import AreaOf, ImportsOf
+from scoord_agent.activity import AreaOf
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.relations import Relations
-from scoord_agent.sessions import LocalSession
+from scoord_agent.sessions import LocalSession, Sessions
 from scoord_agent.touching import How, Touch, named_in, touched_by
 from scoord_agent.wording_others import touching
+from scoord_agent.work import Importer
+
+ImportsOf = Callable[[FileIdentity], Sequence[str]]
+"""The paths in its project that a file imports, as far as known. No I/O: edits ask."""
 
 MOST_TOLD: Final = 3
 """At one hook. What there is no room for is told when it comes up again."""
 
+_MOST_IMPORTS: Final = 200
+
 
 class Dependents:
-    """Looks at prompts and edits, and leaves a notice for the hook that is answered."""
+    """Looks at prompts, edits and the stream, and leaves notices for the next hooks."""
 
     def __init__(
         self,
         *,
+        sessions: Sessions,
         neighbours: Neighbours,
         relations: Relations,
         area_of: AreaOf,
         imports_of: ImportsOf,
         clock: Clock,
+        changed: Callable[[LocalSession], None],
     ) -> None:
+        """``changed`` is told of a session that may depend on others than before."""
+        self._sessions = sessions
         self._neighbours = neighbours
         self._relations = relations
         self._area_of = area_of
         self._imports_of = imports_of
         self._clock = clock
+        self._changed = changed
 
     def prompted(self, session: LocalSession, prompt: str) -> None:
         """A prompt may name what another holds, or where it works."""
@@ -47,30 +63,99 @@ class Dependents:
         self._tell(session, session.home, "", touches)
 
     def editing(self, session: LocalSession, file: FileIdentity) -> None:
-        """An edit goes on; of a file that was looked at already, nothing new is said."""
-        name = file.project, file.key
-        if name in session.work.looked_at or not file.coordinated:
+        """An edit goes on; of a file that was looked at already, only what it imports is news."""
+        if not file.coordinated:
             return
+        beside = self._beside(session, file)
+        imported = self._imported(session, self._look_up(session, file))
+        self._tell(session, file.project, file.shown, (*beside, *imported))
+
+    def edited(self, session: LocalSession, file: FileIdentity) -> None:
+        """An edit has happened; of one that nobody was asked about before, this is the first."""
+        if (file.project, file.key) not in session.work.looked_at:
+            self.editing(session, file)
+
+    def learned(self, root: Path) -> None:
+        """A repository is known anew, and so what its files import."""
+        for session in self._sessions:
+            for before in tuple(session.work.imports.values()):
+                tree = before.file.worktree
+                if tree and tree.root == root:
+                    self._tell_imports(session, self._look_up(session, before.file))
+
+    def heard(self, project: ProjectId, response: WatchResponse) -> None:
+        """One step of a project's stream: a lock that comes or goes, a session that is over."""
+        match response.WhichOneof("event"):
+            case "lock":
+                self._comes(project, path_key(response.lock.path))
+            case "lock_gone":
+                self._goes(project, path_key(response.lock_gone.lock.path))
+            case "session_gone":
+                self._ends(response.session_gone.session_id)
+            case "snapshot":
+                self._look_again(project)
+
+    def _comes(self, project: ProjectId, key: str) -> None:
+        for session in self._concerned(project, key):
+            self._changed(session)
+            for importer in session.work.importers(project, key):
+                self._tell_imports(session, importer)
+
+    def _goes(self, project: ProjectId, key: str) -> None:
+        for session in self._concerned(project, key):
+            self._changed(session)
+
+    def _ends(self, session_id: str) -> None:
+        for session in self._sessions:
+            if session_id in session.work.depends:
+                self._changed(session)
+
+    def _look_again(self, project: ProjectId) -> None:
+        for session in self._sessions:
+            work = session.work
+            if project in session.aliases and (work.imports or work.waits or work.depends):
+                self._changed(session)
+                for importer in tuple(session.work.imports.values()):
+                    self._tell_imports(session, importer)
+
+    def _concerned(self, project: ProjectId, key: str) -> Iterator[LocalSession]:
+        """The sessions that wait for a path, or import it."""
+        for session in self._sessions:
+            if (project, key) in session.work.waits or session.work.importers(project, key):
+                yield session
+
+    def _beside(self, session: LocalSession, file: FileIdentity) -> Sequence[Touch]:
+        """What the first edit of a file touches by its name and its area."""
+        name = file.project, file.key
+        if name in session.work.looked_at:
+            return ()
         session.work.looked_at[name] = None
-        hood, own = self._neighbours.of(file.project), session.session_id
-        area = self._area_of(file)
-        touches = touched_by(file.shown, area, hood.paths, hood.in_area(area), own)
-        imported = self._imported(session, file, self._imports_of(file))
-        self._tell(session, file.project, file.shown, (*touches, *imported))
+        hood, area = self._neighbours.of(file.project), self._area_of(file)
+        return touched_by(file.shown, area, hood.paths, hood.in_area(area), session.session_id)
 
-    def imports(self, session: LocalSession, file: FileIdentity) -> None:
-        """What a file imports is known now."""
-        paths = session.work.imports.get((file.project, file.key), ())
-        self._tell(session, file.project, file.shown, self._imported(session, file, paths))
+    def _look_up(self, session: LocalSession, file: FileIdentity) -> Importer:
+        """What a file imports, as far as that is known by now."""
+        paths = self._imports_of(file)[:_MOST_IMPORTS]
+        found = Importer(file, {path_key(path): path for path in paths})
+        before = session.work.imports.get((file.project, file.key))
+        session.work.imports[file.project, file.key] = found
+        if found.paths != (before.paths if before else {}):
+            self._changed(session)
+        return found
 
-    def _imported(
-        self, session: LocalSession, file: FileIdentity, paths: Iterable[str]
-    ) -> list[Touch]:
+    def _imported(self, session: LocalSession, importer: Importer) -> list[Touch]:
         return [
             Touch(holder.session_id, How.IMPORTS, path)
-            for path in paths
-            for holder in self._relations.imports_held(session, file.project, path)
+            for path in importer.paths.values()
+            for holder in self._relations.holders(session, importer.file.project, path)
         ]
+
+    def _tell_imports(self, session: LocalSession, importer: Importer) -> None:
+        """Between two hooks; of files of a conversation that is over, nothing is told."""
+        file = importer.file
+        is_current = (file.project, file.key) in session.work.looked_at
+        if is_current and len(session.notices) < MOST_TOLD:
+            self._tell(session, file.project, file.shown, self._imported(session, importer))
 
     def _tell(
         self, session: LocalSession, project: ProjectId, path: str, touches: Iterable[Touch]

@@ -24,7 +24,7 @@ from scoord_agent.wording_others import Other, Scene
 _log = logging.getLogger(__name__)
 
 FreeAreas = Callable[[LocalSession, Listed], Awaitable[Sequence[str]]]
-"""The names of areas that nobody works on, by what was listed, the most fitting first."""
+"""The names of areas that are free, by what was listed, the most fitting first."""
 
 EXTRA_S: Final = 0.3
 """What is good to know, but not worth waiting for, has so long."""
@@ -108,7 +108,7 @@ class Greeting:
     async def _free(
         self, session: LocalSession, project: ProjectId, listed: Listed
     ) -> Sequence[str]:
-        """Areas that nobody works on; none where nobody can tell in time."""
+        """Areas that are free; none where nobody can tell in time."""
         if self._free_areas is None:
             return ()
         try:

@@ -8,12 +8,13 @@ simulation can run the same wiring.
 import logging
 import random
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from scoord.clock import Clock
 from scoord.errors import ScoordError
 from scoord.ids import ProjectId, SessionId
-from scoord.paths import Locator
+from scoord.paths import FileIdentity, Locator
 from scoord.sections import Leases
 from scoord.v1.events_pb2 import AcknowledgeRequest, WatchResponse
 from scoord_agent.activity import Activity
@@ -103,6 +104,10 @@ class Parts:
         def react(project: ProjectId, response: WatchResponse) -> None:
             reactions.react(project, response)
             self.hold_times.heard(project, response)
+            self._dependents.heard(project, response)
+
+        def learned(root: Path) -> None:
+            self._dependents.learned(root)
 
         self.neighbours = Neighbours(client, clock, react)
         self.knowing = Knowing(
@@ -111,6 +116,7 @@ class Parts:
             settings=settings,
             background=self._background,
             clock=clock,
+            learned=learned,
         )
         around = Surroundings(knowing=self.knowing, locator=locator)
         relations = Relations(self.neighbours)
@@ -122,20 +128,21 @@ class Parts:
             background=self._background,
             clock=clock,
         )
-        dependents = Dependents(
+        dependents = self._dependents = Dependents(
+            sessions=sessions,
             neighbours=self.neighbours,
             relations=relations,
             area_of=around.area_of,
             imports_of=around.imports_of,
             clock=clock,
+            changed=self.publishing.note,
         )
-        activity = Activity(
-            publishing=self.publishing,
-            clock=clock,
-            area_of=around.area_of,
-            imports_of=around.imports_of if learn else None,
-            imported=dependents.imports,
-        )
+        activity = Activity(publishing=self.publishing, clock=clock, area_of=around.area_of)
+
+        def edited(session: LocalSession, file: FileIdentity) -> None:
+            dependents.edited(session, file)
+            activity.edited(session, file)
+
         registration = Registration(
             client=client,
             held=self.held,
@@ -191,7 +198,7 @@ class Parts:
             settings=settings,
             clock=clock,
             editing=dependents.editing,
-            edited=activity.edited,
+            edited=edited,
         )
         self._last_seen = last_seen or LastSeen(None, clock)
         self._lifecycle = Lifecycle(

@@ -1,6 +1,7 @@
 """What a session publishes of its work, as the contract's messages. Pure."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from scoord.ids import ProjectId
@@ -21,6 +22,9 @@ from scoord_agent.work import TASKS, On, Work
 
 MOST_STEP: Final = 120
 MOST_DEPENDENCIES: Final = 20
+
+_EXACT: Final = 0.1
+"""Part of what is left by which an estimate may be wrong before it is said anew."""
 
 Depends = Callable[[LocalSession, ProjectId], Iterable[Dependency]]
 """Whom a session depends on in a project."""
@@ -75,6 +79,35 @@ def update_of(
         edits=work.edits,
         commits=work.commits,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a session has published, and when."""
+
+    update: UpdateRequest
+    at: float
+
+    def covers(self, other: "Said") -> bool:
+        """Whether all that a later one says is known from this one."""
+        counted_down_s = max(0.0, _left_s(self.update) - (other.at - self.at))
+        now_s = _left_s(other.update)
+        is_as_expected = abs(now_s - counted_down_s) <= max(1.0, _EXACT * now_s)
+        return is_as_expected and _lasting(self.update) == _lasting(other.update)
+
+
+def _left_s(update: UpdateRequest) -> float:
+    return update.estimate.left.ToMilliseconds() / 1000
+
+
+def _lasting(update: UpdateRequest) -> UpdateRequest:
+    """What an update says, but for its own id, and for the times that all count down."""
+    kept = UpdateRequest()
+    kept.CopyFrom(update)
+    kept.ClearField("request_id")
+    for time in ("left", "low", "high"):
+        kept.estimate.ClearField(time)
+    return kept
 
 
 def dependency(on: On, why: str) -> Dependency:

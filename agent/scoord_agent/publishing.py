@@ -1,7 +1,8 @@
 """Publishes what the sessions of this machine do, behind their hooks' backs.
 
 Changes of one session are gathered: the first goes out at once, then at most one in a
-second, the last value wins. What did not get through is published by a later beat.
+second, the last value wins. What says nothing new is not published, but for a sign now
+and then of those that act. What did not get through is published by a later beat.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from scoord.ids import ProjectId, SessionId
 from scoord.v1.sessions_pb2 import Session
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.published import add_work, status_of, update_of
+from scoord_agent.published import Said, add_work, status_of, update_of
 from scoord_agent.relations import Relations
 from scoord_agent.sessions import LocalSession, Sessions
 from scoord_agent.settings import SettingsFor
@@ -46,6 +47,8 @@ class Publishing:
         self._clock = clock
         self._changed: set[SessionId] = set()
         self._running: set[SessionId] = set()
+        self._said: dict[tuple[SessionId, ProjectId], Said] = {}
+        """What was published last; nothing of what may not be known there."""
         self._published_at: dict[SessionId, float] = {}
         self._overdue_at: dict[SessionId, float] = {}
         """When nothing is left of the estimate that was published last."""
@@ -53,7 +56,7 @@ class Publishing:
         self._unsaved = False
 
     def note(self, session: LocalSession) -> None:
-        """Something has changed that others are to see; it is not waited for."""
+        """Something may have changed that others are to see; it is not waited for."""
         self._changed.add(session.session_id)
         self._unsaved = True
         self._begin(session)
@@ -65,8 +68,11 @@ class Publishing:
         for times in (self._published_at, self._overdue_at):
             for ended in times.keys() - known:
                 del times[ended]
+        for gone in [said for said in self._said if said[0] not in known]:
+            del self._said[gone]
         for session in self._sessions:
             if self._is_due(session):
+                self._forget(session)
                 self._changed.add(session.session_id)
             self._begin(session)
         if self._unsaved and self._clock.now() - self._saved_at >= SAVE_S:
@@ -78,20 +84,46 @@ class Publishing:
             self._unsaved, self._saved_at = False, self._clock.now()
             self._sessions.save()
 
-    async def publish(self, session: LocalSession) -> None:
-        """Publish a session now. Raises what the coordinator says."""
+    async def publish(self, session: LocalSession) -> bool:
+        """Publish what is new of a session now; whether anything was.
+
+        Raises what the coordinator says.
+        """
         self._changed.discard(session.session_id)
-        self._unsaved = True
-        now = self._published_at[session.session_id] = self._clock.now()
-        left = session.work.left(now)
-        self._overdue_at[session.session_id] = now + left.middle_s if left else float("inf")
+        self._unsaved, is_new = True, False
         for project in tuple(session.aliases) if session.registered else ():
-            depends = self._relations.of(session, project)
-            share = self._shares_steps(session)
-            await self._client.update(update_of(session, project, depends, now, share_steps=share))
+            name, said = (session.session_id, project), self._says(session, project)
+            before = self._said.get(name)
+            if before is None or not before.covers(said):
+                await self._say(session, project, said)
+                is_new = True
+        return is_new
+
+    async def _say(self, session: LocalSession, project: ProjectId, said: Said) -> None:
+        name = session.session_id, project
+        self._published_at[session.session_id] = said.at
+        left = session.work.left(said.at)
+        self._overdue_at[session.session_id] = said.at + left.middle_s if left else float("inf")
+        self._said[name] = said
+        try:
+            await self._client.update(said.update)
+        except BaseException:
+            self._said.pop(name, None)  # nobody knows whether it was heard
+            raise
+
+    def _says(self, session: LocalSession, project: ProjectId) -> Said:
+        now, depends = self._clock.now(), self._relations.of(session, project)
+        share = self._shares_steps(session)
+        return Said(update_of(session, project, depends, now, share_steps=share), now)
+
+    def _forget(self, session: LocalSession) -> None:
+        """Publish it whatever it says: that it acts is news by itself."""
+        for project in session.aliases:
+            self._said.pop((session.session_id, project), None)
 
     def describe(self, message: Session, session: LocalSession) -> None:
         """Add to what a session registers with what is known of its work."""
+        self._said.pop((session.session_id, ProjectId(message.project)), None)
         message.status = status_of(session)
         depends = self._relations.of(session, ProjectId(message.project))
         share = self._shares_steps(session)
@@ -106,16 +138,16 @@ class Publishing:
     async def _run(self, session: LocalSession) -> None:
         try:
             while session.session_id in self._changed and session.registered:
-                await self._publish_or_keep(session)
-                await asyncio.sleep(PAUSE_S)
+                if await self._publish_or_keep(session):
+                    await asyncio.sleep(PAUSE_S)
         finally:
             self._running.discard(session.session_id)
 
-    async def _publish_or_keep(self, session: LocalSession) -> None:
+    async def _publish_or_keep(self, session: LocalSession) -> bool:
         try:
-            await self.publish(session)
+            return await self.publish(session)
         except (SessionNotFound, SessionEnded):
-            return  # it is registered anew, with all that is known of it
+            return False  # it is registered anew, with all that is known of it
         except Unknown:
             self._changed.add(session.session_id)
             raise

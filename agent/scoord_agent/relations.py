@@ -32,8 +32,8 @@ class Relations:
         once = {(each.session_id, each.why, each.path): each for each in found}
         return list(islice(once.values(), MOST_DEPENDENCIES))
 
-    def imports_held(self, session: LocalSession, project: ProjectId, path: str) -> list[Holder]:
-        """The other sessions that hold ``path``, which a file of ours imports."""
+    def holders(self, session: LocalSession, project: ProjectId, path: str) -> list[Holder]:
+        """The other sessions that hold ``path``."""
         locks = self._neighbours.of(project).paths.get(path_key(path), {}).values()
         return [lock.holder for lock in locks if lock.holder.session_id != session.session_id]
 
@@ -46,13 +46,13 @@ class Relations:
         """Who holds it now; who was in the way when it was refused, where nobody does."""
         for (where, _), on in session.work.waits.items():
             if where == project:
-                holders = self.imports_held(session, project, on.path)
+                holders = self.holders(session, project, on.path)
                 yield from (_on(holder, on.path) for holder in holders) if holders else (on,)
 
     def _imported(self, session: LocalSession, project: ProjectId) -> Iterable[On]:
-        for (where, _), paths in session.work.imports.items():
-            for path in paths if where == project else ():
-                for holder in self.imports_held(session, project, path):
+        for (where, _), importer in session.work.imports.items():
+            for path in importer.paths.values() if where == project else ():
+                for holder in self.holders(session, project, path):
                     yield _on(holder, path)
 
 

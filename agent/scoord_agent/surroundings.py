@@ -46,7 +46,7 @@ class Surroundings:
         return knowledge.imports.imports(file.key) if knowledge else ()
 
     async def free_areas(self, session: LocalSession, listed: Listed) -> Sequence[str]:
-        """The areas where nobody works, best first, with what they are for."""
+        """The areas where nobody else works or holds a file, best first, with what they are for."""
         root = session.root
         worktree = await worktree_of(self._locator, str(root)) if root else None
         knowledge = self._knowing.at_once(worktree) if worktree else None

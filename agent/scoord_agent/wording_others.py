@@ -19,6 +19,9 @@ from scoord_agent.wording import names, who
 
 MAX_LINES: Final = 20
 
+FREE: Final = "Free areas (nobody else works in them or holds a file there)"
+"""What areas are named under that are free, with what that means."""
+
 _MOST_LINE: Final = 450
 _MOST_MISSED: Final = 4
 _CONFLICTS: Final = {
@@ -47,7 +50,7 @@ class Scene:
     settings: SessionCoordination | None = None
     """Without, as the defaults are."""
     free: Sequence[str] = ()
-    """Areas that nobody works on."""
+    """Areas in which nobody else works or holds a file."""
     missed: Sequence[Missed] = ()
     """What others did since somebody last worked here."""
     away_s: float = 0.0
@@ -66,7 +69,7 @@ def welcome(scene: Scene) -> str:
         f"{count or 'No'} other {noun} active{':' if count else '.'}",
     ]
     tail = [
-        *([f"Areas that nobody works on: {names(scene.free)}."] if scene.free else []),
+        *([f"{FREE}: {names(scene.free)}."] if scene.free else []),
         *_missed(scene),
         *([kept(scene.kept)] if scene.kept else []),
     ]

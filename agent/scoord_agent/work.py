@@ -3,12 +3,13 @@
 It changes in place, as its session does, and does no I/O. Times are the agent's clock's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from scoord.bounded import BoundedDict
 from scoord.ids import ProjectId, SessionId
+from scoord.paths import FileIdentity
 from scoord_agent import pace
 from scoord_agent.pace import Left, Mark
 from scoord_agent.steps import TaskList
@@ -47,6 +48,14 @@ class On:
     path: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """An edited file, and the paths that it imports: as shown, by what they are compared by."""
+
+    file: FileIdentity
+    paths: Mapping[str, str]
+
+
 @dataclass(slots=True)
 class Work:
     """All of it."""
@@ -64,10 +73,10 @@ class Work:
     """Where its latest edits were, the last one last."""
     waits: dict[FileKey, On] = field(default_factory=dict)
     """For what it has places in queues, and who was in the way."""
-    imports: BoundedDict[FileKey, tuple[str, ...]] = field(
+    imports: BoundedDict[FileKey, Importer] = field(
         default_factory=lambda: BoundedDict(_MOST_IMPORTING)
     )
-    """Of its edited files, the paths that they import."""
+    """What its latest edited files import, as far as that was known."""
     depends: BoundedDict[SessionId, On] = field(default_factory=lambda: BoundedDict(_MOST_SAID))
     """On whom it depends, as was said."""
     looked_at: BoundedDict[FileKey, None] = field(default_factory=lambda: BoundedDict(_MOST_EDITED))
@@ -92,6 +101,11 @@ class Work:
         """It is told all about another session's work: of what that is on, it knows now."""
         for thing in things:
             self.told[session, thing] = None
+
+    def importers(self, project: ProjectId, key: str) -> list[Importer]:
+        """Its edited files that import the path."""
+        found = (one for one in self.imports.values() if key in one.paths)
+        return [one for one in found if one.file.project == project]
 
     def works(self, now: float) -> None:
         """It works from now on, if it did not already."""

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from scoord.errors import InvalidRequest
-from scoord.ids import ProjectId
+from scoord.ids import ProjectId, SessionId
 from scoord.paths import Locator, Worktree
 from scoord.text import one_line
 from scoord.v1 import tasks_pb2 as pb
@@ -21,7 +21,7 @@ from scoord_agent.knowledge.backlog import FileTask
 from scoord_agent.knowledge.knowing import Knowing
 from scoord_agent.knowledge.ranking import Ranked, ranked
 from scoord_agent.knowledge.repository import Knowledge
-from scoord_agent.knowledge.works import OpenTask, others_of, tasks_first, works
+from scoord_agent.knowledge.works import OpenTask, others_of, tasks_first, wholly_free, works
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_body import body_of, number, text, texts
 from scoord_agent.neighbours import Neighbours
@@ -40,7 +40,11 @@ LEARN_WITHIN_S = 6.0
 
 MOST_CANDIDATES = 50
 MOST_SUGGESTED = 20
+MOST_SEEN = 3
+"""Of the work that whoever looks around is shown."""
 MOST_ADDED = 100
+
+_NOBODY = SessionId("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class WorkDesk:
             ("POST", "/v1/tasks/add"): self._add,
             ("POST", "/v1/tasks/done"): self._done,
             ("POST", "/v1/suggest"): self._suggest,
+            ("GET", "/v1/suggestions"): self._look,
         }
 
     async def tasks(self, cwd: str, *, done_too: bool) -> Answer:
@@ -132,11 +137,11 @@ class WorkDesk:
         It is kept for the session, for a while.
         """
         session = await self._lifecycle.terminal_session(pid, cwd)
-        ground = await self._ground(cwd)
+        ground = await self._ground(cwd, LEARN_WITHIN_S)
         settings = self._settings.of(ground.worktree)
         await self._registration.enter(session, ground.project, settings, PATIENCE_S)
         intent = one_line(intent) or session.intent
-        best = await self._best(session, ground, intent)
+        best = await self._best(session.session_id, ground, intent)
         kept = await self._keep(session, ground.project, best, count)
         has_intent = bool(intent)
         return {
@@ -147,10 +152,20 @@ class WorkDesk:
             "suggestions": [_row(one, has_intent=has_intent) for one in kept],
         }
 
-    async def _best(self, session: LocalSession, ground: _Ground, intent: str) -> list[Ranked]:
+    async def look(self, cwd: str) -> Answer:
+        """What is free to be done there, for nobody in particular: nothing of it is kept."""
+        ground = await self._ground(cwd, 0.0)
+        free = wholly_free(await self._best(_NOBODY, ground, ""))
+        return {
+            "project": ground.project,
+            "known": ground.known,
+            "suggestions": [_row(one, has_intent=False) for one in free[:MOST_SEEN]],
+        }
+
+    async def _best(self, own_id: SessionId, ground: _Ground, intent: str) -> list[Ranked]:
         sessions = (await self._client.list_sessions(ground.project)).sessions
         locks = (await self._client.list_locks(ground.project)).locks
-        kept, own_id = self._neighbours.of(ground.project).kept, session.session_id
+        kept = self._neighbours.of(ground.project).kept
         others = others_of(own_id, sessions, locks, kept.offers_to_others(own_id))
         own = [lock.key for lock in self._held.of(own_id) if lock.project == ground.project]
         tasks = await self._open_tasks(ground)
@@ -204,9 +219,9 @@ class WorkDesk:
         found = await asyncio.to_thread(backlog.read, worktree.root, files)
         return [task for task in found if task.title.casefold() not in known]
 
-    async def _ground(self, cwd: str) -> _Ground:
+    async def _ground(self, cwd: str, within_s: float) -> _Ground:
         worktree, project = await self._place(cwd)
-        known = await self._knowing.of(worktree, LEARN_WITHIN_S) if worktree else None
+        known = await self._knowing.of(worktree, within_s) if worktree else None
         found = self._knowing.areas(worktree) if worktree else None
         knowledge, areas = known or Knowledge("", {}), found or area_rules.NOTHING
         return _Ground(project, worktree, knowledge, areas, known is not None)
@@ -226,6 +241,9 @@ class WorkDesk:
     async def _done(self, request: web.Request) -> Answer:
         body = await body_of(request)
         return await self.done(text(body, "cwd"), text(body, "task_id"))
+
+    async def _look(self, request: web.Request) -> Answer:
+        return await self.look(request.query.get("cwd", "/"))
 
     async def _suggest(self, request: web.Request) -> Answer:
         body = await body_of(request)

@@ -20,11 +20,11 @@ from scoord_server.store.port import prefix_end
 
 _log = logging.getLogger(__name__)
 
-CATCH_UP_S = 1.0
-"""How long a view may need to see what the store had a moment ago."""
+CATCH_UP_S = 0.5
+"""How long a view may need to see what the store had a moment ago, in all.
 
-SEEN_S = 0.5
-"""The same, to see what a sweep has just ended, before it is said to have."""
+Well below any rpc_timeout: what others write into the same etcd it sees only now and then.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,15 @@ class Sweeping:
 
         Who lists things after it does not find what it ended.
         """
+        until = self._clock.now() + CATCH_UP_S
         before = await self._truth(project)
         await self._view.caught_up(before.revision, CATCH_UP_S)
         swept = await self.sweep(project)
         expired = await self._coordinator.farewells.look(project)
         after = await self._truth(project)
-        await self._view.caught_up(after.revision, SEEN_S)
+        if swept != Swept():
+            # What was ended here is not to be seen as if it stood.
+            await self._view.caught_up(after.revision, until - self._clock.now())
         return Refreshed(swept, tuple(expired), after)
 
     async def sweep(self, project: str = "") -> Swept:

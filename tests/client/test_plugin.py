@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import shutil
 import stat
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pytest
 from scoord_hooks.plugin_wiring import ID
 from support.claude import ClaudeCode, Result
 from support.machines import Machine, machines, repository
-from support.processes import coordinator
+from support.odd_coordinator import odd_coordinator
+from support.processes import CoordinatorProcess, coordinator
 from support.recording_agent import recording_agent
 from support.scripted_model import ScriptedModel, held, scripted_model, text, use
 
@@ -48,28 +51,34 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(
-    claude_binary: Path, tmp_path: Path, request: pytest.FixtureRequest
+async def bench(claude_binary: Path, tmp_path: Path) -> AsyncIterator[Bench]:
+    with coordinator(tmp_path, "--embedded", "--data", str(tmp_path / "store")) as running:
+        async with bench_beside(running, claude_binary, tmp_path) as made:
+            yield made
+
+
+@asynccontextmanager
+async def bench_beside(
+    running: CoordinatorProcess, claude_binary: Path, tmp_path: Path
 ) -> AsyncIterator[Bench]:
-    """By default with the plugin given for each session, from a folder with an awkward name."""
+    """A bench with the plugin given for each session, from a folder with an awkward name."""
     root = repository(tmp_path / "shop", {"auth.py": "old\n"}, "git@git.example.org:team/shop.git")
     path = tmp_path / "bin"
     path.mkdir()
     (path / "claude").symlink_to(claude_binary)
     plugin = shutil.copytree(PLUGIN, tmp_path / "it's $(touch pwned) a folder" / "sc")
     async with scripted_model() as model:
-        with coordinator(tmp_path, "--embedded", "--data", str(tmp_path / "store")) as running:
-            machine = Machine(tmp_path / "home", "alice", running.address)
-            # No scoord on PATH: the launcher has to find it.
-            machine.env["PATH"] = f"{path}:/usr/bin:/bin"
-            own = {
-                "SCOORD_AGENT_PORT": str(machine.port),
-                "LOGNAME": "alice",
-                "PATH": machine.env["PATH"],
-            }
-            claude = ClaudeCode(path / "claude", machine.home, model, own)
-            with machines(machine):
-                yield Bench(machine, claude, model, root, plugin)
+        machine = Machine(tmp_path / "home", "alice", running.address)
+        # No scoord on PATH: the launcher has to find it.
+        machine.env["PATH"] = f"{path}:/usr/bin:/bin"
+        own = {
+            "SCOORD_AGENT_PORT": str(machine.port),
+            "LOGNAME": "alice",
+            "PATH": machine.env["PATH"],
+        }
+        claude = ClaudeCode(path / "claude", machine.home, model, own)
+        with machines(machine):
+            yield Bench(machine, claude, model, root, plugin)
     assert not (root / "pwned").exists()
 
 
@@ -99,6 +108,9 @@ async def test_slash_commands_bring_what_scoord_says_to_the_model(bench: Bench) 
     assert "scoord: the answer to /sc:session-status\ncoordinator connected" in told
     assert "auth.py" in told
     assert "by hand" in told
+    told = await bench.slash("/sc:session-unlock")
+    assert "the answer to /sc:session-unlock\nfile " in told
+    assert "by hand" in told
     told = await bench.slash("/sc:session-unlock auth.py")
     assert "auth.py is not locked by this session" in told
     told = await bench.slash("/sc:session-unlock auth.py --force")
@@ -118,21 +130,36 @@ async def test_a_slash_command_is_not_what_a_session_is_about(bench: Bench) -> N
     assert session["intent"] == ""
 
 
-@pytest.mark.parametrize("name", ["refresh", "history"])
-async def test_refresh_and_history_are_called_with_what_was_typed(
-    bench: Bench, tmp_path: Path, name: str
-) -> None:
-    """Beside a Python that says what it is given."""
-    python = tmp_path / "python"
-    python.write_text('#!/bin/sh\nprintf "<%s>\\n" "$@"\n')
-    python.chmod(0o755)
-    file = bench.machine.state_dir / "hook.env"
-    kept = file.read_text()
-    lines = [line for line in kept.splitlines() if not line.startswith("SCOORD_PYTHON=")]
-    file.write_text("\n".join([*lines, f"SCOORD_PYTHON={python}", ""]))
-    told = await bench.slash(f"/sc:session-{name} --since 2h")
-    file.write_text(kept)
-    assert "<-P>\n<-m>\n<scoord_agent.cli>\n<hooks>\n<slash>" in told
+async def test_history_shows_the_model_what_happened_as_far_as_was_asked(bench: Bench) -> None:
+    locked = bench.machine.scoord("lock", "auth.py", "--reason", "by hand", cwd=bench.root)
+    assert locked.returncode == 0, locked.stderr
+    granted = re.compile(r"\d+ s ago +Session_1 +alice@\S+ +granted +auth\.py +by hand\n")
+    told = await bench.slash("/sc:session-history")
+    assert "scoord: the answer to /sc:session-history\nwhen " in told
+    assert granted.search(told)
+    assert re.search(r"Session_2 +alice@\S+ +registered\b", told)
+    told = await bench.slash("/sc:session-history --kind granted --since 2h")
+    assert granted.search(told)
+    assert "registered" not in told
+
+
+async def test_refresh_shows_the_model_what_was_swept(claude_binary: Path, tmp_path: Path) -> None:
+    store = ("--embedded", "--data", str(tmp_path / "store"))
+    with odd_coordinator(tmp_path, *store, sweep_s=3600.0) as running:
+        async with bench_beside(running, claude_binary, tmp_path) as bench:
+            (bench.root / "coordination.yaml").write_text(
+                "session_coordination: {heartbeat_interval: 1, lock_timeout: 2}\n"
+            )
+            locked = bench.machine.scoord("lock", "auth.py", cwd=bench.root)
+            assert locked.returncode == 0, locked.stderr
+            await asyncio.sleep(3)
+            told = await bench.slash("/sc:session-refresh")
+            took = r"took +auth\.py from Session_1 \(alice@\S+\): was not used for too long\n"
+            assert re.search(f"the answer to /sc:session-refresh\n{took}", told)
+            assert re.search(r"\nthere is +2 sessions, 0 locks, 0 waiting, at revision \d+\n", told)
+            assert "\nview      up to date, heard " in told
+            told = await bench.slash("/sc:session-refresh")
+            assert "the answer to /sc:session-refresh\nnothing   was stale\n" in told
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from support.machines import (
     repository,
     seconds_until,
 )
+from support.odd_coordinator import odd_coordinator
 from support.processes import CoordinatorProcess, coordinator, etcd_store, free_port, wait_until
 
 ORIGIN = "git@git.example.org:team/shop.git"
@@ -285,6 +286,25 @@ def test_history_lives_as_long_as_its_project_asks(
         wait_until("its lines are gone", lambda: "ended" not in hand.kinds(), 15)
         assert KEPT_S <= time.monotonic() - begun < KEPT_S + 3
         wait_until("its log is gone", lambda: not hand.logs(), 5)
+
+
+def test_history_is_over_after_as_many_days_as_the_settings_say(tmp_path: Path) -> None:
+    store, port = ("--embedded", "--data", str(tmp_path / "store")), free_port()
+    with team_on(tmp_path, *store, port=port, SCOORD_RETENTION_DAYS="2") as team:
+        a, _ = team.sessions()
+        # What a project asks is looked up anew every five seconds.
+        time.sleep(5.1)
+        a.end()
+        seconds_until("the log is there", team.logs, 10)
+        team.coordinator.end()
+        with odd_coordinator(tmp_path, *store, port=port, days=1.9):
+            seconds_until("it can be asked", lambda: _status(team) == "connected", 20)
+            assert "ended" in kinds(team.history())
+            assert 1 == len(team.logs())
+        with odd_coordinator(tmp_path, *store, port=port, days=2.1):
+            seconds_until("it can be asked", lambda: _status(team) == "connected", 20)
+            assert "ended" not in kinds(team.history())
+            assert [] == team.logs()
 
 
 @pytest.mark.etcd

@@ -176,6 +176,23 @@ def test_the_commands_of_the_originals_manual_work_as_written(team: Team) -> Non
     assert "deleted from the graph" in told
 
 
+def test_the_settings_say_what_the_graphs_database_is_called_and_where_it_is(team: Team) -> None:
+    settings = "session_coordination: {kg_context: shop_memory, kg_location: global}\n"
+    (team.bobs_clone / "coordination.yaml").write_text(settings)
+    b = team.bobs_session()
+
+    (listed,) = calls(b, ("aim_list_databases", {}))
+    code, shown = b.run("graph")
+
+    assert {
+        "project_databases": [],
+        "global_databases": ["shop_memory"],
+        "current_location": "global (kg_location)",
+    } == json.loads(listed["text"])
+    assert 0 == code, shown
+    assert shown.startswith("graph shop_memory (global) of git.example.org/team/shop\n")
+
+
 def test_a_live_session_cannot_be_deleted_and_it_is_said_how_it_ends(team: Team) -> None:
     b = team.bobs_session()
     name = "active_session_Session_1"

@@ -121,6 +121,25 @@ def test_edits_and_commits_are_counted_and_tell_the_area(two: Pair, team: Clones
     assert (str(team.alices), "alice") == (row["worktree"], row["person"])
 
 
+def test_an_edit_that_changes_nothing_of_a_session_writes_nothing(two: Pair, team: Clones) -> None:
+    alice = _started(two.alice.session(team.alices))
+    alice.prompt("Refactor the login")
+
+    def edit(*files: str) -> int:
+        """Edit them, each as long as a pause between two updates; the store's revision then."""
+        for file in files:
+            alice.edit(file)
+            alice.edited(file)
+            time.sleep(1.2)
+        told = two.bob.scoord("refresh", "--json", cwd=team.bobs)
+        return int(json.loads(told.stdout)["revision"])
+
+    before = edit("web/auth.py", "web/auth.py")
+    assert before == edit("web/auth.py", "web/auth.py", "web/auth.py")
+    assert before < edit("web/other.py")
+    _until(two, team, "Session_1", edits=2, areas=["web"])
+
+
 def test_one_that_waits_for_a_file_says_so_and_for_whom_until_it_has_it(
     two: Pair, team: Clones
 ) -> None:

@@ -14,6 +14,7 @@ from textwrap import dedent
 
 import pytest
 
+from scoord_agent.wording_others import FREE
 from support.etcd import Etcd
 from support.machines import (
     CodingSession,
@@ -139,6 +140,40 @@ def test_one_who_starts_is_told_who_does_what_and_is_given_work_of_its_own(team:
     assert len(told.splitlines()) <= 20
 
 
+@pytest.mark.parametrize("columns", ["", "80"])
+def test_the_status_shows_all_that_goes_on_at_a_glance(team: Team, columns: str) -> None:
+    a, b = team.alice.session(team.alices), team.bob.session(team.bobs)
+    a.start()
+    b.start()
+    a.prompt("Refactor authentication logic")
+    _works_in(team, a, steps=3)
+    _edits(a, team.alices / "src/auth.py")
+    b.prompt("add two-factor login")
+    assert refusal(b.edit(team.bobs / "src/auth.py"))
+    _is_seen(team, "Session_1", areas=["login"])
+    _is_seen(team, "Session_2", status="waiting")
+
+    team.bob.env |= {"COLUMNS": columns} if columns else {}
+    done = team.bob.scoord("status", cwd=team.bobs)
+    seen = re.sub(r"\s+", " ", done.stdout)
+
+    assert 0 == done.returncode, done.stderr
+    for session in (
+        r"Session_1 alice@\S+ feature/login working",
+        r"Session_2 bob@\S+ main waiting",
+    ):
+        assert re.search(session, seen), "sessions"
+    assert "━━━╌╌╌╌╌╌╌" in seen, "progress bars"
+    assert re.search(r" src/auth\.py Session_1 alice@\S+ \d+ s .*1 Refactor", seen), "locks"
+    assert re.search(r" src/auth\.py 1 Session_2 bob@\S+ \d+ s add two-factor", seen), "queues"
+    assert re.search(r"TODO\.md#7ede6f46: describe .*task .*cart area nobody holds", seen), (
+        "suggestions"
+    )
+    assert "login area" not in seen, "that is not free"
+    if columns:
+        assert max(map(len, done.stdout.splitlines())) <= int(columns)
+
+
 def test_two_who_ask_at_once_are_given_different_work_and_why(team: Team) -> None:
     a, b = team.alice.running_session(team.alices), team.bob.running_session(team.bobs)
     c = team.bob.running_session(team.bobs)
@@ -181,6 +216,35 @@ def test_one_whose_edit_depends_on_what_another_changes_is_told_once(
     assert {} == b.edited(team.bobs / edited)
     assert {} == b.edit(team.bobs / edited)
     assert "" == b.told()
+
+
+def test_one_who_edited_before_another_took_what_it_imports_is_told_and_shown_to_depend_on_it(
+    team: Team,
+) -> None:
+    a, b = team.alice.running_session(team.alices), team.bob.session(team.bobs)
+    a.start()
+    b.start()
+    _edits(b, team.bobs / "src/session.py")
+    assert "" == b.told()
+
+    assert {} == a.edit(team.alices / "src/auth.py")
+    _depends(team, ("Session_1", "imports", "src/auth.py"))
+    assert "src/auth.py, which src/session.py imports, is held by Session_1" in b.told()
+    assert "" == b.told()
+
+    assert 0 == a.run("release", "src/auth.py")[0]
+    _depends(team)
+
+
+def _depends(team: Team, *wanted: tuple[str, str, str]) -> None:
+    """Session_2 is shown to depend on exactly these, without doing anything."""
+
+    def holds() -> bool:
+        rows = team.alice.status(team.alices)["sessions"]
+        (row,) = [row for row in rows if row["alias"] == "Session_2"]
+        return [(on["alias"], on["why"], on["path"]) for on in row["depends_on"]] == [*wanted]
+
+    wait_until(f"Session_2 depends on {wanted}", holds, WITHIN_S)
 
 
 def _beside_one_who_changes_auth(team: Team) -> CodingSession:
@@ -242,7 +306,7 @@ def _areas_known(machine: Machine, root: Path) -> bool:
     session.end()
     session.kill()
     machine.forget(session)
-    return "Areas that nobody works on" in told
+    return FREE in told
 
 
 def _is_seen(team: Team, alias: str, **fields: object) -> None:

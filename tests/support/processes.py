@@ -14,6 +14,9 @@ from support.etcd import Etcd
 
 READY_S = 20.0
 
+COORDINATOR = ("scoord_server",)
+"""The module that is run as a coordinator."""
+
 
 def end_on_signals() -> None:
     """Let SIGTERM and SIGINT end this program as Ctrl-C does, so that all it started ends too."""
@@ -97,10 +100,15 @@ def etcd_store(etcd: Etcd, namespace: bytes) -> tuple[str, ...]:
 
 @contextmanager
 def coordinator(
-    directory: Path, *store: str, port: int | None = None, env: Mapping[str, str] | None = None
+    directory: Path,
+    *store: str,
+    port: int | None = None,
+    env: Mapping[str, str] | None = None,
+    program: Sequence[str] = COORDINATOR,
 ) -> Iterator["CoordinatorProcess"]:
     """A running coordinator on the store that the options name."""
-    running = CoordinatorProcess(directory, store, port or free_port(), env or {})
+    port = port or free_port()
+    running = CoordinatorProcess(directory, store, port, env or {}, program=program)
     try:
         running.wait_ready()
         yield running
@@ -118,9 +126,10 @@ class CoordinatorProcess(Program):
         port: int,
         env: Mapping[str, str],
         host: str = "127.0.0.1",
+        program: Sequence[str] = COORDINATOR,
     ) -> None:
         self.address = f"{host}:{port}"
-        options = ("scoord_server", "--listen", self.address, *store)
+        options = (*program, "--listen", self.address, *store)
         self.state_dir = directory / f"coordinator-{port}"
         environ = {**os.environ, "SCOORD_STATE_DIR": str(self.state_dir), **env}
         super().__init__(options, environ, directory / f"coordinator-{port}.log")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from scoord import local
@@ -14,6 +13,7 @@ from scoord.errors import NotAllowed, Refused, ScoordError
 from scoord.text import one_line
 from scoord_agent.cli import local_client, show
 from scoord_agent.cli.graph_formats import FORMATS, by_type, clean
+from scoord_agent.cli.listing import PIPE_COLUMNS, Listing
 
 if TYPE_CHECKING:
     from scoord_agent.cli.graph_import import Memory
@@ -127,23 +127,25 @@ def _print_table(console: Console, seen: dict[str, Any]) -> None:
         console.print(f"and {seen['left_out']} more that have no room here")
 
 
-def _entities(seen: dict[str, Any]) -> Table:
-    table = show.begin_table((), "entity", "type", "what is known")
-    for row in by_type(seen["entities"]):
-        facts = "\n".join(one_line(fact) for fact in row["observations"])
-        show.add_row(table, row["name"], row["entityType"], facts)
-    return table
+def _entities(seen: dict[str, Any]) -> Listing:
+    return show.listing(
+        ("entity", "type", "what is known"),
+        [
+            (row["name"], row["entityType"], "\n".join(map(one_line, row["observations"])))
+            for row in by_type(seen["entities"])
+        ],
+    )
 
 
-def _relations(seen: dict[str, Any]) -> Table:
-    table = show.begin_table((), "from", "relation", "to")
-    for row in seen["relations"]:
-        show.add_row(table, *(row[key] for key in ("from", "relationType", "to")))
-    return table
+def _relations(seen: dict[str, Any]) -> Listing:
+    return show.listing(
+        ("from", "relation", "to"),
+        [[row[key] for key in ("from", "relationType", "to")] for row in seen["relations"]],
+    )
 
 
 def _plain_table(seen: dict[str, Any]) -> str:
     text = io.StringIO()
-    console = Console(file=text, width=show.PIPE_COLUMNS, highlight=False, markup=False)
+    console = Console(file=text, width=PIPE_COLUMNS, highlight=False, markup=False)
     _print_table(console, seen)
     return text.getvalue().rstrip("\n")

@@ -26,6 +26,9 @@ from scoord.errors import (
 ANSWER_S: Final = 10.0
 """The agent gives up on its coordinator well before this."""
 
+GLANCE_S: Final = 2.0
+"""What is good to see, but not worth waiting for, has so long."""
+
 Answer = dict[str, Any]
 """A JSON object, as the agent sent it; ``pictures.py`` gives it types."""
 
@@ -34,6 +37,13 @@ def status(*, everything: bool, cwd: str = "", timeout_s: float = ANSWER_S) -> A
     """Return what the agent knows: about the project of ``cwd`` (here), or about all."""
     query = urlencode({"cwd": cwd or str(local.here()), "all": int(everything)})
     return ask("GET", f"/v1/status?{query}", timeout_s=timeout_s)
+
+
+def suggestions() -> Sequence[Answer]:
+    """Return what is free to be done here; nothing of it is kept for anybody."""
+    query = urlencode({"cwd": str(local.here())})
+    answer = ask("GET", f"/v1/suggestions?{query}", timeout_s=GLANCE_S)
+    return list(answer["suggestions"])
 
 
 def rehearse() -> None:

@@ -1,10 +1,12 @@
 """``scoord status`` and ``scoord locks``: what goes on here, for people and scripts."""
 
+import contextlib
 from typing import Any
 
 import click
 from rich.console import Group, RenderableType
 
+from scoord.errors import ScoordError
 from scoord_agent.cli import local_client, problems, show
 from scoord_agent.cli.exits import UNREACHABLE
 from scoord_agent.cli.pictures import Picture, picture
@@ -23,13 +25,13 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for
 @click.option("--watch", "again", is_flag=True, help="Show it anew each second, until Ctrl-C.")
 @click.pass_context
 def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) -> None:
-    """Show sessions and how far they are, locks, who waits, and the coordinator's state.
+    """Show sessions and how far they are, locks, who waits, what is free to do, the coordinator.
 
     Exits with 3 if the coordinator cannot be asked: what is shown is what was last heard.
     """
 
     def look() -> Group:
-        return _status(picture(local_client.status(everything=everything)), everything=everything)
+        return _status(picture(_look(everything=everything)), everything=everything)
 
     if again:
         if as_json:
@@ -37,7 +39,7 @@ def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) 
         watch(show.console(), look)
         return
     problems.tell_own()
-    answer = local_client.status(everything=everything)
+    answer = _look(everything=everything)
     if as_json:
         show.print_json(answer)
     else:
@@ -66,6 +68,16 @@ def locks(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
     _exit_by_state(ctx, answer)
 
 
+def _look(*, everything: bool) -> dict[str, Any]:
+    """Ask what goes on, and what is free to do in this project, if that is told in time."""
+    answer = local_client.status(everything=everything)
+    answer["suggestions"] = []
+    if not everything and picture(answer).coordinator.connected:
+        with contextlib.suppress(ScoordError):
+            answer["suggestions"] = local_client.suggestions()
+    return answer
+
+
 def _exit_by_state(ctx: click.Context, answer: dict[str, Any]) -> None:
     if not picture(answer).coordinator.connected:
         ctx.exit(UNREACHABLE)
@@ -81,6 +93,8 @@ def _status(seen: Picture, *, everything: bool) -> Group:
     parts += ["", _locks(seen, everything=everything)]
     if seen.waiters:
         parts += ["", show.waiters_table(seen.waiters, projects=everything)]
+    if seen.suggestions:
+        parts += ["", show.suggestions_table(seen.suggestions)]
     return Group(*parts)
 
 

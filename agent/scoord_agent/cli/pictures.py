@@ -135,6 +135,16 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SuggestionRow:
+    """Work that is free to be done. Texts are other people's."""
+
+    kind: str = ""
+    name: str = ""
+    title: str = ""
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AgentFacts:
     """The agent that answered."""
 
@@ -187,6 +197,7 @@ class Picture:
     sessions: tuple[SessionRow, ...]
     locks: tuple[LockRow, ...]
     waiters: tuple[WaiterRow, ...]
+    suggestions: tuple[SuggestionRow, ...]
     view_age_s: float | None
     problems: tuple[str, ...]
 
@@ -201,6 +212,7 @@ def picture(answer: Mapping[str, Any]) -> Picture:
         sessions=tuple(map(session_row, answer.get("sessions", ()))),
         locks=tuple(read_row(LockRow, row) for row in answer.get("locks", ())),
         waiters=tuple(read_row(WaiterRow, row) for row in answer.get("waiters", ())),
+        suggestions=tuple(map(suggestion_row, answer.get("suggestions", ()))),
         view_age_s=answer.get("view_age_s"),
         problems=tuple(map(str, answer.get("problems", ()))),
     )
@@ -216,6 +228,12 @@ def session_row(answer: Mapping[str, Any]) -> SessionRow:
         estimate=read_row(EstimateRow, estimate) if estimate else None,
         depends_on=tuple(read_row(DependencyRow, row) for row in answer.get("depends_on") or ()),
     )
+
+
+def suggestion_row(answer: Mapping[str, Any]) -> SuggestionRow:
+    """Read one suggestion, with why it is one."""
+    why = tuple(map(str, answer.get("why") or ()))
+    return replace(read_row(SuggestionRow, answer), why=why)
 
 
 def lock_row(answer: Mapping[str, Any]) -> LockRow:

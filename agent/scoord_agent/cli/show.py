@@ -10,35 +10,49 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import click
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from scoord.text import age, escaped, failure, one_line, remaining
-from scoord_agent.cli.pictures import LockRow, Picture, SessionRow, WaiterRow
+from scoord_agent.cli.listing import PIPE_COLUMNS, Cell, Kind, Listing, columns_of
+from scoord_agent.cli.pictures import LockRow, Picture, SessionRow, SuggestionRow, WaiterRow
 
-PIPE_COLUMNS: Final = 240
-"""A pipe has no width: lines stay whole there, for grep and the eye alike."""
-_SHORT: Final = frozenset(
-    {
-        "session",
-        "state",
-        "progress",
-        "held",
-        "ends in",
-        "waiting",
-        "place",
-        "for",
-        "when",
-        "what",
-        "ended",
-        "changed",
-        "id",
-    }
-)
-"""Columns that are always shown whole."""
-_PATH: Final = "file"
+KINDS: Final = {
+    **dict.fromkeys(("file", "entity", "from", "to"), Kind.PATH),
+    **dict.fromkeys(("session", "who", "project", "branch"), Kind.NAME),
+    **dict.fromkeys(
+        (
+            "state",
+            "progress",
+            "changed",
+            "areas",
+            "depends on",
+            "what",
+            "work",
+            "relation",
+            "free to do",
+        ),
+        Kind.WORDS,
+    ),
+    "what is known": Kind.FACTS,
+    **dict.fromkeys(
+        (
+            "held",
+            "ends in",
+            "waiting",
+            "place",
+            "for",
+            "when",
+            "ended",
+            "lasted",
+            "id",
+            "age",
+            "kind",
+        ),
+        Kind.WHOLE,
+    ),
+}
+"""What becomes of which column where there is little room; the others are text."""
 STALE_S: Final = 2.0
 """A view that is older than this says so."""
 
@@ -75,7 +89,7 @@ def holding(row: LockRow) -> str:
     return f"{name(row)} ({who(row)}{branch}), for {age(row.held_s)}{reason}"
 
 
-def locks_table(rows: Sequence[LockRow], *, projects: bool) -> Table:
+def locks_table(rows: Sequence[LockRow], *, projects: bool) -> Listing:
     """Return the locks, with their projects if there may be several.
 
     What most locks have nothing to say of has a column only where one has.
@@ -83,32 +97,39 @@ def locks_table(rows: Sequence[LockRow], *, projects: bool) -> Table:
     cells = [_lock_cells(row) for row in rows]
     empty = {column for column in _RARE if not any(row[column] for row in cells)}
     columns = [column for column in _LOCK_COLUMNS if column not in empty]
-    table = begin_table(("project",) if projects else (), *columns)
-    for row, shown in zip(rows, cells, strict=True):
-        lead = (one_line(row.project, 80),) if projects else ()
-        add_row(table, *lead, *(shown[column] for column in columns))
-    return table
+    shown = [[cell[column] for column in columns] for cell in cells]
+    return listing(columns, shown, _projects(rows) if projects else None)
 
 
-def waiters_table(rows: Sequence[WaiterRow], *, projects: bool) -> Table:
+def waiters_table(rows: Sequence[WaiterRow], *, projects: bool) -> Listing:
     """Return who waits for what, with their projects if there may be several."""
-    table = begin_table(
-        ("project",) if projects else (), "file", "place", "session", "who", "for", "why"
-    )
-    for row in rows:
-        lead = (one_line(row.project, 80),) if projects else ()
-        place = f"{row.place} (its turn)" if row.has_turn else str(row.place)
-        add_row(
-            table,
-            *lead,
+    columns = ("file", "place", "session", "who", "for", "why")
+    shown = [
+        (
             one_line(row.path),
-            place,
+            f"{row.place} (its turn)" if row.has_turn else str(row.place),
             name(row),
             who(row),
             age(row.waiting_s),
             one_line(row.reason),
         )
-    return table
+        for row in rows
+    ]
+    return listing(columns, shown, _projects(rows) if projects else None)
+
+
+def suggestions_table(rows: Sequence[SuggestionRow]) -> Listing:
+    """Return work that is free to be done, best first."""
+    shown = [
+        (suggested(row), one_line(row.kind, 10), "; ".join(map(one_line, row.why))) for row in rows
+    ]
+    return listing(("free to do", "kind", "why"), shown)
+
+
+def suggested(row: SuggestionRow) -> str:
+    """Return what is to be done; a task by its name too."""
+    name, title = one_line(row.name), one_line(row.title)
+    return title if row.kind != "task" else f"{name}: {title}"
 
 
 _LOCK_COLUMNS: Final = (
@@ -138,12 +159,23 @@ def _done_in(row: LockRow) -> str:
     return f"{left} ({one_line(row.estimate_basis, 80)})"
 
 
-def rows_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Return any rows under their columns; the texts have been made safe to show."""
-    table = begin_table((), *columns)
-    for row in rows:
-        add_row(table, *row)
-    return table
+def listing(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    projects: Sequence[str] | None = None,
+) -> Listing:
+    """Return any rows under their columns, after their projects if there may be several.
+
+    The texts have been made safe to show.
+    """
+    if projects is None:
+        return Listing(columns_of(columns, KINDS), rows)
+    led = [(project, *row) for project, row in zip(projects, rows, strict=True)]
+    return Listing(columns_of(("project", *columns), KINDS), led)
+
+
+def _projects(rows: Iterable[LockRow | WaiterRow]) -> list[str]:
+    return [one_line(row.project, 80) for row in rows]
 
 
 def coordinator_line(picture: Picture) -> Text:
@@ -178,31 +210,3 @@ def problem_lines(problems: Iterable[str]) -> list[Text]:
 
 def _because(error: str) -> str:
     return f": {one_line(error)}" if error else ""
-
-
-def begin_table(lead: tuple[str, ...], *columns: str) -> Table:
-    """Return an empty table. Where it is narrow, short columns stay, the others give way.
-
-    A path is needed whole. On a terminal it may take several lines, and nothing else does;
-    in a pipe a row is a line, so that no part of a name begins one.
-    """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    whole = _SHORT if console().is_terminal else _SHORT | {_PATH}
-    for column in (*lead, *columns):
-        table.add_column(column, no_wrap=column in whole)
-    return table
-
-
-def add_row(table: Table, *cells: str | Text) -> None:
-    """Add a row."""
-    shown = zip(table.columns, cells, strict=True)
-    table.add_row(
-        *(
-            cell
-            if isinstance(cell, Text)
-            else Text(cell, overflow="fold")
-            if column.header == _PATH and not column.no_wrap
-            else Text(cell, no_wrap=True, overflow="ellipsis")
-            for column, cell in shown
-        )
-    )

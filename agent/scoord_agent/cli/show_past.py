@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from rich.table import Table
-
 from scoord.text import age, one_line
 from scoord_agent.cli import show
+from scoord_agent.cli.listing import Listing
 from scoord_agent.cli.past import EventRow, LogRow, Who
 
 _MOST_FILES: Final = 5
@@ -19,15 +18,19 @@ _MOST_FILES: Final = 5
 _DAY_S: Final = 86_400
 
 
-def events_table(rows: Sequence[EventRow]) -> Table:
+def events_table(rows: Sequence[EventRow]) -> Listing:
     """Return lines of history, as they come."""
-    table = show.begin_table((), "when", "session", "who", "what", "file", "why")
-    for row in rows:
-        when = f"{age(row.ago_s)} ago" if row.ago_s < _DAY_S else f"{row.ago_s / _DAY_S:.0f} d ago"
-        show.add_row(
-            table, when, name(row.who), place(row.who), what(row), files(row.paths), why(row)
-        )
-    return table
+    return show.listing(
+        ("when", "session", "who", "what", "file", "why"),
+        [
+            (_when(row), name(row.who), place(row.who), what(row), files(row.paths), why(row))
+            for row in rows
+        ],
+    )
+
+
+def _when(row: EventRow) -> str:
+    return f"{age(row.ago_s)} ago" if row.ago_s < _DAY_S else f"{row.ago_s / _DAY_S:.0f} d ago"
 
 
 def event_line(row: EventRow, now: datetime | None = None) -> str:
@@ -38,24 +41,24 @@ def event_line(row: EventRow, now: datetime | None = None) -> str:
     return " ".join(filter(None, parts)) + reason
 
 
-def logs_table(rows: Sequence[LogRow]) -> Table:
+def logs_table(rows: Sequence[LogRow]) -> Listing:
     """Return logs of finished sessions."""
-    table = show.begin_table(
-        (), "ended", "session", "who", "how", "lasted", "file", "work", "doing"
+    return show.listing(
+        ("ended", "session", "who", "how", "lasted", "file", "work", "doing"),
+        [
+            (
+                f"{age(row.ended_ago_s)} ago",
+                name(row.who),
+                place(row.who),
+                one_line(row.how, 20),
+                age(row.lasted_s),
+                files([f"{hold.path} ({age(hold.held_s)})" for hold in row.holds]),
+                _work(row),
+                one_line(row.summary),
+            )
+            for row in rows
+        ],
     )
-    for row in rows:
-        show.add_row(
-            table,
-            f"{age(row.ended_ago_s)} ago",
-            name(row.who),
-            place(row.who),
-            one_line(row.how, 20),
-            age(row.lasted_s),
-            files([f"{hold.path} ({age(hold.held_s)})" for hold in row.holds]),
-            _work(row),
-            one_line(row.summary),
-        )
-    return table
 
 
 def what(row: EventRow) -> str:

@@ -6,12 +6,12 @@ As in ``show``, every text that came from another session is made safe where it 
 from collections.abc import Sequence
 from typing import Final
 
-from rich.table import Table
 from rich.text import Text
 
 from scoord.text import age, one_line, remaining
+from scoord_agent.cli.listing import Cell, Listing
 from scoord_agent.cli.pictures import DependencyRow, SessionRow
-from scoord_agent.cli.show import add_row, begin_table, name, who
+from scoord_agent.cli.show import listing, name, who
 
 _BAR: Final = 10
 """Characters of a bar for all there is to do."""
@@ -19,32 +19,38 @@ _QUIET_S: Final = 600.0
 """One that works is heard of more often than that."""
 
 
-def sessions_table(rows: Sequence[SessionRow], *, projects: bool) -> Table:
+def sessions_table(rows: Sequence[SessionRow], *, projects: bool) -> Listing:
     """Return the sessions, with their projects if there may be several."""
     far = any(row.progress for row in rows)
     columns = ["session", "who", "branch", "state", *(["progress"] if far else []), "doing"]
-    table = begin_table(("project",) if projects else (), *columns)
+    shown = list[Sequence[Cell]]()
     for row in rows:
-        lead = (one_line(row.project, 80),) if projects else ()
         progress = (_progress(row),) if far else ()
         branch = one_line(row.branch, 60)
-        add_row(table, *lead, name(row), who(row), branch, _state(row), *progress, _doing(row))
-    return table
+        shown.append((name(row), who(row), branch, _state(row), *progress, _doing(row)))
+    return listing(columns, shown, _projects(rows) if projects else None)
 
 
-def work_table(rows: Sequence[SessionRow], *, projects: bool) -> Table | None:
+def work_table(rows: Sequence[SessionRow], *, projects: bool) -> Listing | None:
     """Return where they work and on whom they depend; None when there is nothing to say."""
     told = [row for row in rows if row.areas or row.depends_on or row.edits or row.commits]
     if not told:
         return None
     columns = ("session", "changed", "areas", "depends on")
-    table = begin_table(("project",) if projects else (), *columns)
-    for row in told:
-        lead = (one_line(row.project, 80),) if projects else ()
-        areas = ", ".join(one_line(area, 60) for area in row.areas)
-        depends = ", ".join(map(_depends, row.depends_on))
-        add_row(table, *lead, name(row), _changed(row), areas, depends)
-    return table
+    shown = [
+        (
+            name(row),
+            _changed(row),
+            ", ".join(one_line(area, 60) for area in row.areas),
+            ", ".join(map(_depends, row.depends_on)),
+        )
+        for row in told
+    ]
+    return listing(columns, shown, _projects(told) if projects else None)
+
+
+def _projects(rows: Sequence[SessionRow]) -> list[str]:
+    return [one_line(row.project, 80) for row in rows]
 
 
 def _state(row: SessionRow) -> str:
@@ -65,7 +71,7 @@ def _progress(row: SessionRow) -> Text:
     if row.progress is None:
         return Text("")
     full = _BAR * min(max(row.progress.percent, 0), 100) // 100
-    text = Text("━" * full, "green", no_wrap=True, overflow="ellipsis")
+    text = Text("━" * full, "green")
     text.append("╌" * (_BAR - full), "dim")
     done, total = row.progress.done, row.progress.total
     far = f"{done} of {total} steps" if total else f"{row.progress.percent} %"

@@ -10,6 +10,7 @@ from rich.text import Text
 from scoord import local
 from scoord.text import age, one_line
 from scoord_agent.cli import local_client, show
+from scoord_agent.cli.pictures import suggestion_row
 
 Answer = dict[str, Any]
 
@@ -92,21 +93,16 @@ def suggest(count: int, intent: str, *, as_json: bool) -> None:
 
 def _print_suggestions(answer: Answer) -> None:
     console = show.console()
-    for row in answer["suggestions"]:
-        line = Text(f"{one_line(row['kind'], 10)}  ", "bold")
-        line.append(_suggested(row))
+    for row in map(suggestion_row, answer["suggestions"]):
+        line = Text(f"{one_line(row.kind, 10)}  ", "bold")
+        line.append(show.suggested(row))
         console.print(line, soft_wrap=True)
-        for why in row["why"]:
+        for why in row.why:
             console.print(Text(f"      {one_line(why)}"), soft_wrap=True)
     if not answer["suggestions"]:
         click.echo('nothing is free to suggest; add work: scoord task add "what is to be done"')
     if not answer["known"]:
         click.echo("the repository is still being read: ask again in a moment for areas and files")
-
-
-def _suggested(row: Answer) -> str:
-    name, title = one_line(row["name"]), one_line(row["title"])
-    return title if row["kind"] != "task" else f"{name}: {title}"
 
 
 def _table(rows: Sequence[Answer], *, everything: bool) -> Any:
@@ -123,7 +119,7 @@ def _table(rows: Sequence[Answer], *, everything: bool) -> Any:
         )
         for row in rows
     ]
-    return show.rows_table(columns, cells)
+    return show.listing(columns, cells)
 
 
 def _done_by(row: Answer) -> str:

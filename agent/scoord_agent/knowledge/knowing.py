@@ -46,13 +46,15 @@ class Knowing:
         settings: SettingsFor,
         background: Background,
         clock: Clock,
+        learned: Callable[[Path], None] | None = None,
     ) -> None:
-        """Without ``learn`` nothing is ever known."""
+        """Without ``learn`` nothing is ever known. ``learned`` is told of what is, by its root."""
         self._learn = learn
         self._locator = locator
         self._settings = settings
         self._background = background
         self._clock = clock
+        self._learned = learned
         self._kept = BoundedDict[Path, Knowledge](_MOST_WORKTREES)
         self._begun_at = BoundedDict[Path, float](_MOST_WORKTREES)
         self._learning: dict[Path, asyncio.Task[None]] = {}
@@ -124,6 +126,8 @@ class Knowing:
         try:
             async with self._one_at_a_time:
                 self._kept[root] = await _in_thread(lambda: learn(root, commit))
+            if self._learned:
+                self._learned(root)
         except ScoordError as error:
             _log.warning("nothing is known of %s: %s", root, error)
         finally:

@@ -96,8 +96,12 @@ def free_areas(
 ) -> list[Ranked]:
     """The areas in which nobody else holds a file or says to work, best first."""
     found = ranked(of_areas(areas, knowledge), others, knowledge, intent)
-    free = (one for one in found if not one.collision.shared and not one.collision.worker)
-    return list(free)[:most]
+    return wholly_free(found)[:most]
+
+
+def wholly_free(found: Iterable[Ranked]) -> list[Ranked]:
+    """What nobody else holds a file of, or says to work in."""
+    return [one for one in found if not one.collision.shared and not one.collision.worker]
 
 
 def tasks_first(found: Sequence[Ranked], of: Iterable[Work]) -> list[Ranked]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,7 +214,7 @@ def test_json_is_what_the_agent_said(api: ScriptedApi, capsys: pytest.CaptureFix
     api.will("/v1/status", STATUS)
 
     assert run(["status", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == STATUS
+    assert json.loads(capsys.readouterr().out) == STATUS | {"suggestions": []}
 
 
 @pytest.mark.parametrize(
@@ -310,6 +311,22 @@ BUSY = {
     "edits": 4,
     "commits": 1,
 }
+
+
+def test_what_is_free_to_do_is_shown_where_the_agent_tells_it(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"kind": "task", "name": "7", "title": "round\nprices", "why": ["nobody holds its file"]},
+        {"kind": "area", "name": "docs", "title": "docs", "why": ["free", "\x1b[31mquiet"]},
+    ]
+    api.will("/v1/status", STATUS)
+    api.will("/v1/suggestions", {"suggestions": rows})
+
+    assert run(["status"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"7: round prices +task +nobody holds its file\n", shown)
+    assert re.search(r"docs +area +free; quiet +\n", shown)
 
 
 def test_a_session_is_shown_with_how_far_it_is_and_on_whom_it_depends(

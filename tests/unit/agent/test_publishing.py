@@ -5,23 +5,30 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
-from scoord.clock import SystemClock
+from scoord.clock import FakeClock
 from scoord.config import SettingsCache, load
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import LeaseId, ProjectId, SessionId
-from scoord.v1.sessions_pb2 import UpdateRequest
+from scoord.paths import FileIdentity, NamedBy, Worktree
+from scoord.v1.sessions_pb2 import Estimate, Session, UpdateRequest
 from scoord_agent import publishing as module
+from scoord_agent.activity import Activity, top_folder
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.neighbours import Neighbourhood, Neighbours
+from scoord_agent.published import Said
 from scoord_agent.publishing import Publishing
 from scoord_agent.relations import Relations
 from scoord_agent.sessions import LocalSession, Sessions
 from scoord_agent.settings import SettingsFor
 
 SHOP = ProjectId("example.org/shop")
+TREE = Worktree(Path("/shop"), SHOP, shared=True, named_by=NamedBy.ORIGIN)
 PAUSE_S = 0.05
+INTERVAL_S = 300.0
+"""The heartbeat_interval, by default."""
 
 
 class _Client:
@@ -45,7 +52,7 @@ class _Empty:
 
 class _Bench:
     def __init__(self, directory: Path) -> None:
-        self.client = _Client()
+        self.client, self.clock = _Client(), FakeClock()
         self.background = Background()
         self.sessions = Sessions(directory / "sessions.jsonl")
         self.session = LocalSession(SessionId("a"), "claude-code", None, "/")
@@ -58,7 +65,7 @@ class _Bench:
             settings=settings,
             relations=Relations(cast("Neighbours", _Empty())),
             background=self.background,
-            clock=SystemClock(),
+            clock=self.clock,
         )
 
     def does(self, intent: str) -> None:
@@ -87,6 +94,88 @@ async def test_the_first_change_is_published_at_once_and_the_last_of_many_wins(
         bench.does(str(n))
     await asyncio.sleep(PAUSE_S * 3)
     assert ["0", "49"] == bench.told
+
+
+async def test_what_says_nothing_new_is_not_published(bench: _Bench) -> None:
+    activity = Activity(publishing=bench.publishing, clock=bench.clock, area_of=top_folder)
+    login = FileIdentity(SHOP, "web/login.py", "web/login.py", TREE)
+    for _ in range(5):
+        activity.edited(bench.session, login)
+        bench.publishing.note(bench.session)
+        await asyncio.sleep(PAUSE_S * 1.5)
+    assert [1] == [update.edits for update in bench.client.updates]
+
+    activity.edited(bench.session, FileIdentity(SHOP, "b.py", "b.py", TREE))
+    await asyncio.sleep(PAUSE_S * 1.5)
+    assert [1, 2] == [update.edits for update in bench.client.updates]
+
+
+async def test_what_is_not_published_holds_nothing_up(bench: _Bench) -> None:
+    bench.does("on")
+    await asyncio.sleep(PAUSE_S * 2)
+    bench.does("on")
+    await asyncio.sleep(PAUSE_S / 5)
+    bench.does("off")
+    await asyncio.sleep(PAUSE_S / 5)
+    assert ["on", "off"] == bench.told
+
+
+async def test_one_that_acts_is_published_now_and_then_whatever_it_says(bench: _Bench) -> None:
+    bench.does("on")
+    await asyncio.sleep(PAUSE_S * 2)
+    bench.clock.advance(INTERVAL_S - 1)
+    bench.session.act(bench.clock.now())
+    bench.does("on")
+    bench.publishing.renew()
+    await asyncio.sleep(PAUSE_S * 2)
+    assert ["on"] == bench.told
+
+    bench.clock.advance(1)
+    bench.publishing.renew()
+    await asyncio.sleep(PAUSE_S * 2)
+    assert ["on", "on"] == bench.told
+
+
+async def test_what_may_not_be_known_is_published_again_though_it_is_the_same(
+    bench: _Bench,
+) -> None:
+    bench.does("on")
+    await asyncio.sleep(PAUSE_S * 2)
+    bench.publishing.describe(Session(project=SHOP), bench.session)
+    bench.does("on")
+    await asyncio.sleep(PAUSE_S * 2)
+    assert ["on", "on"] == bench.told
+
+    bench.client.away = True
+    bench.does("off")
+    await asyncio.sleep(PAUSE_S * 2)
+    bench.client.away = False
+    bench.does("on")
+    await asyncio.sleep(PAUSE_S * 2)
+    assert ["on", "on", "on"] == bench.told
+
+
+@pytest.mark.parametrize(
+    ("left_s", "later_s", "then_s", "is_covered"),
+    [
+        (300, 60, 240, True),
+        (300, 60, 250, True),
+        (300, 60, 290, False),
+        (300, 60, 0, False),
+        (0, 60, 0, True),
+        (20, 60, 0, True),
+        (20, 60, 20, False),
+    ],
+)
+def test_an_estimate_is_said_anew_where_it_is_not_what_was_left_of_the_last(
+    left_s: int, later_s: int, then_s: int, *, is_covered: bool
+) -> None:
+    def said(request: str, left: int, at: float) -> Said:
+        update = UpdateRequest(request_id=request, intent="on")
+        update.estimate.CopyFrom(Estimate(samples=3, left=Duration(seconds=left)))
+        return Said(update, at)
+
+    assert is_covered == said("1", left_s, 0.0).covers(said("2", then_s, later_s))
 
 
 async def test_what_did_not_get_through_is_published_by_a_later_beat(bench: _Bench) -> None:

@@ -8,15 +8,16 @@ import pytest
 from scoord.clock import FakeClock
 from scoord.ids import ProjectId, SessionId
 from scoord.paths import FileIdentity, NamedBy, Worktree
-from scoord.v1.events_pb2 import SessionGone, WatchResponse
+from scoord.v1.events_pb2 import LockGone, SessionGone, Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import Estimate, Session, SessionStatus
 from scoord_agent.activity import top_folder
 from scoord_agent.dependents import MOST_TOLD, Dependents
 from scoord_agent.neighbours import Neighbourhood, Neighbours
 from scoord_agent.relations import Relations
-from scoord_agent.sessions import LocalSession
+from scoord_agent.sessions import LocalSession, Sessions
 from scoord_agent.touching import How, Touch, named_in, touched_by, words_of
+from scoord_agent.work import On
 
 SHOP = ProjectId("example.org/shop")
 TREE = Worktree(Path("/shop"), SHOP, shared=True, named_by=NamedBy.ORIGIN)
@@ -94,19 +95,34 @@ def test_a_huge_prompt_is_read_so_far() -> None:
 class _Bench:
     """One session of ours, and what the stream tells of the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self.clock = FakeClock()
         self.hood = Neighbourhood()
         self.session = LocalSession(SessionId("a"), "claude-code", None, "/", home=SHOP)
+        self.session.aliases[SHOP] = "Session_1"
+        self.imports: dict[str, tuple[str, ...]] = {"web/login.py": ("src/auth.py", "src/free.py")}
+        self.changes = 0
         self._revision = 0
-        neighbours = cast("Neighbours", self)
+        sessions, neighbours = Sessions(directory / "sessions.jsonl"), cast("Neighbours", self)
+        sessions.add(self.session)
+        self.relations = Relations(neighbours)
         self.dependents = Dependents(
+            sessions=sessions,
             neighbours=neighbours,
-            relations=Relations(neighbours),
+            relations=self.relations,
             area_of=top_folder,
-            imports_of=lambda file: ("src/auth.py",) if file.shown == "web/login.py" else (),
+            imports_of=lambda file: self.imports.get(file.shown, ()),
             clock=self.clock,
+            changed=self._changed,
         )
+
+    def _changed(self, session: LocalSession) -> None:
+        assert session is self.session
+        self.changes += 1
+
+    def depends(self) -> list[tuple[str, str, str]]:
+        """On whom, why and for what."""
+        return [(on.session_id, on.why, on.path) for on in self.relations.of(self.session, SHOP)]
 
     def of(self, _project: ProjectId) -> Neighbourhood:
         return self.hood
@@ -115,14 +131,15 @@ class _Bench:
         self._revision += 1
         response = WatchResponse(revision=self._revision, **event)  # type: ignore[arg-type]
         self.hood.apply(response, self.clock.now())
+        self.dependents.heard(SHOP, response)
 
     def told(self) -> list[str]:
         return self.session.take_notices()
 
 
 @pytest.fixture
-def bench() -> _Bench:
-    made = _Bench()
+def bench(tmp_path: Path) -> _Bench:
+    made = _Bench(tmp_path)
     other = Session(session_id="b", alias="Session_2", person="bob", host="mini", areas=["web"])
     other.estimate.CopyFrom(Estimate())
     other.estimate.left.FromSeconds(540)
@@ -183,15 +200,114 @@ def test_an_edit_of_a_file_that_imports_what_another_holds_tells_that_and_not_th
     assert told.startswith("src/auth.py, which web/login.py imports, is held by Session_2")
 
 
-def test_a_file_that_imports_what_another_holds_is_told_so(bench: _Bench) -> None:
-    bench.hears(lock=_lock("src/auth.py"))
-    file = _file("docs/c.py")
-    bench.session.work.imports[SHOP, file.key] = ("src/auth.py", "src/free.py")
-    bench.dependents.imports(bench.session, file)
-    bench.dependents.imports(bench.session, file)
-    (told,) = bench.told()
+def test_one_who_edited_a_file_is_told_when_another_takes_what_it_imports(bench: _Bench) -> None:
+    bench.dependents.editing(bench.session, _file("web/login.py"))
+    bench.told()
+    bench.hears(lock=_lock("docs/c.md"))
+    assert [] == bench.told()
 
-    assert told.startswith("src/auth.py, which docs/c.py imports, is held by Session_2")
+    bench.hears(lock=_lock("src/Auth.py", token=2))
+    (told,) = bench.told()
+    bench.hears(lock=_lock("src/Auth.py", token=3))
+
+    assert told.startswith("src/auth.py, which web/login.py imports, is held by Session_2")
+    assert [] == bench.told()
+
+
+def test_whom_a_session_depends_on_follows_the_locks_that_come_and_go(bench: _Bench) -> None:
+    bench.dependents.editing(bench.session, _file("web/login.py"))
+    changes = bench.changes
+    bench.hears(lock=_lock("docs/c.md"))
+    bench.hears(lock=_lock("web/login.py", "a", token=2))
+    assert (changes, []) == (bench.changes, bench.depends())
+
+    bench.hears(lock=_lock("src/auth.py", token=3))
+    assert (changes + 1, [("b", "imports", "src/auth.py")]) == (bench.changes, bench.depends())
+
+    bench.hears(lock_gone=LockGone(lock=_lock("src/auth.py", token=3)))
+    assert (changes + 2, []) == (bench.changes, bench.depends())
+
+
+def test_what_a_session_waits_for_and_who_is_over_may_change_it_too(bench: _Bench) -> None:
+    work = bench.session.work
+    work.waits[SHOP, "a.py"] = On(SessionId("c"), "Session_3", "a.py")
+    bench.hears(lock=_lock("a.py"))
+    assert (1, [("b", "waits", "a.py")]) == (bench.changes, bench.depends())
+
+    work.waits.clear()
+    work.depends[SessionId("b")] = On(SessionId("b"), "Session_2")
+    bench.hears(session_gone=SessionGone(session_id="b"))
+    assert (2, []) == (bench.changes, bench.depends())
+
+
+def test_a_snapshot_says_nothing_new_of_one_that_depends_on_nobody(bench: _Bench) -> None:
+    bench.hears(snapshot=Snapshot(locks=[_lock("src/auth.py")]))
+
+    assert 0 == bench.changes
+
+
+def test_after_an_outage_all_is_looked_at_again(bench: _Bench) -> None:
+    bench.dependents.editing(bench.session, _file("web/login.py"))
+    bench.told()
+    others = list(bench.hood.sessions.values())
+    bench.hears(snapshot=Snapshot(sessions=others, locks=[_lock("src/auth.py")]))
+
+    assert 1 == len(bench.told())
+    assert [("b", "imports", "src/auth.py")] == bench.depends()
+
+
+def test_a_file_that_was_edited_before_its_imports_were_known_is_looked_up_then(
+    bench: _Bench,
+) -> None:
+    imports, bench.imports = bench.imports, {}
+    bench.hears(lock=_lock("src/auth.py"))
+    bench.dependents.editing(bench.session, _file("web/login.py"))
+    bench.told()
+    bench.imports, changes = imports, bench.changes
+    bench.dependents.learned(Path("/another"))
+    assert ([], []) == (bench.told(), bench.depends())
+
+    bench.dependents.learned(TREE.root)
+    (told,) = bench.told()
+    assert told.startswith("src/auth.py, which web/login.py imports, is held by Session_2")
+    assert (changes + 1, [("b", "imports", "src/auth.py")]) == (bench.changes, bench.depends())
+
+    bench.dependents.learned(TREE.root)
+    assert (changes + 1, []) == (bench.changes, bench.told())
+
+
+def test_an_edit_is_looked_at_once_before_or_after_it(bench: _Bench) -> None:
+    bench.hears(lock=_lock("src/auth.py"))
+    bench.dependents.edited(bench.session, _file("web/login.py"))
+    assert 1 == len(bench.told())
+    assert [("b", "imports", "src/auth.py")] == bench.depends()
+
+    bench.dependents.editing(bench.session, _file("docs/c.md"))
+    bench.imports["docs/c.md"] = ("src/auth.py",)
+    bench.dependents.edited(bench.session, _file("docs/c.md"))
+    assert 1 == len(bench.depends())
+
+
+def test_of_files_of_a_conversation_that_is_over_nothing_is_told(bench: _Bench) -> None:
+    bench.dependents.editing(bench.session, _file("web/login.py"))
+    bench.told()
+    bench.session.begin_anew()
+    bench.hears(lock=_lock("src/auth.py"))
+
+    assert [] == bench.told()
+    assert [("b", "imports", "src/auth.py")] == bench.depends()
+
+
+def test_what_the_stream_had_no_room_for_is_told_at_the_next_edit(bench: _Bench) -> None:
+    names = [f"lib/{letter * 2}.py" for letter in "abcde"]
+    bench.imports["docs/c.py"] = tuple(names)
+    bench.dependents.editing(bench.session, _file("docs/c.py"))
+    for token, name in enumerate(names, start=1):
+        bench.hears(lock=_lock(name, token=token))
+    assert MOST_TOLD == len(bench.told())
+
+    bench.dependents.editing(bench.session, _file("docs/c.py"))
+    assert len(names) - MOST_TOLD == len(bench.told())
 
 
 def test_at_one_hook_only_so_many_things_are_told(bench: _Bench) -> None:

@@ -84,7 +84,8 @@ def test_whatever_there_is_to_tell_it_is_never_more_than_twenty_lines() -> None:
     lines = welcome(scene).splitlines()
 
     assert MAX_LINES == len(lines)
-    assert "Areas that nobody works on: area0, area1, area2, area3, area4 and 45 more." in lines
+    free = "Free areas (nobody else works in them or holds a file there)"
+    assert f"{free}: area0, area1, area2, area3, area4 and 45 more." in lines
     assert "and 26 more sessions: see `scoord history`" in welcome(scene)
     assert lines[-2] == "- Session_9 (carol@box) had a.py, b.py, last 1 min ago, and has ended"
     assert lines[-1].startswith("You still hold x.py, ")

@@ -74,8 +74,7 @@ class Groups:
         """Send at once, in the caller's own task: each hand-over costs a turn of the loop."""
         self._alone += 1
         try:
-            (result,) = await self._send([txn])
-            return result
+            return (await self._send([txn]))[0]
         except asyncio.CancelledError:
             if self._closed and not _is_cancelled():  # with its channel, not by its caller
                 raise StoreUnavailable(_CLOSED) from None
