@@ -66,7 +66,7 @@ def _table(rows: Sequence[object]) -> int:
 def _status(answer: Answer) -> int:
     sessions, told = answer["sessions"], ("areas", "depends_on", "edits", "commits")
     work = [row for row in sessions if any(row[key] for key in told)]
-    tables = (sessions, work, answer["locks"], answer["waiters"])
+    tables = (sessions, work, answer["locks"], answer["waiters"], answer["suggestions"])
     return 2 + len(answer["problems"]) + sum(1 + _table(rows) for rows in tables if rows)
 
 

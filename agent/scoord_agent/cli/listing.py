@@ -187,7 +187,7 @@ def _labelled(name: str, cell: Cell, width: int) -> Text:
 
 def _fitted(cell: Cell, kind: Kind, width: int, most_lines: int) -> Text:
     if isinstance(cell, Text):
-        return cell
+        return cell if most_lines > 1 else _on_one_line(cell)
     match kind:
         case Kind.NAME:
             return Text(cut(cell, width), no_wrap=True, overflow="ellipsis")
@@ -198,6 +198,12 @@ def _fitted(cell: Cell, kind: Kind, width: int, most_lines: int) -> Text:
             return Text("\n".join(wrapper.wrap(cell)), overflow="ellipsis")
         case _:
             return Text(cell, no_wrap=True, overflow="ellipsis")
+
+
+def _on_one_line(cell: Text) -> Text:
+    line = cell.copy()
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
 
 
 def _plain(cell: Cell) -> str:

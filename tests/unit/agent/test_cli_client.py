@@ -184,7 +184,7 @@ def test_a_table_fits_into_80_columns_and_shows_others_words_as_text(
 def test_no_part_of_a_path_begins_a_line_in_a_pipe(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("COLUMNS", raising=False)
     path = f"{'a' * 150} auth.py is free now"
     api.will("/v1/status", STATUS | {"locks": [{**STATUS["locks"][0], "path": path}]})
 
