@@ -93,6 +93,7 @@ class Sessions(SessionServiceServicer):
             held=truth.held,
             waiting=truth.waiting,
             revision=truth.revision,
+            last_change=truth.last_change,
             view_revision=self._view.revision,
             view_age=messages.duration(round(self._view.age_s() * 1000)),
         )
