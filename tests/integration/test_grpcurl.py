@@ -245,6 +245,20 @@ def next_message(lines: Iterator[str]) -> dict[str, Any]:
         ),
         (
             "LockService/Acquire",
+            {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["a.py"]}
+            | {"lasts": "-5s"},
+            "InvalidArgument",
+            "lasts is -5 s",
+        ),
+        (
+            "LockService/Acquire",
+            {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["a.py"]}
+            | {"lock_timeout": "9000000000s"},
+            "InvalidArgument",
+            "lock_timeout is 9e+09 s",
+        ),
+        (
+            "LockService/Acquire",
             {"request_id": "x", "project": "shop", "session_id": "nobody", "paths": ["a.py"]},
             "InvalidArgument",
             "lease_id is missing",
