@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.etcd import Etcd, NoEtcdError, find_etcd
+from support.missing import cannot_run
 
 _namespaces = itertools.count()
 
@@ -17,9 +18,7 @@ def etcd_binary() -> None:
     try:
         find_etcd()
     except NoEtcdError as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{missing}")
-        pytest.skip(f"{missing}")
+        cannot_run(str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ from scoord.errors import (
     Unknown,
 )
 from scoord.ids import RequestId
+from scoord.message_limits import MOST_ANSWER_BYTES
 from scoord.status import METADATA_KEY, from_rpc_error
 from scoord.v1 import events_pb2, locks_pb2, sessions_pb2
 from scoord.v1.events_pb2_grpc import EventServiceStub
@@ -62,6 +63,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 2_000),  # it is how long a connection may take
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", MOST_ANSWER_BYTES),
 )
 
 DOUBTFUL_PATIENCE_S = 0.8

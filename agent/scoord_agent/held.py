@@ -18,7 +18,7 @@ from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 
 QUIET_S = 10.0
-"""How much longer than a renewal the stream is believed in. It tells something every 5 s
+"""How much longer than a renewal the stream is believed in. It tells something every 3 s
 at least; one that broke off with the renewals must not end belief before they do."""
 
 

@@ -60,6 +60,7 @@ def sweep_row(done: SweepResponse, is_local: IsLocal) -> Row:
         "held": done.held,
         "waiting": done.waiting,
         "revision": done.revision,
+        "last_change": done.last_change,
         "view_revision": done.view_revision,
         "view_age_s": seconds_of(done.view_age),
     }

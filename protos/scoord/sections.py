@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from scoord.duration_limits import DEFAULT_CLAIM_S, MOST_CLAIM_S, MOST_S
 from scoord.errors import InvalidConfig, InvalidPath
 from scoord.names import check_shown
 from scoord.patterns import check_pattern
@@ -55,7 +56,16 @@ ReleaseOn = Annotated[
     Literal["session_end", "stop", "commit"], Field(description="session_end, stop, commit")
 ]
 Seconds = Annotated[
-    float, Field(gt=0, allow_inf_nan=False, description="a number of seconds above 0")
+    float,
+    Field(
+        gt=0,
+        le=MOST_S,
+        allow_inf_nan=False,
+        description="a number of seconds above 0, a hundred years at most",
+    ),
+]
+ClaimSeconds = Annotated[
+    float, Field(ge=0.001, le=MOST_CLAIM_S, description="a number of seconds from 0.001 to 3600")
 ]
 Name = Annotated[str, Field(min_length=1, max_length=200, description="a name")]
 Days = Annotated[int, Field(ge=1, le=36_500, description="a whole number of days from 1")]
@@ -123,7 +133,7 @@ class SessionCoordination(Section):
     """Whether a lock holds on every branch, or on its holder's only."""
     release_on: ReleaseOn = "session_end"
     """When a session gives its locks back: as it ends, after each turn, or as it commits."""
-    claim_timeout: Seconds = 20.0
+    claim_timeout: ClaimSeconds = float(DEFAULT_CLAIM_S)
     """How long a freed file is kept for the first who waited for it."""
     share_prompts: Flag = True
     """Whether the first line of a prompt is shown to others as a session's intent."""

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 DRAIN_S = 10.0
 HEALTH_INTERVAL_S = 0.5
 HEALTHY_AGE_S = 8.0
-"""An idle store is heard every 5 s; older than this, it cannot be asked."""
+"""An idle store is heard every 1.5 s; older than this, it cannot be asked."""
 
 DATABASE = "scoord.db"
 

@@ -1,9 +1,9 @@
-import os
 from pathlib import Path
 
 import pytest
 
 from support import claude
+from support.missing import cannot_run
 
 
 @pytest.fixture(scope="session")
@@ -12,6 +12,4 @@ def claude_binary() -> Path:
     try:
         return claude.find_or_fetch()
     except claude.NoClaudeCode as why:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(why))
-        pytest.skip(str(why))
+        cannot_run(str(why))

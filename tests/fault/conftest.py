@@ -1,6 +1,5 @@
 """The lab, started once for a module, and the figures that a run prints at its end."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from support.lab.figures import Figures
 from support.lab.lab import Lab, lab
 from support.lab.network import missing
+from support.missing import cannot_run
 
 _FIGURES = pytest.StashKey[Figures]()
 
@@ -33,9 +33,7 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 def namespaces() -> None:
     """Skips where no network namespaces can be had; in CI that is a failure."""
     if reason := missing():
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        cannot_run(reason)
 
 
 @pytest.fixture(scope="module")

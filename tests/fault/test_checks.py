@@ -1,12 +1,19 @@
 """The checks of a history find what they are there for."""
 
+from contextlib import nullcontext
+from typing import cast
+
 import pytest
 
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord
 from scoord_server.store import keys
 from support.lab.checks import check
+from support.lab.faults import Fault
+from support.lab.figures import Figures
+from support.lab.lab import Lab
 from support.lab.load import History, Hook, Section, Verdict
+from support.lab.run import run
 from support.lab.store_log import Change, StoreLog
 
 PATH = "a.py"
@@ -83,3 +90,16 @@ def test_a_history_with_gaps_is_invalid() -> None:
 
     with pytest.raises(AssertionError, match="INVALID"):
         check(History(), log)
+
+
+@pytest.mark.parametrize(
+    ("ci", "ends"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)]
+)
+def test_a_fault_that_cannot_be_done_here_is_skipped_and_in_ci_a_failure(
+    ci: str, ends: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    fault = Fault("impossible", lambda _: nullcontext(lambda: True), missing=lambda: "no tool")
+
+    with pytest.raises(ends, match="no tool"):
+        run(cast("Lab", None), fault, Figures())

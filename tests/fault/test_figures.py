@@ -72,6 +72,13 @@ def test_a_clean_end_gives_the_file_to_the_next_within_half_a_second(
     assert max(measured) <= 0.5
 
 
+def test_who_waits_is_told_within_half_a_second_of_a_clean_end(team: Lab, figures: Figures) -> None:
+    measured = some(promises.turns_told, team, 10)
+
+    figures.promise("clean end, first waiter told", measured, 0.5)
+    assert max(measured) <= 0.5
+
+
 def test_what_a_dead_machine_held_is_free_within_the_ttl_and_a_second(
     team: Lab, figures: Figures
 ) -> None:

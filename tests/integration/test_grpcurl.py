@@ -1,16 +1,20 @@
 """Every RPC, called by hand: by reflection, with nothing of ours at the other end."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import descriptor_pool
 
+from scoord_server.rpc.server import SERVICES
 from support.processes import coordinator
 
 SESSION = {
@@ -53,6 +57,19 @@ class Grpcurl:
         )
         assert done.returncode != 0
         return done.stderr
+
+    @contextmanager
+    def stream(self, method: str, request: dict[str, Any]) -> Iterator[Iterator[str]]:
+        """The lines that come until the stream is left."""
+        command = [self.program, "-plaintext", "-d", json.dumps(request), self.address]
+        with subprocess.Popen(
+            [*command, f"scoord.v1.{method}"], stdout=subprocess.PIPE, text=True
+        ) as streaming:
+            assert streaming.stdout is not None
+            try:
+                yield streaming.stdout
+            finally:
+                streaming.kill()
 
 
 @pytest.fixture(scope="module")
@@ -201,22 +218,48 @@ def take(grpcurl: Grpcurl, beat: dict[str, Any], path: str, request: str) -> dic
 def test_a_watch_begins_with_a_snapshot_and_goes_on(grpcurl: Grpcurl) -> None:
     session = SESSION | {"project": "watched", "session_id": "Session_mbp_2_x"}
     request = {"request_id": "w1", "session": session, "lease_ttl": "60s"}
-    command = [grpcurl.program, "-plaintext", "-d", json.dumps({"project": "watched"})]
-    with subprocess.Popen(
-        [*command, grpcurl.address, "scoord.v1.EventService/Watch"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as watching:
-        assert watching.stdout is not None
-        try:
-            assert "snapshot" in next_message(watching.stdout)
-            grpcurl.call("SessionService/Register", request)
-            told = next_message(watching.stdout)
-            while "progress" in told:  # the stream says that it lives meanwhile
-                told = next_message(watching.stdout)
-            assert "Session_mbp_2_x" == told["session"]["session_id"]
-        finally:
-            watching.kill()
+    with grpcurl.stream("EventService/Watch", {"project": "watched"}) as lines:
+        assert "snapshot" in next_message(lines)
+        grpcurl.call("SessionService/Register", request)
+
+        assert "Session_mbp_2_x" == next_message(lines)["session"]["session_id"]
+
+
+def test_the_past_is_read_and_followed_by_hand(grpcurl: Grpcurl) -> None:
+    past = {"project": "past"}
+    session = SESSION | past | {"session_id": "Session_mbp_3_x"}
+    registered = grpcurl.call(
+        "SessionService/Register",
+        {"request_id": "p1", "session": session, "lease_ttl": "60s", "archive": True},
+    )
+    who = past | {"session_id": session["session_id"]}
+    beat = who | {"lease_id": registered["lease_id"]}
+    page = grpcurl.call("HistoryService/ReadHistory", past)
+    assert ["registered"] == [event["kind"] for event in page["events"]]
+
+    lock = take(grpcurl, beat, "auth.py", "p2")
+    asked = past | {"after_revision": page["revision"]}
+    with grpcurl.stream("HistoryService/FollowHistory", asked) as lines:
+        event = next_message(lines)["event"]
+        assert ("granted", ["auth.py"]) == (event["kind"], event["paths"])
+    grpcurl.call("LockService/Release", {"request_id": "p3", **who, "locks": [lock]})
+    (hold,) = grpcurl.call("HistoryService/ListHoldTimes", past)["holds"]
+    assert "auth.py" == hold["path"]
+
+    swept = grpcurl.call("SessionService/Sweep", past)
+    assert (1, 0, []) == (swept["sessions"], swept["held"], swept["idle"])
+    grpcurl.call("SessionService/End", {"request_id": "p4", **beat, "why": "done"})
+    (log,) = grpcurl.call("HistoryService/ListArchive", past)["logs"]
+    assert ("ended", "done", "auth.py") == (log["how"], log["why"], log["holds"][0]["path"])
+
+
+def test_no_rpc_is_left_out_here() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    called = set(re.findall(r'grpcurl\.(?:call|stream)\(\s*"(\w+/\w+)"', source))
+    pool = descriptor_pool.Default()
+    methods = (method for name in SERVICES for method in pool.FindServiceByName(name).methods)
+
+    assert {f"{m.containing_service.name}/{m.name}" for m in methods} == called
 
 
 def next_message(lines: Iterator[str]) -> dict[str, Any]:
@@ -242,6 +285,20 @@ def next_message(lines: Iterator[str]) -> dict[str, Any]:
             {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["../up.py"]},
             "InvalidArgument",
             "component '..' at position 0",
+        ),
+        (
+            "LockService/Acquire",
+            {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["a.py"]}
+            | {"lasts": "-5s"},
+            "InvalidArgument",
+            "lasts is -5 s",
+        ),
+        (
+            "LockService/Acquire",
+            {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["a.py"]}
+            | {"lock_timeout": "9000000000s"},
+            "InvalidArgument",
+            "lock_timeout is 9e+09 s",
         ),
         (
             "LockService/Acquire",

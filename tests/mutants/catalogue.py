@@ -277,6 +277,13 @@ MUTANTS = (
         ("tests/unit/protos/test_clock.py",),
     ),
     Mutant(
+        "a stream falls silent while another project is busy",
+        f"{SERVER}/rpc/events.py",
+        "                if not responses and ",
+        "                if isinstance(step, Step) and not step.changes and ",
+        ("tests/unit/server/test_events.py",),
+    ),
+    Mutant(
         "a host that begins like ours is ours",
         f"{AGENT}/listener.py",
         'if request.headers.get("Host") != self._host:',

@@ -68,6 +68,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _view(answer: Answer) -> str:
-    behind = answer["revision"] - answer["view_revision"]
+    behind = answer["last_change"] - answer["view_revision"]
     state = f"{_count(behind, 'revision')} behind the store" if behind > 0 else "up to date"
     return f"view      {state}, heard {age(answer['view_age_s'])} ago"

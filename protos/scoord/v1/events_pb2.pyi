@@ -338,7 +338,9 @@ Global___Offer: _TypeAlias = Offer  # noqa: Y015
 
 @_typing.final
 class Progress(_message.Message):
-    """Nothing changed; the stream is alive and complete up to this revision."""
+    """Nothing changed in what is watched; the stream is alive and complete up to this
+    revision. While nothing else is sent, this is, every 3 s at least.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

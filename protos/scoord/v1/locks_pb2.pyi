@@ -3,6 +3,7 @@
 isort:skip_file
 Locks: the right of one session to edit one path, for a while. Advisory.
 A lock may be shared, may hold for one branch only, and may be of a pattern.
+Durations that are asked for are from 0 to a hundred years, where nothing else is said.
 """
 
 from collections import abc as _abc
@@ -384,7 +385,9 @@ class AcquireRequest(_message.Message):
 
     @_builtins.property
     def claim(self) -> _duration_pb2.Duration:
-        """With enqueue: how long a path is kept for the asker once its turn has come."""
+        """With enqueue: how long a path is kept for the asker once its turn has come; at most
+        an hour. Absent or 0 is 20 s.
+        """
 
     def __init__(
         self,

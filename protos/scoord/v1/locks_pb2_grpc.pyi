@@ -3,6 +3,7 @@
 isort:skip_file
 Locks: the right of one session to edit one path, for a while. Advisory.
 A lock may be shared, may hold for one branch only, and may be of a pattern.
+Durations that are asked for are from 0 to a hundred years, where nothing else is said.
 """
 
 from collections import abc as _abc

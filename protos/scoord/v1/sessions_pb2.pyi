@@ -871,6 +871,7 @@ class SweepResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     VIEW_REVISION_FIELD_NUMBER: _builtins.int
     VIEW_AGE_FIELD_NUMBER: _builtins.int
+    LAST_CHANGE_FIELD_NUMBER: _builtins.int
     turns: _builtins.int
     """How many waiters lost a turn that they did not use."""
     sessions: _builtins.int
@@ -882,7 +883,12 @@ class SweepResponse(_message.Message):
     revision: _builtins.int
     """Revision at which the store was read."""
     view_revision: _builtins.int
-    """Revision of the replica's view; below the other one it lags behind."""
+    """Revision of the replica's view; below last_change it lags behind."""
+    last_change: _builtins.int
+    """Revision of the last change of what is counted here; 0 when there is nothing. The
+    revision of the store moves on with what a view does not follow, too: history,
+    compactions, and whoever else uses the same etcd.
+    """
     @_builtins.property
     def idle(self) -> _containers.RepeatedCompositeFieldContainer[Global___Session]:
         """Sessions that were idle for too long, and are ended."""
@@ -912,10 +918,11 @@ class SweepResponse(_message.Message):
         revision: _builtins.int = ...,
         view_revision: _builtins.int = ...,
         view_age: _duration_pb2.Duration | None = ...,
+        last_change: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["view_age", b"view_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired", b"expired", "held", b"held", "idle", b"idle", "locks", b"locks", "revision", b"revision", "sessions", b"sessions", "turns", b"turns", "view_age", b"view_age", "view_revision", b"view_revision", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired", b"expired", "held", b"held", "idle", b"idle", "last_change", b"last_change", "locks", b"locks", "revision", b"revision", "sessions", b"sessions", "turns", b"turns", "view_age", b"view_age", "view_revision", b"view_revision", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,7 +1,7 @@
 """EventService: the view's steps as a stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -25,6 +25,10 @@ from scoord_server.view import Snapshot, Step, View
 COALESCE_S = 0.01
 MAX_NOTICES = 100
 
+PROGRESS_S = 1.0
+"""A stream says that nothing has changed in its project no more often than this; the
+store may be as busy with others as it likes."""
+
 
 class Events(EventServiceServicer):
     """Streams changes."""
@@ -38,10 +42,17 @@ class Events(EventServiceServicer):
         self, request: WatchRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[WatchResponse]:
         """First a snapshot, then every change after it, in order."""
+        said_at = float("-inf")
         async with aclosing(self._view.subscribe()) as steps:
             async for step in steps:
-                for response in self._responses(step, request.project):
+                responses = self._responses(step, request.project)
+                for response in responses:
                     yield response
+                # What an agent holds it believes in only while its stream is heard, and
+                # the store says that it lives only while it is idle: others may keep it busy.
+                if not responses and self._clock.now() >= said_at + PROGRESS_S:
+                    said_at = self._clock.now()
+                    yield WatchResponse(revision=step.revision, progress=Progress())
                 # Nobody waits for a stream, but commands wait for this process: what
                 # comes within this time goes out together, after their answers.
                 await asyncio.sleep(COALESCE_S)
@@ -57,11 +68,9 @@ class Events(EventServiceServicer):
         )
         return AcknowledgeResponse()
 
-    def _responses(self, step: Snapshot | Step, project: str) -> Iterator[WatchResponse]:
+    def _responses(self, step: Snapshot | Step, project: str) -> list[WatchResponse]:
+        """What ``step`` tells of ``project``; empty when nothing in it is about that."""
         if isinstance(step, Snapshot):
-            yield messages.snapshot(step, project, self._clock)
-            return
+            return [messages.snapshot(step, project, self._clock)]
         changes = (messages.change(step.revision, c, project, self._clock) for c in step.changes)
-        yield from filter(None, changes)
-        if not step.changes:
-            yield WatchResponse(revision=step.revision, progress=Progress())
+        return [*filter(None, changes)]

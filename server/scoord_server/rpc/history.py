@@ -58,7 +58,7 @@ class History(HistoryServiceServicer):
     ) -> pb.ListArchiveResponse:
         """One page of work logs, newest first."""
         project, limit = _project(request.project), _limit(request.limit)
-        since_ms = messages.milliseconds(request.since)
+        since_ms = messages.milliseconds("since", request.since)
         wanted = Wanted(session=request.session, person=request.person, since_ms=since_ms)
         logs = await self._recalling.logs(project, wanted, limit, _cursor(request.before))
         found = (self._work_log(record) for record in logs.records)
@@ -136,5 +136,5 @@ def _wanted(asked: pb.HistoryFilter, *, since: bool = True) -> Wanted:
         path=path_key(path) if path else "",
         person=asked.person,
         kinds=frozenset(asked.kinds),
-        since_ms=messages.milliseconds(asked.since) if since else 0,
+        since_ms=messages.milliseconds("filter.since", asked.since) if since else 0,
     )

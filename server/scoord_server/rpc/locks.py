@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 
 from scoord.clock import Clock
+from scoord.duration_limits import DEFAULT_CLAIM_S, MOST_CLAIM_S
 from scoord.errors import InvalidConfig, InvalidRequest
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
 from scoord.names import check_path, path_key
@@ -106,7 +107,7 @@ class Locks(LockServiceServicer):
             request.heard_revision,
             terms,
             person=one_line(current.get().person),
-            ago_ms=messages.milliseconds(request.ago),
+            ago_ms=messages.milliseconds("ago", request.ago),
         )
         met = await self._coordinator.reporting.report(command)
         return pb.ReportResponse(overlaps=(messages.lost(trace, self._clock) for trace in met))
@@ -172,7 +173,8 @@ def _acquire(request: pb.AcquireRequest) -> Acquire:
         terms=_terms(request),
         enqueue=request.enqueue,
         overlaps=request.overlaps,
-        claim_ms=messages.milliseconds(request.claim),
+        claim_ms=messages.milliseconds("claim", request.claim, MOST_CLAIM_S)
+        or DEFAULT_CLAIM_S * 1000,
     )
 
 
@@ -193,8 +195,8 @@ def _terms(request: pb.AcquireRequest | pb.ReserveRequest | pb.ReclaimRequest) -
         branch=one_line(request.branch),
         commit=one_line(request.commit),
         reason=one_line(request.reason),
-        lock_timeout_ms=messages.milliseconds(request.lock_timeout),
-        lasts_ms=messages.milliseconds(request.lasts),
+        lock_timeout_ms=messages.milliseconds("lock_timeout", request.lock_timeout),
+        lasts_ms=messages.milliseconds("lasts", request.lasts),
     )
 
 

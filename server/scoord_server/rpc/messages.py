@@ -5,6 +5,7 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from scoord.clock import Clock
+from scoord.duration_limits import MOST_S
 from scoord.errors import InvalidRequest
 from scoord.v1 import events_pb2 as events
 from scoord.v1 import locks_pb2 as pb
@@ -53,9 +54,17 @@ def duration(milliseconds: int) -> Duration:
     return result
 
 
-def milliseconds(duration: Duration) -> int:
-    """A duration from the wire."""
-    return duration.ToMilliseconds()
+def milliseconds(field: str, duration: Duration, most_s: int = MOST_S) -> int:
+    """A duration from the wire, rounded up: next to nothing is not "0 is never".
+
+    Raises InvalidRequest, naming the field, when it is below 0 or over ``most_s`` seconds.
+    """
+    milliseconds = -(-duration.ToNanoseconds() // 1_000_000)
+    if duration.ToNanoseconds() < 0 or milliseconds > most_s * 1000:
+        raise InvalidRequest(
+            f"{field} is {duration.ToNanoseconds() / 1e9:g} s; 0 to {most_s} s are allowed"
+        )
+    return milliseconds
 
 
 def lock(project: str, fact: LockFact, clock: Clock, waiters: int = 0) -> pb.Lock:
@@ -138,11 +147,11 @@ def session(fact: SessionFact, clock: Clock) -> Session:
 def _count_down(session: Session, gone_ms: int) -> None:
     """What is left now of what was left when it was said; one that is overdue tells nothing."""
     estimate = session.estimate
-    if milliseconds(estimate.left) <= gone_ms:
+    if estimate.left.ToMilliseconds() <= gone_ms:
         session.ClearField("estimate")
         return
     for left in (estimate.left, estimate.low, estimate.high):
-        left.CopyFrom(duration(milliseconds(left) - max(0, gone_ms)))
+        left.CopyFrom(duration(left.ToMilliseconds() - max(0, gone_ms)))
 
 
 def snapshot(seen: Snapshot, project: str, clock: Clock) -> events.WatchResponse:

@@ -6,6 +6,7 @@ from grpc_reflection.v1alpha import reflection
 
 from scoord.clock import Clock
 from scoord.errors import InvalidConfig
+from scoord.message_limits import MOST_ANSWER_BYTES, MOST_REQUEST_BYTES
 from scoord.v1 import events_pb2, graph_pb2, history_pb2, locks_pb2, sessions_pb2, tasks_pb2
 from scoord.v1.events_pb2_grpc import add_EventServiceServicer_to_server
 from scoord.v1.graph_pb2_grpc import add_GraphServiceServicer_to_server
@@ -24,8 +25,6 @@ from scoord_server.rpc.sessions import Sessions
 from scoord_server.rpc.tasks import Tasks
 from scoord_server.view import View
 
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-
 CHANNEL_OPTIONS = (
     # A second server on the same port must fail, not share it silently.
     ("grpc.so_reuseport", 0),
@@ -35,7 +34,8 @@ CHANNEL_OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MOST_REQUEST_BYTES),
+    ("grpc.max_send_message_length", MOST_ANSWER_BYTES),
 )
 
 SERVICES = tuple(

@@ -40,8 +40,8 @@ class Sessions(SessionServiceServicer):
             session,
             _ttl_s(request),
             LeaseId(request.lease_id),
-            messages.milliseconds(request.session_timeout),
-            keep=Keep(messages.milliseconds(request.retention), request.archive),
+            messages.milliseconds("session_timeout", request.session_timeout),
+            keep=Keep(messages.milliseconds("retention", request.retention), request.archive),
         )
         return self._registered(session.project, outcome)
 
@@ -93,6 +93,7 @@ class Sessions(SessionServiceServicer):
             held=truth.held,
             waiting=truth.waiting,
             revision=truth.revision,
+            last_change=truth.last_change,
             view_revision=self._view.revision,
             view_age=messages.duration(round(self._view.age_s() * 1000)),
         )
@@ -124,7 +125,7 @@ def _checked_session(session: pb.Session) -> pb.Session:
 
 
 def _ttl_s(request: pb.RegisterRequest) -> int:
-    ttl_s = messages.milliseconds(request.lease_ttl) // 1000
+    ttl_s = messages.milliseconds("lease_ttl", request.lease_ttl) // 1000
     if not 1 <= ttl_s <= MAX_TTL_S:
         raise InvalidRequest(f"lease_ttl is {ttl_s} s; 1 to {MAX_TTL_S} s are allowed")
     return ttl_s

@@ -121,7 +121,7 @@ def _work(work: pb.Work) -> Work:
 
 
 def _lasts_s(request: pb.OfferRequest) -> int:
-    lasts_ms = messages.milliseconds(request.lasts)
+    lasts_ms = messages.milliseconds("lasts", request.lasts)
     if not 0 <= lasts_ms <= MAX_LASTS_S * 1000:
         raise InvalidRequest(f"lasts is over {MAX_LASTS_S} s")
     return -(-lasts_ms // 1000) or DEFAULT_LASTS_S

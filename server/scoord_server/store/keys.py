@@ -149,7 +149,7 @@ def queue_prefix(project: str, path_key: str) -> bytes:
 
 def waits(room_key: bytes) -> bool:
     """Whether a key of a room is a place in the queue."""
-    return room_key.rsplit(b"/", 3)[-3] == QUEUE.encode()
+    return parse(room_key).kind == QUEUE
 
 
 def room_prefix(project: str, folder_key: str) -> bytes:

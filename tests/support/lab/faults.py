@@ -154,28 +154,42 @@ def _any_reaches(lab: Lab, ones: Sequence[str], others: Sequence[str], port: int
     return any(spaces[a].reaches(spaces[b].address, port) for a in ones for b in others)
 
 
-@contextlib.contextmanager
-def _leader_isolated(lab: Lab) -> Iterator[Proof]:
-    """Coordinators still reach a leader that the other members do not."""
-    leader, others = lab.leader(), lab.followers()
-    with lab.network.apart([leader], others):
-        client = lab.network["c1"]
-        yield (
-            lambda: (
-                not _any_reaches(lab, [leader], others, PEER_PORT)
-                and client.reaches(lab.network[leader].address, CLIENT_PORT)
+def _isolated(chosen: Callable[[Lab], str]) -> Injection:
+    """Coordinators still reach a member that the other members do not."""
+
+    @contextlib.contextmanager
+    def injection(lab: Lab) -> Iterator[Proof]:
+        member = chosen(lab)
+        others = [name for name in STORES if name != member]
+        with lab.network.apart([member], others):
+            client = lab.network["c1"]
+            yield (
+                lambda: (
+                    not _any_reaches(lab, [member], others, PEER_PORT)
+                    and client.reaches(lab.network[member].address, CLIENT_PORT)
+                )
             )
-        )
+
+    return injection
 
 
-@contextlib.contextmanager
-def _leader_deaf(lab: Lab) -> Iterator[Proof]:
-    """The leader's words arrive, the others' answers do not."""
-    leader, others = lab.leader(), lab.followers()
-    with contextlib.ExitStack() as stack:
-        for other in others:
-            stack.enter_context(lab.network.cut(other, leader))
-        yield lambda: not _any_reaches(lab, [leader], others, PEER_PORT)
+def _follower(lab: Lab) -> str:
+    return lab.followers()[0]
+
+
+def _leader_half_cut(*, deaf: bool) -> Injection:
+    """The leader's words arrive, the others' answers do not; or, if not ``deaf``, the reverse."""
+
+    @contextlib.contextmanager
+    def injection(lab: Lab) -> Iterator[Proof]:
+        leader, others = lab.leader(), lab.followers()
+        with contextlib.ExitStack() as stack:
+            for other in others:
+                ends = (other, leader) if deaf else (leader, other)
+                stack.enter_context(lab.network.cut(*ends))
+            yield lambda: not _any_reaches(lab, [leader], others, PEER_PORT)
+
+    return injection
 
 
 @contextlib.contextmanager
@@ -254,8 +268,10 @@ NETWORK_FAULTS = (
         _cut((_ASKED,), STORES, CLIENT_PORT, both=True),
         lasts_s=4,
     ),
-    Fault("the leader of etcd is alone, with its clients", _leader_isolated, lasts_s=4),
-    Fault("the leader of etcd is deaf", _leader_deaf, lasts_s=4),
+    Fault("the leader of etcd is alone, with its clients", _isolated(Lab.leader), lasts_s=4),
+    Fault("a follower of etcd is alone, with its clients", _isolated(_follower), lasts_s=4),
+    Fault("the leader of etcd is deaf", _leader_half_cut(deaf=True), lasts_s=4),
+    Fault("the leader of etcd is mute", _leader_half_cut(deaf=False), lasts_s=4),
     Fault("connections that stand are black holes", _connection_black_holed, lasts_s=3),
 )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from support.lab.lab import COORDINATORS, Lab
 from support.lab.team import LabSession, stopped
-from support.machines import FAST_LEASES, refusal
+from support.machines import FAST_LEASES, context, refusal
 from support.processes import wait_until
 
 TTL_S = float(FAST_LEASES["SCOORD_LEASES_TTL"])
@@ -116,6 +116,24 @@ def clean_ends(lab: Lab) -> Seconds:
         yield took_s
 
 
+def turns_told(lab: Lab) -> Seconds:
+    """From the end of a session to the next hook of the first waiter that says so."""
+    while True:
+        path = _new("told")
+        with a_session(lab, "m2") as waiter, a_session(lab, "m1") as holder:
+            assert "" == refusal(holder.edit(path))
+            assert "is locked by" in refusal(waiter.edit(path))
+            begun = time.monotonic()
+            holder.end()
+            wait_until(
+                f"who waits is told of {path}",
+                lambda: f"{path} is free now" in context(waiter.prompt("?")),  # noqa: B023 (it is over before the next)
+                5,
+            )
+            took_s = time.monotonic() - begun
+        yield took_s
+
+
 def machine_deaths(lab: Lab) -> Seconds:
     """From the moment a machine hears nothing any more to the grant of its file to another."""
     while True:
@@ -140,6 +158,7 @@ PROMISES = (
     Promise("a coordinator stands still: the next edit", coordinator_stops, 30, 2.0),
     Promise("the leader of etcd is killed: the next grant", leader_kills, 20, 3.0),
     Promise("a clean end: the next grant", clean_ends, 200, 0.5),
+    Promise("a clean end: the first who waits is told", turns_told, 100, 0.5),
     Promise("a machine is cut off: its file is free (T = 6 s)", machine_deaths, 5, TTL_S + 1),
     Promise("the same with the defaults (T = 30 s)", deaths_with_real_leases, 3, 31.0),
 )

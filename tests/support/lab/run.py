@@ -5,14 +5,13 @@ import secrets
 import time
 from math import inf
 
-import pytest
-
 from support.lab.checks import check
 from support.lab.faults import Fault
 from support.lab.figures import Figures
 from support.lab.lab import Lab
 from support.lab.load import FILES, History, Hook, Load, Verdict
 from support.machines import FAST_LEASES
+from support.missing import cannot_run
 from support.processes import wait_until
 
 TTL_S = float(FAST_LEASES["SCOORD_LEASES_TTL"])
@@ -29,7 +28,7 @@ def seed() -> int:
 def run(lab: Lab, fault: Fault, figures: Figures) -> History:
     """Let ``fault`` happen once; what the load saw. Fails where a promise is broken."""
     if reason := fault.available():
-        pytest.skip(reason)
+        cannot_run(reason)
     lab.check_health()
     load = Load(lab, chosen := seed())
     print(f"{fault.name}: SCOORD_FAULT_SEED={chosen}")

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from support.simulation.campaign import Totals, run_parallel, table
+from support.simulation.campaign import Totals, run_valid, table
 from support.simulation.history import simulate
 from support.simulation.mutants import BY_NAME
 from support.simulation.progress import Progress, say
@@ -14,7 +14,7 @@ from support.simulation.progress import Progress, say
 def main() -> int:
     """Run what the command line asks for; 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m support.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2000, help="how many histories")
+    parser.add_argument("--seeds", type=int, default=2000, help="how many valid histories")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--mutant", choices=sorted(BY_NAME), default="", help="plant a mistake")
@@ -22,8 +22,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.log:
         return _show(given.first, given.mutant)
-    seeds = range(given.first, given.first + given.seeds)
-    return _run(seeds, given.jobs, given.mutant)
+    return _run(given.first, given.seeds, given.jobs, given.mutant)
 
 
 def _show(seed: int, mutant: str) -> int:
@@ -35,12 +34,12 @@ def _show(seed: int, mutant: str) -> int:
     return 0 if result.passed else 1
 
 
-def _run(seeds: range, jobs: int, mutant: str) -> int:
+def _run(first: int, wanted: int, jobs: int, mutant: str) -> int:
     """Run them all, whatever is found. Interrupted, sum up what there is."""
-    totals, progress = Totals(), Progress(len(seeds))
+    totals, progress = Totals(), Progress(wanted)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for part in run_parallel(seeds, jobs, mutant):
+        for part in run_valid(first, wanted, jobs, mutant):
             totals.merge(part)
             _show_violations(part, mutant)
             progress.show(totals)

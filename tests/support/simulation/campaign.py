@@ -18,7 +18,7 @@ CHUNK = 10
 
 @dataclass
 class Totals:
-    """What many histories came to."""
+    """What many histories came to; the valid ones, where nothing else is said."""
 
     histories: int = 0
     counts: "Counter[str]" = field(default_factory=Counter)
@@ -29,17 +29,23 @@ class Totals:
     violations: dict[int, list[str]] = field(default_factory=dict)
     """By seed: the promises that were broken."""
 
+    @property
+    def valid(self) -> int:
+        """How many of them prove something."""
+        return self.histories - len(self.invalid)
+
     def add(self, result: Result) -> None:
         """Count one history."""
         record = result.record
         self.histories += 1
+        if result.invalid and not record.violations:
+            self.invalid[result.seed] = result.invalid
+            return
         self.counts += record.counts
         self.faults += record.faults
         self.gaps += record.gaps
         if record.violations:
             self.violations[result.seed] = [str(found) for found in record.violations]
-        elif result.invalid:
-            self.invalid[result.seed] = result.invalid
 
     def merge(self, other: "Totals") -> None:
         """Count what another process has counted."""
@@ -85,6 +91,20 @@ def processes(jobs: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(jobs, context, _ignore_interrupts)
 
 
+def run_valid(first: int, wanted: int, jobs: int, mutant: str = "") -> Iterator[Totals]:
+    """Run the seeds from ``first`` on until ``wanted`` histories were valid, as ``run_parallel``.
+
+    Where most are not, something else is wrong: it ends after twice as many.
+    """
+    begin, valid = first, 0
+    while valid < wanted and begin < first + 2 * wanted:
+        seeds = range(begin, begin + wanted - valid)
+        begin = seeds.stop
+        for part in run_parallel(seeds, jobs, mutant):
+            valid += part.valid
+            yield part
+
+
 def _ignore_interrupts() -> None:
     """Whoever started the processes ends them, when it has what they have done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -107,8 +127,8 @@ def _reasons(totals: Totals) -> list[tuple[str, int]]:
 def table(totals: Totals, say: Callable[[str], None]) -> None:
     """Say what it all came to."""
     rows = [
-        ("histories", totals.histories),
-        ("of these invalid", len(totals.invalid)),
+        ("valid histories", totals.valid),
+        ("besides them, invalid ones", len(totals.invalid)),
         *((f"invalid: {why}", count) for why, count in _reasons(totals)),
         ("operations", totals.counts["hooks"] + totals.counts["commands"]),
         ("grants", totals.counts["grants"]),

@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from scoord_server.store.port import LeaseNotFound
 from support.simulation.loop import VirtualLoop
 from support.simulation.machine import Machine
-from support.simulation.network import Network
+from support.simulation.network import Link, Network
 from support.simulation.record import Record
 from support.simulation.replica import Replica
 from support.simulation.storage import ObservedStore
@@ -47,50 +47,66 @@ class Trouble:
                 replica.start()
 
 
-async def _at_least_once(trouble: Trouble, evidence: str) -> None:
+def _since(trouble: Trouble, evidence: str) -> Callable[[], bool]:
+    """What tells whether that has happened to a message after now."""
+    counts, before = trouble.network.counts, trouble.network.counts[evidence]
+    return lambda: counts[evidence] > before
+
+
+def _swallowed(links: Iterable[Link]) -> int:
+    return sum(link.swallowed for link in links)
+
+
+async def _at_least_once(happened: Callable[[], bool]) -> bool:
     """Go on until it has happened, as long as anybody may still say something."""
     for _ in range(MOST_PATIENCE_S):
-        if trouble.network.counts[evidence]:
-            return
+        if happened():
+            break
         await asyncio.sleep(1.0)
+    return happened()
 
 
-async def _loses(trouble: Trouble) -> None:
-    weather = trouble.network.weather
+async def _loses(trouble: Trouble) -> bool:
+    weather, happened = trouble.network.weather, _since(trouble, "lost")
     weather.loss = 0.05 + trouble.rng.random() * 0.4
     await asyncio.sleep(2 + trouble.rng.random() * 15)
-    await _at_least_once(trouble, "lost")
+    acted = await _at_least_once(happened)
     weather.loss = 0.0
+    return acted
 
 
-async def _delays(trouble: Trouble) -> None:
-    weather = trouble.network.weather
+async def _delays(trouble: Trouble) -> bool:
+    weather, happened = trouble.network.weather, _since(trouble, "late")
     weather.lateness = 0.05 + trouble.rng.random() * 0.3
     weather.latest_s = trouble.rng.choice((0.5, 2.0, 8.0, 30.0))
     await asyncio.sleep(2 + trouble.rng.random() * 15)
-    await _at_least_once(trouble, "late")
+    acted = await _at_least_once(happened)
     weather.lateness = 0.0
+    return acted
 
 
-async def _doubles(trouble: Trouble) -> None:
-    weather = trouble.network.weather
+async def _doubles(trouble: Trouble) -> bool:
+    weather, happened = trouble.network.weather, _since(trouble, "doubled")
     weather.doubling = 0.1 + trouble.rng.random() * 0.5
     await asyncio.sleep(2 + trouble.rng.random() * 20)
-    await _at_least_once(trouble, "doubled")
+    acted = await _at_least_once(happened)
     weather.doubling = 0.0
+    return acted
 
 
-async def _breaks_streams(trouble: Trouble) -> None:
-    weather = trouble.network.weather
+async def _breaks_streams(trouble: Trouble) -> bool:
+    weather, happened = trouble.network.weather, _since(trouble, "broken off")
     weather.breaking = 0.02 + trouble.rng.random() * 0.2
     await asyncio.sleep(2 + trouble.rng.random() * 15)
-    await _at_least_once(trouble, "broken off")
+    acted = await _at_least_once(happened)
     weather.breaking = 0.0
+    return acted
 
 
-async def _cuts_a_machine_off(trouble: Trouble) -> None:
+async def _cuts_a_machine_off(trouble: Trouble) -> bool:
     machine, rng = trouble.machine(), trouble.rng
     links = [trouble.network.link(machine.name, r.index) for r in trouble.replicas]
+    before = _swallowed(links)
     requests, answers = rng.choice(((1, 1), (1, 0), (0, 1)))
     for link in links:
         link.requests_cut += requests
@@ -99,12 +115,14 @@ async def _cuts_a_machine_off(trouble: Trouble) -> None:
     for link in links:
         link.requests_cut -= requests
         link.answers_cut -= answers
+    return _swallowed(links) > before
 
 
-async def _slows_a_machine_down_and_cuts_it_off(trouble: Trouble) -> None:
+async def _slows_a_machine_down_and_cuts_it_off(trouble: Trouble) -> bool:
     """As a network does that is about to fail: the last renewals were answered late."""
     machine, rng = trouble.machine(), trouble.rng
     links = [trouble.network.link(machine.name, r.index) for r in trouble.replicas]
+    before = _swallowed(links)
     for link in links:
         link.slow_s = 0.4 + rng.random() * 0.5
     await asyncio.sleep(6 + rng.random() * 6)
@@ -114,31 +132,35 @@ async def _slows_a_machine_down_and_cuts_it_off(trouble: Trouble) -> None:
     await asyncio.sleep(20 + rng.random() * 20)
     for link in links:
         link.requests_cut -= 1
+    return _swallowed(links) > before
 
 
-async def _cuts_a_link(trouble: Trouble) -> None:
+async def _cuts_a_link(trouble: Trouble) -> bool:
     link = trouble.network.link(trouble.machine().name, trouble.replica().index)
+    before = link.swallowed
     link.requests_cut += 1
     link.answers_cut += 1
     await asyncio.sleep(2 + trouble.rng.random() * 30)
     link.requests_cut -= 1
     link.answers_cut -= 1
+    return link.swallowed > before
 
 
-async def _pauses_an_agent(trouble: Trouble) -> None:
+async def _pauses_an_agent(trouble: Trouble) -> bool:
     agent = trouble.machine().agent
     if agent is None:
-        return
+        return False
     agent.process.frozen += 1
     await asyncio.sleep(1 + trouble.rng.random() * 59)
     agent.process.frozen -= 1
+    return True
 
 
-async def _suspends_a_machine(trouble: Trouble) -> None:
+async def _suspends_a_machine(trouble: Trouble) -> bool:
     machine = trouble.machine()
     processes = [machine.seats, *([machine.agent.process] if machine.agent else [])]
     if any(process.frozen for process in processes):
-        return
+        return False
     machine.clock.suspend()
     for process in processes:
         process.frozen += 1
@@ -148,75 +170,91 @@ async def _suspends_a_machine(trouble: Trouble) -> None:
     machine.clock.resume()
     for process in processes:
         trouble.loop.wake(process)
+    return True
 
 
-async def _restarts_an_agent(trouble: Trouble) -> None:
+async def _restarts_an_agent(trouble: Trouble) -> bool:
     machine = trouble.machine()
     if machine.agent is None or machine.agent.process.frozen:
-        return
+        return False
     machine.kill_agent()
     await asyncio.sleep(trouble.rng.choice((0.5, 5.0, 30.0)) * trouble.rng.random())
     while machine.clock.asleep:  # noqa: ASYNC110 (nothing tells that it is awake)
         await asyncio.sleep(1.0)
     if machine.agent is None:
         machine.start_agent()
+    return True
 
 
-async def _restarts_a_replica(trouble: Trouble) -> None:
+async def _restarts_a_replica(trouble: Trouble) -> bool:
     replica = trouble.replica()
     if replica.process is None:
-        return
+        return False
     replica.kill()
     await asyncio.sleep(trouble.rng.random() * 15)
     if replica.process is None:
         replica.start()
+    return True
 
 
-async def _cuts_a_replica_off_the_store(trouble: Trouble) -> None:
+async def _cuts_a_replica_off_the_store(trouble: Trouble) -> bool:
     link = trouble.replica().link
+    before = link.failed
     link.cut = True
     await asyncio.sleep(1 + trouble.rng.random() * 15)
     link.cut = False
+    return link.failed > before
 
 
-async def _fails_store_operations(trouble: Trouble) -> None:
+async def _fails_store_operations(trouble: Trouble) -> bool:
     link = trouble.replica().link
+    before = link.failed
     link.failing = 0.02 + trouble.rng.random() * 0.2
     await asyncio.sleep(2 + trouble.rng.random() * 15)
+    acted = await _at_least_once(lambda: link.failed > before)
     link.failing = 0.0
+    return acted
 
 
-async def _slows_a_watch(trouble: Trouble) -> None:
+async def _slows_a_watch(trouble: Trouble) -> bool:
     """The store answers at once, but what a replica sees of it is old."""
     link = trouble.replica().link
+    before = link.lagged
     link.watch_lag_s = 0.3 + trouble.rng.random() * 2.7
     await asyncio.sleep(5 + trouble.rng.random() * 20)
     link.watch_lag_s = 0.0
+    return link.lagged > before
 
 
-async def _compacts(trouble: Trouble) -> None:
+async def _compacts(trouble: Trouble) -> bool:
     """While a replica is away, so that its watch cannot be resumed."""
     link = trouble.replica().link
+    before = link.failed
     link.cut = True
     await asyncio.sleep(3 + trouble.rng.random() * 17)
     await trouble.store.compact(trouble.store.revision)
     link.cut = False
+    return link.failed > before
 
 
-async def _elects(trouble: Trouble) -> None:
+async def _elects(trouble: Trouble) -> bool:
     """A new leader of the store gives every lease its full TTL again."""
+    renewed = 0
     for lease in trouble.store.leases:
         try:
             await trouble.store.keep_alive([lease])
         except LeaseNotFound:
             continue
+        renewed += 1
+    return renewed > 0
 
 
-async def _sets_a_wall_clock(trouble: Trouble) -> None:
+async def _sets_a_wall_clock(trouble: Trouble) -> bool:
     clock = trouble.rng.choice(
         [m.clock for m in trouble.machines] + [r.clock for r in trouble.replicas]
     )
     clock.wall_offset_ms += trouble.rng.choice((-1, 1)) * 3_600_000
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,16 +262,15 @@ class Fault:
     """One kind of trouble."""
 
     name: str
-    happen: Callable[[Trouble], Awaitable[None]]
-    evidence: str = ""
-    """The network's count that must have risen in a history where it was drawn."""
+    happen: Callable[[Trouble], Awaitable[bool]]
+    """Whether it did anything: what it was drawn for may be away, or have nothing to say."""
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("loss", _loses, "lost"),
-    Fault("delay", _delays, "late"),
-    Fault("doubling", _doubles, "doubled"),
-    Fault("broken streams", _breaks_streams, "broken off"),
+    Fault("loss", _loses),
+    Fault("delay", _delays),
+    Fault("doubling", _doubles),
+    Fault("broken streams", _breaks_streams),
     Fault("partition", _cuts_a_machine_off),
     Fault("slow, then cut off", _slows_a_machine_down_and_cuts_it_off),
     Fault("cut link", _cuts_a_link),
@@ -250,22 +287,21 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
-async def torment(trouble: Trouble, until_s: float, most: int) -> list[Fault]:
+async def torment(trouble: Trouble, until_s: float, most: int) -> None:
     """Draw and do faults until then, some at once; all are over when it returns."""
-    rng, drawn = trouble.rng, []
+    rng = trouble.rng
     running: list[asyncio.Task[None]] = []
     times = sorted(rng.random() * until_s for _ in range(most))
     for at_s in times:
         await asyncio.sleep(max(0.0, at_s - trouble.loop.true_s))
         fault = FAULTS[int(rng.random() * len(FAULTS))]
-        drawn.append(fault)
-        trouble.record.faults[fault.name] += 1
         trouble.record.say("fault", fault.name)
         running.append(asyncio.create_task(_done(trouble, fault)))
     await asyncio.gather(*running)
-    return drawn
 
 
 async def _done(trouble: Trouble, fault: Fault) -> None:
-    await fault.happen(trouble)
-    trouble.record.say("fault over", fault.name)
+    """Do it, and count it if it did anything."""
+    acted = await fault.happen(trouble)
+    trouble.record.faults[fault.name] += acted
+    trouble.record.say("fault over" if acted else "fault without effect", fault.name)

@@ -52,11 +52,23 @@ class Link:
     answers_cut: int = 0
     slow_s: float = 0.0
     """How much longer every answer takes."""
+    swallowed: int = 0
+    """How much did not get through so far."""
 
     @property
     def cut(self) -> bool:
         """Whether no conversation is possible."""
         return bool(self.requests_cut or self.answers_cut)
+
+    def swallows_request(self) -> bool:
+        """Whether a request does not get through."""
+        self.swallowed += bool(self.requests_cut)
+        return bool(self.requests_cut)
+
+    def swallows_answer(self) -> bool:
+        """Whether an answer does not get through."""
+        self.swallowed += bool(self.answers_cut)
+        return bool(self.answers_cut)
 
 
 @dataclass(slots=True)
@@ -230,7 +242,7 @@ class Call:
 
     def _send(self) -> None:
         channel, network = self._channel, self._network
-        if channel.link.requests_cut:
+        if channel.link.swallows_request():
             return
         if channel.replica.process is None:
             self._client.post(network.delay_s(), self._fail, "connection refused")
@@ -247,7 +259,7 @@ class Call:
 
     def _answered(self, outcome: "bytes | Aborted") -> None:
         network = self._network
-        if self._channel.link.answers_cut:
+        if self._channel.link.swallows_answer():
             return
         if network.loses():
             self._break_off()
@@ -296,7 +308,7 @@ class Stream:
         self._over = False
         self._silent_s = 0.0
         self._client.every(lambda: 1.0, self._mind)
-        if not channel.link.requests_cut and channel.replica.process:
+        if not channel.link.swallows_request() and channel.replica.process:
             channel.replica.process.post(
                 self._network.delay_s(), self._arrive, method, data, metadata
             )
@@ -336,7 +348,7 @@ class Stream:
             self._pass_on(message)
 
     def _pass_on(self, message: "bytes | AioRpcError") -> None:
-        if self._channel.link.answers_cut or self._stalled:
+        if self._channel.link.swallows_answer() or self._stalled:
             self._stalled.append(message)
             return
         network = self._network

@@ -17,7 +17,7 @@ def say(line: str) -> None:
 
 @dataclass
 class Progress:
-    """Of how many histories, and since when."""
+    """Of how many valid histories, and since when."""
 
     wanted: int
     begun_at: float = field(default_factory=time.monotonic)
@@ -35,5 +35,7 @@ class Progress:
     def line(self, totals: Totals) -> str:
         """How many are done, how fast, and what was found."""
         rate = totals.histories / (time.monotonic() - self.begun_at)
-        done = f"{totals.histories}/{self.wanted} histories, {rate:.1f} a second"
-        return f"{done}, {len(totals.invalid)} invalid, {len(totals.violations)} with violations"
+        done = f"{totals.valid}/{self.wanted} valid histories, {rate:.1f} a second"
+        return (
+            f"{done}, {len(totals.invalid)} invalid ones, {len(totals.violations)} with violations"
+        )

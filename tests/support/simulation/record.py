@@ -27,6 +27,7 @@ class Record:
     lines: list[tuple[object, ...]] = field(default_factory=list)
     counts: "Counter[str]" = field(default_factory=Counter)
     faults: "Counter[str]" = field(default_factory=Counter)
+    """Those that did anything."""
     gaps: "Counter[str]" = field(default_factory=Counter)
     """Promises that are known not to be kept yet."""
     violations: list[Violation] = field(default_factory=list)

@@ -78,6 +78,9 @@ class StoreLink:
     watch_lag_s: float = 0.0
     """How much later than its answers the store tells of its changes."""
     failed: int = 0
+    """How many operations have failed on it."""
+    lagged: int = 0
+    """How many changes came late over it."""
 
     async def txn(self, txn: Txn) -> TxnResult:
         """As the store."""
@@ -129,6 +132,7 @@ class StoreLink:
             async for batch in batches:
                 await self._back()
                 if self.watch_lag_s:
+                    self.lagged += 1
                     await asyncio.sleep(self.watch_lag_s)
                 yield batch
 

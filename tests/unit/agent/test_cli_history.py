@@ -49,7 +49,8 @@ SWEPT: dict[str, Any] = {
     "sessions": 2,
     "held": 3,
     "waiting": 0,
-    "revision": 90,
+    "revision": 95,
+    "last_change": 90,
     "view_revision": 88,
     "view_age_s": 0.2,
 }
@@ -165,7 +166,7 @@ def test_a_refresh_says_what_it_did(api: ScriptedApi, capsys: pytest.CaptureFixt
         "noted     Session_3 (alice@mbp): its lease ran out",
         "took      b.py from Session_1 (alice@mbp): was not used for too long",
         "passed on 1 turn that nobody used",
-        "there is  2 sessions, 3 locks, 0 waiting, at revision 90",
+        "there is  2 sessions, 3 locks, 0 waiting, at revision 95",
         "view      2 revisions behind the store, heard 0 s ago",
     ] == capsys.readouterr().out.splitlines()
 

@@ -38,6 +38,8 @@ HEARTBEAT_TOO_SLOW = (
         ("session_timeout: -1", 2, "session_timeout: -1 is not allowed"),
         ("session_timeout: .inf", 2, "session_timeout: inf is not allowed"),
         ("session_timeout: .nan", 2, "session_timeout: nan is not allowed"),
+        ("session_timeout: 1.0e+12", 2, "(allowed: a number of seconds above 0, a hundred years"),
+        ("claim_timeout: 3601", 2, "claim_timeout: 3601 is not allowed (allowed: a number of"),
         ("session_timeout: 2h", 2, "session_timeout: '2h' is not allowed"),
         ("session_timeout: '7200'", 2, "session_timeout: '7200' is not allowed"),
         ("session_timeout: true", 2, "session_timeout: true is not allowed"),

@@ -1,13 +1,18 @@
 """The pure rules of the etcd adapter: versions, options, what may be grouped."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from scoord.errors import InvalidConfig
 from scoord_server.store.etcd.footprint import Footprint
 from scoord_server.store.etcd.options import EtcdOptions
-from scoord_server.store.etcd.versions import ends_live_leases, judge
+from scoord_server.store.etcd.versions import SAFE, Verdict, ends_live_leases, judge
 from scoord_server.store.port import Delete, Get, Put, Txn
 from support.stores import absent
+
+ROOT = Path(__file__).resolve().parents[3]
 
 # -- versions --------------------------------------------------------------------
 
@@ -68,6 +73,21 @@ def test_sound_versions_pass_without_a_word(version: str) -> None:
     verdict = judge(version, 1)
 
     assert (verdict.refusal, verdict.warning) == ("", "")
+
+
+def test_what_is_shipped_runs_an_etcd_that_nobody_is_warned_of() -> None:
+    compose = (ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8")
+    (version,) = re.findall(r"image: \S+/etcd:v(\S+)", compose)
+
+    assert Verdict() == judge(version, 1)
+
+
+@pytest.mark.parametrize("page", ["README.md", "deploy/README.md"])
+def test_the_first_version_of_etcd_that_a_page_names_is_one_without_known_faults(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    first = re.findall(r"\b3\.\d+\.\d+\b", text)[0]
+
+    assert SAFE.startswith(first)
 
 
 # -- options ---------------------------------------------------------------------

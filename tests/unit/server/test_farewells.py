@@ -13,7 +13,7 @@ from scoord_server.model.recall import Wanted
 from scoord_server.model.values import Keep
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Txn, prefix_end
+from scoord_server.store.port import Delete, Put, Txn, prefix_end
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
 from support.coordination import PROJECT, Bench, bench
@@ -234,6 +234,16 @@ class TestSweeping:
 
         assert not (await Sweeping(b.coordinator).refresh(PROJECT)).swept.sessions
         assert (await Sweeping(b.coordinator).refresh()).swept.sessions
+
+    async def test_what_happens_elsewhere_in_the_store_is_not_waited_for(self) -> None:
+        async with bench(progress_interval_s=HOUR_S) as b:
+            await b.session("a")
+            change = b.view.revision
+            await b.store.txn(Txn((), (Put(b"/another/team", b""),)))
+
+            done = await asyncio.wait_for(Sweeping(b.coordinator).refresh(PROJECT), 5)
+
+            assert (change, change + 1) == (done.truth.last_change, done.truth.revision)
 
     async def test_a_lock_whose_session_is_gone_is_taken_away(self, b: Bench) -> None:
         await b.session("a")

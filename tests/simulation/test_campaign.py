@@ -1,0 +1,63 @@
+"""What counts: faults that did something, and histories that prove something."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from support.simulation import campaign
+from support.simulation.campaign import Totals, run_valid
+from support.simulation.history import Result, simulate
+
+LOOK_AT_MOST = 40
+
+
+def _in_vain(result: Result) -> int:
+    return result.record.text().count(" fault without effect ")
+
+
+def test_a_fault_that_finds_nothing_to_spoil_is_not_counted() -> None:
+    results = (simulate(seed) for seed in range(LOOK_AT_MOST))
+    result = next(result for result in results if _in_vain(result))
+    assert result.record.text().count(" fault over ") == result.record.faults.total()
+
+
+def test_an_invalid_history_counts_as_nothing_else() -> None:
+    record = simulate(0).record
+    totals = Totals()
+
+    totals.add(Result(0, record, "only 0 hooks"))
+    assert (1, 0, 0) == (totals.histories, totals.valid, totals.counts.total())
+    totals.add(Result(1, record, ""))
+    assert (record.counts, record.faults) == (totals.counts, totals.faults)
+
+
+class Half:
+    """In place of the histories: those of even seeds are invalid."""
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+
+    def run(self, seeds: Sequence[int], _jobs: int, _mutant: str = "") -> Iterator[Totals]:
+        for seed in seeds:
+            self.seeds.append(seed)
+            yield Totals(histories=1, invalid={} if seed % 2 else {seed: "only 0 hooks"})
+
+
+def test_histories_are_run_until_as_many_are_valid_as_are_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    half, totals = Half(), Totals()
+    monkeypatch.setattr(campaign, "run_parallel", half.run)
+
+    for part in run_valid(3, 4, jobs=1):
+        totals.merge(part)
+
+    assert [3, 4, 5, 6, 7, 8, 9] == half.seeds
+    assert (4, 7) == (totals.valid, totals.histories)
+
+
+def test_it_ends_where_hardly_any_history_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = Totals(histories=1, invalid={0: "only 0 hooks"})
+    monkeypatch.setattr(campaign, "run_parallel", lambda seeds, *_: (none for _ in seeds))
+
+    assert 8 == sum(part.histories for part in run_valid(0, 4, jobs=1))
