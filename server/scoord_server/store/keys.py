@@ -97,11 +97,6 @@ def session(project: str, session_id: str) -> bytes:
     return _kind_prefix(project, SESSIONS) + session_id.encode()
 
 
-def session_prefix(project: str) -> bytes:
-    """Where the sessions of ``project`` are."""
-    return _kind_prefix(project, SESSIONS)
-
-
 def alias(project: str, alias: str) -> bytes:
     """Where the holder of a short name is."""
     return _kind_prefix(project, ALIASES) + alias.encode()
@@ -149,7 +144,7 @@ def queue_prefix(project: str, path_key: str) -> bytes:
 
 def waits(room_key: bytes) -> bool:
     """Whether a key of a room is a place in the queue."""
-    return room_key.rsplit(b"/", 3)[-3] == QUEUE.encode()
+    return parse(room_key).kind == QUEUE
 
 
 def room_prefix(project: str, folder_key: str) -> bytes:

@@ -65,6 +65,14 @@ def test_every_longer_key_parses_to_what_it_was_made_of(
         )
 
 
+@given(NAMES, NAMES, NAMES)
+def test_only_a_place_in_a_queue_is_one(path: str, one: str, two: str) -> None:
+    for name in (path, keys.QUEUE, keys.BRANCHES, keys.SHARES):
+        assert keys.waits(keys.waiter("p", name, one, two))
+        assert not keys.waits(keys.branch_lock("p", name, one))
+        assert not keys.waits(keys.share("p", name, one, two))
+
+
 def test_history_is_not_under_the_present() -> None:
     assert not keys.event_prefix("p").startswith(keys.root_prefix())
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scoord.v1.locks_pb2 import LockMode, LockScope
-from scoord_server.model.values import Granted, Held
+from scoord_server.model.values import Granted, Held, LockFact
 from scoord_server.reaper import Reaper
 from support.coordination import Bench, bench
 
@@ -80,6 +80,18 @@ async def test_two_branches_may_hold_one_path(b: Bench) -> None:
     assert isinstance(await b.acquire("bob", "auth.py", scope=BRANCH, branch="topic"), Granted)
     assert isinstance(await b.acquire("carol", "auth.py", scope=BRANCH, branch="main"), Held)
     assert isinstance(await b.acquire("carol", "auth.py"), Held), "every branch is both of them"
+
+
+@pytest.mark.parametrize("path", ["queue", "branches", "shares"])
+async def test_a_file_may_be_named_as_a_part_of_a_key_is(b: Bench, path: str) -> None:
+    token = await b.token("alice", path, scope=BRANCH, branch="main")
+
+    assert token == await b.token("alice", path, scope=BRANCH, branch="main")
+    outcome = await b.acquire("bob", path, scope=BRANCH, branch="main", enqueue=True)
+    assert isinstance(outcome, Held)
+    (conflict,) = outcome.conflicts
+    assert isinstance(conflict.by, LockFact)
+    assert 1 == conflict.place
 
 
 async def test_a_lock_of_every_branch_excludes_that_of_one(b: Bench) -> None:
