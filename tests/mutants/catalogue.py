@@ -139,8 +139,8 @@ MUTANTS = (
     Mutant(
         "two subagents may take over one lock",
         f"{SERVER}/model/locks.py",
-        "    return unchanged(key, fact.mod_revision)\n",
-        "    return is_grant(key, fact.token)\n",
+        "    return unchanged(key, next(found, 0))\n",
+        "    return present(key) if any(found) else unchanged(key, 0)\n",
         _RULES,
     ),
     Mutant(

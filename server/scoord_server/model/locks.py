@@ -19,13 +19,7 @@ from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, TraceRecord, WaiterRecord
 from scoord_server.model import conflicts
-from scoord_server.model.compares import (
-    is_grant,
-    lives,
-    none_put_since,
-    present,
-    unchanged,
-)
+from scoord_server.model.compares import lives, none_put_since, present, unchanged
 from scoord_server.model.history import Journal
 from scoord_server.model.values import (
     Acquire,
@@ -297,7 +291,7 @@ def _guards(command: Acquire, names: Iterable[LockName], known: Known) -> tuple[
     ]
     for name in names:
         room = known.room(name.key)
-        compares.append(_lock_guard(command.claimant, keys.lock(project, name.key), room))
+        compares.append(_lock_guard(keys.lock(project, name.key), room))
         compares.append(none_put_since(keys.room(project, name.key), room.revision))
         compares += _own_guards(command.claimant, keys.lock(project, name.key), room)
     return tuple(compares)
@@ -314,13 +308,13 @@ def _own_guards(who: Claimant, guarded: bytes, room: Room) -> Iterator[Compare]:
             yield unchanged(fact.key, fact.mod_revision)
 
 
-def _lock_guard(who: Claimant, key: bytes, room: Room) -> Compare:
-    fact = next((fact for fact in room.holds if fact.key == key), None)
-    if fact is None or fact.claimant.is_same(who):
-        return is_grant(key, fact.token if fact else 0)
-    # Two subagents may race for what their main thread holds: only one of them
-    # may find the record as it was.
-    return unchanged(key, fact.mod_revision)
+def _lock_guard(key: bytes, room: Room) -> Compare:
+    """Whatever was found there stands as it was, or it is still free.
+
+    The token would not do: a subagent that takes over from its main thread keeps it.
+    """
+    found = (fact.mod_revision for fact in room.holds if fact.key == key)
+    return unchanged(key, next(found, 0))
 
 
 def _since(command: Acquire, known: Known, name: LockName, journal: Journal) -> int:

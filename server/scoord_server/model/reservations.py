@@ -1,7 +1,7 @@
 """The rules of patterns: ``src/api/**`` is taken with all that is, or will be, below it.
 
 A pattern meets the locks of files and other patterns, in both directions, with no
-gap between check and grant: a reserve is guarded by "no lock is new since I
+gap between check and grant: a reserve is guarded by "no lock was put since I
 looked", an acquire by "no reservation was put since I looked". Whichever comes
 second fails, reads how it is, and is planned anew.
 """
@@ -13,7 +13,7 @@ from scoord.ids import FencingToken
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder
-from scoord_server.model.compares import is_grant, lives, none_created_since, none_put_since
+from scoord_server.model.compares import is_grant, lives, none_put_since
 from scoord_server.model.history import Journal
 from scoord_server.model.locks import record_of
 from scoord_server.model.values import Conflict, Granted, LockFact, LockName, Reserve
@@ -40,7 +40,7 @@ def in_the_way(command: Reserve, facts: Iterable[LockFact]) -> tuple[Conflict, .
 def plan_reserve(
     command: Reserve, holder: Holder, before: LockFact | None, seen: int, journal: Journal
 ) -> Txn:
-    """Take the pattern, if no grant that it could meet is new since ``seen``."""
+    """Take the pattern, if no grant that it could meet was put since ``seen``."""
     asker = command.asker
     record = record_of(holder, command.pattern, command.terms, asker.request_id, journal.now_ms)
     record.is_pattern = True
@@ -87,13 +87,9 @@ def _key(command: Reserve) -> bytes:
 
 
 def _guards(command: Reserve, seen: int) -> tuple[Compare, ...]:
-    locks, rooms, patterns = _prefixes(command)
-    # A shared pattern that becomes exclusive keeps its token.
-    return (
-        none_created_since(locks, seen),
-        none_created_since(rooms, seen),
-        none_put_since(patterns, seen),
-    )
+    # Also what keeps its token may be in the way by now: a lock that a subagent took
+    # over, a share of a pattern that became exclusive.
+    return tuple(none_put_since(prefix, seen) for prefix in _prefixes(command))
 
 
 def _prefixes(command: Reserve) -> tuple[bytes, bytes, bytes]:
