@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.patterns import matches
 
 QUIET_S = 10.0
 """How much longer than a renewal the stream is believed in. It tells something every 5 s
@@ -74,6 +75,8 @@ class HeldLocks:
     def __init__(self, belief_s: float) -> None:
         self._belief_s = belief_s
         self._paths: dict[_Path, dict[_Who, HeldLock]] = {}
+        self._patterns: dict[_Path, None] = {}
+        """Those of the paths that are patterns."""
         self._renewed_at: dict[SessionId, float] = {}
         self._overtaken: dict[tuple[_Path, _Who, FencingToken], HeldLock] = {}
         """Grants that are over, as a later one on the same path shows, before anything
@@ -103,6 +106,10 @@ class HeldLocks:
             if other.token != lock.token and replaced:
                 self._overtaken[_grant(other)] = other
         path[lock.session, lock.agent] = lock
+        if lock.is_pattern:
+            self._patterns[_path(lock)] = None
+        else:
+            self._use_patterns(lock)
 
     def use(self, project: ProjectId, key: str, who: Claimant, now: float) -> bool:
         """Whether exactly this holder may write it and believe so; then it counts as used."""
@@ -111,6 +118,7 @@ class HeldLocks:
             return False
         if not lock.used:
             self._replace(replace(lock, used=True))
+            self._use_patterns(lock)
         return True
 
     def right(self, project: ProjectId, key: str, who: Claimant) -> HeldLock | None:
@@ -169,6 +177,7 @@ class HeldLocks:
         del path[lock.session, lock.agent]
         if not path:
             del self._paths[_path(lock)]
+            self._patterns.pop(_path(lock), None)
         return found
 
     def forget(self, session: SessionId) -> None:
@@ -223,6 +232,14 @@ class HeldLocks:
 
     def __iter__(self) -> Iterator[HeldLock]:
         return iter([lock for path in self._paths.values() for lock in path.values()])
+
+    def _use_patterns(self, file: HeldLock) -> None:
+        """Whoever works on a file uses the patterns of its session that it is in."""
+        for at in self._patterns:
+            for lock in tuple(self._paths[at].values()):
+                is_own = (lock.project, lock.session) == (file.project, file.session)
+                if is_own and not lock.used and matches(lock.key, file.key):
+                    self._replace(replace(lock, used=True))
 
     def _replace(self, lock: HeldLock) -> None:
         self._paths[_path(lock)][lock.session, lock.agent] = lock

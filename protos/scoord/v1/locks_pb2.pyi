@@ -376,7 +376,9 @@ class AcquireRequest(_message.Message):
 
     @_builtins.property
     def lock_timeout(self) -> _duration_pb2.Duration:
-        """Unused for longer than this, the lock may be taken away. 0 is never."""
+        """Unused for longer than this, the lock may be taken away. 0 is never. A lock that
+        lasts for a time is not, nor a shared one, whose use nothing shows.
+        """
 
     @_builtins.property
     def lasts(self) -> _duration_pb2.Duration:
@@ -577,7 +579,9 @@ class ReserveRequest(_message.Message):
 
     @_builtins.property
     def lock_timeout(self) -> _duration_pb2.Duration:
-        """Unused for longer than this, it may be taken away. 0 is never."""
+        """Unused for longer than this, it may be taken away. 0 is never. One that lasts
+        for a time is not, nor a shared one.
+        """
 
     def __init__(
         self,
@@ -678,7 +682,9 @@ class ReclaimRequest(_message.Message):
 
     @_builtins.property
     def lock_timeout(self) -> _duration_pb2.Duration:
-        """Unused for longer than this, the lock may be taken away. 0 is never."""
+        """Unused for longer than this, the lock may be taken away. 0 is never. One that
+        lasts for a time is not.
+        """
 
     @_builtins.property
     def lasts(self) -> _duration_pb2.Duration:

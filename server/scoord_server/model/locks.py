@@ -203,7 +203,7 @@ def record_of(holder: Holder, path: str, terms: Terms, request_id: str, now_ms: 
         request_id=request_id,
         acquired_unix_ms=now_ms,
         touched_unix_ms=now_ms,
-        lock_timeout_ms=terms.lock_timeout_ms,
+        lock_timeout_ms=terms.idle_ms,
         mode=terms.mode,
         scope=terms.scope,
         lasts_ms=terms.lasts_ms,

@@ -134,6 +134,11 @@ class Terms:
     lasts_ms: int = 0
     """It ends by itself after so long; 0 is never."""
 
+    @property
+    def idle_ms(self) -> int:
+        """How long it may be unused: for ever, where its end is set, or nothing shows its use."""
+        return 0 if self.lasts_ms or self.mode == _SHARED else self.lock_timeout_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Asker:
