@@ -201,10 +201,10 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench() -> AsyncIterator[Bench]:
+async def bench(progress_interval_s: float = 0.02) -> AsyncIterator[Bench]:
     """A fresh bench, its view running."""
     clock = FakeClock()
-    store = Courteous.open(None, clock, progress_interval_s=0.02)
+    store = Courteous.open(None, clock, progress_interval_s=progress_interval_s)
     view = View(store, clock)
     running = asyncio.create_task(view.run())
     made = Bench(store, clock, view, Coordinator(store, view, clock))

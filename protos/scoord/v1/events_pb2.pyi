@@ -338,7 +338,7 @@ Global___Offer: _TypeAlias = Offer  # noqa: Y015
 
 @_typing.final
 class Progress(_message.Message):
-    """Nothing changed; the stream is alive and complete up to this revision."""
+    """Nothing that is watched changed; the stream is alive and complete up to this revision."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,6 +1,7 @@
 """Shared locks, locks of one branch, locks with an end, and history."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -120,7 +121,7 @@ async def test_a_lock_ends_when_it_has_lasted_long_enough_however_it_is_used(b: 
 
 
 async def test_a_lock_with_an_end_is_not_idle_before_it(b: Bench) -> None:
-    terms = {"lasts_ms": 7_200_000, "lock_timeout_ms": 3_900_000}
+    terms: dict[str, Any] = {"lasts_ms": 7_200_000, "lock_timeout_ms": 3_900_000}
     await b.acquire("alice", "auth.py", **terms)
     await b.reserve("alice", "src/**", **terms)
     b.clock.advance(7_100)
