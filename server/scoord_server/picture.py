@@ -423,7 +423,7 @@ def _traces(events: tuple[Event, ...]) -> dict[Place, list[TraceRecord]]:
     found: dict[Place, list[TraceRecord]] = {}
     for event in events:
         parsed = keys.parse(event.kv.key)
-        if parsed.kind == keys.TRACES and not event.deleted:
+        if parsed.kind in keys.LEFT and not event.deleted:
             record = TraceRecord.FromString(event.kv.value)
             found.setdefault((parsed.project, parsed.name), []).append(record)
     return found

@@ -109,6 +109,27 @@ MUTANTS = (
         _RULES,
     ),
     Mutant(
+        "a lost lock is given back although another had it since it was looked for",
+        f"{SERVER}/model/reclaims.py",
+        "        *(none_put_since(prefix, seen) for prefix in _where_left(command)),\n",
+        "",
+        _RULES,
+    ),
+    Mutant(
+        "a lost lock is given back whoever had it on another branch",
+        f"{SERVER}/model/reclaims.py",
+        "    of_path = traces.kept_out(who, left)\n",
+        "    of_path = list[KeyValue]()\n",
+        _RULES,
+    ),
+    Mutant(
+        "a lost lock is given back whoever had a pattern over it",
+        f"{SERVER}/model/traces.py",
+        "        if session != who.session and ",
+        "        if session == who.session and ",
+        _RULES,
+    ),
+    Mutant(
         "a waiter is overtaken",
         f"{SERVER}/model/conflicts.py",
         "    ahead = () if has_part(who, holds) else _ahead(who, room)\n",

@@ -14,11 +14,11 @@ transaction that decided it.
 from collections.abc import Iterable, Iterator, Sequence
 
 from scoord.claimant import Claimant
-from scoord.ids import FencingToken, LeaseId
+from scoord.ids import FencingToken
 from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
-from scoord.v1.records_pb2 import LockRecord, TraceRecord, WaiterRecord
-from scoord_server.model import conflicts
+from scoord.v1.records_pb2 import LockRecord, WaiterRecord
+from scoord_server.model import conflicts, traces
 from scoord_server.model.compares import lives, none_put_since, present, unchanged
 from scoord_server.model.history import Journal
 from scoord_server.model.values import (
@@ -48,12 +48,6 @@ from scoord_server.store.port import (
     TxnResult,
 )
 
-GRANTED = "granted"
-"""What a trace says while its grant stands, or when that ended with its session."""
-
-SHARES, EDITS = "shares/", "edits/"
-"""What the domains of shares begin with, and of edits that were made without a lock."""
-
 
 def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journal) -> Txn:
     """Take every name that is free, keep or take over what is the asker's already."""
@@ -64,7 +58,7 @@ def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journa
         shown = [name.shown for name in command.names]
         reason = command.terms.reason
         line = journal.line(
-            asker.project, GRANTED, holder, asker.request_id, paths=shown, reason=reason
+            asker.project, "granted", holder, asker.request_id, paths=shown, reason=reason
         )
         then.append(line)
     return Txn(_guards(command, command.names, known), tuple(then), look(asker, command.names))
@@ -219,19 +213,6 @@ def lock_key(project: str, path_key: str, who: Claimant) -> bytes:
     return keys.lock(project, path_key)
 
 
-def domain(who: Claimant) -> str:
-    """Among which grants of a path only the last one leaves a trace."""
-    return f"{SHARES}{who.session}/{who.agent}" if who.shared else who.branch
-
-
-def put_trace(
-    project: str, path_key: str, who: Claimant, record: TraceRecord, lease: LeaseId
-) -> Put:
-    """Write down what became of the last grant."""
-    key = keys.trace(project, path_key, domain(who))
-    return Put(key, record.SerializeToString(), lease)
-
-
 def holder_of(fact: LockFact | WaiterFact) -> Holder:
     """Who is behind a grant or a place."""
     return fact.record.holder if isinstance(fact, LockFact) else fact.record.waiter
@@ -255,10 +236,8 @@ def _take(
     if mine := conflicts.waiting(who, room):
         done.append(Delete(mine.key))
     if not before and not who.shared:
-        trace = TraceRecord(
-            holder=holder, how=GRANTED, request_id=asker.request_id, granted_unix_ms=now_ms
-        )
-        done.append(put_trace(asker.project, name.key, who, trace, journal.traces))
+        trace = traces.grant_key(asker.project, name.key, who)
+        done.append(traces.put_grant(trace, holder, asker.request_id, now_ms, journal.traces))
     return done
 
 

@@ -1,15 +1,18 @@
 """The rules of taking a lost lock again, and of edits that were made without one.
 
 A grant leaves a trace whose mod revision is its token, until a command ends the
-grant or another grant follows. So "nobody else was granted it since" is one
-comparison, even when the lease ran out and nobody saw how.
+grant or another grant follows. So "nobody else was granted it since" can be compared,
+even when the lease ran out and nobody saw how: the trace is as it was, and nobody left
+one since in another domain, or at a pattern, that excludes it.
 """
+
+from collections.abc import Sequence
 
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import NoticeRecord, TraceRecord
-from scoord_server.model import conflicts
+from scoord_server.model import conflicts, traces
 from scoord_server.model.compares import (
     absent,
     is_grant,
@@ -19,14 +22,9 @@ from scoord_server.model.compares import (
 )
 from scoord_server.model.history import Journal
 from scoord_server.model.locks import (
-    EDITS,
-    GRANTED,
-    SHARES,
-    domain,
     holder_of,
     lock_key,
     look,
-    put_trace,
     read_known,
     read_look,
     record_of,
@@ -42,7 +40,7 @@ from scoord_server.model.values import (
     claimant_of,
 )
 from scoord_server.store import keys
-from scoord_server.store.port import Compare, Get, KeyValue, Operation, Put, Txn, TxnResult
+from scoord_server.store.port import Compare, KeyValue, Operation, Put, Txn, TxnResult
 
 
 def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journal) -> Txn:
@@ -50,11 +48,8 @@ def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journa
     asker, name, who = command.asker, command.name, _who(command)
     key = lock_key(asker.project, name.key, who)
     record = record_of(holder, name.shown, command.terms, asker.request_id, journal.now_ms)
-    trace = TraceRecord(
-        holder=holder,
-        how=GRANTED,
-        request_id=asker.request_id,
-        granted_unix_ms=journal.now_ms,
+    trace = traces.put_grant(
+        _trace_key(command), holder, asker.request_id, journal.now_ms, journal.traces
     )
     line = journal.line(
         asker.project,
@@ -66,18 +61,18 @@ def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journa
     )
     puts = (
         Put(key, record.SerializeToString(), asker.lease),
-        put_trace(asker.project, name.key, who, trace, journal.traces),
+        trace,
         line,
     )
-    reads = (Get(_trace_key(command)), *look(asker, (name,)))
-    return Txn(_guards(command, key, known), puts, reads)
+    left = (keys.get_prefix(prefix, command.lost) for prefix in _where_left(command))
+    return Txn(_guards(command, key, known), puts, (*left, *look(asker, (name,))))
 
 
 def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Raced | None:
     """Read the answer to ``plan_reclaim``; None when the session is not live."""
     if result.succeeded:
         return Reclaimed(FencingToken(result.revision))
-    trace, *rest = result.results
+    left, at_patterns, *rest = result.results
     found = read_look((command.name,), TxnResult(result.succeeded, result.revision, tuple(rest)))
     if found is None:
         return None
@@ -85,11 +80,10 @@ def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Race
     mine = conflicts.holding(_who(command), room)
     if mine and _is_answer(command, mine):
         return Reclaimed(mine.token)
-    left = trace.kvs[0] if trace.kvs else None
-    patterns = conflicts.covering(found.known.reservations, command.name.key)
-    others = [f for f in (*room.holds, *patterns) if f.claimant.excludes(_who(command))]
-    if others or left is None or left.mod_revision != command.lost:
-        return Lost(_last(others, left))
+    others = _standing_beside(command, found.known)
+    since = _since(command, left.kvs, at_patterns.kvs)
+    if others or since or not _is_untouched(command, left.kvs):
+        return Lost(_last(others, since))
     return found
 
 
@@ -153,14 +147,13 @@ def plan_report(command: Report, editor: Holder, journal: Journal) -> Txn:
     trace of the earlier one.
     """
     asker = command.asker
-    where = f"{EDITS}{asker.session}/{asker.agent}"
     trace = TraceRecord(
         holder=editor,
         how=command.kind,
         request_id=asker.request_id,
         granted_unix_ms=journal.now_ms - command.ago_ms,
     )
-    key = keys.trace(asker.project, command.name.key, where)
+    key = traces.edit_key(asker, command.name.key)
     reads = _look(command, since=command.heard_revision)
     return Txn((), (*reads, Put(key, trace.SerializeToString(), journal.traces)))
 
@@ -175,8 +168,9 @@ def plan_notice(
 
 
 def _guards(command: Reclaim, key: bytes, known: Known) -> tuple[Compare, ...]:
+    """All is as it was looked at; what was not looked at is as when the lock was granted."""
     asker, name = command.asker, command.name
-    room = known.room(name.key)
+    room, seen = known.room(name.key), max(command.lost, known.seen)
     return (
         lives(asker.project, asker.session),
         none_put_since(keys.reservation_prefix(asker.project), known.seen),
@@ -184,14 +178,47 @@ def _guards(command: Reclaim, key: bytes, known: Known) -> tuple[Compare, ...]:
         is_grant(keys.lock(asker.project, name.key), 0),
         none_put_since(keys.room(asker.project, name.key), room.revision),
         unchanged(_trace_key(command), command.lost),
+        *(none_put_since(prefix, seen) for prefix in _where_left(command)),
     )
+
+
+def _where_left(command: Reclaim) -> tuple[bytes, bytes]:
+    """Where whoever had the path since the lost grant has left a trace."""
+    project = command.asker.project
+    return keys.trace_prefix(project, command.name.key), keys.pattern_traces_prefix(project)
+
+
+def _standing_beside(command: Reclaim, known: Known) -> list[LockFact]:
+    key, who = command.name.key, _who(command)
+    holds = (*known.room(key).holds, *conflicts.covering(known.reservations, key))
+    return [fact for fact in holds if fact.claimant.excludes(who)]
+
+
+def _since(
+    command: Reclaim, left: Sequence[KeyValue], at_patterns: Sequence[KeyValue]
+) -> list[KeyValue]:
+    """The traces of grants after the lost one, the last one last.
+
+    Those of the asker too: in another domain they may hide who had the path before.
+    """
+    who = _who(command)
+    of_path = traces.kept_out(who, left)
+    found = (*of_path, *traces.patterns_kept_out(who, command.name.key, at_patterns))
+    newer = (trace for trace in found if trace.mod_revision > command.lost)
+    return sorted(newer, key=lambda trace: trace.mod_revision)
+
+
+def _is_untouched(command: Reclaim, left: Sequence[KeyValue]) -> bool:
+    """Whether the lost grant's own trace is as that left it."""
+    own = _trace_key(command), command.lost
+    return own in ((trace.key, trace.mod_revision) for trace in left)
 
 
 def _look(command: Report, since: int) -> tuple[Operation, ...]:
     """Who has a path, who had it, and who edited it without, since a revision."""
     asker, name = command.asker, command.name
-    traces = keys.get_prefix(keys.trace_prefix(asker.project, name.key), since)
-    return (traces, *look(asker, (name,)))
+    left = keys.get_prefix(keys.trace_prefix(asker.project, name.key), since)
+    return (left, *look(asker, (name,)))
 
 
 def _known(command: Report, result: TxnResult) -> Known:
@@ -203,15 +230,8 @@ def _known(command: Report, result: TxnResult) -> Known:
 def _traces(result: TxnResult, branch: str = "") -> list[tuple[int, TraceRecord]]:
     """The traces of the path and when they were left, oldest first; no other branch's."""
     in_order = sorted(result.results[0].kvs, key=lambda kv: kv.mod_revision)
-    wanted = (kv for kv in in_order if not branch or _is_met_on(branch, kv))
+    wanted = (kv for kv in in_order if not branch or traces.is_met_on(branch, kv))
     return [(kv.mod_revision, TraceRecord.FromString(kv.value)) for kv in wanted]
-
-
-def _is_met_on(branch: str, trace: KeyValue) -> bool:
-    (where,) = keys.parse(trace.key).rest
-    if where.startswith(EDITS):
-        return TraceRecord.FromString(trace.value).holder.branch in ("", branch)
-    return where in ("", branch) or where.startswith(SHARES)
 
 
 def _who(command: Reclaim) -> Claimant:
@@ -219,13 +239,13 @@ def _who(command: Reclaim) -> Claimant:
 
 
 def _trace_key(command: Reclaim) -> bytes:
-    return keys.trace(command.asker.project, command.name.key, domain(_who(command)))
+    return traces.grant_key(command.asker.project, command.name.key, _who(command))
 
 
-def _last(others: list[LockFact], left: KeyValue | None) -> TraceRecord:
+def _last(others: list[LockFact], since: list[KeyValue]) -> TraceRecord:
     if others:
         return _standing(others[0])
-    return TraceRecord.FromString(left.value) if left else TraceRecord()
+    return TraceRecord.FromString(since[-1].value) if since else TraceRecord()
 
 
 def _standing(fact: LockFact) -> TraceRecord:
@@ -233,6 +253,6 @@ def _standing(fact: LockFact) -> TraceRecord:
     return TraceRecord(
         holder=holder_of(fact),
         token=fact.token,
-        how=GRANTED,
+        how=traces.GRANTED,
         granted_unix_ms=record.acquired_unix_ms,
     )

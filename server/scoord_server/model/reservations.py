@@ -13,6 +13,7 @@ from scoord.ids import FencingToken
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder
+from scoord_server.model import traces
 from scoord_server.model.compares import is_grant, lives, none_put_since
 from scoord_server.model.history import Journal
 from scoord_server.model.locks import record_of
@@ -59,7 +60,8 @@ def plan_reserve(
         *_guards(command, seen),
     )
     look = (Get(keys.session(asker.project, asker.session)), *_reads(command))
-    return Txn(guards, (Put(key, record.SerializeToString(), asker.lease), line), look)
+    puts = (Put(key, record.SerializeToString(), asker.lease), line)
+    return Txn(guards, (*puts, *_trace(command, holder, journal)), look)
 
 
 def read_reserve(before: LockFact | None, result: TxnResult) -> Granted | Sequence[LockFact] | None:
@@ -90,6 +92,15 @@ def _guards(command: Reserve, seen: int) -> tuple[Compare, ...]:
     # Also what keeps its token may be in the way by now: a lock that a subagent took
     # over, a share of a pattern that became exclusive.
     return tuple(none_put_since(prefix, seen) for prefix in _prefixes(command))
+
+
+def _trace(command: Reserve, holder: Holder, journal: Journal) -> Iterable[Put]:
+    """Whoever lost a file that it matches is to see that it was held meanwhile."""
+    asker, who = command.asker, command.claimant
+    if not who.shared:
+        pattern = path_key(command.pattern)
+        key = traces.grant_key(asker.project, pattern, who, is_pattern=True)
+        yield traces.put_grant(key, holder, asker.request_id, journal.now_ms, journal.traces)
 
 
 def _prefixes(command: Reserve) -> tuple[bytes, bytes, bytes]:

@@ -117,7 +117,7 @@ class Truth:
         return sorted(found, key=lambda waiter: waiter.since)
 
     def _event(self, event: Event, parsed: keys.ParsedKey, change: Change) -> None:
-        if parsed.kind == keys.TRACES and not event.deleted:
+        if parsed.kind in keys.LEFT and not event.deleted:
             self.traces[event.kv.key] = TraceRecord.FromString(event.kv.value)
         elif parsed.kind in keys.HOLDS:
             if event.deleted:
@@ -171,6 +171,7 @@ class Truth:
     def _begins(self, grant: Grant, change: Change) -> None:
         self._check_alone(grant)
         self._check_turn(grant, change)
+        self._check_given_back(grant, change)
         if self.sessions.get(grant.session) != grant.lease:
             self.record.violate("C6", f"{grant} is not on the lease of a live session")
         self.standing[grant.key] = grant
@@ -206,7 +207,7 @@ class Truth:
 
         A pattern waits for no queue, and what was lost may be taken again.
         """
-        if grant.is_pattern or _is_reclaim(change):
+        if grant.is_pattern or list(_reclaims(change)):
             return
         if any(g.session == grant.session for g in (*self.at(grant.path), *self._replaced)):
             return
@@ -217,6 +218,17 @@ class Truth:
                 return
             if excludes(waiter.who, grant.who):
                 self.record.violate("C8", f"{grant} overtook {waiter}")
+
+    def _check_given_back(self, grant: Grant, change: Change) -> None:
+        """C4: what was lost is had again only if nobody else could have edited it since."""
+        for line in _reclaims(change):
+            later = (
+                g for token in self.grants if token > line.tokens[0] for g in self.grants[token]
+            )
+            for other in later:
+                is_others = other.session != grant.session and excludes(other.who, grant.who)
+                if is_others and not other.who.shared and self._meet(other, grant):
+                    self.record.violate("C4", f"{grant} was given back after {other}")
 
     def _own_place(self, grant: Grant) -> float:
         """Since which revision its holder waits; or did until just now, when its claim ended."""
@@ -280,7 +292,7 @@ def _ranked(change: Change) -> Iterator[tuple[int, Event, keys.ParsedKey]]:
     """
     for event in change.events:
         parsed = keys.parse(event.kv.key)
-        if parsed.kind == keys.TRACES:
+        if parsed.kind in keys.LEFT:
             yield 0, event, parsed
         elif parsed.kind in keys.HOLDS:
             yield 1 if event.deleted else 2, event, parsed
@@ -300,9 +312,12 @@ def _is_replaced(grant: Grant, change: Change) -> bool:
     return False
 
 
-def _is_reclaim(change: Change) -> bool:
-    lines = (event.kv.value for event in change.events if is_history(event.kv.key))
-    return any(EventRecord.FromString(line).kind == "reclaimed" for line in lines)
+def _reclaims(change: Change) -> Iterator[EventRecord]:
+    for event in change.events:
+        if is_history(event.kv.key) and not event.deleted:
+            line = EventRecord.FromString(event.kv.value)
+            if line.kind == "reclaimed":
+                yield line
 
 
 def _words(who: Claimant) -> Iterable[str]:
