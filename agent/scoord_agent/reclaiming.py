@@ -1,8 +1,8 @@
 """Locks that were lost with their lease, until it is known what became of each.
 
 Nobody else may have been granted them since: then they are this session's again,
-under a new token, and nothing needs to be said. Or somebody was: then the session
-is told who, since when, and to read the file again. While the answer is not known
+under a new token, and nothing needs to be said. Or somebody was, or waits for them: then
+the session is told who, since when, and to read the file again. While the answer is not known
 a lock stays to be asked for, and no edit of its path is decided before.
 """
 
@@ -168,8 +168,9 @@ class Reclaiming:
 
 
 def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
-    asker, found = wording.Asker(session.session_id), held.conflicts[0].lock
-    last = Lost(holder=found.holder, how="granted", since=found.held_for)
+    asker, conflict = wording.Asker(session.session_id), held.conflicts[0]
+    found, how = conflict.lock, "waiting" if conflict.is_claim else "granted"
+    last = Lost(holder=found.holder, how=how, since=found.held_for)
     return wording.lost_to(lock.shown, last, asker)
 
 

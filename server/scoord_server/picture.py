@@ -242,9 +242,11 @@ class Picture:
         """The patterns that are held."""
         return tuple(seen.fact for seen in self._reservations.get(project, {}).values())
 
-    def holds(self, project: str) -> tuple[LockFact, ...]:
-        """All grants of a project."""
-        return tuple(seen.fact for seen in self.locks() if seen.project == project)
+    def everything(self, project: str) -> tuple[tuple[LockFact, ...], tuple[WaiterFact, ...]]:
+        """All grants of a project, and all places in its queues, those of one path in order."""
+        paths = (path for at, path in self._paths.items() if at[0] == project)
+        holds = (seen.fact for seen in self.locks() if seen.project == project)
+        return tuple(holds), tuple(fact for path in paths for fact in _facts(path))
 
     # -- what changes -------------------------------------------------------------
 

@@ -137,6 +137,20 @@ MUTANTS = (
         _RULES,
     ),
     Mutant(
+        "who waits is overtaken by a pattern",
+        f"{SERVER}/model/reservations.py",
+        "    waiters = () if own(command, found) else found.waiters\n",
+        "    waiters = ()\n",
+        _RULES,
+    ),
+    Mutant(
+        "who waits is overtaken by one who lost the lock",
+        f"{SERVER}/model/reclaims.py",
+        "    if by or since or not ",
+        "    if isinstance(by, LockFact) or since or not ",
+        _RULES,
+    ),
+    Mutant(
         "all who wait are woken",
         f"{SERVER}/model/conflicts.py",
         "        ahead = () if has_part(who, (*room.holds, *patterns)) else room.waiters[:place]\n",

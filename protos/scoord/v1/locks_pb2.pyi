@@ -727,7 +727,8 @@ class Lost(_message.Message):
     how: _builtins.str
     """How its grant ended: "released", "broken", "idle", "lasted"; "granted" while
     it stands or when it ended with its session. "unasked" or "unprotected" when
-    it had no grant, and edited the path without. Empty when nobody knows.
+    it had no grant, and edited the path without. "waiting" when nobody was granted it
+    since, but it is first in the queue. Empty when nobody knows.
     """
     token: _builtins.int
     """The token of that grant, where it has ended; else 0."""
@@ -737,7 +738,7 @@ class Lost(_message.Message):
 
     @_builtins.property
     def since(self) -> _duration_pb2.Duration:
-        """Time since that grant, or edit; for display."""
+        """Time since that grant or edit, or since it waits; for display."""
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 A grant leaves a trace whose mod revision is its token, until a command ends the
 grant or another grant follows. So "nobody else was granted it since" can be compared,
 even when the lease ran out and nobody saw how: the trace is as it was, and nobody left
-one since in another domain, or at a pattern, that excludes it.
+one since in another domain, or at a pattern, that excludes it. Who waits is not overtaken.
 """
 
 from collections.abc import Sequence
@@ -37,14 +37,21 @@ from scoord_server.model.values import (
     Reclaim,
     Reclaimed,
     Report,
+    WaiterFact,
     claimant_of,
 )
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, KeyValue, Operation, Put, Txn, TxnResult
 
+WAITING = "waiting"
+"""What is told of one who was not granted a path, but is next."""
+
 
 def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journal) -> Txn:
-    """Take the lock, if its trace is still the one that the lost grant left."""
+    """Take the lock, if its trace is still the one that the lost grant left.
+
+    The room is compared, so whoever waits there is looked at first: nobody is overtaken.
+    """
     asker, name, who = command.asker, command.name, _who(command)
     key = lock_key(asker.project, name.key, who)
     record = record_of(holder, name.shown, command.terms, asker.request_id, journal.now_ms)
@@ -80,10 +87,10 @@ def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Race
     mine = conflicts.holding(_who(command), room)
     if mine and _is_answer(command, mine):
         return Reclaimed(mine.token)
-    others = _standing_beside(command, found.known)
+    by = conflicts.first(_who(command), found.known, command.name.key)
     since = _since(command, left.kvs, at_patterns.kvs)
-    if others or since or not _is_untouched(command, left.kvs):
-        return Lost(_last(others, since))
+    if by or since or not _is_untouched(command, left.kvs):
+        return Lost(_last(by, since))
     return found
 
 
@@ -188,12 +195,6 @@ def _where_left(command: Reclaim) -> tuple[bytes, bytes]:
     return keys.trace_prefix(project, command.name.key), keys.pattern_traces_prefix(project)
 
 
-def _standing_beside(command: Reclaim, known: Known) -> list[LockFact]:
-    key, who = command.name.key, _who(command)
-    holds = (*known.room(key).holds, *conflicts.covering(known.reservations, key))
-    return [fact for fact in holds if fact.claimant.excludes(who)]
-
-
 def _since(
     command: Reclaim, left: Sequence[KeyValue], at_patterns: Sequence[KeyValue]
 ) -> list[KeyValue]:
@@ -242,10 +243,18 @@ def _trace_key(command: Reclaim) -> bytes:
     return traces.grant_key(command.asker.project, command.name.key, _who(command))
 
 
-def _last(others: list[LockFact], since: list[KeyValue]) -> TraceRecord:
-    if others:
-        return _standing(others[0])
-    return TraceRecord.FromString(since[-1].value) if since else TraceRecord()
+def _last(by: LockFact | WaiterFact | None, since: list[KeyValue]) -> TraceRecord:
+    """Who has it; else who had it last, and may have edited it; else for whom it is kept."""
+    if isinstance(by, LockFact):
+        return _standing(by)
+    if since:
+        return TraceRecord.FromString(since[-1].value)
+    return _kept_for(by) if by else TraceRecord()
+
+
+def _kept_for(waiter: WaiterFact) -> TraceRecord:
+    record = waiter.record
+    return TraceRecord(holder=record.waiter, how=WAITING, granted_unix_ms=record.since_unix_ms)
 
 
 def _standing(fact: LockFact) -> TraceRecord:

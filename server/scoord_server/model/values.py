@@ -71,7 +71,10 @@ class WaiterFact:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What was found of one path at ``revision``: who has it, and who waits, in order."""
+    """What was found at ``revision`` of one path, or of all that a pattern could meet.
+
+    Who has it, and who waits, in order.
+    """
 
     revision: int = 0
     holds: tuple[LockFact, ...] = ()

@@ -178,6 +178,13 @@ def _always_had_again(command: Any, result: Any) -> Any:
     return Reclaimed(FencingToken(result.revision))
 
 
+def _without_waiters(in_the_way: Callable[..., Any]) -> Callable[..., Any]:
+    def found(command: Any, room: Any) -> Any:
+        return in_the_way(command, replace(room, waiters=()))
+
+    return found
+
+
 def _sees_none(*args: Any) -> list[object]:
     return []
 
@@ -305,6 +312,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "queue jumped",
         "one who came later overtakes those who wait",
         _method(conflicts, "_ahead", _nobody_ahead),
+    ),
+    Mutant(
+        "queue jumped by a pattern",
+        "a pattern is granted over a file that others wait for",
+        _around(reservations, "in_the_way", _without_waiters),
     ),
     Mutant(
         "share excludes nobody",

@@ -170,7 +170,7 @@ class Truth:
 
     def _begins(self, grant: Grant, change: Change) -> None:
         self._check_alone(grant)
-        self._check_turn(grant, change)
+        self._check_turn(grant)
         self._check_given_back(grant, change)
         if self.sessions.get(grant.session) != grant.lease:
             self.record.violate("C6", f"{grant} is not on the lease of a live session")
@@ -202,17 +202,20 @@ class Truth:
             return any(one.covers(file) and other.covers(file) for file in self.files)
         return other.covers(one.path) if other.is_pattern else one.covers(other.path)
 
-    def _check_turn(self, grant: Grant, change: Change) -> None:
+    def _check_turn(self, grant: Grant) -> None:
         """C8: nobody overtakes those who came before, but who has part in the path already.
 
-        A pattern waits for no queue, and what was lost may be taken again.
+        That does not help a pattern, of which the path may be the least part.
         """
-        if grant.is_pattern or list(_reclaims(change)):
-            return
-        if any(g.session == grant.session for g in (*self.at(grant.path), *self._replaced)):
-            return
-        own = self._own_place(grant)
-        for waiter in self.queue(grant.path):
+        if grant.is_pattern:
+            for path in filter(grant.covers, self.files):
+                self._check_queue(grant, path)
+        elif not any(g.session == grant.session for g in (*self.at(grant.path), *self._replaced)):
+            self._check_queue(grant, grant.path)
+
+    def _check_queue(self, grant: Grant, path: str) -> None:
+        own = self._own_place(grant, path)
+        for waiter in self.queue(path):
             if waiter.since >= own:
                 self.record.counts["served in turn"] += 1
                 return
@@ -230,11 +233,11 @@ class Truth:
                 if is_others and not other.who.shared and self._meet(other, grant):
                     self.record.violate("C4", f"{grant} was given back after {other}")
 
-    def _own_place(self, grant: Grant) -> float:
+    def _own_place(self, grant: Grant, path: str) -> float:
         """Since which revision its holder waits; or did until just now, when its claim ended."""
         just_now_s = self.record.loop.true_s - _JUST_NOW_S
         left = (waiter for at_s, waiter in self._left.values() if at_s > just_now_s)
-        mine = (w for w in (*self.queue(grant.path), *left) if w.path == grant.path)
+        mine = (w for w in (*self.queue(path), *left) if w.path == path)
         return min((w.since for w in mine if w.who.is_same(grant.who)), default=float("inf"))
 
     def _ends(self, key: bytes, change: Change) -> None:

@@ -86,6 +86,10 @@ async def test_it_is_asked_for_by_the_token_it_had(house: House) -> None:
             Lost(holder=BOB, how="released", since=seconds(180)),
             "; Session_2 (bob@mbp) had it 3 min ago: read the file again before you edit it.",
         ),
+        (
+            Lost(holder=BOB, how="waiting", since=seconds(180)),
+            "; it is kept for Session_2 (bob@mbp), who has waited for 3 min: read the file again",
+        ),
         (Lost(), "; nobody knows who has had it since: read the file again before you edit it."),
         (
             Lost(holder=Holder(session_id=A, agent_id="x"), how="granted"),

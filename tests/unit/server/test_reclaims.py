@@ -241,6 +241,41 @@ async def test_what_another_was_granted_and_gave_back_since_the_look_is_lost(
     assert isinstance(await reclaim(b, "alice", lost), Lost)
 
 
+async def test_what_another_waits_for_is_kept_for_it(b: Bench) -> None:
+    lost = await b.token("alice", "auth.py")
+    await b.acquire("bob", "auth.py", enqueue=True)
+    await back(b, "alice")
+
+    outcome = await reclaim(b, "alice", lost)
+
+    assert isinstance(outcome, Lost)
+    assert ("bob", "waiting") == (outcome.last.holder.session_id, outcome.last.how)
+    assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+
+
+async def test_what_another_has_just_begun_to_wait_for_is_kept_for_it(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await b.session("carol")
+    lost = await b.token("alice", "auth.py")
+    await back(b, "alice")
+    await report(b, "bob", 0)  # a trace that does not count: the reclaim looks, and plans again
+    txn, tries = b.store.txn, count()
+
+    async def txn_after_another(plan: Txn) -> TxnResult:
+        if next(tries) == 1:
+            token = await b.token("bob", "auth.py", mode=LockMode.LOCK_MODE_SHARED)
+            await b.acquire("carol", "auth.py", enqueue=True)
+            await b.release("bob", "auth.py", token)
+        return await txn(plan)
+
+    monkeypatch.setattr(b.store, "txn", txn_after_another)
+    outcome = await reclaim(b, "alice", lost)
+
+    assert isinstance(outcome, Lost)
+    assert ("carol", "waiting") == (outcome.last.holder.session_id, outcome.last.how)
+
+
 async def report(b: Bench, session: str, heard: int, kind: str = "unasked") -> list[str]:
     command = Report(b.asker(session), AUTH, kind, heard)
     met = await b.coordinator.reporting.report(command)
