@@ -81,7 +81,8 @@ class HeldLocks:
         self._overtaken: dict[tuple[_Path, _Who, FencingToken], HeldLock] = {}
         """Grants that are over, as a later one on the same path shows, before anything
         told of their end: their sessions are still to hear of it."""
-        self._lost: dict[HeldLock, None] = {}
+        self._lost: dict[HeldLock, float] = {}
+        """With when its session's lease was last renewed."""
 
     def renewed(self, session: SessionId, sent_at: float) -> None:
         """A renewal sent at ``sent_at`` succeeded. An older answer changes nothing."""
@@ -188,10 +189,10 @@ class HeldLocks:
 
     def lapse(self, session: SessionId) -> None:
         """The lease of a session is over, and with it all it held is lost."""
-        self._renewed_at.pop(session, None)
         overtaken = [lock for lock in self._overtaken.values() if lock.session == session]
         for lock in (*overtaken, *self.of(session)):
             self.lose(lock)
+        self._renewed_at.pop(session, None)
 
     def overtaken(self) -> list[HeldLock]:
         """The grants that are over, and whose sessions have not heard of it."""
@@ -201,7 +202,7 @@ class HeldLocks:
         """It is not held any more, and is to be asked for again, unless its holder has more."""
         found = self.drop(lock)
         if found is not None and not self.has_more(found):
-            self._lost[found] = None
+            self._lost[found] = self._renewed_at.get(found.session, 0.0)
 
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now."""
@@ -213,6 +214,10 @@ class HeldLocks:
     def lost(self, session: SessionId) -> list[HeldLock]:
         """What a session has lost, and nobody knows yet what became of."""
         return [lock for lock in self._lost if lock.session == session]
+
+    def away_s(self, lock: HeldLock, now: float) -> float:
+        """How long ago the lease of a lost lock was known to stand."""
+        return now - self._lost.get(lock, now)
 
     def settled(self, lock: HeldLock) -> bool:
         """It is known what became of a lost lock; False when it was known before."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from scoord.bounded import BoundedDict
+from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import SessionEnded
 from scoord.ids import FencingToken, RequestId
@@ -52,12 +53,14 @@ class Reclaiming:
         registration: Registration,
         held: HeldLocks,
         neighbours: Neighbours,
+        clock: Clock,
         background: Background,
     ) -> None:
         self._client = client
         self._registration = registration
         self._held = held
         self._neighbours = neighbours
+        self._clock = clock
         self._background = background
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._running: dict[HeldLock, asyncio.Task[None]] = {}
@@ -126,7 +129,8 @@ class Reclaiming:
         if lock.shared:
             return await self._acquire(session, lock, settings)
         lost = LockRef(path=lock.shown, token=lock.token)
-        request = ReclaimRequest(lost=lost, **_terms(session, lock, settings))
+        away = seconds(self._held.away_s(lock, self._clock.now()))
+        request = ReclaimRequest(lost=lost, away=away, **_terms(session, lock, settings))
         request.request_id = self._named.setdefault(lock, new_request_id())
         response = await self._client.reclaim(request)
         if response.WhichOneof("outcome") == "reclaimed":

@@ -658,6 +658,7 @@ class ReclaimRequest(_message.Message):
     LOCK_TIMEOUT_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     LASTS_FIELD_NUMBER: _builtins.int
+    AWAY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same answer."""
     project: _builtins.str
@@ -690,6 +691,12 @@ class ReclaimRequest(_message.Message):
     def lasts(self) -> _duration_pb2.Duration:
         """The lock ends by itself after this time. Absent or 0 is never."""
 
+    @_builtins.property
+    def away(self) -> _duration_pb2.Duration:
+        """Time since the last renewal of the lost lease that succeeded. What others left of
+        their grants is kept for hours only: after 2 h nothing is given back. Absent is 0.
+        """
+
     def __init__(
         self,
         *,
@@ -705,10 +712,11 @@ class ReclaimRequest(_message.Message):
         lock_timeout: _duration_pb2.Duration | None = ...,
         scope: Global___LockScope.ValueType = ...,
         lasts: _duration_pb2.Duration | None = ...,
+        away: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts", "lock_timeout", b"lock_timeout", "lost", b"lost"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "lasts", b"lasts", "lock_timeout", b"lock_timeout", "lost", b"lost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "branch", b"branch", "commit", b"commit", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "lost", b"lost", "project", b"project", "reason", b"reason", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "away", b"away", "branch", b"branch", "commit", b"commit", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "lost", b"lost", "project", b"project", "reason", b"reason", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -194,6 +194,8 @@ class Reclaim:
     name: LockName
     lost: FencingToken
     terms: Terms = Terms()
+    away_ms: int = 0
+    """Since the asker last knew that its lease stood."""
 
 
 @dataclass(frozen=True, slots=True)

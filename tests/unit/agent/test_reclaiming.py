@@ -75,6 +75,18 @@ async def test_it_is_asked_for_by_the_token_it_had(house: House) -> None:
     assert (held.token, house.session.lease) == (request.lost.token, request.lease_id)
 
 
+async def test_it_is_said_for_how_long_the_lease_was_not_renewed(house: House) -> None:
+    await house.edit("a.py")
+    house.clock.advance(3600.0)
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+    house.clock.advance(10.0)
+    await come_back(house)
+
+    (request,) = house.coordinator.reclaims
+    assert 3610.0 == request.away.ToMilliseconds() / 1000
+
+
 @pytest.mark.parametrize(
     ("last", "said"),
     [

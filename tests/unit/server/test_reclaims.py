@@ -8,6 +8,7 @@ import pytest
 
 from scoord.ids import FencingToken, LeaseId
 from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
+from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model.endings import plan_find
 from scoord_server.model.history import Journal
 from scoord_server.model.reclaims import plan_report
@@ -140,6 +141,19 @@ async def test_what_nobody_knows_of_any_more_is_not_given_back(b: Bench) -> None
     await back(b, "alice")
 
     assert isinstance(await reclaim(b, "alice", FencingToken(3)), Lost)
+
+
+async def test_what_was_lost_for_longer_than_traces_are_kept_is_not_given_back(b: Bench) -> None:
+    """Another's trace may be gone before its own is: they were written by two replicas."""
+    lost = await b.token("alice", "auth.py")
+    await back(b, "alice")
+    asker, two_hours = b.asker("alice"), 7_200_000
+
+    late = Reclaim(asker, AUTH, lost, away_ms=two_hours + 1)
+    assert Lost(TraceRecord()) == await b.coordinator.reporting.reclaim(late)
+    assert "lost" == (await b.history())[-1].kind
+    early = Reclaim(asker, AUTH, lost, away_ms=two_hours)
+    assert isinstance(await b.coordinator.reporting.reclaim(early), Reclaimed)
 
 
 async def test_a_pattern_that_covers_it_keeps_it_from_being_given_back(b: Bench) -> None:
