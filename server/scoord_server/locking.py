@@ -33,7 +33,7 @@ from scoord_server.model.values import (
     Room,
     Standing,
 )
-from scoord_server.picture import SeenLock, SeenWaiter
+from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.store.port import Delete, StoreFull, Txn
 
 ORPHANED = "orphaned"

@@ -159,7 +159,7 @@ MUTANTS = (
     ),
     Mutant(
         "a turn never passes on",
-        f"{SERVER}/picture.py",
+        f"{SERVER}/seen.py",
         "        return self.turn_at is not None and _over(",
         "        return self.turn_at is None and _over(",
         _RULES,

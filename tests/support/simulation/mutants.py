@@ -31,7 +31,7 @@ from scoord_server.farewells import Farewells
 from scoord_server.model import conflicts, endings, reclaims, reservations, traces, worklogs
 from scoord_server.model import locks as lock_rules
 from scoord_server.model.values import Pulse, Reclaimed, Standing
-from scoord_server.picture import SeenWaiter
+from scoord_server.seen import SeenWaiter
 from scoord_server.store.port import Txn
 from scoord_server.view import Step, View
 from support.simulation.loop import HostClock

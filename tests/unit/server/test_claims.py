@@ -10,8 +10,8 @@ from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import Holder, LockMode
 from scoord.v1.records_pb2 import WaiterRecord
 from scoord_server.model.values import Granted, Held, WaiterFact
-from scoord_server.picture import Turn
 from scoord_server.reaper import Reaper
+from scoord_server.seen import Turn
 from scoord_server.store import keys
 from scoord_server.store.port import Put, Txn, TxnResult
 from scoord_server.view import Step
