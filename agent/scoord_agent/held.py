@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.patterns import matches
 
 QUIET_S = 10.0
 """How much longer than a renewal the stream is believed in. It tells something every 3 s
@@ -74,11 +75,14 @@ class HeldLocks:
     def __init__(self, belief_s: float) -> None:
         self._belief_s = belief_s
         self._paths: dict[_Path, dict[_Who, HeldLock]] = {}
+        self._patterns: dict[_Path, None] = {}
+        """Those of the paths that are patterns."""
         self._renewed_at: dict[SessionId, float] = {}
         self._overtaken: dict[tuple[_Path, _Who, FencingToken], HeldLock] = {}
         """Grants that are over, as a later one on the same path shows, before anything
         told of their end: their sessions are still to hear of it."""
-        self._lost: dict[HeldLock, None] = {}
+        self._lost: dict[HeldLock, float] = {}
+        """With when its session's lease was last renewed."""
 
     def renewed(self, session: SessionId, sent_at: float) -> None:
         """A renewal sent at ``sent_at`` succeeded. An older answer changes nothing."""
@@ -103,6 +107,10 @@ class HeldLocks:
             if other.token != lock.token and replaced:
                 self._overtaken[_grant(other)] = other
         path[lock.session, lock.agent] = lock
+        if lock.is_pattern:
+            self._patterns[_path(lock)] = None
+        else:
+            self._use_patterns(lock)
 
     def use(self, project: ProjectId, key: str, who: Claimant, now: float) -> bool:
         """Whether exactly this holder may write it and believe so; then it counts as used."""
@@ -111,6 +119,7 @@ class HeldLocks:
             return False
         if not lock.used:
             self._replace(replace(lock, used=True))
+            self._use_patterns(lock)
         return True
 
     def right(self, project: ProjectId, key: str, who: Claimant) -> HeldLock | None:
@@ -169,6 +178,7 @@ class HeldLocks:
         del path[lock.session, lock.agent]
         if not path:
             del self._paths[_path(lock)]
+            self._patterns.pop(_path(lock), None)
         return found
 
     def forget(self, session: SessionId) -> None:
@@ -179,10 +189,10 @@ class HeldLocks:
 
     def lapse(self, session: SessionId) -> None:
         """The lease of a session is over, and with it all it held is lost."""
-        self._renewed_at.pop(session, None)
         overtaken = [lock for lock in self._overtaken.values() if lock.session == session]
         for lock in (*overtaken, *self.of(session)):
             self.lose(lock)
+        self._renewed_at.pop(session, None)
 
     def overtaken(self) -> list[HeldLock]:
         """The grants that are over, and whose sessions have not heard of it."""
@@ -192,7 +202,7 @@ class HeldLocks:
         """It is not held any more, and is to be asked for again, unless its holder has more."""
         found = self.drop(lock)
         if found is not None and not self.has_more(found):
-            self._lost[found] = None
+            self._lost[found] = self._renewed_at.get(found.session, 0.0)
 
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now."""
@@ -204,6 +214,10 @@ class HeldLocks:
     def lost(self, session: SessionId) -> list[HeldLock]:
         """What a session has lost, and nobody knows yet what became of."""
         return [lock for lock in self._lost if lock.session == session]
+
+    def away_s(self, lock: HeldLock, now: float) -> float:
+        """How long ago the lease of a lost lock was known to stand."""
+        return now - self._lost.get(lock, now)
 
     def settled(self, lock: HeldLock) -> bool:
         """It is known what became of a lost lock; False when it was known before."""
@@ -223,6 +237,14 @@ class HeldLocks:
 
     def __iter__(self) -> Iterator[HeldLock]:
         return iter([lock for path in self._paths.values() for lock in path.values()])
+
+    def _use_patterns(self, file: HeldLock) -> None:
+        """Whoever works on a file uses the patterns of its session that it is in."""
+        for at in self._patterns:
+            for lock in tuple(self._paths[at].values()):
+                is_own = (lock.project, lock.session) == (file.project, file.session)
+                if is_own and not lock.used and matches(lock.key, file.key):
+                    self._replace(replace(lock, used=True))
 
     def _replace(self, lock: HeldLock) -> None:
         self._paths[_path(lock)][lock.session, lock.agent] = lock

@@ -158,6 +158,7 @@ class Parts:
             registration=registration,
             held=self.held,
             neighbours=self.neighbours,
+            clock=clock,
             background=self._background,
         )
         self.taking = Taking(

@@ -1,8 +1,8 @@
 """Locks that were lost with their lease, until it is known what became of each.
 
 Nobody else may have been granted them since: then they are this session's again,
-under a new token, and nothing needs to be said. Or somebody was: then the session
-is told who, since when, and to read the file again. While the answer is not known
+under a new token, and nothing needs to be said. Or somebody was, or waits for them: then
+the session is told who, since when, and to read the file again. While the answer is not known
 a lock stays to be asked for, and no edit of its path is decided before.
 """
 
@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from scoord.bounded import BoundedDict
+from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import SessionEnded
 from scoord.ids import FencingToken, RequestId
@@ -52,12 +53,14 @@ class Reclaiming:
         registration: Registration,
         held: HeldLocks,
         neighbours: Neighbours,
+        clock: Clock,
         background: Background,
     ) -> None:
         self._client = client
         self._registration = registration
         self._held = held
         self._neighbours = neighbours
+        self._clock = clock
         self._background = background
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._running: dict[HeldLock, asyncio.Task[None]] = {}
@@ -126,7 +129,8 @@ class Reclaiming:
         if lock.shared:
             return await self._acquire(session, lock, settings)
         lost = LockRef(path=lock.shown, token=lock.token)
-        request = ReclaimRequest(lost=lost, **_terms(session, lock, settings))
+        away = seconds(self._held.away_s(lock, self._clock.now()))
+        request = ReclaimRequest(lost=lost, away=away, **_terms(session, lock, settings))
         request.request_id = self._named.setdefault(lock, new_request_id())
         response = await self._client.reclaim(request)
         if response.WhichOneof("outcome") == "reclaimed":
@@ -168,8 +172,9 @@ class Reclaiming:
 
 
 def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
-    asker, found = wording.Asker(session.session_id), held.conflicts[0].lock
-    last = Lost(holder=found.holder, how="granted", since=found.held_for)
+    asker, conflict = wording.Asker(session.session_id), held.conflicts[0]
+    found, how = conflict.lock, "waiting" if conflict.is_claim else "granted"
+    last = Lost(holder=found.holder, how=how, since=found.held_for)
     return wording.lost_to(lock.shown, last, asker)
 
 

@@ -176,7 +176,7 @@ def ended(path: str, how: str) -> str:
 
 
 def lost_to(path: str, last: Lost, asker: Asker) -> str:
-    """Our lock went with its lease, and somebody else was granted it since."""
+    """Our lock went with its lease, and somebody else was granted it since, or is next."""
     return (
         f"⚠️ Your lock on {one_line(path)} was lost; {_since(last, asker)}: read the file again"
         " before you edit it."
@@ -259,7 +259,7 @@ def _locked(conflict: Conflict, asker: Asker) -> str:
     lock = conflict.lock
     path, holder = one_line(conflict.path), _holder(lock.holder, asker)
     if conflict.is_claim:
-        return f"⚠️ {path} is free, but kept for {holder}, who waited first{why(lock.reason)}"
+        return f"⚠️ {path} is kept for {holder}, who waited first{why(lock.reason)}"
     return f"⚠️ {path} {_has(path, holder, lock)}{why(lock.reason)}"
 
 
@@ -294,13 +294,17 @@ def _holder(holder: Holder, asker: Asker) -> str:
 
 
 def _since(last: Lost, asker: Asker) -> str:
-    """Who was granted a path after us, and when."""
+    """Who was granted a path after us, and when; or for whom it is kept."""
     if not last.how:
         return "nobody knows who has had it since"
     holder, ago = _holder(last.holder, asker), age(last.since)
-    return (
-        f"{holder} has had it for {ago}" if last.how == "granted" else f"{holder} had it {ago} ago"
-    )
+    match last.how:
+        case "granted":
+            return f"{holder} has had it for {ago}"
+        case "waiting":
+            return f"it is kept for {holder}, who has waited for {ago}"
+        case _:
+            return f"{holder} had it {ago} ago"
 
 
 def _holding(one: Lost, asker: Asker) -> str:

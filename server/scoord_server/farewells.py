@@ -16,7 +16,7 @@ from scoord_server.ground import TRIES, Begun, Ground
 from scoord_server.model import worklogs
 from scoord_server.model.recall import Line
 from scoord_server.pages import newest_first
-from scoord_server.picture import SessionGone
+from scoord_server.seen import SessionGone
 from scoord_server.store import keys
 from scoord_server.store.port import KeyValue, prefix_end
 from scoord_server.view import Snapshot, Step

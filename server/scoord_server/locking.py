@@ -30,9 +30,10 @@ from scoord_server.model.values import (
     LockName,
     Raced,
     Reserve,
+    Room,
     Standing,
 )
-from scoord_server.picture import SeenLock, SeenWaiter
+from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.store.port import Delete, StoreFull, Txn
 
 ORPHANED = "orphaned"
@@ -59,16 +60,16 @@ class Locking:
         """Take a pattern. Raises SessionEnded, Contended."""
         asker = command.asker
         holder = await self._ground.holder(asker, command.terms)
-        seen, facts = self._ground.view.holds(asker.project)
+        found = self._ground.view.everything(asker.project)
         for _ in range(TRIES):
-            found = reservations.in_the_way(command, facts)
-            ended = await self._end_overdue(found)
-            if left := tuple(conflict for conflict in found if conflict not in ended):
-                return Held(left)
-            outcome = await self._try_reserve(command, holder, facts, seen)
+            in_the_way = reservations.in_the_way(command, found)
+            ended = await self._end_overdue(in_the_way)
+            if left := [conflict for conflict in in_the_way if conflict not in ended]:
+                return Held(reservations.first_of_each(left))
+            outcome = await self._try_reserve(command, holder, found)
             if isinstance(outcome, Granted):
                 return outcome
-            seen, facts = outcome
+            found = outcome
         raise Contended(f"too much changes below {command.pattern}; try again")
 
     async def leave(self, asker: Asker, names: Sequence[LockName]) -> None:
@@ -203,22 +204,20 @@ class Locking:
 
     # -- steps of reserve ---------------------------------------------------------
 
-    async def _try_reserve(
-        self, command: Reserve, holder: Holder, facts: Sequence[LockFact], seen: int
-    ) -> Granted | tuple[int, tuple[LockFact, ...]]:
-        """One try; else the grants as they are, and at which revision."""
+    async def _try_reserve(self, command: Reserve, holder: Holder, found: Room) -> Granted | Room:
+        """One try; else the grants and places as they are."""
         ground, asker = self._ground, command.asker
-        before = reservations.own(command, facts)
+        before = reservations.own(command, found)
         journal = await ground.journal(asker.project)
-        plan = reservations.plan_reserve(command, holder, before, seen, journal)
+        plan = reservations.plan_reserve(command, holder, before, found.revision, journal)
         try:
             result = await ground.txn(plan, asker.session)
         except Begun:
-            return seen, tuple(facts)
+            return found
         outcome = reservations.read_reserve(before, result)
         if outcome is None:
             raise not_live(asker.session, asker.project)
-        return outcome if isinstance(outcome, Granted) else (result.revision, tuple(outcome))
+        return outcome
 
     # -- steps of ends ------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from scoord_server.model.values import (
     Reclaimed,
     Report,
 )
+from scoord_server.rolling import SURE_S
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, StoreFull, Txn
 
@@ -33,6 +34,10 @@ class Reporting:
         """Take a lost lock again, unless somebody was granted it since. Raises SessionEnded."""
         ground, known = self._ground, Known()
         holder = await ground.holder(command.asker, command.terms)
+        if command.away_ms > SURE_S * 1000:
+            nobody_knows = Lost(TraceRecord())
+            await self._note_lost(command, holder, nobody_knows)
+            return nobody_knows
         for _ in range(TRIES):
             try:
                 outcome = await self._try_reclaim(command, holder, known)

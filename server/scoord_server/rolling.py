@@ -15,6 +15,11 @@ from scoord_server.store.port import Store
 TRACE_S = 3.5 * 3600
 """How long a trace is kept at least."""
 
+SURE_S = TRACE_S / 1.75
+"""For how long all traces since a moment are surely there, as another machine's clock shows
+it: rates may differ by up to 1.5. That an older trace is there proves nothing of later ones:
+another replica may have bound it to a lease that began later."""
+
 HISTORY_S = 7 * 24 * 3600.0
 """How long a line of history is kept at least, where its project does not say."""
 

@@ -14,7 +14,7 @@ from scoord.v1.records_pb2 import SessionRecord
 from scoord_server.coordinator import Coordinator
 from scoord_server.locking import ORPHANED
 from scoord_server.model.values import SessionFact
-from scoord_server.picture import Overdue, SeenLock, SeenSession, SeenWaiter
+from scoord_server.seen import Overdue, SeenLock, SeenSession, SeenWaiter
 from scoord_server.store import keys
 from scoord_server.store.port import prefix_end
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from scoord.clock import Clock
 from scoord.errors import Lagging, ScoordError, StoreUnavailable
 from scoord.ids import FencingToken, LeaseId, ProjectId, SessionId
-from scoord_server.model.values import LockFact, SessionFact
-from scoord_server.picture import (
+from scoord_server.model.values import LockFact, Room, SessionFact
+from scoord_server.picture import Picture
+from scoord_server.seen import (
     Change,
     Overdue,
-    Picture,
     SeenLock,
     SeenNotice,
     SeenOffer,
@@ -146,9 +146,9 @@ class View:
         """The patterns held in a project, and the revision at which they were."""
         return self._revision, self._picture.reservations(project)
 
-    def holds(self, project: ProjectId) -> tuple[int, tuple[LockFact, ...]]:
-        """All grants of a project, and the revision at which they were."""
-        return self._revision, self._picture.holds(project)
+    def everything(self, project: ProjectId) -> Room:
+        """All grants of a project, and all places in its queues, as last seen."""
+        return Room(self._revision, *self._picture.everything(project))
 
     async def run(self) -> None:
         """Follow the store until cancelled. Every failure is tried again."""

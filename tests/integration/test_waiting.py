@@ -164,7 +164,7 @@ def test_of_many_who_wait_only_the_first_is_told(two: Pair, shop: Clones) -> Non
     seconds_until("bob is told", lambda: "auth.py is free now" in context(bob.prompt("?")), 5)
     assert "is free now" not in context(carol.prompt("?"))
     refused = refusal(carol.edit("auth.py"))
-    assert "auth.py is free, but kept for" in refused
+    assert "auth.py is kept for" in refused
     assert "who waited first" in refused
     assert refusal(bob.edit("auth.py")) == ""
 

@@ -109,10 +109,45 @@ MUTANTS = (
         _RULES,
     ),
     Mutant(
+        "a lost lock is given back although another had it since it was looked for",
+        f"{SERVER}/model/reclaims.py",
+        "        *(none_put_since(prefix, seen) for prefix in _where_left(command)),\n",
+        "",
+        _RULES,
+    ),
+    Mutant(
+        "a lost lock is given back whoever had it on another branch",
+        f"{SERVER}/model/reclaims.py",
+        "    of_path = traces.kept_out(who, left)\n",
+        "    of_path = list[KeyValue]()\n",
+        _RULES,
+    ),
+    Mutant(
+        "a lost lock is given back whoever had a pattern over it",
+        f"{SERVER}/model/traces.py",
+        "        if session != who.session and ",
+        "        if session == who.session and ",
+        _RULES,
+    ),
+    Mutant(
         "a waiter is overtaken",
         f"{SERVER}/model/conflicts.py",
         "    ahead = () if has_part(who, holds) else _ahead(who, room)\n",
         "    ahead: tuple[WaiterFact, ...] = ()\n",
+        _RULES,
+    ),
+    Mutant(
+        "who waits is overtaken by a pattern",
+        f"{SERVER}/model/reservations.py",
+        "    waiters = () if own(command, found) else found.waiters\n",
+        "    waiters = ()\n",
+        _RULES,
+    ),
+    Mutant(
+        "who waits is overtaken by one who lost the lock",
+        f"{SERVER}/model/reclaims.py",
+        "    if by or since or not ",
+        "    if isinstance(by, LockFact) or since or not ",
         _RULES,
     ),
     Mutant(
@@ -124,7 +159,7 @@ MUTANTS = (
     ),
     Mutant(
         "a turn never passes on",
-        f"{SERVER}/picture.py",
+        f"{SERVER}/seen.py",
         "        return self.turn_at is not None and _over(",
         "        return self.turn_at is None and _over(",
         _RULES,
@@ -139,8 +174,8 @@ MUTANTS = (
     Mutant(
         "two subagents may take over one lock",
         f"{SERVER}/model/locks.py",
-        "    return unchanged(key, fact.mod_revision)\n",
-        "    return is_grant(key, fact.token)\n",
+        "    return unchanged(key, next(found, 0))\n",
+        "    return present(key) if any(found) else unchanged(key, 0)\n",
         _RULES,
     ),
     Mutant(

@@ -156,6 +156,7 @@ async def editing_house(
         registration=registration,
         held=held,
         neighbours=neighbours,
+        clock=clock,
         background=background,
     )
     taking = Taking(

@@ -377,7 +377,9 @@ class AcquireRequest(_message.Message):
 
     @_builtins.property
     def lock_timeout(self) -> _duration_pb2.Duration:
-        """Unused for longer than this, the lock may be taken away. 0 is never."""
+        """Unused for longer than this, the lock may be taken away. 0 is never. A lock that
+        lasts for a time is not, nor a shared one, whose use nothing shows.
+        """
 
     @_builtins.property
     def lasts(self) -> _duration_pb2.Duration:
@@ -580,7 +582,9 @@ class ReserveRequest(_message.Message):
 
     @_builtins.property
     def lock_timeout(self) -> _duration_pb2.Duration:
-        """Unused for longer than this, it may be taken away. 0 is never."""
+        """Unused for longer than this, it may be taken away. 0 is never. One that lasts
+        for a time is not, nor a shared one.
+        """
 
     def __init__(
         self,
@@ -657,6 +661,7 @@ class ReclaimRequest(_message.Message):
     LOCK_TIMEOUT_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     LASTS_FIELD_NUMBER: _builtins.int
+    AWAY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same answer."""
     project: _builtins.str
@@ -681,11 +686,19 @@ class ReclaimRequest(_message.Message):
 
     @_builtins.property
     def lock_timeout(self) -> _duration_pb2.Duration:
-        """Unused for longer than this, the lock may be taken away. 0 is never."""
+        """Unused for longer than this, the lock may be taken away. 0 is never. One that
+        lasts for a time is not.
+        """
 
     @_builtins.property
     def lasts(self) -> _duration_pb2.Duration:
         """The lock ends by itself after this time. Absent or 0 is never."""
+
+    @_builtins.property
+    def away(self) -> _duration_pb2.Duration:
+        """Time since the last renewal of the lost lease that succeeded. What others left of
+        their grants is kept for hours only: after 2 h nothing is given back. Absent is 0.
+        """
 
     def __init__(
         self,
@@ -702,10 +715,11 @@ class ReclaimRequest(_message.Message):
         lock_timeout: _duration_pb2.Duration | None = ...,
         scope: Global___LockScope.ValueType = ...,
         lasts: _duration_pb2.Duration | None = ...,
+        away: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts", "lock_timeout", b"lock_timeout", "lost", b"lost"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "lasts", b"lasts", "lock_timeout", b"lock_timeout", "lost", b"lost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "branch", b"branch", "commit", b"commit", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "lost", b"lost", "project", b"project", "reason", b"reason", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "away", b"away", "branch", b"branch", "commit", b"commit", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "lost", b"lost", "project", b"project", "reason", b"reason", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -724,7 +738,8 @@ class Lost(_message.Message):
     how: _builtins.str
     """How its grant ended: "released", "broken", "idle", "lasted"; "granted" while
     it stands or when it ended with its session. "unasked" or "unprotected" when
-    it had no grant, and edited the path without. Empty when nobody knows.
+    it had no grant, and edited the path without. "waiting" when nobody was granted it
+    since, but it is first in the queue. Empty when nobody knows.
     """
     token: _builtins.int
     """The token of that grant, where it has ended; else 0."""
@@ -734,7 +749,7 @@ class Lost(_message.Message):
 
     @_builtins.property
     def since(self) -> _duration_pb2.Duration:
-        """Time since that grant, or edit; for display."""
+        """Time since that grant or edit, or since it waits; for display."""
 
     def __init__(
         self,

@@ -97,7 +97,7 @@ class LockServiceServicer(object):
 
     def Reclaim(self, request, context):
         """Asks for a lock again that was lost with its lease. Granted only if nobody
-        else was granted the path since.
+        else was granted the path since, or waits for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

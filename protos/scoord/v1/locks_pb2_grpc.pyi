@@ -42,7 +42,7 @@ class LockServiceStub:
     """Takes all paths that a pattern matches, also those that do not exist yet."""
     Reclaim: _grpc.UnaryUnaryMultiCallable[_locks_pb2.ReclaimRequest, _locks_pb2.ReclaimResponse]
     """Asks for a lock again that was lost with its lease. Granted only if nobody
-    else was granted the path since.
+    else was granted the path since, or waits for it.
     """
     Leave: _grpc.UnaryUnaryMultiCallable[_locks_pb2.LeaveRequest, _locks_pb2.LeaveResponse]
     """Gives up the places in the queues of paths."""
@@ -68,7 +68,7 @@ class LockServiceAsyncStub(LockServiceStub):
     """Takes all paths that a pattern matches, also those that do not exist yet."""
     Reclaim: _aio.UnaryUnaryMultiCallable[_locks_pb2.ReclaimRequest, _locks_pb2.ReclaimResponse]  # type: ignore[assignment]
     """Asks for a lock again that was lost with its lease. Granted only if nobody
-    else was granted the path since.
+    else was granted the path since, or waits for it.
     """
     Leave: _aio.UnaryUnaryMultiCallable[_locks_pb2.LeaveRequest, _locks_pb2.LeaveResponse]  # type: ignore[assignment]
     """Gives up the places in the queues of paths."""
@@ -109,7 +109,7 @@ class LockServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_locks_pb2.ReclaimResponse, _abc.Awaitable[_locks_pb2.ReclaimResponse]]:
         """Asks for a lock again that was lost with its lease. Granted only if nobody
-        else was granted the path since.
+        else was granted the path since, or waits for it.
         """
 
     @_abc_1.abstractmethod

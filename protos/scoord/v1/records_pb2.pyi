@@ -213,9 +213,10 @@ Global___WaiterRecord: _TypeAlias = WaiterRecord  # noqa: Y015
 
 @_typing.final
 class TraceRecord(_message.Message):
-    """Value of traces/{path}: what became of the path's last grant; lives for some
+    """Value of traces/{path}/{domain}: what became of the path's last grant; lives for some
     hours. Put by every exclusive grant, so that its mod revision is the grant's
-    token until the grant is ended by a command.
+    token until the grant is ended by a command. Also the value of
+    patterns/{pattern}/{domain}/{session}/{agent}: the same of a pattern.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

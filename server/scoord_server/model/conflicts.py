@@ -18,7 +18,6 @@ from scoord_server.model.values import (
     Conflict,
     Known,
     LockFact,
-    LockName,
     Room,
     WaiterFact,
 )
@@ -26,8 +25,17 @@ from scoord_server.model.values import (
 
 def in_the_way(command: Acquire, known: Known) -> tuple[Conflict, ...]:
     """Every name that the asker cannot have now, with the first that is in its way."""
-    found = ((name, _first(command, known, name)) for name in command.names)
+    found = ((name, first(command.claimant, known, name.key)) for name in command.names)
     return tuple(Conflict(name, by) for name, by in found if by is not None)
+
+
+def first(who: Claimant, known: Known, path_key: str) -> LockFact | WaiterFact | None:
+    """What keeps ``who`` from a path now: a grant, or a place of one who came before."""
+    room = known.room(path_key)
+    holds = (*room.holds, *covering(known.reservations, path_key))
+    ahead = () if has_part(who, holds) else _ahead(who, room)
+    facts: Iterable[LockFact | WaiterFact] = (*holds, *ahead)
+    return next((fact for fact in facts if fact.claimant.excludes(who)), None)
 
 
 def turns(room: Room, reservations: Sequence[LockFact], path_key: str) -> Iterator[WaiterFact]:
@@ -75,14 +83,6 @@ def has_part(who: Claimant, holds: Iterable[LockFact]) -> bool:
 def waiting(who: Claimant, room: Room) -> WaiterFact | None:
     """The place that ``who`` has in the queue of a path."""
     return next((waiter for waiter in room.waiters if waiter.claimant.is_same(who)), None)
-
-
-def _first(command: Acquire, known: Known, name: LockName) -> LockFact | WaiterFact | None:
-    who, room = command.claimant, known.room(name.key)
-    holds = (*room.holds, *covering(known.reservations, name.key))
-    ahead = () if has_part(who, holds) else _ahead(who, room)
-    facts: Iterable[LockFact | WaiterFact] = (*holds, *ahead)
-    return next((fact for fact in facts if fact.claimant.excludes(who)), None)
 
 
 def _ahead(who: Claimant, room: Room) -> tuple[WaiterFact, ...]:

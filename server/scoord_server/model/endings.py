@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from scoord.ids import FencingToken, ProjectId, RequestId
 from scoord.names import path_key
 from scoord.v1.records_pb2 import TraceRecord
+from scoord_server.model import traces
 from scoord_server.model.compares import absent, is_grant, present, unchanged
 from scoord_server.model.history import Journal
-from scoord_server.model.locks import put_trace
 from scoord_server.model.values import Ended, Ending, Grant, LockFact, LockName, Standing
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Get, OpResult, Txn, TxnResult
+from scoord_server.store.port import Delete, Get, OpResult, Put, Txn, TxnResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,20 @@ def plan_find(grant: Grant) -> Txn:
     """
     project, name = grant.project, grant.name
     if grant.is_pattern:
+        left = keys.pattern_trace_prefix(project, name.key)
         holds = [keys.get_prefix(keys.reservation_prefix(project))]
     else:
+        left = keys.trace_prefix(project, name.key)
         room = keys.get_prefix(keys.room(project, name.key))
         holds = [Get(keys.lock(project, name.key)), room]
-    return Txn((), (keys.get_prefix(keys.trace_prefix(project, name.key), grant.token), *holds))
+    return Txn((), (keys.get_prefix(left, grant.token), *holds))
 
 
 def read_find(name: LockName, result: TxnResult) -> Found:
     """Read the answer to ``plan_find``."""
-    traces, *holds = result.results
+    left, *holds = result.results
     facts = (fact for op in holds for fact in _facts(op) if path_key(fact.record.path) == name.key)
-    return Found(tuple(facts), tuple(TraceRecord.FromString(kv.value) for kv in traces.kvs))
+    return Found(tuple(facts), tuple(TraceRecord.FromString(kv.value) for kv in left.kvs))
 
 
 def plan_end(
@@ -77,7 +79,9 @@ def plan_end(
         by=end.by,
         reason=end.reason,
     )
-    trace = put_trace(project, name.key, fact.claimant, record, journal.traces)
+    is_pattern = fact.record.is_pattern
+    left = traces.grant_key(project, name.key, fact.claimant, is_pattern=is_pattern)
+    trace = Put(left, record.SerializeToString(), journal.traces)
     return Txn((is_grant(fact.key, fact.token), present(fact.key)), (Delete(fact.key), trace, line))
 
 

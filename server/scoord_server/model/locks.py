@@ -14,18 +14,12 @@ transaction that decided it.
 from collections.abc import Iterable, Iterator, Sequence
 
 from scoord.claimant import Claimant
-from scoord.ids import FencingToken, LeaseId
+from scoord.ids import FencingToken
 from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
-from scoord.v1.records_pb2 import LockRecord, TraceRecord, WaiterRecord
-from scoord_server.model import conflicts
-from scoord_server.model.compares import (
-    is_grant,
-    lives,
-    none_put_since,
-    present,
-    unchanged,
-)
+from scoord.v1.records_pb2 import LockRecord, WaiterRecord
+from scoord_server.model import conflicts, traces
+from scoord_server.model.compares import lives, none_put_since, present, unchanged
 from scoord_server.model.history import Journal
 from scoord_server.model.values import (
     Acquire,
@@ -54,12 +48,6 @@ from scoord_server.store.port import (
     TxnResult,
 )
 
-GRANTED = "granted"
-"""What a trace says while its grant stands, or when that ended with its session."""
-
-SHARES, EDITS = "shares/", "edits/"
-"""What the domains of shares begin with, and of edits that were made without a lock."""
-
 
 def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journal) -> Txn:
     """Take every name that is free, keep or take over what is the asker's already."""
@@ -70,7 +58,7 @@ def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journa
         shown = [name.shown for name in command.names]
         reason = command.terms.reason
         line = journal.line(
-            asker.project, GRANTED, holder, asker.request_id, paths=shown, reason=reason
+            asker.project, "granted", holder, asker.request_id, paths=shown, reason=reason
         )
         then.append(line)
     return Txn(_guards(command, command.names, known), tuple(then), look(asker, command.names))
@@ -209,7 +197,7 @@ def record_of(holder: Holder, path: str, terms: Terms, request_id: str, now_ms: 
         request_id=request_id,
         acquired_unix_ms=now_ms,
         touched_unix_ms=now_ms,
-        lock_timeout_ms=terms.lock_timeout_ms,
+        lock_timeout_ms=terms.idle_ms,
         mode=terms.mode,
         scope=terms.scope,
         lasts_ms=terms.lasts_ms,
@@ -223,19 +211,6 @@ def lock_key(project: str, path_key: str, who: Claimant) -> bytes:
     if who.branch:
         return keys.branch_lock(project, path_key, who.branch)
     return keys.lock(project, path_key)
-
-
-def domain(who: Claimant) -> str:
-    """Among which grants of a path only the last one leaves a trace."""
-    return f"{SHARES}{who.session}/{who.agent}" if who.shared else who.branch
-
-
-def put_trace(
-    project: str, path_key: str, who: Claimant, record: TraceRecord, lease: LeaseId
-) -> Put:
-    """Write down what became of the last grant."""
-    key = keys.trace(project, path_key, domain(who))
-    return Put(key, record.SerializeToString(), lease)
 
 
 def holder_of(fact: LockFact | WaiterFact) -> Holder:
@@ -261,10 +236,8 @@ def _take(
     if mine := conflicts.waiting(who, room):
         done.append(Delete(mine.key))
     if not before and not who.shared:
-        trace = TraceRecord(
-            holder=holder, how=GRANTED, request_id=asker.request_id, granted_unix_ms=now_ms
-        )
-        done.append(put_trace(asker.project, name.key, who, trace, journal.traces))
+        trace = traces.grant_key(asker.project, name.key, who)
+        done.append(traces.put_grant(trace, holder, asker.request_id, now_ms, journal.traces))
     return done
 
 
@@ -297,7 +270,7 @@ def _guards(command: Acquire, names: Iterable[LockName], known: Known) -> tuple[
     ]
     for name in names:
         room = known.room(name.key)
-        compares.append(_lock_guard(command.claimant, keys.lock(project, name.key), room))
+        compares.append(_lock_guard(keys.lock(project, name.key), room))
         compares.append(none_put_since(keys.room(project, name.key), room.revision))
         compares += _own_guards(command.claimant, keys.lock(project, name.key), room)
     return tuple(compares)
@@ -314,13 +287,13 @@ def _own_guards(who: Claimant, guarded: bytes, room: Room) -> Iterator[Compare]:
             yield unchanged(fact.key, fact.mod_revision)
 
 
-def _lock_guard(who: Claimant, key: bytes, room: Room) -> Compare:
-    fact = next((fact for fact in room.holds if fact.key == key), None)
-    if fact is None or fact.claimant.is_same(who):
-        return is_grant(key, fact.token if fact else 0)
-    # Two subagents may race for what their main thread holds: only one of them
-    # may find the record as it was.
-    return unchanged(key, fact.mod_revision)
+def _lock_guard(key: bytes, room: Room) -> Compare:
+    """Whatever was found there stands as it was, or it is still free.
+
+    The token would not do: a subagent that takes over from its main thread keeps it.
+    """
+    found = (fact.mod_revision for fact in room.holds if fact.key == key)
+    return unchanged(key, next(found, 0))
 
 
 def _since(command: Acquire, known: Known, name: LockName, journal: Journal) -> int:

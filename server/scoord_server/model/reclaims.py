@@ -1,15 +1,18 @@
 """The rules of taking a lost lock again, and of edits that were made without one.
 
 A grant leaves a trace whose mod revision is its token, until a command ends the
-grant or another grant follows. So "nobody else was granted it since" is one
-comparison, even when the lease ran out and nobody saw how.
+grant or another grant follows. So "nobody else was granted it since" can be compared,
+even when the lease ran out and nobody saw how: the trace is as it was, and nobody left
+one since in another domain, or at a pattern, that excludes it. Who waits is not overtaken.
 """
+
+from collections.abc import Sequence
 
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import NoticeRecord, TraceRecord
-from scoord_server.model import conflicts
+from scoord_server.model import conflicts, traces
 from scoord_server.model.compares import (
     absent,
     is_grant,
@@ -19,14 +22,9 @@ from scoord_server.model.compares import (
 )
 from scoord_server.model.history import Journal
 from scoord_server.model.locks import (
-    EDITS,
-    GRANTED,
-    SHARES,
-    domain,
     holder_of,
     lock_key,
     look,
-    put_trace,
     read_known,
     read_look,
     record_of,
@@ -39,22 +37,26 @@ from scoord_server.model.values import (
     Reclaim,
     Reclaimed,
     Report,
+    WaiterFact,
     claimant_of,
 )
 from scoord_server.store import keys
-from scoord_server.store.port import Compare, Get, KeyValue, Operation, Put, Txn, TxnResult
+from scoord_server.store.port import Compare, KeyValue, Operation, Put, Txn, TxnResult
+
+WAITING = "waiting"
+"""What is told of one who was not granted a path, but is next."""
 
 
 def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journal) -> Txn:
-    """Take the lock, if its trace is still the one that the lost grant left."""
+    """Take the lock, if its trace is still the one that the lost grant left.
+
+    The room is compared, so whoever waits there is looked at first: nobody is overtaken.
+    """
     asker, name, who = command.asker, command.name, _who(command)
     key = lock_key(asker.project, name.key, who)
     record = record_of(holder, name.shown, command.terms, asker.request_id, journal.now_ms)
-    trace = TraceRecord(
-        holder=holder,
-        how=GRANTED,
-        request_id=asker.request_id,
-        granted_unix_ms=journal.now_ms,
+    trace = traces.put_grant(
+        _trace_key(command), holder, asker.request_id, journal.now_ms, journal.traces
     )
     line = journal.line(
         asker.project,
@@ -66,18 +68,18 @@ def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journa
     )
     puts = (
         Put(key, record.SerializeToString(), asker.lease),
-        put_trace(asker.project, name.key, who, trace, journal.traces),
+        trace,
         line,
     )
-    reads = (Get(_trace_key(command)), *look(asker, (name,)))
-    return Txn(_guards(command, key, known), puts, reads)
+    left = (keys.get_prefix(prefix, command.lost) for prefix in _where_left(command))
+    return Txn(_guards(command, key, known), puts, (*left, *look(asker, (name,))))
 
 
 def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Raced | None:
     """Read the answer to ``plan_reclaim``; None when the session is not live."""
     if result.succeeded:
         return Reclaimed(FencingToken(result.revision))
-    trace, *rest = result.results
+    left, at_patterns, *rest = result.results
     found = read_look((command.name,), TxnResult(result.succeeded, result.revision, tuple(rest)))
     if found is None:
         return None
@@ -85,11 +87,10 @@ def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Race
     mine = conflicts.holding(_who(command), room)
     if mine and _is_answer(command, mine):
         return Reclaimed(mine.token)
-    left = trace.kvs[0] if trace.kvs else None
-    patterns = conflicts.covering(found.known.reservations, command.name.key)
-    others = [f for f in (*room.holds, *patterns) if f.claimant.excludes(_who(command))]
-    if others or left is None or left.mod_revision != command.lost:
-        return Lost(_last(others, left))
+    by = conflicts.first(_who(command), found.known, command.name.key)
+    since = _since(command, left.kvs, at_patterns.kvs)
+    if by or since or not _is_untouched(command, left.kvs):
+        return Lost(_last(by, since))
     return found
 
 
@@ -153,14 +154,13 @@ def plan_report(command: Report, editor: Holder, journal: Journal) -> Txn:
     trace of the earlier one.
     """
     asker = command.asker
-    where = f"{EDITS}{asker.session}/{asker.agent}"
     trace = TraceRecord(
         holder=editor,
         how=command.kind,
         request_id=asker.request_id,
         granted_unix_ms=journal.now_ms - command.ago_ms,
     )
-    key = keys.trace(asker.project, command.name.key, where)
+    key = traces.edit_key(asker, command.name.key)
     reads = _look(command, since=command.heard_revision)
     return Txn((), (*reads, Put(key, trace.SerializeToString(), journal.traces)))
 
@@ -175,8 +175,9 @@ def plan_notice(
 
 
 def _guards(command: Reclaim, key: bytes, known: Known) -> tuple[Compare, ...]:
+    """All is as it was looked at; what was not looked at is as when the lock was granted."""
     asker, name = command.asker, command.name
-    room = known.room(name.key)
+    room, seen = known.room(name.key), max(command.lost, known.seen)
     return (
         lives(asker.project, asker.session),
         none_put_since(keys.reservation_prefix(asker.project), known.seen),
@@ -184,14 +185,41 @@ def _guards(command: Reclaim, key: bytes, known: Known) -> tuple[Compare, ...]:
         is_grant(keys.lock(asker.project, name.key), 0),
         none_put_since(keys.room(asker.project, name.key), room.revision),
         unchanged(_trace_key(command), command.lost),
+        *(none_put_since(prefix, seen) for prefix in _where_left(command)),
     )
+
+
+def _where_left(command: Reclaim) -> tuple[bytes, bytes]:
+    """Where whoever had the path since the lost grant has left a trace."""
+    project = command.asker.project
+    return keys.trace_prefix(project, command.name.key), keys.pattern_traces_prefix(project)
+
+
+def _since(
+    command: Reclaim, left: Sequence[KeyValue], at_patterns: Sequence[KeyValue]
+) -> list[KeyValue]:
+    """The traces of grants after the lost one, the last one last.
+
+    Those of the asker too: in another domain they may hide who had the path before.
+    """
+    who = _who(command)
+    of_path = traces.kept_out(who, left)
+    found = (*of_path, *traces.patterns_kept_out(who, command.name.key, at_patterns))
+    newer = (trace for trace in found if trace.mod_revision > command.lost)
+    return sorted(newer, key=lambda trace: trace.mod_revision)
+
+
+def _is_untouched(command: Reclaim, left: Sequence[KeyValue]) -> bool:
+    """Whether the lost grant's own trace is as that left it."""
+    own = _trace_key(command), command.lost
+    return own in ((trace.key, trace.mod_revision) for trace in left)
 
 
 def _look(command: Report, since: int) -> tuple[Operation, ...]:
     """Who has a path, who had it, and who edited it without, since a revision."""
     asker, name = command.asker, command.name
-    traces = keys.get_prefix(keys.trace_prefix(asker.project, name.key), since)
-    return (traces, *look(asker, (name,)))
+    left = keys.get_prefix(keys.trace_prefix(asker.project, name.key), since)
+    return (left, *look(asker, (name,)))
 
 
 def _known(command: Report, result: TxnResult) -> Known:
@@ -203,15 +231,8 @@ def _known(command: Report, result: TxnResult) -> Known:
 def _traces(result: TxnResult, branch: str = "") -> list[tuple[int, TraceRecord]]:
     """The traces of the path and when they were left, oldest first; no other branch's."""
     in_order = sorted(result.results[0].kvs, key=lambda kv: kv.mod_revision)
-    wanted = (kv for kv in in_order if not branch or _is_met_on(branch, kv))
+    wanted = (kv for kv in in_order if not branch or traces.is_met_on(branch, kv))
     return [(kv.mod_revision, TraceRecord.FromString(kv.value)) for kv in wanted]
-
-
-def _is_met_on(branch: str, trace: KeyValue) -> bool:
-    (where,) = keys.parse(trace.key).rest
-    if where.startswith(EDITS):
-        return TraceRecord.FromString(trace.value).holder.branch in ("", branch)
-    return where in ("", branch) or where.startswith(SHARES)
 
 
 def _who(command: Reclaim) -> Claimant:
@@ -219,13 +240,21 @@ def _who(command: Reclaim) -> Claimant:
 
 
 def _trace_key(command: Reclaim) -> bytes:
-    return keys.trace(command.asker.project, command.name.key, domain(_who(command)))
+    return traces.grant_key(command.asker.project, command.name.key, _who(command))
 
 
-def _last(others: list[LockFact], left: KeyValue | None) -> TraceRecord:
-    if others:
-        return _standing(others[0])
-    return TraceRecord.FromString(left.value) if left else TraceRecord()
+def _last(by: LockFact | WaiterFact | None, since: list[KeyValue]) -> TraceRecord:
+    """Who has it; else who had it last, and may have edited it; else for whom it is kept."""
+    if isinstance(by, LockFact):
+        return _standing(by)
+    if since:
+        return TraceRecord.FromString(since[-1].value)
+    return _kept_for(by) if by else TraceRecord()
+
+
+def _kept_for(waiter: WaiterFact) -> TraceRecord:
+    record = waiter.record
+    return TraceRecord(holder=record.waiter, how=WAITING, granted_unix_ms=record.since_unix_ms)
 
 
 def _standing(fact: LockFact) -> TraceRecord:
@@ -233,6 +262,6 @@ def _standing(fact: LockFact) -> TraceRecord:
     return TraceRecord(
         holder=holder_of(fact),
         token=fact.token,
-        how=GRANTED,
+        how=traces.GRANTED,
         granted_unix_ms=record.acquired_unix_ms,
     )

@@ -1,35 +1,53 @@
 """The rules of patterns: ``src/api/**`` is taken with all that is, or will be, below it.
 
 A pattern meets the locks of files and other patterns, in both directions, with no
-gap between check and grant: a reserve is guarded by "no lock is new since I
+gap between check and grant: a reserve is guarded by "no lock was put since I
 looked", an acquire by "no reservation was put since I looked". Whichever comes
 second fails, reads how it is, and is planned anew.
+
+A pattern has no queue, and overtakes none: whoever waits for a file that it matches is
+in its way, also where the asker has that file. It asks again when they are served.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from scoord.globs import literal_prefix, may_meet
 from scoord.ids import FencingToken
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder
-from scoord_server.model.compares import is_grant, lives, none_created_since, none_put_since
+from scoord_server.model import traces
+from scoord_server.model.compares import is_grant, lives, none_put_since
 from scoord_server.model.history import Journal
-from scoord_server.model.locks import record_of
-from scoord_server.model.values import Conflict, Granted, LockFact, LockName, Reserve
+from scoord_server.model.locks import in_order, record_of
+from scoord_server.model.values import (
+    Conflict,
+    Granted,
+    LockFact,
+    LockName,
+    Reserve,
+    Room,
+    WaiterFact,
+)
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Get, Put, Txn, TxnResult, prefix_end
 
 
-def own(command: Reserve, facts: Iterable[LockFact]) -> LockFact | None:
+def own(command: Reserve, found: Room) -> LockFact | None:
     """The reservation that the asker has already."""
     key = _key(command)
-    return next((fact for fact in facts if fact.key == key), None)
+    return next((fact for fact in found.holds if fact.key == key), None)
 
 
-def in_the_way(command: Reserve, facts: Iterable[LockFact]) -> tuple[Conflict, ...]:
-    """Every grant that the pattern cannot be had beside."""
+def in_the_way(command: Reserve, found: Room) -> tuple[Conflict, ...]:
+    """Every grant that the pattern cannot be had beside, and every place that it would pass.
+
+    Those who came when the asker had the pattern already wait for it, not the other way
+    round.
+    """
     who = command.claimant
+    waiters = () if own(command, found) else found.waiters
+    facts: Iterable[LockFact | WaiterFact] = (*found.holds, *waiters)
     return tuple(
         Conflict(LockName.of(fact.record.path), fact)
         for fact in facts
@@ -37,10 +55,18 @@ def in_the_way(command: Reserve, facts: Iterable[LockFact]) -> tuple[Conflict, .
     )
 
 
+def first_of_each(found: Iterable[Conflict]) -> tuple[Conflict, ...]:
+    """Of each name, what is first in the way."""
+    first = dict[str, Conflict]()
+    for conflict in found:
+        first.setdefault(conflict.name.key, conflict)
+    return tuple(first.values())
+
+
 def plan_reserve(
     command: Reserve, holder: Holder, before: LockFact | None, seen: int, journal: Journal
 ) -> Txn:
-    """Take the pattern, if no grant that it could meet is new since ``seen``."""
+    """Take the pattern, if nothing that it could meet was put since ``seen``."""
     asker = command.asker
     record = record_of(holder, command.pattern, command.terms, asker.request_id, journal.now_ms)
     record.is_pattern = True
@@ -59,25 +85,27 @@ def plan_reserve(
         *_guards(command, seen),
     )
     look = (Get(keys.session(asker.project, asker.session)), *_reads(command))
-    return Txn(guards, (Put(key, record.SerializeToString(), asker.lease), line), look)
+    puts = (Put(key, record.SerializeToString(), asker.lease), line)
+    return Txn(guards, (*puts, *_trace(command, holder, journal)), look)
 
 
-def read_reserve(before: LockFact | None, result: TxnResult) -> Granted | Sequence[LockFact] | None:
-    """Granted; else all grants as they were; None when the session is not live."""
+def read_reserve(before: LockFact | None, result: TxnResult) -> Granted | Room | None:
+    """Granted; else all grants and places as they were; None when the session is not live."""
     if result.succeeded:
         return Granted((before.token if before else FencingToken(result.revision),))
     session, *found = result.results
     if not session.kvs:
         return None
-    kvs = (kv for op in found for kv in op.kvs)
-    return tuple(LockFact.of(kv) for kv in kvs if keys.parse(kv.key).kind in keys.HOLDS)
+    kvs = [(kv, keys.parse(kv.key).kind) for op in found for kv in op.kvs]
+    holds = (LockFact.of(kv) for kv, kind in kvs if kind in keys.HOLDS)
+    waiters = in_order(kv for kv, kind in kvs if kind == keys.QUEUE)
+    return Room(result.revision, tuple(holds), waiters)
 
 
-def _meets(pattern: str, fact: LockFact) -> bool:
-    record = fact.record
-    if record.is_pattern:
-        return may_meet(pattern, record.path)
-    return matches(pattern, path_key(record.path))
+def _meets(pattern: str, fact: LockFact | WaiterFact) -> bool:
+    if isinstance(fact, LockFact) and fact.record.is_pattern:
+        return may_meet(pattern, fact.record.path)
+    return matches(pattern, path_key(fact.record.path))
 
 
 def _key(command: Reserve) -> bytes:
@@ -87,13 +115,18 @@ def _key(command: Reserve) -> bytes:
 
 
 def _guards(command: Reserve, seen: int) -> tuple[Compare, ...]:
-    locks, rooms, patterns = _prefixes(command)
-    # A shared pattern that becomes exclusive keeps its token.
-    return (
-        none_created_since(locks, seen),
-        none_created_since(rooms, seen),
-        none_put_since(patterns, seen),
-    )
+    # Also what keeps its token may be in the way by now: a lock that a subagent took
+    # over, a share of a pattern that became exclusive.
+    return tuple(none_put_since(prefix, seen) for prefix in _prefixes(command))
+
+
+def _trace(command: Reserve, holder: Holder, journal: Journal) -> Iterable[Put]:
+    """Whoever lost a file that it matches is to see that it was held meanwhile."""
+    asker, who = command.asker, command.claimant
+    if not who.shared:
+        pattern = path_key(command.pattern)
+        key = traces.grant_key(asker.project, pattern, who, is_pattern=True)
+        yield traces.put_grant(key, holder, asker.request_id, journal.now_ms, journal.traces)
 
 
 def _prefixes(command: Reserve) -> tuple[bytes, bytes, bytes]:

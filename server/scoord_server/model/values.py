@@ -71,7 +71,10 @@ class WaiterFact:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What was found of one path at ``revision``: who has it, and who waits, in order."""
+    """What was found at ``revision`` of one path, or of all that a pattern could meet.
+
+    Who has it, and who waits, in order.
+    """
 
     revision: int = 0
     holds: tuple[LockFact, ...] = ()
@@ -134,6 +137,11 @@ class Terms:
     lasts_ms: int = 0
     """It ends by itself after so long; 0 is never."""
 
+    @property
+    def idle_ms(self) -> int:
+        """How long it may be unused: for ever, where its end is set, or nothing shows its use."""
+        return 0 if self.lasts_ms or self.mode == _SHARED else self.lock_timeout_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Asker:
@@ -186,6 +194,8 @@ class Reclaim:
     name: LockName
     lost: FencingToken
     terms: Terms = Terms()
+    away_ms: int = 0
+    """Since the asker last knew that its lease stood."""
 
 
 @dataclass(frozen=True, slots=True)

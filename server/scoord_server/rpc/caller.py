@@ -16,7 +16,6 @@ PERSON_KEY = "scoord-person"
 class Role(StrEnum):
     """What a caller may do."""
 
-    AGENT = "agent"
     ADMIN = "admin"
 
 

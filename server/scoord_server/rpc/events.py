@@ -22,6 +22,8 @@ from scoord_server.coordinator import Coordinator
 from scoord_server.rpc import messages
 from scoord_server.view import Snapshot, Step, View
 
+Context = grpc.aio.ServicerContext[Any, Any]
+
 COALESCE_S = 0.01
 MAX_NOTICES = 100
 
@@ -38,9 +40,7 @@ class Events(EventServiceServicer):
         self._view = view
         self._clock = clock
 
-    async def Watch(
-        self, request: WatchRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[WatchResponse]:
+    async def Watch(self, request: WatchRequest, context: Context) -> AsyncIterator[WatchResponse]:
         """First a snapshot, then every change after it, in order."""
         said_at = float("-inf")
         async with aclosing(self._view.subscribe()) as steps:
@@ -58,7 +58,7 @@ class Events(EventServiceServicer):
                 await asyncio.sleep(COALESCE_S)
 
     async def Acknowledge(
-        self, request: AcknowledgeRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: AcknowledgeRequest, context: Context
     ) -> AcknowledgeResponse:
         """Take note of notices."""
         if not 1 <= len(request.notice_ids) <= MAX_NOTICES:

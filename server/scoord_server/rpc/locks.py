@@ -79,7 +79,9 @@ class Locks(LockServiceServicer):
         """Take a lost lock again."""
         asker = _asker(request)
         name = _name(asker.project, request.lost.path)
-        command = Reclaim(asker, name, FencingToken(request.lost.token), _terms(request))
+        away_ms = messages.milliseconds(request.away)
+        lost = FencingToken(request.lost.token)
+        command = Reclaim(asker, name, lost, _terms(request), away_ms)
         outcome = await self._coordinator.reporting.reclaim(command)
         if isinstance(outcome, Reclaimed):
             ref = pb.LockRef(path=name.shown, token=outcome.token)

@@ -13,7 +13,7 @@ from scoord.v1.records_pb2 import TraceRecord
 from scoord.v1.sessions_pb2 import Session
 from scoord.v1.sessions_pb2 import SweptLock as SweptLockMessage
 from scoord_server.model.values import LockFact, SessionFact, WaiterFact
-from scoord_server.picture import (
+from scoord_server.seen import (
     Change,
     LockGone,
     OfferGone,

@@ -10,6 +10,7 @@
     /scoord/v1/p/{project}/paths/{path key}/queue/{session}/{agent}
     /scoord/v1/p/{project}/reservations/{pattern key}/{session}/{agent}
     /scoord/v1/p/{project}/traces/{path key}/{domain}
+    /scoord/v1/p/{project}/patterns/{pattern key}/{domain}/{session}/{agent}   their traces
     /scoord/v1/p/{project}/inbox/{session}/{notice}
     /scoord/v1/p/{project}/tasks/{task}
     /scoord/v1/p/{project}/offers/{kind}/{name}
@@ -44,6 +45,7 @@ SHARES = "shares"
 QUEUE = "queue"
 RESERVATIONS = "reservations"
 TRACES = "traces"
+PATTERN_TRACES = "patterns"
 INBOX = "inbox"
 TASKS = "tasks"
 OFFERS = "offers"
@@ -51,6 +53,9 @@ UNKNOWN = "unknown"
 
 HOLDS = frozenset({LOCKS, BRANCHES, SHARES, RESERVATIONS})
 """Kinds whose value is a LockRecord."""
+
+LEFT = frozenset({TRACES, PATTERN_TRACES})
+"""Kinds whose value is a TraceRecord."""
 
 _PATHS = "paths"
 _ROOT = "/scoord/v1/p/"
@@ -64,7 +69,7 @@ _REMEMBERED = 1024
 """Keys parsed and names encoded of late: those of what is worked on. More is memory for nothing."""
 
 _NAMED_TO_THE_END = frozenset({SESSIONS, ALIASES, LOCKS, TASKS})
-_PARTS = {RESERVATIONS: 3, TRACES: 2, INBOX: 2, OFFERS: 2}
+_PARTS = {RESERVATIONS: 3, TRACES: 2, PATTERN_TRACES: 4, INBOX: 2, OFFERS: 2}
 _ROOM_PARTS = {BRANCHES: 1, SHARES: 2, QUEUE: 2}
 
 
@@ -95,11 +100,6 @@ def project_prefix(project: str) -> bytes:
 def session(project: str, session_id: str) -> bytes:
     """Where a session is."""
     return _kind_prefix(project, SESSIONS) + session_id.encode()
-
-
-def session_prefix(project: str) -> bytes:
-    """Where the sessions of ``project`` are."""
-    return _kind_prefix(project, SESSIONS)
 
 
 def alias(project: str, alias: str) -> bytes:
@@ -176,6 +176,24 @@ def trace(project: str, path_key: str, domain: str) -> bytes:
 def trace_prefix(project: str, path_key: str) -> bytes:
     """Where the traces of a path are, in all its domains."""
     return _kind_prefix(project, TRACES) + f"{_segment(path_key)}/".encode()
+
+
+def pattern_trace(
+    project: str, pattern_key: str, domain: str, session_id: str, agent_id: str
+) -> bytes:
+    """Where it stands what became of one holder's last grant of a pattern in a domain."""
+    place = f"{_segment(domain)}/{_holder(session_id, agent_id)}"
+    return pattern_trace_prefix(project, pattern_key) + place.encode()
+
+
+def pattern_trace_prefix(project: str, pattern_key: str) -> bytes:
+    """Where the traces of a pattern are."""
+    return pattern_traces_prefix(project) + f"{_segment(pattern_key)}/".encode()
+
+
+def pattern_traces_prefix(project: str) -> bytes:
+    """Where the traces of all patterns of ``project`` are."""
+    return _kind_prefix(project, PATTERN_TRACES)
 
 
 def notice(project: str, session_id: str, notice_id: str) -> bytes:

@@ -243,7 +243,7 @@ class Calm:
     def _check_leases(self) -> None:
         """Only traces and history, and what they live on, are left."""
         left = {key for lease in self.store.leases for key in self.store.keys_of(lease)}
-        if any(not is_kept(key) and keys.parse(key).kind != keys.TRACES for key in left):
+        if any(not is_kept(key) and keys.parse(key).kind not in keys.LEFT for key in left):
             self.record.violate("C6", f"left over: {sorted(left)}")
 
     def _check_farewells(self) -> None:

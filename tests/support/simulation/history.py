@@ -152,7 +152,7 @@ class History:
             self._chance(),
             REPLICAS,
             self._decided,
-            self.rng.choice(("main", "main", "feature")),
+            self.rng.choice(("main", "main", "feature", "")),
         )
 
     def _decided(self, machine: Machine, hook: Hook) -> None:

@@ -28,10 +28,10 @@ from scoord_agent.strays import Strays
 from scoord_hooks.neutral import ALLOW, Decision
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
-from scoord_server.model import conflicts, endings, reclaims, reservations, worklogs
+from scoord_server.model import conflicts, endings, reclaims, reservations, traces, worklogs
 from scoord_server.model import locks as lock_rules
 from scoord_server.model.values import Pulse, Reclaimed, Standing
-from scoord_server.picture import SeenWaiter
+from scoord_server.seen import SeenWaiter
 from scoord_server.store.port import Txn
 from scoord_server.view import Step, View
 from support.simulation.loop import HostClock
@@ -178,6 +178,17 @@ def _always_had_again(command: Any, result: Any) -> Any:
     return Reclaimed(FencingToken(result.revision))
 
 
+def _without_waiters(in_the_way: Callable[..., Any]) -> Callable[..., Any]:
+    def found(command: Any, room: Any) -> Any:
+        return in_the_way(command, replace(room, waiters=()))
+
+    return found
+
+
+def _sees_none(*args: Any) -> list[object]:
+    return []
+
+
 def _never_overdue(self: SeenWaiter, now: float) -> bool:
     return False
 
@@ -303,6 +314,11 @@ MUTANTS: tuple[Mutant, ...] = (
         _method(conflicts, "_ahead", _nobody_ahead),
     ),
     Mutant(
+        "queue jumped by a pattern",
+        "a pattern is granted over a file that others wait for",
+        _around(reservations, "in_the_way", _without_waiters),
+    ),
+    Mutant(
         "share excludes nobody",
         "a file is written while others share it",
         _method(Claimant, "excludes", _shares_with_writers),
@@ -321,6 +337,16 @@ MUTANTS: tuple[Mutant, ...] = (
         "reclaim believed",
         "a lost lock is taken for had again although another has it",
         _method(reclaims, "read_reclaim", _always_had_again),
+    ),
+    Mutant(
+        "reclaim within its branch",
+        "a lost lock is given back although another had the file on every branch",
+        _method(traces, "kept_out", _sees_none),
+    ),
+    Mutant(
+        "reclaim without patterns",
+        "a lost lock is given back although another had a pattern over the file",
+        _method(traces, "patterns_kept_out", _sees_none),
     ),
     Mutant(
         "claim without an end",

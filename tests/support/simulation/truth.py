@@ -117,7 +117,7 @@ class Truth:
         return sorted(found, key=lambda waiter: waiter.since)
 
     def _event(self, event: Event, parsed: keys.ParsedKey, change: Change) -> None:
-        if parsed.kind == keys.TRACES and not event.deleted:
+        if parsed.kind in keys.LEFT and not event.deleted:
             self.traces[event.kv.key] = TraceRecord.FromString(event.kv.value)
         elif parsed.kind in keys.HOLDS:
             if event.deleted:
@@ -170,7 +170,8 @@ class Truth:
 
     def _begins(self, grant: Grant, change: Change) -> None:
         self._check_alone(grant)
-        self._check_turn(grant, change)
+        self._check_turn(grant)
+        self._check_given_back(grant, change)
         if self.sessions.get(grant.session) != grant.lease:
             self.record.violate("C6", f"{grant} is not on the lease of a live session")
         self.standing[grant.key] = grant
@@ -201,28 +202,42 @@ class Truth:
             return any(one.covers(file) and other.covers(file) for file in self.files)
         return other.covers(one.path) if other.is_pattern else one.covers(other.path)
 
-    def _check_turn(self, grant: Grant, change: Change) -> None:
+    def _check_turn(self, grant: Grant) -> None:
         """C8: nobody overtakes those who came before, but who has part in the path already.
 
-        A pattern waits for no queue, and what was lost may be taken again.
+        That does not help a pattern, of which the path may be the least part.
         """
-        if grant.is_pattern or _is_reclaim(change):
-            return
-        if any(g.session == grant.session for g in (*self.at(grant.path), *self._replaced)):
-            return
-        own = self._own_place(grant)
-        for waiter in self.queue(grant.path):
+        if grant.is_pattern:
+            for path in filter(grant.covers, self.files):
+                self._check_queue(grant, path)
+        elif not any(g.session == grant.session for g in (*self.at(grant.path), *self._replaced)):
+            self._check_queue(grant, grant.path)
+
+    def _check_queue(self, grant: Grant, path: str) -> None:
+        own = self._own_place(grant, path)
+        for waiter in self.queue(path):
             if waiter.since >= own:
                 self.record.counts["served in turn"] += 1
                 return
             if excludes(waiter.who, grant.who):
                 self.record.violate("C8", f"{grant} overtook {waiter}")
 
-    def _own_place(self, grant: Grant) -> float:
+    def _check_given_back(self, grant: Grant, change: Change) -> None:
+        """C4: what was lost is had again only if nobody else could have edited it since."""
+        for line in _reclaims(change):
+            later = (
+                g for token in self.grants if token > line.tokens[0] for g in self.grants[token]
+            )
+            for other in later:
+                is_others = other.session != grant.session and excludes(other.who, grant.who)
+                if is_others and not other.who.shared and self._meet(other, grant):
+                    self.record.violate("C4", f"{grant} was given back after {other}")
+
+    def _own_place(self, grant: Grant, path: str) -> float:
         """Since which revision its holder waits; or did until just now, when its claim ended."""
         just_now_s = self.record.loop.true_s - _JUST_NOW_S
         left = (waiter for at_s, waiter in self._left.values() if at_s > just_now_s)
-        mine = (w for w in (*self.queue(grant.path), *left) if w.path == grant.path)
+        mine = (w for w in (*self.queue(path), *left) if w.path == path)
         return min((w.since for w in mine if w.who.is_same(grant.who)), default=float("inf"))
 
     def _ends(self, key: bytes, change: Change) -> None:
@@ -280,7 +295,7 @@ def _ranked(change: Change) -> Iterator[tuple[int, Event, keys.ParsedKey]]:
     """
     for event in change.events:
         parsed = keys.parse(event.kv.key)
-        if parsed.kind == keys.TRACES:
+        if parsed.kind in keys.LEFT:
             yield 0, event, parsed
         elif parsed.kind in keys.HOLDS:
             yield 1 if event.deleted else 2, event, parsed
@@ -300,9 +315,12 @@ def _is_replaced(grant: Grant, change: Change) -> bool:
     return False
 
 
-def _is_reclaim(change: Change) -> bool:
-    lines = (event.kv.value for event in change.events if is_history(event.kv.key))
-    return any(EventRecord.FromString(line).kind == "reclaimed" for line in lines)
+def _reclaims(change: Change) -> Iterator[EventRecord]:
+    for event in change.events:
+        if is_history(event.kv.key) and not event.deleted:
+            line = EventRecord.FromString(event.kv.value)
+            if line.kind == "reclaimed":
+                yield line
 
 
 def _words(who: Claimant) -> Iterable[str]:

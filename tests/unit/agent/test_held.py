@@ -242,3 +242,30 @@ def test_a_share_that_became_a_lock_is_not_lost_beside_it(held: HeldLocks) -> No
     held.lapse(A)
 
     assert held.lost(A) == [LOCK, lock]
+
+
+def test_a_pattern_is_used_with_each_file_in_it_that_its_holder_gets_or_uses() -> None:
+    held = HeldLocks(BELIEF_S)
+    held.renewed(A, sent_at=100.0)
+    inside = HeldLock(SHOP, "src/a.py", "src/A.py", A, AgentId("helper"), FencingToken(9))
+    pattern, other = (
+        HeldLock(SHOP, key, key, A, MAIN, FencingToken(8), is_pattern=True)
+        for key in ("src/**", "doc/**")
+    )
+    theirs = HeldLock(SHOP, "src/**", "src/**", B, MAIN, FencingToken(5), is_pattern=True)
+    for lock in (theirs, pattern, other):
+        held.put(lock)
+    assert [] == held.used(A)
+
+    held.put(inside)
+    assert [replace(pattern, used=True)] == held.used(A)
+    held.published(held.used(A))
+    assert [] == held.used(A)
+
+    assert held.use(SHOP, "src/a.py", Claimant(A, AgentId("helper")), now=101.0)
+    assert {"src/a.py", "src/**"} == {lock.key for lock in held.used(A)}
+    assert [] == held.used(B)
+    held.drop(replace(pattern, used=True))
+    held.published(held.used(A))
+    assert held.use(SHOP, "src/a.py", Claimant(A, AgentId("helper")), now=101.0)
+    assert ["src/a.py"] == [lock.key for lock in held.used(A)]

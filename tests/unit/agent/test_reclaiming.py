@@ -75,6 +75,18 @@ async def test_it_is_asked_for_by_the_token_it_had(house: House) -> None:
     assert (held.token, house.session.lease) == (request.lost.token, request.lease_id)
 
 
+async def test_it_is_said_for_how_long_the_lease_was_not_renewed(house: House) -> None:
+    await house.edit("a.py")
+    house.clock.advance(3600.0)
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+    house.clock.advance(10.0)
+    await come_back(house)
+
+    (request,) = house.coordinator.reclaims
+    assert 3610.0 == request.away.ToMilliseconds() / 1000
+
+
 @pytest.mark.parametrize(
     ("last", "said"),
     [
@@ -85,6 +97,10 @@ async def test_it_is_asked_for_by_the_token_it_had(house: House) -> None:
         (
             Lost(holder=BOB, how="released", since=seconds(180)),
             "; Session_2 (bob@mbp) had it 3 min ago: read the file again before you edit it.",
+        ),
+        (
+            Lost(holder=BOB, how="waiting", since=seconds(180)),
+            "; it is kept for Session_2 (bob@mbp), who has waited for 3 min: read the file again",
         ),
         (Lost(), "; nobody knows who has had it since: read the file again before you edit it."),
         (

@@ -108,7 +108,7 @@ def test_a_file_that_is_kept_for_a_waiter_is_said_to_be() -> None:
     line, so_long, _ = wording.refusal(refused, ASKER, "-").splitlines()
 
     who = "Session_2 (alice@mbp, branch feature/login)"
-    assert f'⚠️ auth.py is free, but kept for {who}, who waited first: "fix the login"' == line
+    assert f'⚠️ auth.py is kept for {who}, who waited first: "fix the login"' == line
     assert "   waiting for 6 min. You are second in the queue" in so_long
 
 

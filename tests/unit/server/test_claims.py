@@ -2,17 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from itertools import count
 
 import pytest
 
 from scoord.ids import FencingToken
-from scoord.v1.locks_pb2 import Holder
+from scoord.v1.locks_pb2 import Holder, LockMode
 from scoord.v1.records_pb2 import WaiterRecord
 from scoord_server.model.values import Granted, Held, WaiterFact
-from scoord_server.picture import Turn
 from scoord_server.reaper import Reaper
+from scoord_server.seen import Turn
 from scoord_server.store import keys
-from scoord_server.store.port import Put, Txn
+from scoord_server.store.port import Put, Txn, TxnResult
 from scoord_server.view import Step
 from support.coordination import CLAIM_MS, PROJECT, Bench, bench
 
@@ -167,3 +168,63 @@ async def test_one_who_edits_all_the_same_takes_no_place_and_the_holder_is_told(
         notice.record.path,
     )
     assert "bob" == notice.record.sender.session_id
+
+
+async def test_a_pattern_does_not_overtake_those_who_wait_for_a_file_in_it(b: Bench) -> None:
+    token = await queued(b)
+    await b.release("alice", "auth.py", token)
+
+    outcome = await b.reserve("alice", "*.py")
+
+    assert isinstance(outcome, Held)
+    (conflict,) = outcome.conflicts
+    assert isinstance(conflict.by, WaiterFact)
+    assert ("auth.py", "bob") == (conflict.name.shown, conflict.by.record.waiter.session_id)
+    assert isinstance(await b.reserve("alice", "*.md"), Granted)
+    assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+
+
+async def test_nor_does_a_pattern_of_the_one_they_wait_for(b: Bench) -> None:
+    """It would keep the file from them when its holder gives that back."""
+    await queued(b)
+
+    outcome = await b.reserve("alice", "*.py")
+
+    assert isinstance(outcome, Held)
+    assert ["auth.py"] == [conflict.name.shown for conflict in outcome.conflicts]
+
+
+async def test_a_pattern_that_was_there_before_them_is_the_same_grant_again(b: Bench) -> None:
+    first = await b.reserve("alice", "*.py")
+    assert isinstance(await b.acquire("bob", "auth.py", enqueue=True), Held)
+
+    assert isinstance(first, Granted)
+    assert first == await b.reserve("alice", "*.py")
+
+
+async def test_a_turn_that_was_not_used_is_no_longer_in_the_way_of_a_pattern(b: Bench) -> None:
+    token = await b.token("alice", "auth.py")
+    await b.acquire("bob", "auth.py", enqueue=True)
+    await b.release("alice", "auth.py", token)
+    b.clock.advance(CLAIM_MS / 1000 + 1)
+
+    assert isinstance(await b.reserve("carol", "*.py"), Granted)
+
+
+async def test_a_pattern_sees_who_came_to_wait_since_it_looked(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await b.token("alice", "auth.py", mode=LockMode.LOCK_MODE_SHARED)
+    txn, tries = b.store.txn, count()
+
+    async def txn_after_another(plan: Txn) -> TxnResult:
+        if next(tries) == 0:
+            await b.acquire("bob", "auth.py", enqueue=True)
+            await b.release("alice", "auth.py", token)
+        return await txn(plan)
+
+    monkeypatch.setattr(b.store, "txn", txn_after_another)
+    outcome = await b.reserve("carol", "*.py", mode=LockMode.LOCK_MODE_SHARED)
+
+    assert isinstance(outcome, Held)
+    assert isinstance(outcome.conflicts[0].by, WaiterFact)

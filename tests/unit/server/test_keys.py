@@ -65,6 +65,27 @@ def test_every_longer_key_parses_to_what_it_was_made_of(
         )
 
 
+@given(NAMES, NAMES, NAMES)
+def test_only_a_place_in_a_queue_is_one(path: str, one: str, two: str) -> None:
+    for name in (path, keys.QUEUE, keys.BRANCHES, keys.SHARES):
+        assert keys.waits(keys.waiter("p", name, one, two))
+        assert not keys.waits(keys.branch_lock("p", name, one))
+        assert not keys.waits(keys.share("p", name, one, two))
+
+
+@given(NAMES, NAMES, NAMES, NAMES, NAMES)
+def test_a_patterns_trace_parses_to_what_it_was_made_of(
+    project: str, pattern: str, domain: str, session: str, agent: str
+) -> None:
+    key = keys.pattern_trace(project, pattern, domain, session, agent)
+
+    assert ParsedKey(project, keys.PATTERN_TRACES, pattern, (domain, session, agent)) == (
+        keys.parse(key)
+    )
+    assert key.startswith(keys.pattern_trace_prefix(project, pattern))
+    assert key.startswith(keys.pattern_traces_prefix(project))
+
+
 def test_history_is_not_under_the_present() -> None:
     assert not keys.event_prefix("p").startswith(keys.root_prefix())
 

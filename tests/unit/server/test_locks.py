@@ -267,6 +267,24 @@ async def test_what_its_main_thread_gives_back_meanwhile_goes_to_who_waited(
     assert isinstance(await b.acquire("alice", "auth.py", agent="first", **on_main), Held)
 
 
+async def test_what_a_subagent_took_over_meanwhile_is_not_granted_to_its_main_thread(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The take-over keeps the token: only the mod revision tells of it."""
+    await b.session("alice")
+    await b.token("alice", "auth.py")
+    txn, tries = b.store.txn, count()
+
+    async def txn_after_take_over(plan: Txn) -> TxnResult:
+        if next(tries) == 1:  # the first finds out that the main thread has it
+            await b.token("alice", "auth.py", agent="helper")
+        return await txn(plan)
+
+    monkeypatch.setattr(b.store, "txn", txn_after_take_over)
+
+    assert isinstance(await b.acquire("alice", "auth.py"), Held)
+
+
 async def test_a_session_that_ended_gets_nothing(b: Bench) -> None:
     await b.session("alice")
     await b.ends("alice")

@@ -1,13 +1,15 @@
 """Shared locks, locks of one branch, locks with an end, and history."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from scoord.ids import SessionId
 from scoord.v1.locks_pb2 import LockMode, LockScope
-from scoord_server.model.values import Granted, Held, LockFact
+from scoord_server.model.values import Beat, Granted, Held, LockFact, LockName
 from scoord_server.reaper import Reaper
-from support.coordination import Bench, bench
+from support.coordination import PROJECT, Bench, bench
 
 SHARED = LockMode.LOCK_MODE_SHARED
 BRANCH = LockScope.LOCK_SCOPE_BRANCH
@@ -118,6 +120,46 @@ async def test_a_lock_ends_when_it_has_lasted_long_enough_however_it_is_used(b: 
 
     assert isinstance(await b.acquire("bob", "auth.py"), Granted)
     assert "lasted" in [line.kind for line in await b.history()]
+
+
+async def test_a_lock_with_an_end_is_not_idle_before_it(b: Bench) -> None:
+    terms: dict[str, Any] = {"lasts_ms": 7_200_000, "lock_timeout_ms": 3_900_000}
+    await b.acquire("alice", "auth.py", **terms)
+    await b.reserve("alice", "src/**", **terms)
+    b.clock.advance(7_100)
+    await Reaper(b.coordinator).sweep()
+    assert isinstance(await b.acquire("bob", "auth.py"), Held)
+    assert isinstance(await b.acquire("bob", "src/a.py"), Held)
+    b.clock.advance(101)
+
+    assert isinstance(await b.acquire("bob", "auth.py", "src/a.py"), Granted)
+
+
+async def test_a_share_is_never_idle_for_nothing_shows_its_use(b: Bench) -> None:
+    await b.acquire("alice", "auth.py", mode=SHARED, lock_timeout_ms=60_000)
+    await b.reserve("alice", "src/**", mode=SHARED, lock_timeout_ms=60_000)
+    b.clock.advance(61)
+    await Reaper(b.coordinator).sweep()
+
+    assert isinstance(await b.acquire("bob", "auth.py"), Held)
+    assert isinstance(await b.acquire("bob", "src/a.py"), Held)
+
+
+async def test_a_pattern_that_is_used_outlives_its_timeout_and_an_unused_one_does_not(
+    b: Bench,
+) -> None:
+    used = await b.reserve("alice", "src/**", lock_timeout_ms=60_000)
+    assert isinstance(used, Granted)
+    await b.reserve("alice", "doc/**", lock_timeout_ms=60_000)
+    b.clock.advance(50)
+    touched = ((LockName.of("src/**"), used.tokens[0]),)
+    beat = Beat(PROJECT, SessionId("alice"), b.leases["alice"], touched=touched)
+    await b.coordinator.heartbeat([beat])
+    await b.settle()
+    b.clock.advance(11)
+
+    assert isinstance(await b.acquire("bob", "src/a.py"), Held)
+    assert isinstance(await b.acquire("bob", "doc/a.md"), Granted)
 
 
 async def test_history_tells_every_change_in_order(b: Bench) -> None:

@@ -1,11 +1,14 @@
 """Locks that were lost with their lease, and edits that were made without one."""
 
 from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any
 
 import pytest
 
 from scoord.ids import FencingToken, LeaseId
-from scoord.v1.locks_pb2 import Holder, LockScope
+from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
+from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model.endings import plan_find
 from scoord_server.model.history import Journal
 from scoord_server.model.reclaims import plan_report
@@ -20,9 +23,13 @@ from scoord_server.model.values import (
     Report,
     Terms,
 )
+from scoord_server.store.port import Txn, TxnResult
 from support.coordination import PROJECT, Bench, bench
 
 AUTH = LockName.of("auth.py")
+BRANCH = LockScope.LOCK_SCOPE_BRANCH
+ON_MAIN: dict[str, Any] = {"scope": BRANCH, "branch": "main"}
+ON_TOPIC: dict[str, Any] = {"scope": BRANCH, "branch": "topic"}
 
 
 @pytest.fixture
@@ -34,10 +41,10 @@ async def b() -> AsyncIterator[Bench]:
 
 
 async def reclaim(
-    b: Bench, session: str, lost: FencingToken, request: str = ""
+    b: Bench, session: str, lost: FencingToken, request: str = "", **terms: Any
 ) -> Reclaimed | Lost:
     asker = b.asker(session, request=request)
-    outcome = await b.coordinator.reporting.reclaim(Reclaim(asker, AUTH, lost))
+    outcome = await b.coordinator.reporting.reclaim(Reclaim(asker, AUTH, lost, Terms(**terms)))
     await b.settle()
     return outcome
 
@@ -136,6 +143,19 @@ async def test_what_nobody_knows_of_any_more_is_not_given_back(b: Bench) -> None
     assert isinstance(await reclaim(b, "alice", FencingToken(3)), Lost)
 
 
+async def test_what_was_lost_for_longer_than_traces_are_kept_is_not_given_back(b: Bench) -> None:
+    """Another's trace may be gone before its own is: they were written by two replicas."""
+    lost = await b.token("alice", "auth.py")
+    await back(b, "alice")
+    asker, two_hours = b.asker("alice"), 7_200_000
+
+    late = Reclaim(asker, AUTH, lost, away_ms=two_hours + 1)
+    assert Lost(TraceRecord()) == await b.coordinator.reporting.reclaim(late)
+    assert "lost" == (await b.history())[-1].kind
+    early = Reclaim(asker, AUTH, lost, away_ms=two_hours)
+    assert isinstance(await b.coordinator.reporting.reclaim(early), Reclaimed)
+
+
 async def test_a_pattern_that_covers_it_keeps_it_from_being_given_back(b: Bench) -> None:
     lost = await b.token("alice", "auth.py")
     await back(b, "alice")
@@ -145,6 +165,129 @@ async def test_a_pattern_that_covers_it_keeps_it_from_being_given_back(b: Bench)
 
     assert isinstance(outcome, Lost)
     assert "bob" == outcome.last.holder.session_id
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "is_lost"),
+    [
+        (ON_MAIN, {}, True),
+        ({}, ON_MAIN, True),
+        ({"scope": BRANCH}, ON_MAIN, True),
+        (ON_MAIN, ON_TOPIC, False),
+        (ON_MAIN, {"mode": LockMode.LOCK_MODE_SHARED}, False),
+    ],
+)
+async def test_what_another_held_meanwhile_on_any_branch_that_is_mine_too_is_lost(
+    b: Bench, mine: dict[str, Any], theirs: dict[str, Any], *, is_lost: bool
+) -> None:
+    lost = await b.token("alice", "auth.py", **mine)
+    await back(b, "alice")
+    token = await b.token("bob", "auth.py", **theirs)
+    await b.release("bob", "auth.py", token)
+
+    outcome = await reclaim(b, "alice", lost, **mine)
+
+    assert is_lost == isinstance(outcome, Lost)
+    if isinstance(outcome, Lost):
+        assert ("bob", "released") == (outcome.last.holder.session_id, outcome.last.how)
+
+
+async def test_a_branch_may_be_called_as_traces_are(b: Bench) -> None:
+    theirs = ON_MAIN | {"branch": "edits/auth"}
+    lost = await b.token("alice", "auth.py")
+    await back(b, "alice")
+    await b.release("bob", "auth.py", await b.token("bob", "auth.py", **theirs))
+
+    assert isinstance(await reclaim(b, "alice", lost), Lost)
+
+
+@pytest.mark.parametrize("ends", ["released", "granted"])
+async def test_what_was_in_anothers_pattern_meanwhile_is_lost(b: Bench, ends: str) -> None:
+    lost = await b.token("alice", "auth.py")
+    await back(b, "alice")
+    granted = await b.reserve("bob", "*.py")
+    assert isinstance(granted, Granted)
+    if ends == "released":
+        await b.release("bob", "*.py", granted.tokens[0])
+    else:
+        await b.dies("bob")
+
+    outcome = await reclaim(b, "alice", lost)
+
+    assert isinstance(outcome, Lost)
+    assert ("bob", ends) == (outcome.last.holder.session_id, outcome.last.how)
+
+
+async def test_what_was_in_no_pattern_of_another_is_given_back(b: Bench) -> None:
+    """Its own session's patterns, others' elsewhere, on another branch, and shared ones."""
+    lost = await b.token("alice", "auth.py", **ON_MAIN)
+    await back(b, "alice")
+    shared = {"mode": LockMode.LOCK_MODE_SHARED}
+    for who, pattern, terms in (
+        ("bob", "*.md", {}),
+        ("bob", "*.py", ON_TOPIC),
+        ("bob", "a*.py", shared),
+        ("alice", "*.py", ON_MAIN),
+    ):
+        granted = await b.reserve(who, pattern, **terms)
+        assert isinstance(granted, Granted)
+        await b.release(who, pattern, granted.tokens[0])
+
+    assert isinstance(await reclaim(b, "alice", lost, **ON_MAIN), Reclaimed)
+
+
+async def test_what_another_was_granted_and_gave_back_since_the_look_is_lost(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = await b.token("alice", "auth.py")
+    await back(b, "alice")
+    await report(b, "bob", 0)  # a trace that does not count: the reclaim looks, and plans again
+    txn, tries = b.store.txn, count()
+
+    async def txn_after_another(plan: Txn) -> TxnResult:
+        if next(tries) == 1:
+            token = await b.token("bob", "auth.py", **ON_MAIN)
+            await b.release("bob", "auth.py", token)
+        return await txn(plan)
+
+    monkeypatch.setattr(b.store, "txn", txn_after_another)
+
+    assert isinstance(await reclaim(b, "alice", lost), Lost)
+
+
+async def test_what_another_waits_for_is_kept_for_it(b: Bench) -> None:
+    lost = await b.token("alice", "auth.py")
+    await b.acquire("bob", "auth.py", enqueue=True)
+    await back(b, "alice")
+
+    outcome = await reclaim(b, "alice", lost)
+
+    assert isinstance(outcome, Lost)
+    assert ("bob", "waiting") == (outcome.last.holder.session_id, outcome.last.how)
+    assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+
+
+async def test_what_another_has_just_begun_to_wait_for_is_kept_for_it(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await b.session("carol")
+    lost = await b.token("alice", "auth.py")
+    await back(b, "alice")
+    await report(b, "bob", 0)  # a trace that does not count: the reclaim looks, and plans again
+    txn, tries = b.store.txn, count()
+
+    async def txn_after_another(plan: Txn) -> TxnResult:
+        if next(tries) == 1:
+            token = await b.token("bob", "auth.py", mode=LockMode.LOCK_MODE_SHARED)
+            await b.acquire("carol", "auth.py", enqueue=True)
+            await b.release("bob", "auth.py", token)
+        return await txn(plan)
+
+    monkeypatch.setattr(b.store, "txn", txn_after_another)
+    outcome = await reclaim(b, "alice", lost)
+
+    assert isinstance(outcome, Lost)
+    assert ("carol", "waiting") == (outcome.last.holder.session_id, outcome.last.how)
 
 
 async def report(b: Bench, session: str, heard: int, kind: str = "unasked") -> list[str]:

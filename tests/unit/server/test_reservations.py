@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import count
 
 import pytest
 
 from scoord.errors import SessionEnded
 from scoord.v1.locks_pb2 import LockMode
 from scoord_server.model.values import Granted, Held
+from scoord_server.store.port import Txn, TxnResult
 from support.coordination import Bench, bench
 
 
@@ -116,6 +118,22 @@ async def test_a_shared_pattern_that_becomes_exclusive_races_with_a_share(b: Ben
     )
 
     assert 1 == sum(isinstance(outcome, Granted) for outcome in outcomes)
+
+
+async def test_what_a_subagent_took_over_meanwhile_keeps_its_main_thread_from_the_pattern(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await b.token("alice", "src/a.py")
+    txn, tries = b.store.txn, count()
+
+    async def txn_after_take_over(plan: Txn) -> TxnResult:
+        if next(tries) == 0:
+            await b.token("alice", "src/a.py", agent="helper")
+        return await txn(plan)
+
+    monkeypatch.setattr(b.store, "txn", txn_after_take_over)
+
+    assert isinstance(await b.reserve("alice", "src/**"), Held)
 
 
 async def test_one_lock_that_is_over_does_not_make_way_for_the_others(b: Bench) -> None:

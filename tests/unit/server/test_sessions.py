@@ -12,8 +12,8 @@ from scoord.v1.records_pb2 import NoticeRecord
 from scoord.v1.sessions_pb2 import SESSION_STATUS_WORKING, Session, UpdateRequest
 from scoord_server.model.sessions import first_free_alias
 from scoord_server.model.values import Beat, LockName
-from scoord_server.picture import LockGone, SeenLock, SeenSession, SessionGone
 from scoord_server.reaper import Reaper
+from scoord_server.seen import LockGone, SeenLock, SeenSession, SessionGone
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Put, Txn, prefix_end
 from scoord_server.view import Snapshot, Step, View

@@ -16,7 +16,7 @@ from scoord_server.model.tasks import (
     TaskFact,
     Work,
 )
-from scoord_server.picture import OfferGone, SeenOffer
+from scoord_server.seen import OfferGone, SeenOffer
 from scoord_server.view import Step
 from support.coordination import PROJECT, Bench, bench
 
