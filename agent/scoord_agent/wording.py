@@ -70,6 +70,11 @@ def known_conflict(lock: Lock, asker: Asker, error: str) -> str:
     )
 
 
+def undecided(error: str) -> str:
+    """An event that could not be read or answered."""
+    return f"Session Coordinator: {error}"
+
+
 def unasked_denied(paths: Iterable[str], error: str) -> str:
     """Why an edit is denied when nobody can be asked."""
     return (
