@@ -34,6 +34,11 @@ _MATCHED_TOOLS: Final[Mapping[str, tuple[str, ...]]] = {
 """The tools that an event is sent for; an event that is not here is sent always."""
 
 
+_BY_COMMAND: Final = frozenset({"SessionStart", "UserPromptSubmit"})
+"""Claude Code never sends SessionStart by http, and only a command can start the agent: one
+that was killed is back at the next prompt of any session at the latest."""
+
+
 class Transport(StrEnum):
     """How an event reaches the agent."""
 
@@ -114,8 +119,8 @@ def _handler(wiring: Wiring, event: str) -> dict[str, object]:
 
 
 def _transport(wiring: Wiring, event: str) -> Transport:
-    """Claude Code never sends SessionStart by http; and only a command can start the agent."""
-    return Transport.COMMAND if event == "SessionStart" else wiring.transport
+    """Return how an event is sent: some go by command in any case."""
+    return Transport.COMMAND if event in _BY_COMMAND else wiring.transport
 
 
 def _command(wiring: Wiring, event: str) -> dict[str, object]:

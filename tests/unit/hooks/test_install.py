@@ -21,12 +21,13 @@ from support.claude_settings import FOREIGN, backups, handlers
 pytestmark = pytest.mark.usefixtures("home")
 
 
-def test_http_is_the_transport_of_all_events_but_the_start_of_a_session(file: Path) -> None:
+def test_http_is_the_transport_of_all_events_but_those_that_start_an_agent(file: Path) -> None:
     install(Order())
     found = handlers(file)
     assert list(found) == list(EVENTS)
     assert {event: len(each) for event, each in found.items()} == dict.fromkeys(EVENTS, 1)
-    assert found["SessionStart"][0]["type"] == "command"
+    commands = [event for event, (handler,) in found.items() if handler["type"] == "command"]
+    assert commands == ["SessionStart", "UserPromptSubmit"]
     assert found["PreToolUse"][0] == {
         "type": "http",
         "url": "http://127.0.0.1:7790/v1/hooks/claude-code/PreToolUse",
