@@ -21,7 +21,7 @@ from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import BadRequest, ScoordError
 from scoord.ids import AgentId, ProjectId
-from scoord.paths import FileIdentity, Head, Locator
+from scoord.paths import FileIdentity, Head, Locator, UnnamedFile
 from scoord.v1.locks_pb2 import Conflict, Granted, Lock
 from scoord_agent import wording
 from scoord_agent.held import HeldLocks
@@ -39,9 +39,6 @@ from scoord_agent.wording_times import completed
 from scoord_hooks.neutral import ALLOW, Decision, HookEvent, Verdict
 
 _log = logging.getLogger(__name__)
-
-DECIDE_WITHIN_S = 1.7
-"""Registering included; a hook waits 2 s at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +99,36 @@ class Edits:
         self._editing = editing
         self._edited = edited
 
-    async def guard(self, session: LocalSession, event: HookEvent) -> Decision:
-        """Decide about an edit that is about to happen.
+    async def guard(self, session: LocalSession, event: HookEvent, *, until: float) -> Decision:
+        """Decide about an edit that is about to happen; ``until`` then, others are asked.
 
         Raises InvalidPath, and DeadlineExceeded when git cannot say in time whose file it is.
         """
         edits = [await self._look(session, event, path) for path in event.paths]
         requests = list(self._requests(session, event.agent_id, edits))
-        until = asyncio.get_running_loop().time() + DECIDE_WITHIN_S
         outcomes = [await self._ask(request, until) for request in requests]
         pairs = list(zip(requests, outcomes, strict=True))
         decision = _worst([self._judge(*pair) for pair in pairs])
         if decision.verdict is not Verdict.DENY:
             self._let_through(session, edits, pairs)
         return decision
+
+    def judge_unasked(self, session: LocalSession, event: HookEvent, why: str) -> Decision:
+        """Decide about an edit for which there is no time left: by what is known at once."""
+        files = {path: self._known(path, event.cwd) for path in event.paths}
+        edits = [self._edit(session, event.agent_id, file) for file in files.values() if file]
+        requests = self._requests(session, event.agent_id, edits)
+        pairs = [(request, Unasked(why)) for request in requests]
+        unnamed = [path for path, file in files.items() if file is None]
+        judged = [self._judge(*pair) for pair in pairs]
+        decision = _worst([*judged, *self._by_setting(unnamed, event.cwd, why)])
+        if decision.verdict is not Verdict.DENY:
+            self._let_through(session, edits, pairs)
+        return decision
+
+    def judge_by_setting(self, event: HookEvent, why: str) -> Decision:
+        """The same where nothing is known, not even whose edit it is."""
+        return _worst(self._by_setting(event.paths, event.cwd, why))
 
     async def note_use(self, session: LocalSession, event: HookEvent) -> None:
         """An edit has happened: its locks were used, or were lost before that."""
@@ -158,11 +171,19 @@ class Edits:
             self._reporting.note("unasked", request.project, file.shown, who, heard)
 
     async def _look(self, session: LocalSession, event: HookEvent, path: str) -> _Edit:
-        file = await self._locate(path, event.cwd)
+        return self._edit(session, event.agent_id, await self._locate(path, event.cwd))
+
+    def _edit(self, session: LocalSession, agent: AgentId, file: FileIdentity) -> _Edit:
         settings = self._settings.of(file.worktree)
         if not _is_locked(file, settings):
             return _Edit(file, settings, None)
-        return _Edit(file, settings, claimant(session, event.agent_id, settings, self._head(file)))
+        return _Edit(file, settings, claimant(session, agent, settings, self._head(file)))
+
+    def _known(self, path: str, cwd: str) -> FileIdentity | None:
+        try:
+            return self._locator.locate_at_once(path, cwd)
+        except ScoordError:
+            return None
 
     async def _locate(self, path: str, cwd: str) -> FileIdentity:
         """In a thread where git has to be asked: all other hooks would wait for it."""
@@ -280,18 +301,36 @@ class Edits:
         if known and request.conflict_action == "block":
             reason = "\n".join(wording.known_conflict(lock, asker, error) for lock in known)
             return Decision(Verdict.DENY, reason=reason, notice=reason.partition("\n")[0])
-        _log.warning("nobody could be asked about %s: %s", request.shown, error)
-        match request.settings.session_coordination.unreachable_action:
-            case "block":
-                reason = wording.unasked_denied(request.shown, error)
-                return Decision(Verdict.DENY, reason=reason, notice=reason)
-            case "warn":
-                told = wording.unasked_allowed(request.shown, error)
-                return Decision(context=told, notice=told)
-        return ALLOW
+        return _as_set(request.settings, request.shown, error)
+
+    def _by_setting(self, paths: Iterable[str], cwd: str, why: str) -> Iterable[Decision]:
+        """What becomes of files whose project is not known: that needs its settings only."""
+        for path in paths:
+            file = self._unnamed(path, cwd)
+            settings = self._settings.at(file.root)
+            yield _as_set(settings, (file.shown,), why) if _is_locked(file, settings) else ALLOW
+
+    def _unnamed(self, path: str, cwd: str) -> UnnamedFile:
+        try:
+            return self._locator.unnamed(path, cwd)
+        except ScoordError:
+            return UnnamedFile(None, path)
 
 
-def _is_locked(file: FileIdentity, settings: Settings) -> bool:
+def _as_set(settings: Settings, paths: Sequence[str], error: str) -> Decision:
+    """What ``unreachable_action`` makes of an edit that nobody could be asked about."""
+    _log.warning("nobody could be asked about %s: %s", paths, error)
+    match settings.session_coordination.unreachable_action:
+        case "block":
+            reason = wording.unasked_denied(paths, error)
+            return Decision(Verdict.DENY, reason=reason, notice=reason)
+        case "warn":
+            told = wording.unasked_allowed(paths, error)
+            return Decision(context=told, notice=told)
+    return ALLOW
+
+
+def _is_locked(file: FileIdentity | UnnamedFile, settings: Settings) -> bool:
     return (
         file.coordinated
         and settings.session_coordination.enable_file_locks
@@ -299,8 +338,9 @@ def _is_locked(file: FileIdentity, settings: Settings) -> bool:
     )
 
 
-def _worst(decisions: Sequence[Decision]) -> Decision:
+def _worst(several: Iterable[Decision]) -> Decision:
     """One decision for an event that touches several projects: a deny denies all of it."""
+    decisions = tuple(several)
     denied = next((d for d in decisions if d.verdict is Verdict.DENY), None)
     said = next((d for d in decisions if d.context), None)
     return denied or said or ALLOW

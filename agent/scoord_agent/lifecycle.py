@@ -85,7 +85,7 @@ class Lifecycle:
 
     async def session_of(self, event: HookEvent, origin: Origin) -> LocalSession | None:
         """The session behind ``event``, made if need be; None when it is not to be made."""
-        session = self._named(event, origin)
+        session = self.named(event, origin)
         if session is None:
             process = await self._process(origin)
             version = await _version_of(event.client, process)
@@ -98,6 +98,15 @@ class Lifecycle:
         if session is not None:
             session.act(self._clock.now())
         return session
+
+    def named(self, event: HookEvent, origin: Origin) -> LocalSession | None:
+        """The session behind ``event``, where the event's own words are enough; most are."""
+        if event.kind is EventKind.SESSION_START:
+            return None
+        known = self._sessions.all_by_client_id(event.client, event.client_session_id)
+        if origin.pid is not None:
+            known = [s for s in known if s.process and s.process.pid == origin.pid]
+        return known[0] if len(known) == 1 else None
 
     async def welcome(self, session: LocalSession, event: HookEvent) -> Decision:
         """Register a session that has started, and tell it who else is here."""
@@ -200,15 +209,6 @@ class Lifecycle:
             for project in tuple(session.aliases):
                 await self._registration.take_up(session, project, settings)
             session.inherited = False
-
-    def _named(self, event: HookEvent, origin: Origin) -> LocalSession | None:
-        """The session that the event's own words are enough to find; most are."""
-        if event.kind is EventKind.SESSION_START:
-            return None
-        known = self._sessions.all_by_client_id(event.client, event.client_session_id)
-        if origin.pid is not None:
-            known = [s for s in known if s.process and s.process.pid == origin.pid]
-        return known[0] if len(known) == 1 else None
 
     def _known(self, event: HookEvent, process: Process | None) -> LocalSession | None:
         session = self._sessions.by_process(process) if process else None

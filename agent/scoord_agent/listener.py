@@ -15,12 +15,19 @@ from typing import Any
 
 from aiohttp import web
 
-from scoord.errors import BadRequest, InternalError, InvalidRequest, NotAllowed, ScoordError
+from scoord.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    InternalError,
+    InvalidRequest,
+    NotAllowed,
+    ScoordError,
+)
 from scoord.text import one_line
+from scoord_agent import wording
 from scoord_agent.lifecycle import Origin
 from scoord_agent.relay import Relay
 from scoord_hooks.adapters import Adapter, adapter
-from scoord_hooks.neutral import Decision
 
 _log = logging.getLogger(__name__)
 
@@ -33,13 +40,15 @@ READ_WITHIN_S = 1.2
 ANSWER_WITHIN_S = 1.9
 """A hook never takes longer than 2.5 s, and the command transport waits 2 s."""
 
+DECIDE_WITHIN_S = 1.7
+"""The same for what others are asked about an edit; the rest is for saying that they did not."""
+
 
 class Listener:
     """HTTP on 127.0.0.1, for hooks only."""
 
-    def __init__(self, relay: Relay, token: str, port: int, when_unknown: str) -> None:
+    def __init__(self, relay: Relay, token: str, port: int) -> None:
         self._relay = relay
-        self._when_unknown = when_unknown
         self._bearer = f"Bearer {token}".encode()
         self._host = f"127.0.0.1:{port}"
         self._port = port
@@ -72,24 +81,22 @@ class Listener:
             cli = adapter(client)
         except InvalidRequest as error:
             return _problem(404, error)
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                return _json(await self._answer(cli, name, request))
-        except Exception as error:  # noqa: BLE001 (a hook always gets an answer)
-            return self._undecided(cli, name, _known(error))
+        return _json(await self._answer(cli, name, request))
 
     async def _answer(self, cli: Adapter, name: str, request: web.Request) -> dict[str, Any]:
-        event = cli.parse(name, _object(await _body(request)))
-        decision = await self._relay.decide(event, _origin(request))
-        return cli.render(name, decision)
-
-    def _undecided(self, cli: Adapter, name: str, error: ScoordError) -> web.Response:
-        """What cannot be read is refused; where we failed, ``unreachable_action`` decides."""
+        """The answer to an event that begins to come in now."""
+        now, origin, event = asyncio.get_running_loop().time(), _origin(request), None
+        try:
+            async with asyncio.timeout_at(now + ANSWER_WITHIN_S):
+                event = cli.parse(name, _object(await _body(request)))
+                decision = await self._relay.decide(event, origin, now + DECIDE_WITHIN_S)
+                return cli.render(name, decision)
+        except Exception as failure:  # noqa: BLE001 (a hook always gets an answer)
+            error = _known(failure)
         _log.info("event %s: %s", name, error)
-        told = "Session Coordinator: " + "\n".join(error.lines)
-        if isinstance(error, BadRequest) or self._when_unknown == "block":
-            return _json(cli.refusal(name, told))
-        return _json(cli.render(name, Decision(context=told, notice=told)))
+        if event is None or isinstance(error, BadRequest):
+            return cli.refusal(name, wording.undecided(error))
+        return cli.render(name, self._relay.undecided(event, origin, error))
 
     def _denied(self, request: web.Request) -> web.Response | None:
         if request.headers.get("Host") != self._host:
@@ -108,7 +115,7 @@ def _known(error: Exception) -> ScoordError:
         case web.HTTPRequestEntityTooLarge():
             return InvalidRequest(f"the event is over {MAX_BODY_BYTES // (1024 * 1024)} MiB")
         case TimeoutError():
-            return InternalError("no decision in time")
+            return DeadlineExceeded("there was no decision in time")
     _log.error("an event failed in a way nobody foresaw", exc_info=error)
     return InternalError("see `scoord logs`")
 

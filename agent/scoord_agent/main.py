@@ -16,7 +16,7 @@ import click
 from scoord import config, local, logs
 from scoord.clock import SystemClock
 from scoord.config import Settings
-from scoord.errors import NotAllowed
+from scoord.errors import NotAllowed, ScoordError
 from scoord_agent import own
 from scoord_agent.registration import Machine
 from scoord_agent.service import Place, Service
@@ -91,6 +91,21 @@ def _only_one(file: Path) -> Iterator[int | None]:
         with local.writable(file):
             os.truncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
-        yield None
+        with _ended_by_itself(descriptor):
+            yield None
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _ended_by_itself(descriptor: int) -> Iterator[None]:
+    """Take the pid out again, unless it is killed or breaks: hooks start another in its place.
+
+    One that was stopped, or said what keeps it from running, would not be wanted back.
+    """
+    try:
+        yield
+    except ScoordError:
+        os.truncate(descriptor, 0)
+        raise
+    os.truncate(descriptor, 0)

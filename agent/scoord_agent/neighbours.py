@@ -22,6 +22,7 @@ from scoord.v1.events_pb2 import Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Lock
 from scoord.v1.sessions_pb2 import Session
 from scoord_agent.coordinator import CoordinatorClient
+from scoord_agent.held import QUIET_S
 from scoord_agent.kept import Kept
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,10 @@ class Neighbourhood:
         self._take_in(response)
         self.kept.apply(response, now)
         self._note_heard(response, now)
+
+    def is_heard(self, now: float) -> bool:
+        """Whether it is the present as far as can be told: the stream is not silent."""
+        return self.heard_at is not None and now - self.heard_at <= QUIET_S
 
     def session_at(self, session_id: str, now: float) -> Session | None:
         """A session as last heard, with what is left of its estimate at ``now``, if anything."""

@@ -2,9 +2,10 @@
 
 import posixpath
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from scoord.config import CONFIG_FILE, PATTERNS_FILE, Settings
-from scoord.errors import InvalidConfig
+from scoord.errors import InternalError, InvalidConfig, ScoordError
 from scoord.ids import AgentId
 from scoord.text import one_line
 from scoord_agent import wording
@@ -58,16 +59,18 @@ class Relay:
             EventKind.SESSION_START: self._session_start,
             EventKind.SESSION_END: self._session_end,
             EventKind.PROMPT: self._prompt,
-            EventKind.BEFORE_EDIT: self._before_edit,
             EventKind.AFTER_EDIT: self._after_edit,
             EventKind.TURN_END: self._turn_end,
             EventKind.SUBAGENT_END: self._subagent_end,
             EventKind.PROGRESS: self._progress,
         }
 
-    async def decide(self, event: HookEvent, origin: Origin) -> Decision:
-        """Answer ``event``. Raises InvalidPath, InvalidConfig, and DeadlineExceeded for git."""
-        handler = self._handlers.get(event.kind)
+    async def decide(self, event: HookEvent, origin: Origin, until: float) -> Decision:
+        """Answer ``event``; ``until`` then, by the loop's clock, others are asked about an edit.
+
+        Raises InvalidPath, InvalidConfig, and DeadlineExceeded for git.
+        """
+        handler = self._handler(event, until)
         if handler is None:
             return ALLOW
         try:
@@ -76,6 +79,23 @@ class Relay:
         except InvalidConfig as error:
             return _without_project(event, error)
         return self._with_notices(session, event, decision) if session else decision
+
+    def undecided(self, event: HookEvent, origin: Origin, error: ScoordError) -> Decision:
+        """Answer ``event``, which ``decide`` failed at or took too long for: at once."""
+        if event.kind is not EventKind.BEFORE_EDIT:
+            told = wording.undecided(error)
+            return Decision(context=told, notice=told)
+        # What went wrong in a way nobody foresaw would do so again.
+        foreseen = not isinstance(error, InternalError)
+        session = self._lifecycle.named(event, origin) if foreseen else None
+        if session is None:
+            return self._edits.judge_by_setting(event, error.message)
+        return self._edits.judge_unasked(session, event, error.message)
+
+    def _handler(self, event: HookEvent, until: float) -> Handler | None:
+        if event.kind is EventKind.BEFORE_EDIT:
+            return partial(self._edits.guard, until=until)
+        return self._handlers.get(event.kind)
 
     async def _handle(self, handler: Handler, session: LocalSession, event: HookEvent) -> Decision:
         if not self._handing_back.is_due(session):
@@ -104,9 +124,6 @@ class Relay:
         self._activity.prompted(session)
         self._dependents.prompted(session, event.prompt)
         return ALLOW
-
-    async def _before_edit(self, session: LocalSession, event: HookEvent) -> Decision:
-        return await self._edits.guard(session, event)
 
     async def _after_edit(self, session: LocalSession, event: HookEvent) -> Decision:
         await self._edits.note_use(session, event)

@@ -68,8 +68,7 @@ class Service:
             learn=learn,
             last_seen=LastSeen(place.state_dir / "last-seen.jsonl", clock),
         )
-        when_unknown = settings.session_coordination.unreachable_action
-        self._listener = Listener(self._parts.relay, place.token, place.port, when_unknown)
+        self._listener = Listener(self._parts.relay, place.token, place.port)
         desk = self._parts.desk(_facts(place, machine, settings))
         self._local_api = LocalApi(
             desk,

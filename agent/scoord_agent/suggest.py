@@ -66,16 +66,21 @@ class Instead:
         return Hands([lock.key for lock in self._held.of(session)], theirs)
 
     def _is_free(self, request: Request, shown: str) -> bool:
-        """Whether it is there, and nobody has it, is next to have it, or was offered it."""
+        """Whether it is there, and nobody has it, is next to have it, or was offered it.
+
+        Nothing is while the stream is silent: what others have taken since is not known.
+        """
         worktree, key = request.files[0].worktree, path_key(shown)
         if key in request.keys or worktree is None or not (worktree.root / shown).is_file():
             return False
         who, here = request.claimant, self._held.at(request.project, key)
-        neighbourhood = self._neighbours.of(request.project)
+        neighbourhood, now = self._neighbours.of(request.project), self._clock.now()
+        if not neighbourhood.is_heard(now):
+            return False
         if neighbourhood.in_the_way(who, key) or any(k.claimant.excludes(who) for k in here):
             return False
         claim_s = request.settings.session_coordination.claim_timeout
-        kept, now = neighbourhood.kept, self._clock.now()
+        kept = neighbourhood.kept
         return not (
             kept.turn_of_other(key, who.session, now, claim_s)
             or kept.offered_to_other("file", shown, who.session)

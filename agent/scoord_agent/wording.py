@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 
 from scoord import text
+from scoord.errors import ScoordError
 from scoord.text import one_line, quote
 from scoord.v1.events_pb2 import Notice
 from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode, Lost
@@ -68,6 +69,11 @@ def known_conflict(lock: Lock, asker: Asker, error: str) -> str:
         f"⚠️ {one_line(lock.path)} was locked by {_holder(lock.holder, asker)}{why(lock.reason)}"
         f" when last heard, and that cannot be checked now: {text.failure(error)}"
     )
+
+
+def undecided(error: ScoordError) -> str:
+    """An event that could not be read or answered."""
+    return "Session Coordinator: " + "\n".join(error.lines)
 
 
 def unasked_denied(paths: Iterable[str], error: str) -> str:

@@ -32,9 +32,11 @@ _MATCHED_TOOLS: Final[Mapping[str, tuple[str, ...]]] = {
     "PostToolUse": (*EDIT_TOOLS, *TASK_TOOLS),
 }
 """The tools that an event is sent for; an event that is not here is sent always."""
-# Seconds. Unless one asks for more, all SessionEnd hooks together get 1.5; the shim may need 2.5.
-_TIMEOUTS: Final = {"SessionEnd": 3}
-_TIMEOUT: Final = 3
+
+
+_BY_COMMAND: Final = frozenset({"SessionStart", "UserPromptSubmit"})
+"""Claude Code never sends SessionStart by http, and only a command can start the agent: one
+that was killed is back at the next prompt of any session at the latest."""
 
 
 class Transport(StrEnum):
@@ -42,6 +44,12 @@ class Transport(StrEnum):
 
     HTTP = "http"
     COMMAND = "command"
+
+
+_GIVES_UP_S: Final[Mapping[Transport, int]] = {Transport.HTTP: 2, Transport.COMMAND: 3}
+"""When Claude Code stops waiting. A hook answers within 2.5 s: the agent in 1.9 if it can, and
+the shim in its place in 2.5. Said for every event: else all SessionEnd hooks together get 1.5 s.
+"""
 
 
 class UnreachableAction(StrEnum):
@@ -98,16 +106,21 @@ def _group(wiring: Wiring, event: str) -> dict[str, object]:
 
 
 def _handler(wiring: Wiring, event: str) -> dict[str, object]:
-    handler: dict[str, object] = {"timeout": _TIMEOUTS.get(event, _TIMEOUT)}
+    transport = _transport(wiring, event)
+    handler: dict[str, object] = {"timeout": _GIVES_UP_S[transport]}
     if wiring.unreachable is UnreachableAction.BLOCK and event == "PreToolUse":
         # Only for edits: on a prompt it would lock the person out of the session.
         handler["onFailure"] = "block"
-    # Claude Code never sends SessionStart by http; and only a command can start the agent.
-    if wiring.transport is Transport.COMMAND or event == "SessionStart":
+    if transport is Transport.COMMAND:
         return {"type": "command", **_command(wiring, event), **handler}
     headers = {"Authorization": f"Bearer ${TOKEN_NAME}"}
     http = {"url": url(wiring, event), "headers": headers, "allowedEnvVars": [TOKEN_NAME]}
     return {"type": "http", **http, **handler}
+
+
+def _transport(wiring: Wiring, event: str) -> Transport:
+    """Return how an event is sent: some go by command in any case."""
+    return Transport.COMMAND if event in _BY_COMMAND else wiring.transport
 
 
 def _command(wiring: Wiring, event: str) -> dict[str, object]:

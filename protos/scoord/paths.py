@@ -95,6 +95,21 @@ class FileIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class UnnamedFile:
+    """What is known of a file without asking git, which names its project."""
+
+    root: Path | None
+    """Of its worktree; None outside any repository."""
+    shown: str
+    """As in ``FileIdentity``."""
+
+    @property
+    def coordinated(self) -> bool:
+        """As in ``FileIdentity``."""
+        return ".git" not in path_key(self.shown).split("/")
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """What is checked out; empty where it is detached, or not known."""
 
@@ -139,6 +154,19 @@ class Locator:
             return self._locate(path, cwd, may_ask=False)
         except _GitIsNeeded:
             return None
+
+    def unnamed(self, path: str, cwd: str) -> UnnamedFile:
+        """Return where the file is that ``path`` means to a process in ``cwd``.
+
+        Git is not asked. Raises InvalidPath.
+        """
+        real = _resolved(path, cwd)
+        try:
+            repository = git.containing(os.path.dirname(real))  # noqa: PTH120  # strings, as all here
+        except OSError as failure:
+            raise InvalidPath(f"{real!r}: {failure.strerror}") from failure
+        root = Path(repository.root) if repository else None
+        return UnnamedFile(root, _composed(real[_prefix_length(repository) :]))
 
     def _locate(self, path: str, cwd: str, *, may_ask: bool) -> FileIdentity:
         real = _resolved(path, cwd)

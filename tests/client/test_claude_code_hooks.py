@@ -181,6 +181,18 @@ async def test_without_an_answer_an_edit_goes_as_the_setting_says(
     assert bench.file.exists() == (action is not UnreachableAction.BLOCK)
 
 
+async def test_an_agent_that_stands_still_holds_nobody_longer_than_promised(
+    bench: Bench, wire: Wire
+) -> None:
+    wire()
+    bench.agent.silent = True
+    bench.file.unlink()
+    bench.model.say(PROMPT, use("Write", file_path=str(bench.file), content="new\n"), text("done"))
+    await bench.claude.run(PROMPT, cwd=bench.project)
+    # The promised 2.5 s, and what Claude Code takes for the edit itself.
+    assert bench.agent.the("PostToolUse").at - bench.agent.the("PreToolUse").at < 2.9
+
+
 async def test_a_session_that_is_made_to_wait_stays_alive_meanwhile(
     bench: Bench, wire: Wire
 ) -> None:

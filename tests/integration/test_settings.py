@@ -52,10 +52,13 @@ def test_without_file_locks_nothing_is_locked(both: Pair, tmp_path: Path) -> Non
 
 def test_without_auto_register_a_session_stays_unknown(both: Pair, tmp_path: Path) -> None:
     here = shop(tmp_path, "auto_register: false")
-    a, _ = sessions(both, here)
+    a, b = sessions(both, here)
     a.prompt("be seen")
 
     assert [] == both.alice.status(here.alices)["sessions"]
+    assert {} == a.edit("auth.py")
+    assert {} == b.edit("auth.py"), "nor is it guarded, or in the way of others"
+    assert [] == both.alice.status(here.alices)["locks"]
 
 
 def test_block_denies_what_another_holds(both: Pair, tmp_path: Path) -> None:

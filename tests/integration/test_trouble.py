@@ -363,5 +363,5 @@ def test_a_git_that_hangs_does_not_hold_up_other_sessions(machine: Machine, tmp_
 
         assert {} == other.edit("auth.py")
         assert not looking.done(), "the slow one is still being looked at"
-        assert "git took over 1.5 s" in context(looking.result())
+        assert "Git took over 1.5 s" in context(looking.result())
         assert time.monotonic() - begun < 2.5

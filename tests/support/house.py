@@ -37,6 +37,8 @@ from support.scripted_coordinator import ScriptedCoordinator
 SHOP = ProjectId("example.com/shop")
 A = SessionId("Session_a")
 BELIEF_S = 20.0
+DECIDE_S = 0.2
+"""How long an edit waits here."""
 
 
 class OneStream:
@@ -92,7 +94,13 @@ class House:
     async def edit(self, *files: str, agent: str = "") -> Decision:
         """An edit is about to happen."""
         event = self._event(EventKind.BEFORE_EDIT, files, agent)
-        return await self.edits.guard(self.session, event)
+        until = asyncio.get_running_loop().time() + DECIDE_S
+        return await self.edits.guard(self.session, event, until=until)
+
+    def edit_unasked(self, *files: str) -> Decision:
+        """The same, with no time left to ask anybody."""
+        event = self._event(EventKind.BEFORE_EDIT, files, "")
+        return self.edits.judge_unasked(self.session, event, "late")
 
     def request(self, file: str) -> Request:
         """What an edit of ``file`` asks for."""

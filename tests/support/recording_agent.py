@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ class Call:
     path: str
     headers: Mapping[str, str]
     raw: bytes
+    at: float
+    """When, by the monotonic clock."""
 
     @property
     def event(self) -> str:
@@ -52,7 +55,7 @@ class RecordingAgent:
         return call
 
     async def _answer(self, request: web.Request) -> web.Response:
-        call = Call(request.path, dict(request.headers), await request.read())
+        call = Call(request.path, dict(request.headers), await request.read(), time.monotonic())
         self.calls.append(call)
         if self.silent:
             await asyncio.Event().wait()

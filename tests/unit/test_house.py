@@ -49,6 +49,12 @@ def test_no_file_is_too_long_to_read() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
+def test_contributors_are_told_the_limit_that_files_have() -> None:
+    taste = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+    assert f"; {MOST_LINES} are the limit" in taste
+
+
 @pytest.mark.parametrize("name", sorted(_declared()))
 def test_a_declared_command_loads(name: str) -> None:
     (point,) = entry_points(group="scoord.commands", name=name)

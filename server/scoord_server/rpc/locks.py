@@ -79,7 +79,7 @@ class Locks(LockServiceServicer):
         """Take a lost lock again."""
         asker = _asker(request)
         name = _name(asker.project, request.lost.path)
-        away_ms = messages.milliseconds(request.away)
+        away_ms = messages.milliseconds("away", request.away)
         lost = FencingToken(request.lost.token)
         command = Reclaim(asker, name, lost, _terms(request), away_ms)
         outcome = await self._coordinator.reporting.reclaim(command)

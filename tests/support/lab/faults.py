@@ -50,23 +50,29 @@ class Fault:
 # -- processes ---------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _agent_killed(lab: Lab) -> Iterator[Proof]:
-    machine = lab.machines["m2"]
-    pid = machine.agent_pid
-    machine.signal_agent(signal.SIGKILL)
-    assert machine.agent is not None
-    if machine.agent.pid == pid:
-        machine.agent.process.wait()
-    yield lambda: not _runs(pid)
-    machine.revive()
+def _agent_killed(name: str) -> Injection:
+    @contextlib.contextmanager
+    def injection(lab: Lab) -> Iterator[Proof]:
+        machine = lab.machines[name]
+        pid = machine.agent_pid
+        machine.signal_agent(signal.SIGKILL)
+        assert machine.agent is not None
+        if machine.agent.pid == pid:
+            machine.agent.process.wait()
+        yield lambda: not _runs(pid)
+        machine.revive()
+
+    return injection
 
 
-@contextlib.contextmanager
-def _agent_frozen(lab: Lab) -> Iterator[Proof]:
-    pid = lab.machines["m2"].agent_pid
-    with stopped(pid):
-        yield lambda: stands_still(pid)
+def _agent_frozen(name: str) -> Injection:
+    @contextlib.contextmanager
+    def injection(lab: Lab) -> Iterator[Proof]:
+        pid = lab.machines[name].agent_pid
+        with stopped(pid):
+            yield lambda: stands_still(pid)
+
+    return injection
 
 
 @contextlib.contextmanager
@@ -230,11 +236,14 @@ def _runs(pid: int) -> bool:
 
 
 AGENTS = ("m2",)
+"""Whose sessions send all their events by command; those of m1 do by http what they can."""
 
 PROCESS_FAULTS = (
-    Fault("the agent is killed", _agent_killed),
-    Fault("the agent stands still for less than D", _agent_frozen, thin=5),
-    Fault("the agent stands still for longer than T", _agent_frozen, lasts_s=7.5),
+    Fault("the agent is killed", _agent_killed("m2")),
+    Fault("the agent is killed, of http hooks", _agent_killed("m1")),
+    Fault("the agent stands still for less than D", _agent_frozen("m2"), thin=5),
+    Fault("the agent stands still for less than D, of http hooks", _agent_frozen("m1"), thin=5),
+    Fault("the agent stands still for longer than T", _agent_frozen("m2"), lasts_s=7.5),
     Fault("a coordinator is killed", _coordinator_killed),
     Fault("a coordinator stands still", _coordinator_frozen),
     Fault("the leader of etcd is killed", _leader_killed, lasts_s=4),

@@ -17,6 +17,8 @@ FILES = ("a.py", "b.py", "c.py")
 SESSIONS_PER_MACHINE = 2
 _ENDS = 0.25
 """How often a session ends after an edit, so that files change hands."""
+_PROMPTS = 0.1
+"""How often its person says something before an edit."""
 
 
 class Verdict(StrEnum):
@@ -120,6 +122,8 @@ class Load:
         """One session, from its start to its end."""
         self._ask(machine, session, "SessionStart", source="startup")
         while not self._stop.is_set():
+            if rng.random() < _PROMPTS:
+                self._ask(machine, session, "UserPromptSubmit", prompt="go on")
             path = rng.choice(FILES)
             allowed = self._edit(machine, session, path, rng)
             if allowed and rng.random() < _ENDS:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from scoord_hooks.claude_wiring import Transport, UnreachableAction, Wiring, entries_of
 from scoord_hooks.places import packaged_shim
 from support.etcd import Member
 from support.lab.network import Namespace
@@ -21,8 +22,22 @@ from support.processes import CoordinatorProcess, Program, wait_until
 CLIENT_PORT = 2379
 PEER_PORT = 2380
 COORDINATOR_PORT = 7780
-HOOK_GIVES_UP_S = 2.4
-"""How long a coding CLI waits that posts its events itself."""
+
+
+def _as_installed(event: str) -> dict[str, Any]:
+    """What the installed settings say of an event, with http hooks."""
+    wiring = Wiring(
+        transport=Transport.HTTP,
+        port=0,
+        token="",
+        shim="",
+        bash="bash",
+        exec_form=True,
+        unreachable=UnreachableAction.BLOCK,
+    )
+    group = dict(entries_of(wiring).groups)[event]
+    (handler,) = cast("list[dict[str, Any]]", group["hooks"])
+    return handler
 
 
 @dataclass
@@ -167,8 +182,9 @@ class AgentMachine(Machine):
     def by_http(self, event: str, body: Answer, pid: int) -> Answer:
         """One event posted as an http hook posts it. Raises OSError when none answers."""
         said = {"Authorization": f"Bearer {self.token}", "X-Scoord-Pid": str(pid)}
+        gives_up_s = float(_as_installed(event)["timeout"])
         with self.space.entered():
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, HOOK_GIVES_UP_S)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, gives_up_s)
             with contextlib.closing(connection):
                 path = f"/v1/hooks/claude-code/{event}"
                 connection.request("POST", path, json.dumps(body), said)
@@ -186,14 +202,15 @@ class AgentMachine(Machine):
 
 
 class LabSession(CodingSession):
-    """A coding CLI on a machine of the lab; ``shim`` says how it sends its events."""
+    """A coding CLI on a machine of the lab; ``shim`` says whether all its events go by command."""
 
     machine: AgentMachine
     shim: bool = True
 
     def post(self, event: str, **fields: Any) -> Answer:
         """Send one event. Raises OSError when nobody answers an http hook in time."""
-        send = self.machine.by_shim if self.shim else self.machine.by_http
+        by_command = self.shim or _as_installed(event)["type"] == "command"
+        send = self.machine.by_shim if by_command else self.machine.by_http
         return send(event, self.body(event, **fields), self.pid)
 
 

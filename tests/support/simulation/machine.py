@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from scoord.config import Settings
-from scoord.errors import BadRequest, ScoordError
+from scoord.errors import BadRequest, DeadlineExceeded, ScoordError
 from scoord.ids import MachineId
 from scoord_agent.connection import Connection
 from scoord_agent.coordinator import ClientOptions, CoordinatorClient
 from scoord_agent.desk import AgentFacts, Desk
 from scoord_agent.lifecycle import Origin
-from scoord_agent.listener import ANSWER_WITHIN_S
+from scoord_agent.listener import ANSWER_WITHIN_S, DECIDE_WITHIN_S
 from scoord_agent.parts import Parts
 from scoord_agent.registration import Machine as Identity
+from scoord_agent.relay import Relay
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from scoord_agent.unreported import Unreported
@@ -138,23 +139,16 @@ class Machine:
     async def _answer(self, agent: Agent, called: Hook) -> None:
         """What the listener does around the relay."""
         current_hook.set(called)
+        now, relay = asyncio.get_running_loop().time(), agent.parts.relay
+        origin = Origin(pid=called.pid)
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                called.decision = await agent.parts.relay.decide(
-                    called.event, Origin(pid=called.pid)
-                )
+            async with asyncio.timeout_at(now + ANSWER_WITHIN_S):
+                called.decision = await relay.decide(called.event, origin, now + DECIDE_WITHIN_S)
         except (ScoordError, TimeoutError) as error:
             called.undecided = True
-            called.decision = self._undecided(error)
+            called.decision = _undecided(relay, called.event, origin, error)
         called.answered_s = self.loop.true_s
         self.decided(self, called)
-
-    def _undecided(self, error: Exception) -> Decision:
-        """What the listener says where the relay did not."""
-        block = self.settings.session_coordination.unreachable_action == "block"
-        if block or isinstance(error, BadRequest):
-            return Decision(Verdict.DENY, reason=str(error))
-        return Decision(context=f"undecided: {error}")
 
     def _parts(self) -> Parts:
         leases = self.settings.leases
@@ -181,6 +175,14 @@ class Machine:
 
     def _connect(self, address: str) -> Channel:
         return Channel(self.network, self.name, int(address))
+
+
+def _undecided(relay: Relay, event: HookEvent, origin: Origin, error: Exception) -> Decision:
+    """What the listener says where the relay did not."""
+    if isinstance(error, BadRequest):
+        return Decision(Verdict.DENY, reason=str(error))
+    known = error if isinstance(error, ScoordError) else DeadlineExceeded("late")
+    return relay.undecided(event, origin, known)
 
 
 async def _run(parts: Parts) -> None:

@@ -7,10 +7,10 @@ import shutil
 import pytest
 
 from scoord.paths import RECHECK_S
-from scoord_agent import edits
+from scoord.v1.locks_pb2 import Holder
 from scoord_agent.held import QUIET_S
 from scoord_hooks.neutral import Verdict
-from support.house import BELIEF_S, A, House
+from support.house import BELIEF_S, DECIDE_S, A, House
 from support.repositories import git, repository
 from support.scripted_coordinator import Fate
 
@@ -49,7 +49,7 @@ async def test_files_of_several_projects_have_one_time_together(house: House) ->
     begun = asyncio.get_running_loop().time()
     await house.edit(*files)
 
-    assert asyncio.get_running_loop().time() - begun < 1.8 * edits.DECIDE_WITHIN_S
+    assert asyncio.get_running_loop().time() - begun < 1.8 * DECIDE_S
 
 
 async def test_nothing_waits_for_git(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,3 +70,32 @@ async def test_nothing_waits_for_git(house: House, monkeypatch: pytest.MonkeyPat
         longest_s = max(longest_s, asyncio.get_running_loop().time() - begun)
     assert longest_s < 0.3
     await edit
+
+
+async def test_where_there_is_no_time_to_ask_what_is_known_decides(house: House) -> None:
+    await house.edit("mine.py")
+    house.stream.hold("theirs.py", Holder(session_id="Session_far"), 77)
+
+    assert house.edit_unasked("mine.py").verdict is Verdict.ALLOW
+    assert "theirs.py was locked by" in house.edit_unasked("theirs.py").reason
+    assert [] == list(house.unreported)
+    assert "free.py: let through without a lock" in house.edit_unasked("free.py").context
+    assert ["free.py"] == [edit.path for edit in house.unreported]
+
+
+async def test_where_there_is_no_time_to_ask_a_repository_that_blocks_does(house: House) -> None:
+    house.block()
+
+    assert house.edit_unasked("free.py").verdict is Verdict.DENY
+    assert [] == list(house.unreported)
+
+
+async def test_what_cannot_be_located_is_judged_by_its_own_repository(house: House) -> None:
+    other = repository(house.root.parent / "library", "https://example.com/library")
+    text = "session_coordination: {unreachable_action: block}"
+    (other / "coordination.yaml").write_text(text)
+
+    decision = house.edit_unasked(str(other / "src" / "a.py"))
+    assert "src/a.py: no lock can be taken now" in decision.reason
+    assert house.edit_unasked(str(other / ".git" / "config")).verdict is Verdict.ALLOW
+    assert "let through without a lock" in house.edit_unasked("\0").context

@@ -9,6 +9,7 @@ import pytest
 from scoord.clock import FakeClock
 from scoord.v1.events_pb2 import Offer, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Waiter
+from scoord_agent.held import QUIET_S
 from scoord_agent.knowledge.repository import learn
 from support.house import House, editing_house, until
 from support.repositories import git
@@ -54,6 +55,15 @@ async def test_its_test_is_suggested_wherever_the_project_keeps_it(knowing: Hous
     assert "specs/test_cart.py is free and belongs to it." == await refused(knowing)
 
 
+async def test_nothing_is_free_while_the_stream_is_silent(knowing: House, clock: FakeClock) -> None:
+    await refused(knowing)
+    clock.advance(QUIET_S + 1)
+
+    assert (await refused(knowing)).startswith("work on something else until then")
+    knowing.stream.live()
+    assert "specs/test_cart.py is free and belongs to it." == await refused(knowing)
+
+
 async def test_then_what_changes_with_it(knowing: House) -> None:
     knowing.stream.hold("specs/test_cart.py", FAR, 7)
 
@@ -78,6 +88,7 @@ async def test_what_is_kept_for_the_next_in_its_queue_is_not_free(knowing: House
     assert (await refused(knowing)).startswith("web/page.py ")
 
     knowing.clock.advance(21.0)
+    knowing.stream.live()
     assert (await refused(knowing)).startswith("specs/test_cart.py "), "its claim is over"
 
 

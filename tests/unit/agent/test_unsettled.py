@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from scoord.ids import AgentId
-from scoord_agent import edits, unsettled
+from scoord_agent import unsettled
 from scoord_hooks.neutral import Verdict
-from support.house import House, settle, until
+from support.house import DECIDE_S, House, settle, until
 from support.scripted_coordinator import Fate
 
 LOST_ANSWERS = [Fate.LOST_ANSWER, Fate.UNREACHABLE]
@@ -113,7 +113,7 @@ async def test_what_is_being_asked_for_is_not_given_back(house: House) -> None:
     house.coordinator.gate = asyncio.Event()
     house.coordinator.fates.extend([Fate.LOST_ANSWER, Fate.LATE_ANSWER])
     first = asyncio.create_task(house.edit())
-    await asyncio.sleep(edits.DECIDE_WITHIN_S / 2)
+    await asyncio.sleep(DECIDE_S / 2)
     second = asyncio.create_task(house.edit())
     await first
     await until(lambda: len(house.coordinator.acquires) == 3)

@@ -10,6 +10,7 @@ import pytest
 
 from scoord.errors import InvalidConfig, NotAllowed
 from scoord.local import token
+from scoord_agent.listener import ANSWER_WITHIN_S
 from scoord_hooks import claude_version
 from scoord_hooks.claude_wiring import EVENTS, Transport, UnreachableAction
 from scoord_hooks.install import install, uninstall
@@ -20,20 +21,32 @@ from support.claude_settings import FOREIGN, backups, handlers
 pytestmark = pytest.mark.usefixtures("home")
 
 
-def test_http_is_the_transport_of_all_events_but_the_start_of_a_session(file: Path) -> None:
+def test_http_is_the_transport_of_all_events_but_those_that_start_an_agent(file: Path) -> None:
     install(Order())
     found = handlers(file)
     assert list(found) == list(EVENTS)
     assert {event: len(each) for event, each in found.items()} == dict.fromkeys(EVENTS, 1)
-    assert found["SessionStart"][0]["type"] == "command"
+    commands = [event for event, (handler,) in found.items() if handler["type"] == "command"]
+    assert commands == ["SessionStart", "UserPromptSubmit"]
     assert found["PreToolUse"][0] == {
         "type": "http",
         "url": "http://127.0.0.1:7790/v1/hooks/claude-code/PreToolUse",
         "headers": {"Authorization": "Bearer $SCOORD_TOKEN"},
         "allowedEnvVars": ["SCOORD_TOKEN"],
-        "timeout": 3,
+        "timeout": 2,
     }
     assert json.loads(file.read_text())["env"] == {"SCOORD_TOKEN": token()}
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+def test_a_hook_is_given_up_after_it_may_answer_and_by_http_within_the_promised_time(
+    file: Path, transport: Transport
+) -> None:
+    install(Order(transport=transport))
+    waits = {(str(h["type"]), int(str(h["timeout"]))) for (h,) in handlers(file).values()}
+    assert {seconds for kind, seconds in waits if kind == "http"} <= {2}
+    assert {seconds for kind, seconds in waits if kind == "command"} == {3}
+    assert ANSWER_WITHIN_S < 2
 
 
 def test_only_edits_are_asked_about_and_only_of_task_lists_more_is_told(file: Path) -> None:

@@ -323,10 +323,33 @@ async def test_an_agent_that_does_not_start_is_not_waited_for_long(shim: Shim) -
     assert answer.seconds < 2.6
 
 
-async def test_only_the_start_of_a_session_starts_the_agent(shim: Shim, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["UserPromptSubmit", "PreToolUse"])
+async def test_a_prompt_and_an_edit_start_an_agent_that_was_killed_and_do_not_wait(
+    shim: Shim, tmp_path: Path, name: str
+) -> None:
     port = closed_port()
     shim.set_up(port, python=str(fake_python(tmp_path, port)))
-    await shim.run("claude-code", "PreToolUse")
+    (shim.state / "agent.lock").write_text("4711")
+    answer = await shim.run("claude-code", name)
+    assert ("no agent listens" in answer.stdout) == (name == "PreToolUse")
+    async with asyncio.timeout(10):
+        while not (tmp_path / "started").exists():  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.05)
+    assert (await shim.run("claude-code", "Stop")).stdout.startswith('{"started"')
+
+
+@pytest.mark.parametrize(
+    ("name", "pid"),
+    [("PreToolUse", ""), ("UserPromptSubmit", ""), ("PostToolUse", "4711"), ("Stop", "4711")],
+)
+async def test_an_agent_that_was_stopped_and_other_events_start_none(
+    shim: Shim, tmp_path: Path, name: str, pid: str
+) -> None:
+    port = closed_port()
+    shim.set_up(port, python=str(fake_python(tmp_path, port)))
+    (shim.state / "agent.lock").write_text(pid)
+    await shim.run("claude-code", name)
+    await asyncio.sleep(0.5)
     assert not (tmp_path / "started").exists()
 
 

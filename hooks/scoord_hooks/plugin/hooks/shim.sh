@@ -73,11 +73,18 @@ start_agent() (
   "$@" "$SCOORD_PYTHON" -P -m scoord_agent </dev/null >/dev/null 2>&1 &
 )
 
-# At a session's start, a missing agent is started and waited for.
+# At a session's start, a missing agent is started and waited for. At a prompt and an
+# edit one that was killed is started for the next event: then its pid is still there.
 connect_or_start() {
   connect && return
-  [[ $event == SessionStart ]] || return
-  start_agent
+  case $event in
+    SessionStart) start_agent ;;
+    UserPromptSubmit | PreToolUse)
+      if [[ -s $state_dir/agent.lock ]]; then start_agent; fi
+      return 1
+      ;;
+    *) return 1 ;;
+  esac
   local tries=20
   while ((tries-- > 0)); do
     sleep 0.1

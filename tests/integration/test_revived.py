@@ -1,0 +1,101 @@
+"""An agent that was killed is started again by the hooks of sessions that go on."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scoord_hooks.places import packaged_shim
+from support.machines import Answer, CodingSession, refusal
+from support.pair import Pair, clones, pair
+from support.processes import wait_until
+
+STARTED_S = 20.0
+
+
+@dataclass
+class Shop:
+    """Alice's session and Bob's, in one project."""
+
+    both: Pair
+    a: CodingSession
+    b: CodingSession
+
+    @property
+    def lock(self) -> Path:
+        """Where the pid of Alice's agent stands."""
+        return self.both.alice.state_dir / "agent.lock"
+
+    def by_shim(self, event: str, **fields: object) -> Answer:
+        """An event of Alice's session that goes by command."""
+        shim = self.both.alice.home / "shim.sh"
+        shim.write_bytes(packaged_shim())
+        done = subprocess.run(
+            ["bash", str(shim), "claude-code", event, "block"],
+            input=json.dumps(self.a.body(event, **fields)).encode(),
+            env=self.both.alice.env | {"CLAUDE_PID": str(self.a.pid)},
+            capture_output=True,
+            timeout=10,
+            check=True,
+        )
+        return dict(json.loads(done.stdout or b"{}"))
+
+    def answers(self) -> bool:
+        """Whether an agent of Alice's answers."""
+        with contextlib.suppress(OSError):
+            return self.a.told() is not None
+        return False
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with pair(tmp_path) as both:
+        here = clones(tmp_path / "shop", {"auth.py": "", "b.py": ""})
+        made = Shop(both, both.alice.session(here.alices), both.bob.session(here.bobs))
+        made.a.start()
+        made.b.start()
+        yield made
+        # The test's own agent is ended with its machine; one that a hook has started is not.
+        if pid := made.lock.read_text(encoding="ascii"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
+            wait_until("the agent ends", lambda: not made.lock.read_bytes())
+
+
+EDIT = {"tool_name": "Edit", "tool_input": {"file_path": "b.py"}, "tool_use_id": "toolu_1"}
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"), [("UserPromptSubmit", {"prompt": "go on"}), ("PreToolUse", EDIT)]
+)
+def test_a_killed_agent_is_back_after_a_prompt_or_an_edit(
+    shop: Shop, event: str, fields: dict[str, object]
+) -> None:
+    assert {} == shop.a.edit("auth.py")
+    assert shop.both.alice.agent is not None
+    shop.both.alice.agent.kill()
+    first = shop.by_shim(event, **fields)
+
+    assert ("no agent listens" in refusal(first)) == (event == "PreToolUse")
+    wait_until("an agent answers", shop.answers, STARTED_S)
+    assert {} == shop.a.edit("b.py")
+    assert "is locked by Session_1" in refusal(shop.b.edit("b.py"))
+
+
+def test_an_agent_that_was_stopped_leaves_no_pid_and_the_start_of_a_session_is_its_own(
+    shop: Shop,
+) -> None:
+    """Without a pid the shim starts none at a prompt or an edit: see its own tests."""
+    assert shop.both.alice.agent is not None
+    shop.both.alice.agent.end()
+
+    assert b"" == shop.lock.read_bytes()
+    shop.by_shim("SessionStart", source="startup")
+    wait_until("an agent answers", shop.answers, STARTED_S)
+    assert b"" != shop.lock.read_bytes()
