@@ -85,7 +85,7 @@ class Parts:
         self._interval_s = leases.heartbeat
         self._background = Background()
         self.held = HeldLocks(belief_s=leases.belief)
-        self.turns = Turns()
+        self.turns = Turns(clock)
         crossings, waits = Crossings(), Waits(self._note)
         reactions = Reactions(
             sessions=sessions,
@@ -240,6 +240,8 @@ class Parts:
             dependents=dependents,
             settings=settings,
             background=self._background,
+            turns=self.turns,
+            clock=clock,
         )
 
     def desk(self, facts: AgentFacts) -> Desk:

@@ -112,7 +112,8 @@ class Reactions:
         self._waits.over(session, project, [place.key])
         # A subagent is told at no hook; it is refused again, or not, when it asks again.
         if not self._turns.come(place) and not place.agent:
-            session.tell(wording.turn(waiter.path), person=True)
+            self._turns.keep(place, waiter.path)
+            session.tell_person(wording.turn(waiter.path))
 
     def _has(self, place: Place) -> bool:
         lock = self._held.find(place.project, place.key, place.session, place.agent)

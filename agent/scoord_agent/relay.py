@@ -3,6 +3,7 @@
 import posixpath
 from collections.abc import Awaitable, Callable
 
+from scoord.clock import Clock
 from scoord.config import CONFIG_FILE, PATTERNS_FILE, Settings
 from scoord.errors import InvalidConfig
 from scoord.ids import AgentId
@@ -19,6 +20,7 @@ from scoord_agent.publishing import Publishing
 from scoord_agent.sessions import LocalSession
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
+from scoord_agent.turns import Turns
 from scoord_agent.wording_others import MAX_LINES
 from scoord_hooks.neutral import ALLOW, Decision, EventKind, HookEvent, Verdict
 
@@ -43,6 +45,8 @@ class Relay:
         dependents: Dependents,
         settings: SettingsFor,
         background: Background,
+        turns: Turns,
+        clock: Clock,
     ) -> None:
         self._lifecycle = lifecycle
         self._edits = edits
@@ -54,6 +58,8 @@ class Relay:
         self._dependents = dependents
         self._settings = settings
         self._background = background
+        self._turns = turns
+        self._clock = clock
         self._handlers: dict[EventKind, Handler] = {
             EventKind.SESSION_START: self._session_start,
             EventKind.SESSION_END: self._session_end,
@@ -147,11 +153,31 @@ class Relay:
         if event.kind in (EventKind.SESSION_END, EventKind.TURN_END, EventKind.SUBAGENT_END):
             return decision
         problem = self._problem_of(session)
-        most = _room(event, decision)
-        told = session.take_notices(most) if event.agent_id == AgentId("") else []
+        told = self._news(session, event.agent_id, _room(event, decision))
         if not told and not problem:
             return decision
         return _joined(decision, told, wording.problem(problem) if problem else "")
+
+    def _news(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
+        """What it has not been told yet. A turn passes: only losses come before it."""
+        if agent:
+            return []
+        told = session.take_losses(most)
+        told += self._come(session, agent, most - len(told))
+        return told + session.take_notices(most - len(told))
+
+    def _come(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
+        """The turns that have come; of one that is over by now, that it is."""
+        turns = self._turns.take(session.session_id, agent, most)
+        if not turns:
+            return []
+        now = self._clock.now()
+        claim_s = self._settings_of(session).session_coordination.claim_timeout
+        ages = ((turn.path, now - turn.came_at) for turn in turns)
+        return [
+            wording.turn(path) if age_s < claim_s else wording.turn_over(path, age_s)
+            for path, age_s in ages
+        ]
 
 
 def _without_project(event: HookEvent, error: InvalidConfig) -> Decision:

@@ -106,7 +106,12 @@ class LocalSession:
         if notice in self.notices:
             return
         self.notices.append(notice)
-        if person and self.person:
+        if person:
+            self.tell_person(notice)
+
+    def tell_person(self, notice: str) -> None:
+        """For the one in front of it alone, and now."""
+        if self.person:
             self.person(self, notice)
 
     def tell_loss(self, notice: str) -> None:
@@ -114,15 +119,16 @@ class LocalSession:
         if notice in self.losses:
             return
         self.losses.append(notice)
-        if self.person:
-            self.person(self, notice)
+        self.tell_person(notice)
 
     def take_notices(self, most: int = MAX_NOTICES) -> list[str]:
         """What it has not been told yet, losses first; what there is no room for waits."""
-        taken: list[str] = []
-        for waiting in (self.losses, self.notices):
-            taken += [waiting.popleft() for _ in range(min(most - len(taken), len(waiting)))]
-        return taken
+        losses = self.take_losses(most)
+        return losses + _taken(self.notices, most - len(losses))
+
+    def take_losses(self, most: int) -> list[str]:
+        """The same, of losses alone."""
+        return _taken(self.losses, most)
 
     def begin_anew(self) -> None:
         """Its conversation is over and another begins; the process, and what it holds, stay."""
@@ -132,6 +138,10 @@ class LocalSession:
     def lapse(self) -> None:
         """Its lease is over; it registers again at its next chance."""
         self.lease = LeaseId(0)
+
+
+def _taken(waiting: deque[str], most: int) -> list[str]:
+    return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
 
 @lru_cache(512)

@@ -31,7 +31,7 @@ from scoord_agent.reclaiming import Reclaiming
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
 from scoord_agent.sessions import LocalSession
-from scoord_agent.turns import Place, Turns
+from scoord_agent.turns import Place, Turn, Turns
 from scoord_agent.unsettled import Cut, Message, Unsettled, send
 from scoord_agent.waits import Waits
 
@@ -110,7 +110,7 @@ class Taking:
 
     async def leave(self, request: Request) -> None:
         """Give up the places in the queues of files. Raises what the coordinator says."""
-        self._forget_turns(request)
+        self._turns.settled(self._forget_turns(request))
         self._waits.over(request.session, request.project, request.keys)
         session = request.session.session_id
         await self._client.leave(
@@ -217,10 +217,11 @@ class Taking:
                 request.session, request.project, request.keys, PATIENCE_S
             )
             message = self._message(request)
-            self._forget_turns(request)
+            untold = self._forget_turns(request)
             with self._unsettled.asking(request, message) as told:
                 response = await send(self._client, message, PATIENCE_S)
                 told.update(_told_of(request, response))
+            self._turns.settled(untold)
             locks = granted_locks(request, response.granted) if response.granted.locks else []
             if not any(self._is_over(request.session, lock) for lock in locks):
                 return message, response
@@ -238,16 +239,22 @@ class Taking:
             return reserve_message(request)
         return acquire_message(request, overlaps=self._overlaps.are_to_be_told(request))
 
-    def _forget_turns(self, request: Request) -> None:
+    def _forget_turns(self, request: Request) -> dict[Place, Turn]:
         """What was known of its turns is old; one that comes from now on is news.
 
-        It may come before the answer does, for a place that the answer tells of.
+        It may come before the answer does, for a place that the answer tells of. Those
+        that it was not told of are settled by the answer.
         """
-        for key in request.keys:
-            self._turns.over(Place(request.project, key, request.session.session_id, request.agent))
+        who = request.session.session_id, request.agent
+        places = [Place(request.project, key, *who) for key in request.keys]
+        for place in places:
+            self._turns.over(place)
+        return self._turns.untold(places)
 
     def _note_granted(self, session: LocalSession, lock: HeldLock) -> None:
-        self._turns.over(Place(lock.project, lock.key, lock.session, lock.agent))
+        place = Place(lock.project, lock.key, lock.session, lock.agent)
+        self._turns.over(place)
+        self._turns.settled(self._turns.untold([place]))
         self._held.put(lock)
         self._waits.over(session, lock.project, [lock.key])
         others = self._neighbours.of(lock.project).paths.get(lock.key, {})

@@ -152,6 +152,41 @@ def test_of_many_who_wait_only_the_first_is_told(two: Pair, shop: Clones) -> Non
     assert refusal(bob.edit("auth.py")) == ""
 
 
+def set_claim(shop: Clones, seconds: int) -> None:
+    text = f"session_coordination: {{claim_timeout: {seconds}}}\n"
+    (shop.bobs / "coordination.yaml").write_text(text, encoding="utf-8")
+
+
+def test_a_turn_that_is_over_is_not_told_as_one_that_lasts(two: Pair, shop: Clones) -> None:
+    set_claim(shop, 1)
+    alice, bob = alices(two, shop), bobs(two, shop)
+    alice.edit("auth.py")
+    assert refusal(bob.edit("auth.py"))
+
+    alice.run("release", "auth.py")
+    time.sleep(2.0)
+    told = context(bob.prompt("go on"))
+
+    assert "auth.py was free 2 s ago, and your turn at it is over: edit it to ask again." in told
+    assert "is free now" not in told
+    assert "auth.py" not in context(bob.prompt("go on")), "it is told once"
+
+
+def test_a_refusal_is_not_told_with_the_turn_before_it(two: Pair, shop: Clones) -> None:
+    set_claim(shop, 1)
+    alice, bob, carol = alices(two, shop), bobs(two, shop), bobs(two, shop)
+    alice.edit("auth.py")
+    assert refusal(bob.edit("auth.py"))
+    alice.run("release", "auth.py")
+    seconds_until("carol has it", lambda: not refusal(carol.edit("auth.py")), 5)
+
+    told = refusal(bob.edit("auth.py"))
+
+    assert "auth.py is locked by" in told
+    assert "auth.py is free now" not in told
+    assert "auth.py" not in context(bob.prompt("go on"))
+
+
 def test_who_came_first_is_served_first(two: Pair, shop: Clones) -> None:
     alice, bob, carol = alices(two, shop), bobs(two, shop), bobs(two, shop)
     alice.edit("auth.py")

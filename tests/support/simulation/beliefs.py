@@ -236,7 +236,7 @@ class Beliefs:
             return
         assert machine.agent is not None
         process = machine.agent.process
-        session = self._session_of(machine, hook)
+        session = self.session_of(machine, hook)
         if not session:
             return  # its CLI has ended meanwhile, and edits nothing
         mind, who = self.mind(process), self._claimant(machine, session, hook)
@@ -321,7 +321,8 @@ class Beliefs:
         late = hook.answered_s - hook.called_s > 1.0
         return coordination.unreachable_action != "block" and (failed or late)
 
-    def _session_of(self, machine: Machine, hook: Hook) -> str:
+    def session_of(self, machine: Machine, hook: Hook) -> str:
+        """The session that a hook is of, as its agent knows it; empty when it is gone."""
         assert machine.agent is not None
         known = list(machine.agent.parts.sessions)
         found = [s for s in known if s.process and s.process.pid == hook.pid]

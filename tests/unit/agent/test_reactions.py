@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scoord.clock import FakeClock
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Waiter
@@ -34,10 +35,18 @@ class House:
     def react(self, **event: object) -> None:
         self.reactions.react(SHOP, WatchResponse(revision=50, **event))  # type: ignore[arg-type]  # one of the oneof
 
+    def turns_of(self, session: SessionId, agent: str = "") -> list[str]:
+        """The paths whose turn it is told of now."""
+        return [turn.path for turn in self.turns.take(session, AgentId(agent), 9)]
+
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    sessions, held, turns = Sessions(tmp_path / "sessions.jsonl"), HeldLocks(20.0), Turns()
+    sessions, held, turns = (
+        Sessions(tmp_path / "sessions.jsonl"),
+        HeldLocks(20.0),
+        Turns(FakeClock()),
+    )
     a, b = (LocalSession(name, "claude-code", None, "/", lease=LeaseId(1)) for name in (A, B))
     sessions.add(a)
     sessions.add(b)
@@ -97,9 +106,8 @@ def test_who_has_its_turn_is_told_and_nobody_else(house: House) -> None:
     house.react(turn=waiter(B))
     house.react(turn=waiter("Session_far", "other.py"))
 
-    assert ["Far.py is free now, and you are next: edit it soon, or it goes to others."] == (
-        house.b.take_notices()
-    )
+    assert ["Far.py"] == house.turns_of(B)
+    assert [] == house.turns_of(A)
     assert [] == house.a.take_notices()
     assert house.turns.has_come(Place(SHOP, "far.py", B, AgentId("")))
 
@@ -112,19 +120,19 @@ async def test_a_command_that_waits_is_woken_and_its_session_not_told(house: Hou
     house.react(turn=waiter(B))
 
     assert await waiting
-    assert [] == house.b.take_notices()
+    assert [] == house.turns_of(B)
 
 
 def test_a_subagents_turn_is_not_its_main_threads(house: House) -> None:
     house.react(turn=waiter(B, agent="agent-1"))
 
-    assert [] == house.b.take_notices()
+    assert [] == house.turns_of(B)
 
 
 def test_a_turn_at_what_the_waiter_has_already_is_no_news(house: House) -> None:
     house.react(turn=waiter(A, "auth.py"))
 
-    assert [] == house.a.take_notices()
+    assert [] == house.turns_of(A)
     assert not house.turns.has_come(Place(SHOP, "auth.py", A, AgentId("")))
 
 
@@ -134,7 +142,9 @@ def test_a_turn_that_came_while_nobody_listened_is_in_the_snapshot(house: House)
     for _ in range(2):
         house.react(snapshot=snapshot)
 
-    assert 1 == len(house.b.take_notices())
+    assert 1 == len(house.turns_of(B))
+    house.react(snapshot=snapshot)
+    assert [] == house.turns_of(B), "it was told once"
 
 
 def test_the_holder_is_told_who_waits_for_it(house: House) -> None:
