@@ -30,6 +30,7 @@ from scoord_agent.heart import Heart
 from scoord_agent.held import HeldLocks
 from scoord_agent.history_desk import HistoryDesk
 from scoord_agent.hold_times import HoldTimes
+from scoord_agent.keeping import Keeping
 from scoord_agent.knowledge.knowing import Knowing, Learn
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.lifecycle import Lifecycle
@@ -84,6 +85,8 @@ class Parts:
         self._clock = clock
         self._interval_s = leases.heartbeat
         self._background = Background()
+        self._keeping = Keeping(sessions, self._background)
+        sessions.changed = self._keeping.soon
         self.held = HeldLocks(belief_s=leases.belief)
         self.turns = Turns(clock)
         crossings, waits = Crossings(), Waits(self._note)
@@ -316,7 +319,7 @@ class Parts:
     async def close(self) -> None:
         """End what still runs. Sessions stay registered: an agent may be replaced."""
         await self._background.close()
-        self.publishing.save()
+        self.sessions.save()
         self._last_seen.save()
         await self.neighbours.close()
         await self.client.close()
@@ -360,9 +363,17 @@ class Parts:
         self.publishing.note(session)
 
     def _acknowledge(self, project: ProjectId, session: SessionId, notices: list[str]) -> None:
-        """Empty a session's inbox of what it will be told; unheard, it is told again, not twice."""
+        """Empty a session's inbox of what it will be told; unheard, it is told again, not twice.
+
+        Not before it is written down: if this agent dies, the next one tells it.
+        """
         request = AcknowledgeRequest(project=project, session_id=session, notice_ids=notices)
-        self._background.start(self.client.acknowledge(request))
+
+        async def acknowledge() -> None:
+            await self._keeping.kept()
+            await self.client.acknowledge(request)
+
+        self._background.start(acknowledge())
 
     def _suspect(self, session: SessionId) -> None:
         """The stream says that a session is gone; the next pulse tells for sure."""

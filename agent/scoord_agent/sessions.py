@@ -6,6 +6,7 @@ several. What is written down lets an agent that was killed take its sessions up
 again under their names and leases.
 """
 
+import itertools
 import json
 import logging
 from collections import deque
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,6 +34,9 @@ TERMINAL = "terminal"
 
 MAX_NOTICES = 20
 """A session that is told nothing for long is told the latest, not all."""
+
+MAX_NOTICED = 200
+_MOST_KEPT_IDS = 50
 
 
 @dataclass(slots=True)
@@ -69,10 +74,12 @@ class LocalSession:
     """What it is told at its next hooks, once."""
     losses: deque[str] = field(default_factory=deque)
     """The same, of locks it has lost: told first, and crowded out by nothing."""
-    noticed: deque[str] = field(default_factory=lambda: deque(maxlen=200))
+    noticed: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NOTICED))
     """Ids of what came from its inbox, lately."""
     person: "Callable[[LocalSession, str], None] | None" = None
     """Tells the person in front of it; None where nobody is to be told."""
+    changed: "Callable[[], None] | None" = None
+    """Is called when something else than before is to be told: an agent after us tells it."""
 
     @property
     def root(self) -> Path | None:
@@ -106,6 +113,7 @@ class LocalSession:
         if notice in self.notices:
             return
         self.notices.append(notice)
+        self._change()
         if person:
             self.tell_person(notice)
 
@@ -119,16 +127,27 @@ class LocalSession:
         if notice in self.losses:
             return
         self.losses.append(notice)
+        self._change()
         self.tell_person(notice)
 
     def take_notices(self, most: int = MAX_NOTICES) -> list[str]:
         """What it has not been told yet, losses first; what there is no room for waits."""
         losses = self.take_losses(most)
-        return losses + _taken(self.notices, most - len(losses))
+        return losses + self._taken(self.notices, most - len(losses))
 
     def take_losses(self, most: int) -> list[str]:
         """The same, of losses alone."""
-        return _taken(self.losses, most)
+        return self._taken(self.losses, most)
+
+    def _taken(self, waiting: deque[str], most: int) -> list[str]:
+        taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        if taken:
+            self._change()
+        return taken
+
+    def _change(self) -> None:
+        if self.changed:
+            self.changed()
 
     def begin_anew(self) -> None:
         """Its conversation is over and another begins; the process, and what it holds, stay."""
@@ -138,10 +157,6 @@ class LocalSession:
     def lapse(self) -> None:
         """Its lease is over; it registers again at its next chance."""
         self.lease = LeaseId(0)
-
-
-def _taken(waiting: deque[str], most: int) -> list[str]:
-    return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
 
 @lru_cache(512)
@@ -164,6 +179,11 @@ class Sessions:
         self._sessions: dict[SessionId, LocalSession] = {}
         self.person: Callable[[LocalSession, str], None] | None = None
         """Tells the person in front of a session, of all that come from now on."""
+        self.changed: Callable[[], None] | None = None
+        """Is called when a session is to be told something, of all that come from now on."""
+        self._writing = Lock()
+        self._made = itertools.count(1)
+        self._last_written = 0
 
     def __iter__(self) -> Iterator[LocalSession]:
         return iter(tuple(self._sessions.values()))
@@ -185,8 +205,7 @@ class Sessions:
 
     def add(self, session: LocalSession) -> None:
         """Remember a session."""
-        session.person = self.person
-        self._sessions[session.session_id] = session
+        self._take_in(session)
         self.save()
 
     def remove(self, session: LocalSession) -> None:
@@ -196,11 +215,23 @@ class Sessions:
 
     def save(self) -> None:
         """Write down what a restarted agent needs. This one works without, and says so."""
+        self.write(self.written())
+
+    def written(self) -> "Written":
+        """What is to be written down now."""
         lines = [json.dumps(_to_json(session), ensure_ascii=True) for session in self]
-        try:
-            atomic_write(self._file, "\n".join(lines).encode() + b"\n")
-        except OSError as error:
-            _log.warning("cannot write %s: %s; a restart would lose it", self._file, error)
+        return Written(next(self._made), "\n".join(lines).encode() + b"\n")
+
+    def write(self, written: "Written") -> None:
+        """Write it down, unless something newer is; from any thread."""
+        with self._writing:
+            if written.number < self._last_written:
+                return
+            self._last_written = written.number
+            try:
+                atomic_write(self._file, written.data)
+            except OSError as error:
+                _log.warning("cannot write %s: %s; a restart would lose it", self._file, error)
 
     def load(self, now: float) -> None:
         """Read what the agent before us wrote down; what cannot be read is left out.
@@ -214,8 +245,19 @@ class Sessions:
         for line in lines:
             if session := _from_json(line):
                 session.acted_at, session.inherited = now, True
-                session.person = self.person
-                self._sessions[session.session_id] = session
+                self._take_in(session)
+
+    def _take_in(self, session: LocalSession) -> None:
+        session.person, session.changed = self.person, self.changed
+        self._sessions[session.session_id] = session
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """All sessions as they were at one moment; a higher number is a later one."""
+
+    number: int
+    data: bytes
 
 
 def _to_json(session: LocalSession) -> dict[str, Any]:
@@ -236,6 +278,9 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "intent": session.intent,
         "terminal": session.terminal,
         "work": to_json(session.work),
+        "losses": list(session.losses),
+        "notices": list(session.notices),
+        "noticed": list(session.noticed)[-_MOST_KEPT_IDS:],
     }
 
 
@@ -259,6 +304,9 @@ class _Line(BaseModel):
     intent: str
     terminal: str = ""
     work: KeptWork = KeptWork()
+    losses: list[str] = []
+    notices: list[str] = []
+    noticed: list[str] = []
 
     @property
     def process(self) -> Process | None:
@@ -287,4 +335,7 @@ def _from_json(line: str) -> LocalSession | None:
         intent=kept.intent,
         terminal=kept.terminal,
         work=from_kept(kept.work),
+        losses=deque(kept.losses),
+        notices=deque(kept.notices, maxlen=MAX_NOTICES),
+        noticed=deque(kept.noticed, maxlen=MAX_NOTICED),
     )

@@ -9,7 +9,7 @@ import pytest
 
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord_agent.processes import Process
-from scoord_agent.sessions import MAX_NOTICES, LocalSession, Sessions, new_session_id
+from scoord_agent.sessions import MAX_NOTICED, MAX_NOTICES, LocalSession, Sessions, new_session_id
 
 NOW = 1_000.0
 
@@ -56,6 +56,44 @@ def test_what_is_written_down_is_what_is_read(file: Path) -> None:
     assert a_session(acted_at=NOW, inherited=True) == one
     without_process.acted_at, without_process.inherited = NOW, True
     assert without_process == two
+
+
+def test_what_a_session_was_not_told_is_told_by_the_agent_after_us(file: Path) -> None:
+    sessions = Sessions(file)
+    session = a_session()
+    sessions.add(session)
+    sessions.changed = sessions.save
+    session.changed = sessions.save
+    session.tell("somebody waits")
+    session.tell_loss("a.py was broken")
+    session.tell_loss("b.py was broken")
+    assert ["a.py was broken"] == session.take_losses(1)
+
+    (after,) = loaded(file)
+
+    assert ["b.py was broken", "somebody waits"] == after.take_notices()
+
+
+def test_what_is_known_of_an_inbox_is_known_to_the_agent_after_us(file: Path) -> None:
+    sessions = Sessions(file)
+    session = a_session()
+    session.noticed.extend(f"n{number}" for number in range(MAX_NOTICED))
+    sessions.add(session)
+
+    (after,) = loaded(file)
+
+    assert f"n{MAX_NOTICED - 1}" in after.noticed
+    assert MAX_NOTICED == after.noticed.maxlen
+
+
+def test_an_older_state_does_not_overwrite_a_newer_one(file: Path) -> None:
+    sessions = Sessions(file)
+    before = sessions.written()
+    sessions.add(a_session())
+
+    sessions.write(before)
+
+    assert 1 == len(loaded(file))
 
 
 def test_a_session_that_was_removed_is_not_read(file: Path) -> None:

@@ -1,0 +1,58 @@
+"""What sessions are told although their agent was replaced, or killed, meanwhile."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.machines import Machine, context
+from support.pair import Clones, Pair, clones, pair
+from support.processes import wait_until
+
+FILES = {"auth.py": "pass\n", "other.py": "pass\n"}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with pair(tmp_path_factory.mktemp("replaced")) as made:
+        yield made
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Clones:
+    return clones(tmp_path, FILES)
+
+
+def end_agent(machine: Machine, how: str) -> None:
+    """Killed as by a crash, or stopped as `scoord up` stops one that it replaces."""
+    assert machine.agent is not None
+    if how == "killed":
+        machine.agent.kill()
+    else:
+        machine.agent.end()
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_what_a_session_was_not_told_is_told_by_the_next_agent(
+    two: Pair, shop: Clones, how: str
+) -> None:
+    alice, bob = two.alice.running_session(shop.alices), two.bob.running_session(shop.bobs)
+    alice.start()
+    bob.start()
+    alice.edit("auth.py")
+    bob.edit("other.py")
+    assert bob.run("tell", "Session_1", "look at main")[0] == 0
+    force = ("unlock", "auth.py", "--force", "--yes", "--reason", "too late")
+    assert bob.run(*force)[0] == 0
+    locks = "auth.py is nobody's for alice's agent, too"
+    wait_until(locks, lambda: len(two.alice.status(shop.alices)["locks"]) == 1)
+    time.sleep(0.3)
+
+    end_agent(two.alice, how)
+    two.alice.start_agent()
+    told = context(alice.prompt("go on"))
+
+    assert 'says: "look at main"' in told
+    assert "Your lock on auth.py was broken by bob" in told
+    assert context(alice.prompt("go on")) == "", "it is told once"
