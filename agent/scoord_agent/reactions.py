@@ -110,9 +110,10 @@ class Reactions:
         if session is None or self._has(place):
             return
         self._waits.over(session, project, [place.key])
-        # A subagent is told at no hook; it is refused again, or not, when it asks again.
-        if not self._turns.come(place) and not place.agent:
-            self._turns.keep(place, waiter.path)
+        if self._turns.come(place):
+            return
+        self._turns.keep(place, waiter.path)
+        if not place.agent:
             session.tell_person(wording.turn(waiter.path))
 
     def _has(self, place: Place) -> bool:

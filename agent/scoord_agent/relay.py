@@ -129,13 +129,14 @@ class Relay:
         return ALLOW
 
     async def _subagent_end(self, session: LocalSession, event: HookEvent) -> Decision:
-        """What a subagent held is free for its siblings and its main thread."""
+        """What a subagent held, or waited for, is free for its siblings and its main thread."""
         if event.agent_id == AgentId(""):
             return ALLOW
         self._taking.done(session, event.agent_id)
         mine = self._held.of(session.session_id)
         done = [lock for lock in mine if lock.agent == event.agent_id]
         self._background.start(self._taking.release(session, done))
+        self._background.start(self._taking.leave_all(session, event.agent_id))
         return ALLOW
 
     def _settings_of(self, session: LocalSession) -> Settings:
@@ -159,9 +160,12 @@ class Relay:
         return _joined(decision, told, wording.problem(problem) if problem else "")
 
     def _news(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
-        """What it has not been told yet. A turn passes: only losses come before it."""
+        """What it has not been told yet. A turn passes: only losses come before it.
+
+        A subagent is told of its own turns alone; all else is its main thread's.
+        """
         if agent:
-            return []
+            return self._come(session, agent, most)
         told = session.take_losses(most)
         told += self._come(session, agent, most - len(told))
         return told + session.take_notices(most - len(told))

@@ -37,6 +37,8 @@ class Turns:
         self._clock = clock
         self._come: dict[Place, None] = {}
         self._untold: dict[Place, Turn] = {}
+        self._queued: dict[Place, str] = {}
+        """The places that refusals gave, with the paths as they are shown."""
         self._waiting: dict[Place, list[asyncio.Event]] = {}
 
     def come(self, place: Place) -> bool:
@@ -50,6 +52,25 @@ class Turns:
     def has_come(self, place: Place) -> bool:
         """Whether its turn has come since it was last asked for."""
         return place in self._come
+
+    def queued(self, place: Place, path: str) -> None:
+        """A refusal gave it this place."""
+        self._queued[place] = path
+
+    def had(self, place: Place) -> None:
+        """It was granted, or given up: there is no such place any more."""
+        self._queued.pop(place, None)
+        self._come.pop(place, None)
+        self._untold.pop(place, None)
+
+    def leave(self, session: SessionId, agent: AgentId) -> dict[Place, str]:
+        """This holder wants nothing any more: the places it has to give up."""
+        known = {*self._queued, *self._come, *self._untold}
+        mine = [place for place in known if (place.session, place.agent) == (session, agent)]
+        queued = {place: self._queued[place] for place in mine if place in self._queued}
+        for place in mine:
+            self.had(place)
+        return queued
 
     def over(self, place: Place) -> None:
         """It is asked for anew: that its turn has come is old."""
@@ -76,9 +97,9 @@ class Turns:
 
     def keep_only(self, sessions: Container[SessionId]) -> None:
         """Forget what has come to sessions that have ended."""
-        for known in (self._come, self._untold):
-            for place in [place for place in known if place.session not in sessions]:
-                del known[place]
+        for place in {*self._queued, *self._come, *self._untold}:
+            if place.session not in sessions:
+                self.had(place)
 
     async def wait(self, places: Collection[Place], within_s: float) -> bool:
         """Wait until the turn of one of ``places`` has come; False when none did in time."""

@@ -187,15 +187,15 @@ class Calm:
         """C5: whoever is next in a queue is told, and gets the file."""
         mine = (p for p in self.truth.queue(path) if f"_{person.pid}_" in p.who.session)
         place = next((p for p in mine if p.who.agent == agent), None)
-        await person.call(EventKind.PROMPT)
+        # A subagent is told at its own next hook.
+        await person.call(EventKind.AFTER_EDIT if agent else EventKind.PROMPT, agent=agent)
         if place is None:
             # On another branch its turn may have come at once, and its claim have run out.
             if not _hears_of_turn(path, _since_refused(person, path)):
                 self.record.violate("C5", f"{person.name} was refused {path}, and has no place")
             return
         told = [told.text for told in person.told if told.at_s >= place.since_s]
-        # A subagent is told at no hook.
-        if not agent and not _hears_of_turn(place.shown, told):
+        if not _hears_of_turn(place.shown, told):
             self.record.violate("C5", f"{person.name} is not told of its turn at {path}")
         if not await person.edit([path], agent):
             self.record.violate("C5", f"{person.name} is next, and does not get {path}")

@@ -127,6 +127,7 @@ def test_a_subagents_turn_is_not_its_main_threads(house: House) -> None:
     house.react(turn=waiter(B, agent="agent-1"))
 
     assert [] == house.turns_of(B)
+    assert ["Far.py"] == house.turns_of(B, "agent-1")
 
 
 def test_a_turn_at_what_the_waiter_has_already_is_no_news(house: House) -> None:

@@ -85,6 +85,29 @@ def test_an_answer_settles_the_turns_before_its_question_and_not_one_that_came_s
     assert [Turn("other.py", clock.now())] == turns.take(SessionId("Session_1"), AgentId(""), 9)
 
 
+def test_who_has_ended_gives_up_its_places_and_is_told_of_no_turn() -> None:
+    turns, mine, other = Turns(FakeClock()), place("Session_1"), place("Session_2")
+    turns.queued(mine, "Auth.py")
+    turns.queued(other, "Auth.py")
+    turns.come(mine)
+    turns.keep(mine, "Auth.py")
+
+    assert {mine: "Auth.py"} == turns.leave(SessionId("Session_1"), AgentId(""))
+    assert {} == turns.leave(SessionId("Session_1"), AgentId(""))
+    assert [] == turns.take(SessionId("Session_1"), AgentId(""), 9)
+    assert not turns.has_come(mine)
+    assert {other: "Auth.py"} == turns.leave(SessionId("Session_2"), AgentId(""))
+
+
+def test_what_was_granted_is_not_given_up() -> None:
+    turns, mine = Turns(FakeClock()), place("Session_1")
+    turns.queued(mine, "Auth.py")
+
+    turns.had(mine)
+
+    assert {} == turns.leave(SessionId("Session_1"), AgentId(""))
+
+
 def test_what_has_come_to_a_session_goes_with_it() -> None:
     turns = Turns(FakeClock())
     turns.come(place("Session_1"))
