@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.machines import Machine, context
+from support.machines import Machine, context, refusal, seconds_until
 from support.pair import Clones, Pair, clones, pair
 from support.processes import wait_until
 
@@ -31,6 +31,28 @@ def end_agent(machine: Machine, how: str) -> None:
         machine.agent.kill()
     else:
         machine.agent.end()
+
+
+def test_a_holder_is_told_who_began_to_wait_while_its_agent_was_away(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = two.alice.running_session(shop.alices), two.bob.running_session(shop.bobs)
+    alice.start()
+    bob.start()
+    alice.edit("auth.py")
+    end_agent(two.alice, "stopped")
+    assert refusal(bob.edit("auth.py"))
+
+    two.alice.start_agent()
+
+    told = [""]
+
+    def is_told() -> bool:
+        told.append(context(alice.prompt("go on")))
+        return "waits for auth.py, which you hold" in told[-1]
+
+    seconds_until(f"alice is told: {told}", is_told, 5)
+    assert "waits for" not in context(alice.prompt("go on"))
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])

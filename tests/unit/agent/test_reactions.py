@@ -158,6 +158,50 @@ def test_the_holder_is_told_who_waits_for_it(house: House) -> None:
     assert [] == house.b.take_notices()
 
 
+def far_waiter(path: str = "Auth.py", branch: str = "") -> Waiter:
+    holder = Holder(
+        session_id="Session_far", alias="Session_9", person="bob", host="mini", branch=branch
+    )
+    return Waiter(project=SHOP, path=path, holder=holder, reason="fix", place=1)
+
+
+def test_a_holder_is_told_who_began_to_wait_while_nobody_listened(house: House) -> None:
+    snapshot = Snapshot(locks=[lock(7)], waiters=[far_waiter()])
+
+    for _ in range(2):
+        house.react(snapshot=snapshot)
+
+    assert ['Session_9 (bob@mini) waits for Auth.py, which you hold: "fix".'] == (
+        house.a.take_notices()
+    )
+    house.react(snapshot=snapshot)
+    assert [] == house.a.take_notices(), "it was told of that place"
+
+
+def test_of_a_place_that_was_told_when_it_was_taken_nothing_is_told_again(house: House) -> None:
+    holders = [Holder(session_id=A)]
+    house.react(waiting=Waiting(path="auth.py", waiter=OTHER, reason="fix", holders=holders))
+    house.a.take_notices()
+
+    house.react(snapshot=Snapshot(locks=[lock(7)], waiters=[far_waiter()]))
+    assert [] == house.a.take_notices()
+
+    house.react(waiting=Waiting(path="auth.py", waiter=OTHER, reason="fix", holders=holders))
+    assert 1 == len(house.a.take_notices()), "it has left, and come again"
+
+
+def test_a_holder_of_a_pattern_is_told_and_one_on_another_branch_is_not(house: House) -> None:
+    own, confined_to = Holder(session_id=A, branch="main"), LockScope.LOCK_SCOPE_BRANCH
+    pattern = Lock(project=SHOP, path="src/**", is_pattern=True, token=7, holder=own)
+    of_branch = Lock(project=SHOP, path="b.py", token=8, holder=own, scope=confined_to)
+    waiters = [far_waiter("src/a.py"), far_waiter("b.py", branch="feature")]
+
+    house.react(snapshot=Snapshot(locks=[pattern, of_branch], waiters=waiters))
+
+    (told,) = house.a.take_notices()
+    assert "waits for src/a.py" in told
+
+
 def test_nobody_is_told_that_he_waits_for_himself(house: House) -> None:
     own = Holder(session_id=A)
     house.react(waiting=Waiting(path="auth.py", waiter=own, holders=[own]))
