@@ -15,7 +15,7 @@ from scoord_agent.dependents import Dependents
 from scoord_agent.edits import Edits
 from scoord_agent.handing_back import HandingBack
 from scoord_agent.held import HeldLocks
-from scoord_agent.lifecycle import MAX_INTENT, Lifecycle, Origin
+from scoord_agent.lifecycle import MAX_INTENT, STARTS_ANEW, Lifecycle, Origin
 from scoord_agent.publishing import Publishing
 from scoord_agent.sessions import LocalSession
 from scoord_agent.settings import SettingsFor
@@ -95,7 +95,7 @@ class Relay:
 
     async def _session_start(self, session: LocalSession, event: HookEvent) -> Decision:
         decision = await self._lifecycle.welcome(session, event)
-        if event.reason == "clear":
+        if event.reason in STARTS_ANEW:
             self._publishing.note(session)
         return decision
 
