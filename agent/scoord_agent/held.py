@@ -194,6 +194,15 @@ class HeldLocks:
         if found is not None and not self.has_more(found):
             self._lost[found] = None
 
+    def missing(self, lock: HeldLock) -> None:
+        """The agent before us knew that it was held, and nobody confirms it: so it is lost."""
+        if self.find_same(lock) is None and not self.has_more(lock):
+            self._lost[lock] = None
+
+    def known(self, session: SessionId) -> list[HeldLock]:
+        """What a session has, or has lost without knowing yet to whom."""
+        return [*self.of(session), *self.lost(session)]
+
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now."""
         now = self.find(

@@ -199,6 +199,7 @@ class Lifecycle:
             # Its renewals do not tell what it holds; registering it again does.
             for project in tuple(session.aliases):
                 await self._registration.take_up(session, project, settings)
+            self._registration.recall(session)
             session.inherited = False
 
     def _named(self, event: HookEvent, origin: Origin) -> LocalSession | None:

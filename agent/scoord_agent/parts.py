@@ -88,6 +88,7 @@ class Parts:
         self._keeping = Keeping(sessions, self._background)
         sessions.changed = self._keeping.soon
         self.held = HeldLocks(belief_s=leases.belief)
+        sessions.held = self.held.known
         self.turns = Turns(clock)
         crossings, waits = Crossings(), Waits(self._note)
         reactions = Reactions(
@@ -314,7 +315,7 @@ class Parts:
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs as long as the agent does."""
-        return self._beat(), self._lifecycle.watch_processes()
+        return self._beat(), self._keeping.follow(), self._lifecycle.watch_processes()
 
     async def close(self) -> None:
         """End what still runs. Sessions stay registered: an agent may be replaced."""

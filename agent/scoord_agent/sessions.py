@@ -10,7 +10,7 @@ import itertools
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.local import atomic_write
 from scoord.v1.sessions_pb2 import SessionStatus
+from scoord_agent import kept_locks
+from scoord_agent.held import HeldLock
 from scoord_agent.kept_work import KeptWork, from_kept, to_json
 from scoord_agent.processes import Process
 from scoord_agent.work import Work
@@ -68,6 +70,8 @@ class LocalSession:
     published_at: float = 0.0
     inherited: bool = False
     """Whether it is of the agent before us, and what it holds is not known yet."""
+    had: Sequence[HeldLock] = ()
+    """What it held when the agent before us last wrote it down, until that is confirmed."""
     ended: bool = False
     """Whether it is over; one that is still being registered must then not go on."""
     notices: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NOTICES))
@@ -181,6 +185,8 @@ class Sessions:
         """Tells the person in front of a session, of all that come from now on."""
         self.changed: Callable[[], None] | None = None
         """Is called when a session is to be told something, of all that come from now on."""
+        self.held: Callable[[SessionId], Sequence[HeldLock]] = lambda _session: ()
+        """What a session has or has lost, to be written down with it."""
         self._writing = Lock()
         self._made = itertools.count(1)
         self._last_written = 0
@@ -219,8 +225,12 @@ class Sessions:
 
     def written(self) -> "Written":
         """What is to be written down now."""
-        lines = [json.dumps(_to_json(session), ensure_ascii=True) for session in self]
+        lines = [json.dumps(self._to_json(session), ensure_ascii=True) for session in self]
         return Written(next(self._made), "\n".join(lines).encode() + b"\n")
+
+    def _to_json(self, session: LocalSession) -> dict[str, Any]:
+        locks = (*session.had, *self.held(session.session_id))
+        return _to_json(session) | {"held": kept_locks.to_json(locks)}
 
     def write(self, written: "Written") -> None:
         """Write it down, unless something newer is; from any thread."""
@@ -307,6 +317,7 @@ class _Line(BaseModel):
     losses: list[str] = []
     notices: list[str] = []
     noticed: list[str] = []
+    held: list[kept_locks.KeptLock] = []
 
     @property
     def process(self) -> Process | None:
@@ -338,4 +349,5 @@ def _from_json(line: str) -> LocalSession | None:
         losses=deque(kept.losses),
         notices=deque(kept.notices, maxlen=MAX_NOTICES),
         noticed=deque(kept.noticed, maxlen=MAX_NOTICED),
+        had=tuple(kept_locks.from_kept(SessionId(kept.session_id), kept.held)),
     )

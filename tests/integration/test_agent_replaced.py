@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from support.machines import Machine, context, refusal, seconds_until
+from scoord_agent.keeping import KEEP_S
+from support.machines import FAST_LEASES, Machine, context, refusal, seconds_until
 from support.pair import Clones, Pair, clones, pair
 from support.processes import wait_until
 
+TTL_S = float(FAST_LEASES["SCOORD_LEASES_TTL"])
 FILES = {"auth.py": "pass\n", "other.py": "pass\n"}
 
 
@@ -31,6 +33,33 @@ def end_agent(machine: Machine, how: str) -> None:
         machine.agent.kill()
     else:
         machine.agent.end()
+
+
+def test_what_was_lost_while_the_agent_was_away_is_told(tmp_path: Path, shop: Clones) -> None:
+    with pair(tmp_path, **FAST_LEASES) as two:
+        alice, bob = two.alice.running_session(shop.alices), two.bob.running_session(shop.bobs)
+        alice.start()
+        bob.start()
+        alice.edit("auth.py")
+        alice.edit("other.py")
+        time.sleep(KEEP_S + 1)
+        end_agent(two.alice, "killed")
+        seconds_until("bob has it", lambda: not refusal(bob.edit("auth.py")), TTL_S + 2)
+        bob.end()
+
+        two.alice.start_agent()
+        answer = alice.edit("auth.py")
+
+        told = f"{refusal(answer)}\n{context(answer)}\n{alice.told()}"
+        assert "Your lock on auth.py was lost; Session_2 (bob@" in told
+        assert "read the file again" in told
+        assert "other.py" not in told, "nobody else had it"
+        locks = "what nobody else had is alice's again"
+        wait_until(locks, lambda: "other.py" in held(two.alice, shop))
+
+
+def held(machine: Machine, shop: Clones) -> set[str]:
+    return {row["path"] for row in machine.status(shop.alices)["locks"]}
 
 
 def test_a_holder_is_told_who_began_to_wait_while_its_agent_was_away(

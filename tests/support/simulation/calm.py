@@ -122,10 +122,11 @@ class Calm:
         return after is not None and after.session == lost.session
 
     def _person_of(self, loss: Loss) -> Person | None:
-        """Who lost it, if the session lives and its agent is the one who knew."""
+        """Who lost it, if the session lives and its agent knows, or the one before did."""
         person = self._person(loss.grant.session)
         agent = person.machine.agent if person else None
-        return person if agent and agent.process is loss.process else None
+        knows = agent and (loss.died or agent.process is loss.process)
+        return person if knows else None
 
     def _person(self, session: str) -> Person | None:
         return next((p for p in self.people if f"_{p.pid}_" in session), None)

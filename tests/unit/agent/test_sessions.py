@@ -2,12 +2,14 @@
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from scoord.ids import LeaseId, ProjectId, SessionId
+from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
+from scoord_agent.held import HeldLock
 from scoord_agent.processes import Process
 from scoord_agent.sessions import MAX_NOTICED, MAX_NOTICES, LocalSession, Sessions, new_session_id
 
@@ -86,6 +88,33 @@ def test_what_is_known_of_an_inbox_is_known_to_the_agent_after_us(file: Path) ->
     assert MAX_NOTICED == after.noticed.maxlen
 
 
+def test_locks_are_known_to_the_agent_after_us_but_for_shares_and_patterns(file: Path) -> None:
+    sessions, session = Sessions(file), a_session()
+    mine = HeldLock(
+        ProjectId("shop"),
+        "auth.py",
+        "Auth.py",
+        session.session_id,
+        AgentId("agent-1"),
+        FencingToken(7),
+        branch="main",
+        commit="abc",
+        worktree="/home/alice/shop",
+        lasts_s=60.0,
+    )
+    others = replace(mine, key="b.py", shared=True), replace(mine, key="src/**", is_pattern=True)
+    sessions.held = lambda one: (mine, *others) if one == session.session_id else ()
+    sessions.add(session)
+
+    (after,) = loaded(file)
+    again = Sessions(file)
+    again.add(after)
+
+    assert (mine,) == after.had
+    (later,) = loaded(file)
+    assert (mine,) == later.had, "nobody could be asked about it yet"
+
+
 def test_an_older_state_does_not_overwrite_a_newer_one(file: Path) -> None:
     sessions = Sessions(file)
     before = sessions.written()
@@ -129,6 +158,8 @@ def test_without_a_file_there_are_no_sessions(file: Path) -> None:
         ("home", None),
         ("branch", ["main"]),
         ("intent", {}),
+        ("losses", [1]),
+        ("held", [{"project": "shop", "path": "a.py", "agent": "", "token": 0}]),
     ],
 )
 def test_a_line_with_a_wrong_value_is_left_out_alone(file: Path, field: str, value: object) -> None:
