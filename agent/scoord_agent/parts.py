@@ -116,7 +116,7 @@ class Parts:
             background=self._background,
             clock=clock,
         )
-        around = Surroundings(knowing=self.knowing, locator=locator)
+        around = Surroundings(knowing=self.knowing, locator=locator, neighbours=self.neighbours)
         relations = Relations(self.neighbours)
         self.publishing = Publishing(
             client=client,
