@@ -204,6 +204,20 @@ class HeldLocks:
         if found is not None and not self.has_more(found):
             self._lost[found] = self._renewed_at.get(found.session, 0.0)
 
+    def missing(self, lock: HeldLock, stood_at: float) -> None:
+        """The agent before us knew that it stood then, and nobody confirms it: so it is lost."""
+        if self.find_same(lock) is None and not self.has_more(lock):
+            self._lost[lock] = stood_at
+
+    def stood_at(self, session: SessionId) -> float:
+        """When all that a session has or has lost was last known to stand; 0 when it never was."""
+        lost = (at for lock, at in self._lost.items() if lock.session == session)
+        return min((self._renewed_at.get(session, 0.0), *lost))
+
+    def known(self, session: SessionId) -> list[HeldLock]:
+        """What a session has, or has lost without knowing yet to whom."""
+        return [*self.of(session), *self.lost(session)]
+
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now."""
         now = self.find(

@@ -55,7 +55,8 @@ class HoldTimes:
 
     def completion(self, project: str, lock: Lock, neighbours: Neighbours) -> Completion | None:
         """When ``lock`` will be free, as far as is known here; waits for nothing."""
-        holder = neighbours.of(ProjectId(project)).sessions.get(lock.holder.session_id)
+        known = neighbours.of(ProjectId(project))
+        holder = known.session_at(lock.holder.session_id, self._clock.now())
         if self._is_due(project):
             self._background.start(self.ask(project))
         return completion(lock, holder, self._holds.get(project, ()))

@@ -37,6 +37,9 @@ END_WITHIN_S = 1.2
 _GOES_ON = frozenset({"clear", "resume"})
 """Reasons of a session end after which the process stays and starts anew."""
 
+STARTS_ANEW = frozenset({"clear", "resume", "fork"})
+"""Reasons of a session start that may mean another conversation in the same process."""
+
 _STILL_HERE = frozenset({"clear", "compact"})
 """Reasons of a session start before which it has missed nothing."""
 
@@ -110,9 +113,6 @@ class Lifecycle:
 
     async def welcome(self, session: LocalSession, event: HookEvent) -> Decision:
         """Register a session that has started, and tell it who else is here."""
-        if event.reason == "clear":
-            # Of a conversation that is over; the next prompt says the new one.
-            session.begin_anew()
         worktree = await worktree_of(self._locator, event.cwd)
         project, settings = self._locator.project_of(worktree), self._settings.of(worktree)
         try:
@@ -208,6 +208,7 @@ class Lifecycle:
             # Its renewals do not tell what it holds; registering it again does.
             for project in tuple(session.aliases):
                 await self._registration.take_up(session, project, settings)
+            self._registration.recall(session)
             session.inherited = False
 
     def _known(self, event: HookEvent, process: Process | None) -> LocalSession | None:
@@ -216,6 +217,9 @@ class Lifecycle:
             known = self._sessions.all_by_client_id(event.client, event.client_session_id)
             session = next((s for s in known if process in (None, s.process)), None)
         if session is not None and event.client_session_id:
+            if _is_another_conversation(session, event):
+                # What it was to do is of the one before; the next prompt says what it is now.
+                session.begin_anew()
             self._rename(session, event.client_session_id)
         return session
 
@@ -285,6 +289,14 @@ class Lifecycle:
             return None
         pid = await asyncio.to_thread(processes.client_of_connection, origin.port)
         return processes.find(pid) if pid else None
+
+
+def _is_another_conversation(session: LocalSession, event: HookEvent) -> bool:
+    """Whether a start begins, or takes up, another one in a process that was there before."""
+    if event.kind is not EventKind.SESSION_START:
+        return False
+    is_new = event.client_session_id not in session.client_session_ids
+    return event.reason == "clear" or (event.reason in STARTS_ANEW and is_new)
 
 
 def _has_gone(origin: Origin, process: Process | None) -> bool:

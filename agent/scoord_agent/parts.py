@@ -31,6 +31,7 @@ from scoord_agent.heart import Heart
 from scoord_agent.held import HeldLocks
 from scoord_agent.history_desk import HistoryDesk
 from scoord_agent.hold_times import HoldTimes
+from scoord_agent.keeping import Keeping
 from scoord_agent.knowledge.knowing import Knowing, Learn
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.lifecycle import Lifecycle
@@ -85,8 +86,11 @@ class Parts:
         self._clock = clock
         self._interval_s = leases.heartbeat
         self._background = Background()
+        self._keeping = Keeping(sessions, self._background)
+        sessions.changed = self._keeping.soon
         self.held = HeldLocks(belief_s=leases.belief)
-        self.turns = Turns()
+        sessions.held, sessions.stood_at = self.held.known, self.held.stood_at
+        self.turns = Turns(clock)
         crossings, waits = Crossings(), Waits(self._note)
         reactions = Reactions(
             sessions=sessions,
@@ -118,7 +122,7 @@ class Parts:
             clock=clock,
             learned=learned,
         )
-        around = Surroundings(knowing=self.knowing, locator=locator)
+        around = Surroundings(knowing=self.knowing, locator=locator, neighbours=self.neighbours)
         relations = Relations(self.neighbours)
         self.publishing = Publishing(
             client=client,
@@ -248,6 +252,8 @@ class Parts:
             dependents=dependents,
             settings=settings,
             background=self._background,
+            turns=self.turns,
+            clock=clock,
         )
 
     def desk(self, facts: AgentFacts) -> Desk:
@@ -317,12 +323,12 @@ class Parts:
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs as long as the agent does."""
-        return self._beat(), self._lifecycle.watch_processes()
+        return self._beat(), self._keeping.follow(), self._lifecycle.watch_processes()
 
     async def close(self) -> None:
         """End what still runs. Sessions stay registered: an agent may be replaced."""
         await self._background.close()
-        self.publishing.save()
+        self.sessions.save()
         self._last_seen.save()
         await self.neighbours.close()
         await self.client.close()
@@ -366,9 +372,17 @@ class Parts:
         self.publishing.note(session)
 
     def _acknowledge(self, project: ProjectId, session: SessionId, notices: list[str]) -> None:
-        """Empty a session's inbox of what it will be told; unheard, it is told again, not twice."""
+        """Empty a session's inbox of what it will be told; unheard, it is told again, not twice.
+
+        Not before it is written down: if this agent dies, the next one tells it.
+        """
         request = AcknowledgeRequest(project=project, session_id=session, notice_ids=notices)
-        self._background.start(self.client.acknowledge(request))
+
+        async def acknowledge() -> None:
+            await self._keeping.kept()
+            await self.client.acknowledge(request)
+
+        self._background.start(acknowledge())
 
     def _suspect(self, session: SessionId) -> None:
         """The stream says that a session is gone; the next pulse tells for sure."""

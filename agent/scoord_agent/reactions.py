@@ -2,19 +2,26 @@
 
 from collections.abc import Callable, Iterable
 
+from scoord.bounded import BoundedDict
+from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.names import path_key
+from scoord.patterns import matches
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
-from scoord.v1.locks_pb2 import Lock, Waiter
+from scoord.v1.locks_pb2 import Lock, LockMode, Waiter
 from scoord_agent import wording
 from scoord_agent.crossings import Crossings
 from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.neighbours import claimant
 from scoord_agent.sessions import LocalSession, Sessions
 from scoord_agent.turns import Place, Turns
 from scoord_agent.waits import Waits
 
 Acknowledge = Callable[[ProjectId, SessionId, list[str]], None]
 """Tells the coordinator that notices have been taken note of; does not wait."""
+
+
+_MOST_ASKED = 2_000
 
 
 class Reactions:
@@ -38,6 +45,8 @@ class Reactions:
         self._acknowledge = acknowledge
         self._crossings = crossings or Crossings()
         self._waits = waits or Waits(lambda _session: None)
+        self._asked = BoundedDict[Place, frozenset[str]](_MOST_ASKED)
+        """Which holders were told of a place in a queue."""
 
     def react(self, project: ProjectId, response: WatchResponse) -> None:
         """One step of a project's stream."""
@@ -51,7 +60,7 @@ class Reactions:
             case "session_gone":
                 self._session_gone(response.session_gone)
             case "waiting":
-                self._waiting(response.waiting)
+                self._waiting(project, response.waiting)
             case "turn":
                 self._turn(project, response.turn)
             case "notice":
@@ -71,6 +80,7 @@ class Reactions:
         for waiter in snapshot.waiters:
             if waiter.has_turn and not self._turns.has_come(_place(project, waiter)):
                 self._turn(project, waiter)
+        self._ask_holders(project, snapshot)
         for seen in snapshot.locks:
             self._lock(project, seen)
         self._notice(project, snapshot.notices)
@@ -97,22 +107,41 @@ class Reactions:
         if session is not None and session.registered:
             self._lapsed(session.session_id)
 
-    def _waiting(self, waiting: Waiting) -> None:
+    def _waiting(self, project: ProjectId, waiting: Waiting) -> None:
         """Ask our holders: each once, since a place in a queue is told of once."""
-        notice = wording.wanted(waiting.path, waiting.waiter, waiting.reason)
-        for session_id in dict.fromkeys(holder.session_id for holder in waiting.holders):
-            if session_id != waiting.waiter.session_id:
-                self._tell(SessionId(session_id), notice)
+        waiter = Waiter(path=waiting.path, holder=waiting.waiter, reason=waiting.reason)
+        self._asked.pop(_place(project, waiter), None)
+        self._ask(project, waiter, (holder.session_id for holder in waiting.holders))
+
+    def _ask_holders(self, project: ProjectId, snapshot: Snapshot) -> None:
+        """Ask those of ours that somebody began to wait for while nobody listened here."""
+        ours = _Ours(lock for lock in snapshot.locks if self._sessions.get(lock.holder.session_id))
+        for waiter in snapshot.waiters:
+            if not waiter.has_turn:
+                self._ask(project, waiter, ours.in_the_way_of(waiter))
+
+    def _ask(self, project: ProjectId, waiter: Waiter, holders: Iterable[str]) -> None:
+        """Tell holders who waits for them, unless they were told of this place."""
+        place = _place(project, waiter)
+        told = self._asked.get(place, frozenset())
+        new = [one for one in dict.fromkeys(holders) if one not in {*told, place.session}]
+        for session_id in new:
+            notice = wording.wanted(waiter.path, waiter.holder, waiter.reason)
+            self._tell(SessionId(session_id), notice)
+        self._asked[place] = told.union(new)
 
     def _turn(self, project: ProjectId, waiter: Waiter) -> None:
         """Wake the command that waits, else tell the session: what it has already is no news."""
         session, place = self._sessions.get(waiter.holder.session_id), _place(project, waiter)
+        self._asked.pop(place, None)
         if session is None or self._has(place):
             return
         self._waits.over(session, project, [place.key])
-        # A subagent is told at no hook; it is refused again, or not, when it asks again.
-        if not self._turns.come(place) and not place.agent:
-            session.tell(wording.turn(waiter.path), person=True)
+        if self._turns.come(place):
+            return
+        self._turns.keep(place, waiter.path)
+        if not place.agent:
+            session.tell_person(wording.turn(waiter.path))
 
     def _has(self, place: Place) -> bool:
         lock = self._held.find(place.project, place.key, place.session, place.agent)
@@ -135,6 +164,34 @@ class Reactions:
     def _tell(self, session_id: SessionId, notice: str) -> None:
         if session := self._sessions.get(session_id):
             session.tell(notice, person=True)
+
+
+class _Ours:
+    """The locks of sessions of this machine, by what they are in the way of."""
+
+    def __init__(self, locks: Iterable[Lock]) -> None:
+        self._paths: dict[str, list[Lock]] = {}
+        self._patterns: list[Lock] = []
+        for lock in locks:
+            if lock.is_pattern:
+                self._patterns.append(lock)
+            else:
+                self._paths.setdefault(path_key(lock.path), []).append(lock)
+
+    def in_the_way_of(self, waiter: Waiter) -> list[str]:
+        """The sessions that hold what ``waiter`` waits for, as if it wanted all of it.
+
+        Whether it would share it, nobody tells; who waits is in somebody's way.
+        """
+        key = path_key(waiter.path)
+        covering = (lock for lock in self._patterns if matches(lock.path, key))
+        found = (*self._paths.get(key, ()), *covering)
+        return [lock.holder.session_id for lock in found if _keeps_out(lock, waiter)]
+
+
+def _keeps_out(lock: Lock, waiter: Waiter) -> bool:
+    wanted = Claimant.of(waiter.holder, LockMode.LOCK_MODE_EXCLUSIVE, lock.scope)
+    return claimant(lock).excludes(wanted)
 
 
 def _place(project: ProjectId, waiter: Waiter) -> Place:

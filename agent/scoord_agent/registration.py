@@ -100,8 +100,15 @@ class Registration:
         What became of that is found out once it is registered anew.
         """
         self._held.lapse(session.session_id)
+        self.recall(session)
         session.work.waits.clear()  # its places in queues went with the lease
         session.lapse()
+
+    def recall(self, session: LocalSession) -> None:
+        """All is known that stands of a session of the agent before us: the rest is lost."""
+        for lock in session.had:
+            self._held.missing(lock, session.had_at)
+        session.had = ()
 
     async def end(self, session: LocalSession, why: str, patience_s: float = 0.0) -> None:
         """End ``session`` everywhere: one lease, so one call."""

@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from scoord.clock import Clock
 from scoord.config import CONFIG_FILE, PATTERNS_FILE, Settings
 from scoord.errors import InternalError, InvalidConfig, ScoordError
 from scoord.ids import AgentId
@@ -15,11 +16,12 @@ from scoord_agent.dependents import Dependents
 from scoord_agent.edits import Edits
 from scoord_agent.handing_back import HandingBack
 from scoord_agent.held import HeldLocks
-from scoord_agent.lifecycle import MAX_INTENT, Lifecycle, Origin
+from scoord_agent.lifecycle import MAX_INTENT, STARTS_ANEW, Lifecycle, Origin
 from scoord_agent.publishing import Publishing
 from scoord_agent.sessions import LocalSession
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
+from scoord_agent.turns import Turns
 from scoord_agent.wording_others import MAX_LINES
 from scoord_hooks.neutral import ALLOW, Decision, EventKind, HookEvent, Verdict
 
@@ -44,6 +46,8 @@ class Relay:
         dependents: Dependents,
         settings: SettingsFor,
         background: Background,
+        turns: Turns,
+        clock: Clock,
     ) -> None:
         self._lifecycle = lifecycle
         self._edits = edits
@@ -55,6 +59,8 @@ class Relay:
         self._dependents = dependents
         self._settings = settings
         self._background = background
+        self._turns = turns
+        self._clock = clock
         self._handlers: dict[EventKind, Handler] = {
             EventKind.SESSION_START: self._session_start,
             EventKind.SESSION_END: self._session_end,
@@ -109,7 +115,7 @@ class Relay:
 
     async def _session_start(self, session: LocalSession, event: HookEvent) -> Decision:
         decision = await self._lifecycle.welcome(session, event)
-        if event.reason == "clear":
+        if event.reason in STARTS_ANEW:
             self._publishing.note(session)
         return decision
 
@@ -140,13 +146,14 @@ class Relay:
         return ALLOW
 
     async def _subagent_end(self, session: LocalSession, event: HookEvent) -> Decision:
-        """What a subagent held is free for its siblings and its main thread."""
+        """What a subagent held, or waited for, is free for its siblings and its main thread."""
         if event.agent_id == AgentId(""):
             return ALLOW
         self._taking.done(session, event.agent_id)
         mine = self._held.of(session.session_id)
         done = [lock for lock in mine if lock.agent == event.agent_id]
         self._background.start(self._taking.release(session, done))
+        self._background.start(self._taking.leave_all(session, event.agent_id))
         return ALLOW
 
     def _settings_of(self, session: LocalSession) -> Settings:
@@ -164,11 +171,34 @@ class Relay:
         if event.kind in (EventKind.SESSION_END, EventKind.TURN_END, EventKind.SUBAGENT_END):
             return decision
         problem = self._problem_of(session)
-        most = _room(event, decision)
-        told = session.take_notices(most) if event.agent_id == AgentId("") else []
+        told = self._news(session, event.agent_id, _room(event, decision))
         if not told and not problem:
             return decision
         return _joined(decision, told, wording.problem(problem) if problem else "")
+
+    def _news(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
+        """What it has not been told yet. A turn passes: only losses come before it.
+
+        A subagent is told of its own turns alone; all else is its main thread's.
+        """
+        if agent:
+            return self._come(session, agent, most)
+        told = session.take_losses(most)
+        told += self._come(session, agent, most - len(told))
+        return told + session.take_notices(most - len(told))
+
+    def _come(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
+        """The turns that have come; of one that is over by now, that it is."""
+        turns = self._turns.take(session.session_id, agent, most)
+        if not turns:
+            return []
+        now = self._clock.now()
+        claim_s = self._settings_of(session).session_coordination.claim_timeout
+        ages = ((turn.path, now - turn.came_at) for turn in turns)
+        return [
+            wording.turn(path) if age_s < claim_s else wording.turn_over(path, age_s)
+            for path, age_s in ages
+        ]
 
 
 def _without_project(event: HookEvent, error: InvalidConfig) -> Decision:

@@ -6,14 +6,16 @@ several. What is written down lets an agent that was killed take its sessions up
 again under their names and leases.
 """
 
+import itertools
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.local import atomic_write
 from scoord.v1.sessions_pb2 import SessionStatus
+from scoord_agent import kept_locks
+from scoord_agent.held import HeldLock
 from scoord_agent.kept_work import KeptWork, from_kept, to_json
 from scoord_agent.processes import Process
 from scoord_agent.work import Work
@@ -32,6 +36,9 @@ TERMINAL = "terminal"
 
 MAX_NOTICES = 20
 """A session that is told nothing for long is told the latest, not all."""
+
+MAX_NOTICED = 200
+_MOST_KEPT_IDS = 50
 
 
 @dataclass(slots=True)
@@ -63,16 +70,23 @@ class LocalSession:
     published_at: float = 0.0
     inherited: bool = False
     """Whether it is of the agent before us, and what it holds is not known yet."""
+    had: Sequence[HeldLock] = ()
+    """What it held when the agent before us last wrote it down, until that is confirmed."""
+    had_at: float = 0.0
+    """When all of that was known to stand, on the machine's clock: a session does not
+    outlive its boot."""
     ended: bool = False
     """Whether it is over; one that is still being registered must then not go on."""
     notices: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NOTICES))
     """What it is told at its next hooks, once."""
     losses: deque[str] = field(default_factory=deque)
     """The same, of locks it has lost: told first, and crowded out by nothing."""
-    noticed: deque[str] = field(default_factory=lambda: deque(maxlen=200))
+    noticed: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NOTICED))
     """Ids of what came from its inbox, lately."""
     person: "Callable[[LocalSession, str], None] | None" = None
     """Tells the person in front of it; None where nobody is to be told."""
+    changed: "Callable[[], None] | None" = None
+    """Is called when something else than before is to be told: an agent after us tells it."""
 
     @property
     def root(self) -> Path | None:
@@ -106,7 +120,13 @@ class LocalSession:
         if notice in self.notices:
             return
         self.notices.append(notice)
-        if person and self.person:
+        self._change()
+        if person:
+            self.tell_person(notice)
+
+    def tell_person(self, notice: str) -> None:
+        """For the one in front of it alone, and now."""
+        if self.person:
             self.person(self, notice)
 
     def tell_loss(self, notice: str) -> None:
@@ -114,15 +134,27 @@ class LocalSession:
         if notice in self.losses:
             return
         self.losses.append(notice)
-        if self.person:
-            self.person(self, notice)
+        self._change()
+        self.tell_person(notice)
 
     def take_notices(self, most: int = MAX_NOTICES) -> list[str]:
         """What it has not been told yet, losses first; what there is no room for waits."""
-        taken: list[str] = []
-        for waiting in (self.losses, self.notices):
-            taken += [waiting.popleft() for _ in range(min(most - len(taken), len(waiting)))]
+        losses = self.take_losses(most)
+        return losses + self._taken(self.notices, most - len(losses))
+
+    def take_losses(self, most: int) -> list[str]:
+        """The same, of losses alone."""
+        return self._taken(self.losses, most)
+
+    def _taken(self, waiting: deque[str], most: int) -> list[str]:
+        taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        if taken:
+            self._change()
         return taken
+
+    def _change(self) -> None:
+        if self.changed:
+            self.changed()
 
     def begin_anew(self) -> None:
         """Its conversation is over and another begins; the process, and what it holds, stay."""
@@ -154,6 +186,15 @@ class Sessions:
         self._sessions: dict[SessionId, LocalSession] = {}
         self.person: Callable[[LocalSession, str], None] | None = None
         """Tells the person in front of a session, of all that come from now on."""
+        self.changed: Callable[[], None] | None = None
+        """Is called when a session is to be told something, of all that come from now on."""
+        self.held: Callable[[SessionId], Sequence[HeldLock]] = lambda _session: ()
+        """What a session has or has lost, to be written down with it."""
+        self.stood_at: Callable[[SessionId], float] = lambda _session: 0.0
+        """When all of that was last known to stand."""
+        self._writing = Lock()
+        self._made = itertools.count(1)
+        self._last_written = 0
 
     def __iter__(self) -> Iterator[LocalSession]:
         return iter(tuple(self._sessions.values()))
@@ -175,8 +216,7 @@ class Sessions:
 
     def add(self, session: LocalSession) -> None:
         """Remember a session."""
-        session.person = self.person
-        self._sessions[session.session_id] = session
+        self._take_in(session)
         self.save()
 
     def remove(self, session: LocalSession) -> None:
@@ -186,11 +226,28 @@ class Sessions:
 
     def save(self) -> None:
         """Write down what a restarted agent needs. This one works without, and says so."""
-        lines = [json.dumps(_to_json(session), ensure_ascii=True) for session in self]
-        try:
-            atomic_write(self._file, "\n".join(lines).encode() + b"\n")
-        except OSError as error:
-            _log.warning("cannot write %s: %s; a restart would lose it", self._file, error)
+        self.write(self.written())
+
+    def written(self) -> "Written":
+        """What is to be written down now."""
+        lines = [json.dumps(self._to_json(session), ensure_ascii=True) for session in self]
+        return Written(next(self._made), "\n".join(lines).encode() + b"\n")
+
+    def _to_json(self, session: LocalSession) -> dict[str, Any]:
+        locks = (*session.had, *self.held(session.session_id))
+        stood_at = session.had_at if session.had else self.stood_at(session.session_id)
+        return _to_json(session) | {"held": kept_locks.to_json(locks), "stood_at": stood_at}
+
+    def write(self, written: "Written") -> None:
+        """Write it down, unless something newer is; from any thread."""
+        with self._writing:
+            if written.number < self._last_written:
+                return
+            self._last_written = written.number
+            try:
+                atomic_write(self._file, written.data)
+            except OSError as error:
+                _log.warning("cannot write %s: %s; a restart would lose it", self._file, error)
 
     def load(self, now: float) -> None:
         """Read what the agent before us wrote down; what cannot be read is left out.
@@ -204,8 +261,19 @@ class Sessions:
         for line in lines:
             if session := _from_json(line):
                 session.acted_at, session.inherited = now, True
-                session.person = self.person
-                self._sessions[session.session_id] = session
+                self._take_in(session)
+
+    def _take_in(self, session: LocalSession) -> None:
+        session.person, session.changed = self.person, self.changed
+        self._sessions[session.session_id] = session
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """All sessions as they were at one moment; a higher number is a later one."""
+
+    number: int
+    data: bytes
 
 
 def _to_json(session: LocalSession) -> dict[str, Any]:
@@ -226,6 +294,9 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "intent": session.intent,
         "terminal": session.terminal,
         "work": to_json(session.work),
+        "losses": list(session.losses),
+        "notices": list(session.notices),
+        "noticed": list(session.noticed)[-_MOST_KEPT_IDS:],
     }
 
 
@@ -249,6 +320,11 @@ class _Line(BaseModel):
     intent: str
     terminal: str = ""
     work: KeptWork = KeptWork()
+    losses: list[str] = []
+    notices: list[str] = []
+    noticed: list[str] = []
+    held: list[kept_locks.KeptLock] = []
+    stood_at: float = 0.0
 
     @property
     def process(self) -> Process | None:
@@ -277,4 +353,9 @@ def _from_json(line: str) -> LocalSession | None:
         intent=kept.intent,
         terminal=kept.terminal,
         work=from_kept(kept.work),
+        losses=deque(kept.losses),
+        notices=deque(kept.notices, maxlen=MAX_NOTICES),
+        noticed=deque(kept.noticed, maxlen=MAX_NOTICED),
+        had=tuple(kept_locks.from_kept(SessionId(kept.session_id), kept.held)),
+        had_at=kept.stood_at,
     )

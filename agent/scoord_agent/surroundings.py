@@ -14,6 +14,7 @@ from scoord_agent import wording_work
 from scoord_agent.activity import top_folder
 from scoord_agent.knowledge.knowing import Knowing
 from scoord_agent.knowledge.works import free_areas, others_of
+from scoord_agent.neighbours import Neighbours
 from scoord_agent.places import worktree_of
 from scoord_agent.sessions import LocalSession
 
@@ -31,9 +32,10 @@ class Listed:
 class Surroundings:
     """Areas and imports of files, and areas that are free."""
 
-    def __init__(self, *, knowing: Knowing, locator: Locator) -> None:
+    def __init__(self, *, knowing: Knowing, locator: Locator, neighbours: Neighbours) -> None:
         self._knowing = knowing
         self._locator = locator
+        self._neighbours = neighbours
 
     def area_of(self, file: FileIdentity) -> str:
         """The first area that a file is in; its folder at the top while none is known."""
@@ -53,7 +55,9 @@ class Surroundings:
         areas = self._knowing.areas(worktree) if worktree else None
         if knowledge is None or areas is None:
             return ()
-        others = others_of(session.session_id, listed.sessions, listed.locks)
+        own_id, project = session.session_id, self._locator.project_of(worktree)
+        offered = self._neighbours.of(project).kept.offers_to_others(own_id)
+        others = others_of(own_id, listed.sessions, listed.locks, offered)
         free = await asyncio.to_thread(
             free_areas, knowledge, areas, others, session.intent, _MOST_FREE
         )

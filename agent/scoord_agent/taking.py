@@ -4,12 +4,12 @@ It knows nothing of hooks: what a refusal means for an edit is ``edits.py``'s to
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from scoord.clock import Clock
 from scoord.errors import Contended, SessionEnded, SessionNotFound
-from scoord.ids import AgentId, ProjectId
+from scoord.ids import AgentId, ProjectId, SessionId
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
@@ -31,7 +31,7 @@ from scoord_agent.reclaiming import Reclaiming
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
 from scoord_agent.sessions import LocalSession
-from scoord_agent.turns import Place, Turns
+from scoord_agent.turns import Place, Turn, Turns
 from scoord_agent.unsettled import Cut, Message, Unsettled, send
 from scoord_agent.waits import Waits
 
@@ -110,18 +110,33 @@ class Taking:
 
     async def leave(self, request: Request) -> None:
         """Give up the places in the queues of files. Raises what the coordinator says."""
-        self._forget_turns(request)
+        who = request.session.session_id, request.agent
+        for place in _places(request):
+            self._turns.had(place)
         self._waits.over(request.session, request.project, request.keys)
-        session = request.session.session_id
-        await self._client.leave(
-            LeaveRequest(
+        await self._leave(request.project, who, request.shown)
+
+    async def leave_all(self, session: LocalSession, agent: AgentId) -> None:
+        """Give up all places that a holder has, which has ended. Raises as above."""
+        who = session.session_id, agent
+        places = self._turns.leave(*who)
+        for project in sorted({place.project for place in places}):
+            shown = [path for place, path in places.items() if place.project == project]
+            await self._leave(project, who, shown)
+
+    async def _leave(
+        self, project: ProjectId, who: tuple[SessionId, AgentId], shown: Sequence[str]
+    ) -> None:
+        session_id, agent_id = who
+        for start in range(0, len(shown), MAX_PATHS):
+            request = LeaveRequest(
                 request_id=new_request_id(),
-                project=request.project,
-                session_id=session,
-                agent_id=request.agent,
-                paths=request.shown,
+                project=project,
+                session_id=session_id,
+                agent_id=agent_id,
+                paths=shown[start : start + MAX_PATHS],
             )
-        )
+            await self._client.leave(request)
 
     async def release(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """Give ``locks`` back. Raises what the coordinator says; they are not held any more."""
@@ -172,6 +187,7 @@ class Taking:
             if not self._overlaps.note(request, conflicts, told=told):
                 return await self._ask(request)
             self._waits.refused(session, request.project, conflicts)
+            self._note_queued(request, conflicts)
             return conflicts
         for lock in granted_locks(request, response.granted):
             self._note_granted(request.session, lock)
@@ -217,10 +233,11 @@ class Taking:
                 request.session, request.project, request.keys, PATIENCE_S
             )
             message = self._message(request)
-            self._forget_turns(request)
+            untold = self._forget_turns(request)
             with self._unsettled.asking(request, message) as told:
                 response = await send(self._client, message, PATIENCE_S)
                 told.update(_told_of(request, response))
+            self._turns.settled(untold)
             locks = granted_locks(request, response.granted) if response.granted.locks else []
             if not any(self._is_over(request.session, lock) for lock in locks):
                 return message, response
@@ -238,20 +255,35 @@ class Taking:
             return reserve_message(request)
         return acquire_message(request, overlaps=self._overlaps.are_to_be_told(request))
 
-    def _forget_turns(self, request: Request) -> None:
+    def _forget_turns(self, request: Request) -> dict[Place, Turn]:
         """What was known of its turns is old; one that comes from now on is news.
 
-        It may come before the answer does, for a place that the answer tells of.
+        It may come before the answer does, for a place that the answer tells of. Those
+        that it was not told of are settled by the answer.
         """
-        for key in request.keys:
-            self._turns.over(Place(request.project, key, request.session.session_id, request.agent))
+        places = _places(request)
+        for place in places:
+            self._turns.over(place)
+        return self._turns.untold(places)
+
+    def _note_queued(self, request: Request, conflicts: Iterable[Conflict]) -> None:
+        who = request.session.session_id, request.agent
+        for conflict in conflicts:
+            if conflict.place > 0:
+                place = Place(request.project, path_key(conflict.path), *who)
+                self._turns.queued(place, conflict.path)
 
     def _note_granted(self, session: LocalSession, lock: HeldLock) -> None:
-        self._turns.over(Place(lock.project, lock.key, lock.session, lock.agent))
+        self._turns.had(Place(lock.project, lock.key, lock.session, lock.agent))
         self._held.put(lock)
         self._waits.over(session, lock.project, [lock.key])
         others = self._neighbours.of(lock.project).paths.get(lock.key, {})
         self._crossings.look(session, lock, others.values())
+
+
+def _places(request: Request) -> list[Place]:
+    who = request.session.session_id, request.agent
+    return [Place(request.project, key, *who) for key in request.keys]
 
 
 def _release_message(

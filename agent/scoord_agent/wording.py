@@ -104,6 +104,14 @@ def turn(path: str) -> str:
     return f"{one_line(path)} is free now, and you are next: edit it soon, or it goes to others."
 
 
+def turn_over(path: str, ago_s: float) -> str:
+    """A file that was waited for was free, and its turn was over before it could be told."""
+    return (
+        f"{one_line(path)} was free {text.age(ago_s)} ago, and your turn at it is over:"
+        " edit it to ask again."
+    )
+
+
 def wanted(path: str, waiter: Holder, reason: str) -> str:
     """Someone waits for a file of ours."""
     return f"{who(waiter)} waits for {one_line(path)}, which you hold{_said(reason)}."

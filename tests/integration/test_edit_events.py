@@ -172,6 +172,35 @@ def test_after_clear_a_session_goes_on_under_its_name_with_its_locks(
     assert "" == refusal(a.edit("auth.py"))
 
 
+@pytest.mark.parametrize("how", ["clear", "resume", "fork"])
+def test_another_conversation_in_a_process_has_an_intent_of_its_own(
+    a: CodingSession, b: CodingSession, how: str
+) -> None:
+    a.prompt("refactor the login")
+    a.edit("auth.py")
+
+    a.end("resume" if how == "fork" else how)
+    a.session_id = f"another-conversation-{how}"
+    a.post("SessionStart", source=how)
+    a.prompt("port the lexer")
+    a.edit("lexer.py")
+
+    assert '"port the lexer"' in refusal(b.edit("lexer.py"))
+
+
+def test_the_same_conversation_taken_up_again_keeps_its_intent(
+    a: CodingSession, b: CodingSession
+) -> None:
+    a.prompt("refactor the login")
+
+    for how in ("compact", "resume"):
+        a.post("SessionStart", source=how)
+    a.prompt("go on")
+    a.edit("auth.py")
+
+    assert '"refactor the login"' in refusal(b.edit("auth.py"))
+
+
 def test_a_session_that_never_announced_itself_is_registered_with_its_process(
     both: Pair, shop: Clones, b: CodingSession
 ) -> None:

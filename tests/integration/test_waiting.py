@@ -169,6 +169,72 @@ def test_of_many_who_wait_only_the_first_is_told(two: Pair, shop: Clones) -> Non
     assert refusal(bob.edit("auth.py")) == ""
 
 
+def set_claim(shop: Clones, seconds: int) -> None:
+    text = f"session_coordination: {{claim_timeout: {seconds}}}\n"
+    (shop.bobs / "coordination.yaml").write_text(text, encoding="utf-8")
+
+
+def test_a_turn_that_is_over_is_not_told_as_one_that_lasts(two: Pair, shop: Clones) -> None:
+    set_claim(shop, 1)
+    alice, bob = alices(two, shop), bobs(two, shop)
+    alice.edit("auth.py")
+    assert refusal(bob.edit("auth.py"))
+
+    alice.run("release", "auth.py")
+    time.sleep(2.0)
+    told = context(bob.prompt("go on"))
+
+    assert "auth.py was free 2 s ago, and your turn at it is over: edit it to ask again." in told
+    assert "is free now" not in told
+    assert "auth.py" not in context(bob.prompt("go on")), "it is told once"
+
+
+def test_a_refusal_is_not_told_with_the_turn_before_it(two: Pair, shop: Clones) -> None:
+    set_claim(shop, 1)
+    alice, bob, carol = alices(two, shop), bobs(two, shop), bobs(two, shop)
+    alice.edit("auth.py")
+    assert refusal(bob.edit("auth.py"))
+    alice.run("release", "auth.py")
+    seconds_until("carol has it", lambda: not refusal(carol.edit("auth.py")), 5)
+
+    told = refusal(bob.edit("auth.py"))
+
+    assert "auth.py is locked by" in told
+    assert "auth.py is free now" not in told
+    assert "auth.py" not in context(bob.prompt("go on"))
+
+
+SUBAGENT = {"agent_id": "agent-1", "agent_type": "coder"}
+
+
+def test_a_subagent_is_told_of_its_turn_at_its_own_next_hook(two: Pair, shop: Clones) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    alice.edit("auth.py")
+    assert "will be told when it is free" in refusal(bob.edit("auth.py", **SUBAGENT))
+    alice.run("release", "auth.py")
+    told = [""]
+
+    def is_told() -> bool:
+        told.append(context(bob.edit("other.py", **SUBAGENT)))
+        return "auth.py is free now" in told[-1]
+
+    assert "auth.py" not in context(bob.prompt("go on")), "it is not the main thread's"
+    seconds_until(f"the subagent is told: {told}", is_told, 5)
+    assert refusal(bob.edit("auth.py", **SUBAGENT)) == ""
+
+
+def test_a_subagent_that_ends_keeps_nobody_from_what_it_waited_for(two: Pair, shop: Clones) -> None:
+    alice, bob, carol = alices(two, shop), bobs(two, shop), bobs(two, shop)
+    alice.edit("auth.py")
+    assert refusal(bob.edit("auth.py", **SUBAGENT))
+
+    bob.post("SubagentStop", stop_hook_active=False, **SUBAGENT)
+    wait_until("it has left the queue", lambda: queue(two, shop) == [])
+    alice.run("release", "auth.py")
+
+    assert refusal(carol.edit("auth.py")) == ""
+
+
 def test_who_came_first_is_served_first(two: Pair, shop: Clones) -> None:
     alice, bob, carol = alices(two, shop), bobs(two, shop), bobs(two, shop)
     alice.edit("auth.py")

@@ -109,6 +109,19 @@ def test_two_who_ask_at_once_are_given_different_work(team: Team) -> None:
     assert not first & second
 
 
+def test_what_is_offered_to_another_is_not_called_free_at_a_start(team: Team) -> None:
+    a, b = team.sessions()
+    suggested(b, "--count", "1")  # so that the repository has been read
+    areas = {name for kind, name in works(suggested(a, "--count", "20")) if kind == "area"}
+    assert len(areas) >= 2
+
+    def free() -> str:
+        told = team.bob.running_session(team.bobs).start()
+        return told.partition("Areas that nobody works on: ")[2].partition("\n")[0]
+
+    wait_until("they are left out", lambda: not any(area in free() for area in areas))
+
+
 def test_where_another_works_is_not_suggested_first(team: Team) -> None:
     a, b = team.sessions()
     for file in ("auth/login.py", "auth/token.py"):

@@ -172,7 +172,7 @@ async def editing_house(
         registration=registration,
         held=held,
         neighbours=neighbours,
-        turns=Turns(),
+        turns=Turns(clock),
         reclaiming=reclaiming,
         clock=clock,
         background=background,

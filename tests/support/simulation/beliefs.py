@@ -29,6 +29,9 @@ BY_DECREE = frozenset({"broken", "idle", "lasted", "idle session"})
 """Ends that the coordinator decides, whatever the holder believes: it is told, as C4
 checks, but it may have gone on until then."""
 
+WRITTEN_S = 5.0
+"""Longer than an agent takes to write down what it holds, by the slowest clock."""
+
 _OVER = frozenset({"SESSION_ENDED", "SESSION_NOT_FOUND"})
 _TAKES = frozenset({"Acquire", "Reserve", "Reclaim"})
 
@@ -50,6 +53,8 @@ class Loss:
 
     grant: Grant
     process: Process
+    died: bool = False
+    """Whether that agent had died by then, and left it to the next one to find out."""
 
 
 @dataclass
@@ -236,7 +241,7 @@ class Beliefs:
             return
         assert machine.agent is not None
         process = machine.agent.process
-        session = self._session_of(machine, hook)
+        session = self.session_of(machine, hook)
         if not session:
             return  # its CLI has ended meanwhile, and edits nothing
         mind, who = self.mind(process), self._claimant(machine, session, hook)
@@ -295,13 +300,22 @@ class Beliefs:
         if grant.how == "replaced":
             return
         for process, mind in self.minds.items():
-            if process.dead or not mind.of_grant(grant.path, grant.token):
+            if not mind.of_grant(grant.path, grant.token):
+                continue
+            if process.dead:
+                self._note_orphan(grant, process)
                 continue
             self.losses.append(Loss(grant, process))
             believed = [known.token for known in self.believed(process) if known.path == grant.path]
             if grant.how not in BY_DECREE and grant.token in believed:
                 what = f"{grant.session} believes in {grant.path}, which ended: {grant}"
                 self.record.violate("C1", what)
+
+    def _note_orphan(self, grant: Grant, process: Process) -> None:
+        """C4: what an agent had time to write down is lost to be told by the next one."""
+        known_s = process.died_s - grant.since_s
+        if known_s > WRITTEN_S and not (grant.who.shared or grant.is_pattern):
+            self.losses.append(Loss(grant, process, died=True))
 
     def check_order(self) -> None:
         """C2: a grant that was answered before another was asked for has the smaller token."""
@@ -321,7 +335,8 @@ class Beliefs:
         late = hook.answered_s - hook.called_s > 1.0
         return coordination.unreachable_action != "block" and (failed or late)
 
-    def _session_of(self, machine: Machine, hook: Hook) -> str:
+    def session_of(self, machine: Machine, hook: Hook) -> str:
+        """The session that a hook is of, as its agent knows it; empty when it is gone."""
         assert machine.agent is not None
         known = list(machine.agent.parts.sessions)
         found = [s for s in known if s.process and s.process.pid == hook.pid]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scoord.names import path_key
@@ -121,10 +122,11 @@ class Calm:
         return after is not None and after.session == lost.session
 
     def _person_of(self, loss: Loss) -> Person | None:
-        """Who lost it, if the session lives and its agent is the one who knew."""
+        """Who lost it, if the session lives and its agent knows, or the one before did."""
         person = self._person(loss.grant.session)
         agent = person.machine.agent if person else None
-        return person if agent and agent.process is loss.process else None
+        knows = agent and (loss.died or agent.process is loss.process)
+        return person if knows else None
 
     def _person(self, session: str) -> Person | None:
         return next((p for p in self.people if f"_{p.pid}_" in session), None)
@@ -186,15 +188,15 @@ class Calm:
         """C5: whoever is next in a queue is told, and gets the file."""
         mine = (p for p in self.truth.queue(path) if f"_{person.pid}_" in p.who.session)
         place = next((p for p in mine if p.who.agent == agent), None)
-        await person.call(EventKind.PROMPT)
+        # A subagent is told at its own next hook.
+        await person.call(EventKind.AFTER_EDIT if agent else EventKind.PROMPT, agent=agent)
         if place is None:
             # On another branch its turn may have come at once, and its claim have run out.
-            if not any(f"{path} is free now" in told.text for told in person.told):
+            if not _hears_of_turn(path, _since_refused(person, path)):
                 self.record.violate("C5", f"{person.name} was refused {path}, and has no place")
             return
         told = [told.text for told in person.told if told.at_s >= place.since_s]
-        # A subagent is told at no hook.
-        if not agent and not any(f"{place.shown} is free now" in text for text in told):
+        if not _hears_of_turn(place.shown, told):
             self.record.violate("C5", f"{person.name} is not told of its turn at {path}")
         if not await person.edit([path], agent):
             self.record.violate("C5", f"{person.name} is next, and does not get {path}")
@@ -262,6 +264,18 @@ class Calm:
         for begun in self.store.begun():
             if self.truth.sessions.get(begun.session.session_id) is None:
                 self.record.violate("C7", f"nobody wrote down the end of {begun.session}")
+
+
+def _hears_of_turn(shown: str, texts: Iterable[str]) -> bool:
+    """Whether it was told in time, or told that its turn has passed."""
+    return any(f"{shown} is free now" in text or f"{shown} was free" in text for text in texts)
+
+
+def _since_refused(person: Person, path: str) -> list[str]:
+    """What it was told after it was last refused a path."""
+    texts = [told.text for told in person.told]
+    refused = [at for at, text in enumerate(texts) if f"⚠️ {path} " in text]
+    return texts[refused[-1] + 1 :] if refused else texts
 
 
 def _wrote(grant: Grant, lost: Grant) -> bool:

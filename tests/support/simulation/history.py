@@ -21,6 +21,7 @@ from support.simulation.record import Record
 from support.simulation.replica import Replica
 from support.simulation.storage import ObservedStore
 from support.simulation.truth import Truth
+from support.simulation.turns import TurnsTold
 
 TROUBLE_S = 46.0
 REPLICAS = 2
@@ -71,6 +72,8 @@ class History:
         self.network.sent.append(self.beliefs.sent)
         self.network.answered.append(self.beliefs.answered)
         self.network.streamed.append(self.beliefs.streamed)
+        self.turns_told = TurnsTold(self.record, self.settings)
+        self.network.streamed.append(self.turns_told.streamed)
         self._draw_people()
 
     async def run(self) -> None:
@@ -157,6 +160,9 @@ class History:
 
     def _decided(self, machine: Machine, hook: Hook) -> None:
         self.beliefs.decided(machine, hook)
+        assert machine.agent is not None
+        session = self.beliefs.session_of(machine, hook)
+        self.turns_told.decided(machine.agent.process, session, hook)
         for person in self.people:
             person.hear(hook)
 

@@ -126,6 +126,8 @@ class Process:
         """Timers that came due while the machine was asleep: they have not."""
         self.frozen = 0
         self.dead = False
+        self.died_s = float("-inf")
+        """When it was killed in the midst of work."""
         self._loop = loop
         self._context = contextvars.Context()
         self._context.run(_owner.set, self)
@@ -156,6 +158,8 @@ class Process:
 
     def kill(self) -> None:
         """End it at once; nothing of it runs any more, not even a ``finally``."""
+        if not self.frozen:
+            self.died_s = self._loop.true_s
         self.dead = True
         self.frozen += 1
         self._loop.forget(self)

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from scoord.claimant import Claimant
-from scoord.ids import FencingToken
+from scoord.ids import AgentId, FencingToken, SessionId
 from scoord_agent import coordinator as client
 from scoord_agent import lifecycle
 from scoord_agent.edits import Edits
@@ -25,6 +25,7 @@ from scoord_agent.reactions import Reactions
 from scoord_agent.registration import Registration
 from scoord_agent.sessions import LocalSession, Sessions
 from scoord_agent.strays import Strays
+from scoord_agent.turns import Turn, Turns
 from scoord_hooks.neutral import ALLOW, Decision
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
@@ -132,8 +133,17 @@ def _without_pictures(self: View, steps: Sequence[Step]) -> Step:
     return Step(steps[-1].revision, tuple(change for step in steps for change in step.changes))
 
 
+def _as_if_just_come(self: Turns, session: SessionId, agent: AgentId, most: int) -> list[Turn]:
+    mine = [p for p in self._untold if (p.session, p.agent) == (session, agent)][:most]
+    return [replace(self._untold.pop(p), came_at=self._clock.now()) for p in mine]
+
+
 def _says_nothing(self: LocalSession, notice: str) -> None:
     """A loss is not told."""
+
+
+def _recalls_nothing(self: Registration, session: LocalSession) -> None:
+    """What the agent before knew is not missed."""
 
 
 def _forgets_to_watch(self: Reactions, project: Any, gone: Any) -> None:
@@ -292,6 +302,16 @@ MUTANTS: tuple[Mutant, ...] = (
         "gap in the stream",
         "what came and went while the view listed anew is never told",
         _method(View, "_joined", _without_pictures),
+    ),
+    Mutant(
+        "turns last for ever",
+        "a session is told of a turn that is over, as if it lasted",
+        _method(Turns, "take", _as_if_just_come),
+    ),
+    Mutant(
+        "a dead agent's locks forgotten",
+        "what was lost while the agent was dead is never told",
+        _method(Registration, "recall", _recalls_nothing),
     ),
     Mutant(
         "losses not told",

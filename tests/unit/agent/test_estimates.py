@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from scoord.v1.events_pb2 import WatchResponse
 from scoord.v1.history_pb2 import HoldTime
 from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import Estimate, Session, WorkProgress
@@ -116,6 +117,22 @@ async def test_a_refusal_says_when_and_asks_nobody_for_it(house: House) -> None:
     assert "estimated completion: not known." in unknown.reason
     assert "about 4 min (median of 3 holds of this file, 4 min)." in known.reason
     assert 1 == house.coordinator.asked_for_holds
+
+
+async def test_what_is_left_counts_down_until_the_holder_tells_anew(house: House) -> None:
+    estimate = Estimate(left=Duration(seconds=540), basis="progress")
+    progress = WorkProgress(done=3, total=5)
+    holder = Session(session_id="Session_far", estimate=estimate, progress=progress)
+    house.coordinator.hold("a.py", "Session_far")
+    house.stream.tell(WatchResponse(revision=2, session=holder))
+
+    said = [(await house.edit()).reason]
+    house.clock.advance(120)
+    house.coordinator.connection.answered(house.clock.now())
+    said.append((await house.edit()).reason)
+
+    assert "estimated completion: 9 min (60 % done)." in said[0]
+    assert "estimated completion: 7 min (60 % done)." in said[1]
 
 
 async def test_holds_are_asked_for_once_a_minute(house: House) -> None:

@@ -269,3 +269,17 @@ def test_a_pattern_is_used_with_each_file_in_it_that_its_holder_gets_or_uses() -
     held.published(held.used(A))
     assert held.use(SHOP, "src/a.py", Claimant(A, AgentId("helper")), now=101.0)
     assert ["src/a.py"] == [lock.key for lock in held.used(A)]
+
+
+def test_what_the_agent_before_held_is_lost_unless_it_is_confirmed(held: HeldLocks) -> None:
+    gone = replace(LOCK, key="gone.py", shown="gone.py", token=FencingToken(5))
+    newer = replace(LOCK, token=FencingToken(6))
+
+    for lock in (LOCK, gone, newer):
+        held.missing(lock, 40.0)
+
+    assert [gone] == held.lost(A)
+    assert [LOCK, gone] == held.known(A)
+    assert held.find(SHOP, "gone.py", A, MAIN) is None, "it allows nothing"
+    assert 60.0 == held.away_s(gone, now=100.0)
+    assert 40.0 == held.stood_at(A)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scoord.clock import FakeClock
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Waiter
@@ -34,10 +35,18 @@ class House:
     def react(self, **event: object) -> None:
         self.reactions.react(SHOP, WatchResponse(revision=50, **event))  # type: ignore[arg-type]  # one of the oneof
 
+    def turns_of(self, session: SessionId, agent: str = "") -> list[str]:
+        """The paths whose turn it is told of now."""
+        return [turn.path for turn in self.turns.take(session, AgentId(agent), 9)]
+
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    sessions, held, turns = Sessions(tmp_path / "sessions.jsonl"), HeldLocks(20.0), Turns()
+    sessions, held, turns = (
+        Sessions(tmp_path / "sessions.jsonl"),
+        HeldLocks(20.0),
+        Turns(FakeClock()),
+    )
     a, b = (LocalSession(name, "claude-code", None, "/", lease=LeaseId(1)) for name in (A, B))
     sessions.add(a)
     sessions.add(b)
@@ -97,9 +106,8 @@ def test_who_has_its_turn_is_told_and_nobody_else(house: House) -> None:
     house.react(turn=waiter(B))
     house.react(turn=waiter("Session_far", "other.py"))
 
-    assert ["Far.py is free now, and you are next: edit it soon, or it goes to others."] == (
-        house.b.take_notices()
-    )
+    assert ["Far.py"] == house.turns_of(B)
+    assert [] == house.turns_of(A)
     assert [] == house.a.take_notices()
     assert house.turns.has_come(Place(SHOP, "far.py", B, AgentId("")))
 
@@ -112,19 +120,20 @@ async def test_a_command_that_waits_is_woken_and_its_session_not_told(house: Hou
     house.react(turn=waiter(B))
 
     assert await waiting
-    assert [] == house.b.take_notices()
+    assert [] == house.turns_of(B)
 
 
 def test_a_subagents_turn_is_not_its_main_threads(house: House) -> None:
     house.react(turn=waiter(B, agent="agent-1"))
 
-    assert [] == house.b.take_notices()
+    assert [] == house.turns_of(B)
+    assert ["Far.py"] == house.turns_of(B, "agent-1")
 
 
 def test_a_turn_at_what_the_waiter_has_already_is_no_news(house: House) -> None:
     house.react(turn=waiter(A, "auth.py"))
 
-    assert [] == house.a.take_notices()
+    assert [] == house.turns_of(A)
     assert not house.turns.has_come(Place(SHOP, "auth.py", A, AgentId("")))
 
 
@@ -134,7 +143,9 @@ def test_a_turn_that_came_while_nobody_listened_is_in_the_snapshot(house: House)
     for _ in range(2):
         house.react(snapshot=snapshot)
 
-    assert 1 == len(house.b.take_notices())
+    assert 1 == len(house.turns_of(B))
+    house.react(snapshot=snapshot)
+    assert [] == house.turns_of(B), "it was told once"
 
 
 def test_the_holder_is_told_who_waits_for_it(house: House) -> None:
@@ -145,6 +156,50 @@ def test_the_holder_is_told_who_waits_for_it(house: House) -> None:
         house.a.take_notices()
     )
     assert [] == house.b.take_notices()
+
+
+def far_waiter(path: str = "Auth.py", branch: str = "") -> Waiter:
+    holder = Holder(
+        session_id="Session_far", alias="Session_9", person="bob", host="mini", branch=branch
+    )
+    return Waiter(project=SHOP, path=path, holder=holder, reason="fix", place=1)
+
+
+def test_a_holder_is_told_who_began_to_wait_while_nobody_listened(house: House) -> None:
+    snapshot = Snapshot(locks=[lock(7)], waiters=[far_waiter()])
+
+    for _ in range(2):
+        house.react(snapshot=snapshot)
+
+    assert ['Session_9 (bob@mini) waits for Auth.py, which you hold: "fix".'] == (
+        house.a.take_notices()
+    )
+    house.react(snapshot=snapshot)
+    assert [] == house.a.take_notices(), "it was told of that place"
+
+
+def test_of_a_place_that_was_told_when_it_was_taken_nothing_is_told_again(house: House) -> None:
+    holders = [Holder(session_id=A)]
+    house.react(waiting=Waiting(path="auth.py", waiter=OTHER, reason="fix", holders=holders))
+    house.a.take_notices()
+
+    house.react(snapshot=Snapshot(locks=[lock(7)], waiters=[far_waiter()]))
+    assert [] == house.a.take_notices()
+
+    house.react(waiting=Waiting(path="auth.py", waiter=OTHER, reason="fix", holders=holders))
+    assert 1 == len(house.a.take_notices()), "it has left, and come again"
+
+
+def test_a_holder_of_a_pattern_is_told_and_one_on_another_branch_is_not(house: House) -> None:
+    own, confined_to = Holder(session_id=A, branch="main"), LockScope.LOCK_SCOPE_BRANCH
+    pattern = Lock(project=SHOP, path="src/**", is_pattern=True, token=7, holder=own)
+    of_branch = Lock(project=SHOP, path="b.py", token=8, holder=own, scope=confined_to)
+    waiters = [far_waiter("src/a.py"), far_waiter("b.py", branch="feature")]
+
+    house.react(snapshot=Snapshot(locks=[pattern, of_branch], waiters=waiters))
+
+    (told,) = house.a.take_notices()
+    assert "waits for src/a.py" in told
 
 
 def test_nobody_is_told_that_he_waits_for_himself(house: House) -> None:

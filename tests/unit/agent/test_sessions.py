@@ -2,14 +2,16 @@
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from scoord.ids import LeaseId, ProjectId, SessionId
+from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
+from scoord_agent.held import HeldLock
 from scoord_agent.processes import Process
-from scoord_agent.sessions import MAX_NOTICES, LocalSession, Sessions, new_session_id
+from scoord_agent.sessions import MAX_NOTICED, MAX_NOTICES, LocalSession, Sessions, new_session_id
 
 NOW = 1_000.0
 
@@ -58,6 +60,73 @@ def test_what_is_written_down_is_what_is_read(file: Path) -> None:
     assert without_process == two
 
 
+def test_what_a_session_was_not_told_is_told_by_the_agent_after_us(file: Path) -> None:
+    sessions = Sessions(file)
+    session = a_session()
+    sessions.add(session)
+    sessions.changed = sessions.save
+    session.changed = sessions.save
+    session.tell("somebody waits")
+    session.tell_loss("a.py was broken")
+    session.tell_loss("b.py was broken")
+    assert ["a.py was broken"] == session.take_losses(1)
+
+    (after,) = loaded(file)
+
+    assert ["b.py was broken", "somebody waits"] == after.take_notices()
+
+
+def test_what_is_known_of_an_inbox_is_known_to_the_agent_after_us(file: Path) -> None:
+    sessions = Sessions(file)
+    session = a_session()
+    session.noticed.extend(f"n{number}" for number in range(MAX_NOTICED))
+    sessions.add(session)
+
+    (after,) = loaded(file)
+
+    assert f"n{MAX_NOTICED - 1}" in after.noticed
+    assert MAX_NOTICED == after.noticed.maxlen
+
+
+def test_locks_are_known_to_the_agent_after_us_but_for_shares_and_patterns(file: Path) -> None:
+    sessions, session = Sessions(file), a_session()
+    mine = HeldLock(
+        ProjectId("shop"),
+        "auth.py",
+        "Auth.py",
+        session.session_id,
+        AgentId("agent-1"),
+        FencingToken(7),
+        branch="main",
+        commit="abc",
+        worktree="/home/alice/shop",
+        lasts_s=60.0,
+    )
+    others = replace(mine, key="b.py", shared=True), replace(mine, key="src/**", is_pattern=True)
+    sessions.held = lambda one: (mine, *others) if one == session.session_id else ()
+    sessions.stood_at = lambda _session: 40.0
+    sessions.add(session)
+
+    (after,) = loaded(file)
+    again = Sessions(file)
+    again.add(after)
+
+    assert (mine,) == after.had
+    (later,) = loaded(file)
+    assert (mine,) == later.had, "nobody could be asked about it yet"
+    assert 40.0 == after.had_at == later.had_at
+
+
+def test_an_older_state_does_not_overwrite_a_newer_one(file: Path) -> None:
+    sessions = Sessions(file)
+    before = sessions.written()
+    sessions.add(a_session())
+
+    sessions.write(before)
+
+    assert 1 == len(loaded(file))
+
+
 def test_a_session_that_was_removed_is_not_read(file: Path) -> None:
     sessions = Sessions(file)
     gone = a_session()
@@ -91,6 +160,8 @@ def test_without_a_file_there_are_no_sessions(file: Path) -> None:
         ("home", None),
         ("branch", ["main"]),
         ("intent", {}),
+        ("losses", [1]),
+        ("held", [{"project": "shop", "path": "a.py", "agent": "", "token": 0}]),
     ],
 )
 def test_a_line_with_a_wrong_value_is_left_out_alone(file: Path, field: str, value: object) -> None:

@@ -30,6 +30,9 @@ class Registrations:
             raise CoordinatorUnreachable("gone")
         self.taken_up.append(session.session_id)
 
+    def recall(self, session: LocalSession) -> None:
+        """All that it had is confirmed."""
+
 
 def restarted(file: Path) -> Sessions:
     """The sessions of an agent that has just replaced another."""

@@ -2,8 +2,9 @@
 
 import asyncio
 
+from scoord.clock import FakeClock
 from scoord.ids import AgentId, ProjectId, SessionId
-from scoord_agent.turns import Place, Turns
+from scoord_agent.turns import Place, Turn, Turns
 
 
 def place(session: str, key: str = "auth.py") -> Place:
@@ -11,7 +12,7 @@ def place(session: str, key: str = "auth.py") -> Place:
 
 
 async def test_of_a_thousand_that_wait_one_is_woken() -> None:
-    turns = Turns()
+    turns = Turns(FakeClock())
     waiting = [asyncio.create_task(turns.wait([place(f"Session_{n}")], 0.2)) for n in range(1000)]
     await asyncio.sleep(0)
 
@@ -22,7 +23,7 @@ async def test_of_a_thousand_that_wait_one_is_woken() -> None:
 
 
 async def test_one_turn_of_several_wakes() -> None:
-    turns = Turns()
+    turns = Turns(FakeClock())
     both = [place("Session_1"), place("Session_1", "other.py")]
     waiting = asyncio.create_task(turns.wait(both, 5))
     await asyncio.sleep(0)
@@ -34,7 +35,7 @@ async def test_one_turn_of_several_wakes() -> None:
 
 
 async def test_a_turn_that_has_come_is_not_waited_for_and_one_that_is_over_is() -> None:
-    turns, mine = Turns(), place("Session_1")
+    turns, mine = Turns(FakeClock()), place("Session_1")
     assert not turns.come(mine)
 
     assert await turns.wait([mine], 0)
@@ -43,7 +44,7 @@ async def test_a_turn_that_has_come_is_not_waited_for_and_one_that_is_over_is() 
 
 
 async def test_who_gives_up_leaves_the_others_waiting() -> None:
-    turns, mine = Turns(), place("Session_1")
+    turns, mine = Turns(FakeClock()), place("Session_1")
     first, second = (asyncio.create_task(turns.wait([mine], 5)) for _ in range(2))
     await asyncio.sleep(0)
 
@@ -54,12 +55,68 @@ async def test_who_gives_up_leaves_the_others_waiting() -> None:
     assert await second
 
 
+def test_a_turn_is_told_once_to_its_own_holder_and_when_it_came() -> None:
+    clock = FakeClock()
+    turns = Turns(clock)
+    came_at = clock.now()
+    turns.keep(place("Session_1"), "Auth.py")
+    turns.keep(place("Session_1", "other.py"), "other.py")
+    clock.advance(5)
+
+    assert [] == turns.take(SessionId("Session_2"), AgentId(""), 9)
+    assert [] == turns.take(SessionId("Session_1"), AgentId("a1"), 9)
+    assert [] == turns.take(SessionId("Session_1"), AgentId(""), 0)
+    assert [Turn("Auth.py", came_at)] == turns.take(SessionId("Session_1"), AgentId(""), 1)
+    assert ["other.py"] == [t.path for t in turns.take(SessionId("Session_1"), AgentId(""), 9)]
+    assert [] == turns.take(SessionId("Session_1"), AgentId(""), 9)
+
+
+def test_an_answer_settles_the_turns_before_its_question_and_not_one_that_came_since() -> None:
+    clock = FakeClock()
+    turns, one, two = Turns(clock), place("Session_1"), place("Session_1", "other.py")
+    turns.keep(one, "auth.py")
+    turns.keep(two, "other.py")
+    asked = turns.untold([one, two, place("Session_2")])
+    clock.advance(1)
+    turns.keep(two, "other.py")
+
+    turns.settled(asked)
+
+    assert [Turn("other.py", clock.now())] == turns.take(SessionId("Session_1"), AgentId(""), 9)
+
+
+def test_who_has_ended_gives_up_its_places_and_is_told_of_no_turn() -> None:
+    turns, mine, other = Turns(FakeClock()), place("Session_1"), place("Session_2")
+    turns.queued(mine, "Auth.py")
+    turns.queued(other, "Auth.py")
+    turns.come(mine)
+    turns.keep(mine, "Auth.py")
+
+    assert {mine: "Auth.py"} == turns.leave(SessionId("Session_1"), AgentId(""))
+    assert {} == turns.leave(SessionId("Session_1"), AgentId(""))
+    assert [] == turns.take(SessionId("Session_1"), AgentId(""), 9)
+    assert not turns.has_come(mine)
+    assert {other: "Auth.py"} == turns.leave(SessionId("Session_2"), AgentId(""))
+
+
+def test_what_was_granted_is_not_given_up() -> None:
+    turns, mine = Turns(FakeClock()), place("Session_1")
+    turns.queued(mine, "Auth.py")
+
+    turns.had(mine)
+
+    assert {} == turns.leave(SessionId("Session_1"), AgentId(""))
+
+
 def test_what_has_come_to_a_session_goes_with_it() -> None:
-    turns = Turns()
+    turns = Turns(FakeClock())
     turns.come(place("Session_1"))
+    turns.keep(place("Session_1"), "auth.py")
     turns.come(place("Session_2"))
 
     turns.keep_only({SessionId("Session_2")})
+
+    assert [] == turns.take(SessionId("Session_1"), AgentId(""), 9)
 
     assert not turns.has_come(place("Session_1"))
     assert turns.has_come(place("Session_2"))

@@ -1,0 +1,66 @@
+"""A session's locks as they are written down, so that the loss of one can still be told. Pure.
+
+Nothing is allowed by them: what the coordinator does not confirm is lost, and asked for
+again. Shares and patterns are left out: of these a late note would take what was given back.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.names import path_key
+from scoord_agent.held import HeldLock
+
+
+class KeptLock(BaseModel):
+    """What is written down. A full disk or a crash may have left anything."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    project: str
+    path: str
+    agent: str
+    token: Annotated[int, Field(gt=0, lt=2**63)]
+    branch: str = ""
+    commit: str = ""
+    worktree: str = ""
+    lasts_s: Annotated[float, Field(ge=0)] = 0.0
+
+
+def to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
+    """What is to be known of them again."""
+    return [
+        {
+            "project": lock.project,
+            "path": lock.shown,
+            "agent": lock.agent,
+            "token": lock.token,
+            "branch": lock.branch,
+            "commit": lock.commit,
+            "worktree": lock.worktree,
+            "lasts_s": lock.lasts_s,
+        }
+        for lock in locks
+        if not (lock.shared or lock.is_pattern)
+    ]
+
+
+def from_kept(session: SessionId, kept: Iterable[KeptLock]) -> list[HeldLock]:
+    """The locks that the agent before us knew to be the session's."""
+    return [
+        HeldLock(
+            project=ProjectId(lock.project),
+            key=path_key(lock.path),
+            shown=lock.path,
+            session=session,
+            agent=AgentId(lock.agent),
+            token=FencingToken(lock.token),
+            branch=lock.branch,
+            commit=lock.commit,
+            worktree=lock.worktree,
+            lasts_s=lock.lasts_s,
+        )
+        for lock in kept
+    ]

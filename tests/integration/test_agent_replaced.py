@@ -1,0 +1,109 @@
+"""What sessions are told although their agent was replaced, or killed, meanwhile."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scoord_agent.keeping import KEEP_S
+from support.machines import FAST_LEASES, Machine, context, refusal, seconds_until
+from support.pair import Clones, Pair, clones, pair
+from support.processes import wait_until
+
+TTL_S = float(FAST_LEASES["SCOORD_LEASES_TTL"])
+FILES = {"auth.py": "pass\n", "other.py": "pass\n"}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with pair(tmp_path_factory.mktemp("replaced")) as made:
+        yield made
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Clones:
+    return clones(tmp_path, FILES)
+
+
+def end_agent(machine: Machine, how: str) -> None:
+    """Killed as by a crash, or stopped as `scoord up` stops one that it replaces."""
+    assert machine.agent is not None
+    if how == "killed":
+        machine.agent.kill()
+    else:
+        machine.agent.end()
+
+
+def test_what_was_lost_while_the_agent_was_away_is_told(tmp_path: Path, shop: Clones) -> None:
+    with pair(tmp_path, **FAST_LEASES) as two:
+        alice, bob = two.alice.running_session(shop.alices), two.bob.running_session(shop.bobs)
+        alice.start()
+        bob.start()
+        alice.edit("auth.py")
+        alice.edit("other.py")
+        time.sleep(KEEP_S + 1)
+        end_agent(two.alice, "killed")
+        seconds_until("bob has it", lambda: not refusal(bob.edit("auth.py")), TTL_S + 2)
+        bob.end()
+
+        two.alice.start_agent()
+        answer = alice.edit("auth.py")
+
+        told = f"{refusal(answer)}\n{context(answer)}\n{alice.told()}"
+        assert "Your lock on auth.py was lost; Session_2 (bob@" in told
+        assert "read the file again" in told
+        assert "other.py" not in told, "nobody else had it"
+        locks = "what nobody else had is alice's again"
+        wait_until(locks, lambda: "other.py" in held(two.alice, shop))
+
+
+def held(machine: Machine, shop: Clones) -> set[str]:
+    return {row["path"] for row in machine.status(shop.alices)["locks"]}
+
+
+def test_a_holder_is_told_who_began_to_wait_while_its_agent_was_away(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = two.alice.running_session(shop.alices), two.bob.running_session(shop.bobs)
+    alice.start()
+    bob.start()
+    alice.edit("auth.py")
+    end_agent(two.alice, "stopped")
+    assert refusal(bob.edit("auth.py"))
+
+    two.alice.start_agent()
+
+    told = [""]
+
+    def is_told() -> bool:
+        told.append(context(alice.prompt("go on")))
+        return "waits for auth.py, which you hold" in told[-1]
+
+    seconds_until(f"alice is told: {told}", is_told, 5)
+    assert "waits for" not in context(alice.prompt("go on"))
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_what_a_session_was_not_told_is_told_by_the_next_agent(
+    two: Pair, shop: Clones, how: str
+) -> None:
+    alice, bob = two.alice.running_session(shop.alices), two.bob.running_session(shop.bobs)
+    alice.start()
+    bob.start()
+    alice.edit("auth.py")
+    bob.edit("other.py")
+    assert bob.run("tell", "Session_1", "look at main")[0] == 0
+    force = ("unlock", "auth.py", "--force", "--yes", "--reason", "too late")
+    assert bob.run(*force)[0] == 0
+    locks = "auth.py is nobody's for alice's agent, too"
+    wait_until(locks, lambda: len(two.alice.status(shop.alices)["locks"]) == 1)
+    time.sleep(0.3)
+
+    end_agent(two.alice, how)
+    two.alice.start_agent()
+    told = context(alice.prompt("go on"))
+
+    assert 'says: "look at main"' in told
+    assert "Your lock on auth.py was broken by bob" in told
+    assert context(alice.prompt("go on")) == "", "it is told once"

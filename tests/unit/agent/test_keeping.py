@@ -1,0 +1,69 @@
+"""Sessions are written down behind what changes them, and acknowledged only then."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from scoord.ids import SessionId
+from scoord.local import atomic_write
+from scoord_agent.background import Background
+from scoord_agent.keeping import Keeping
+from scoord_agent.sessions import LocalSession, Sessions
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(tmp_path / "sessions.jsonl")
+
+
+def losses(sessions: Sessions, file: Path) -> list[str]:
+    """What the agent after us would tell."""
+    after = Sessions(file)
+    after.load(0.0)
+    return [told for session in after for told in session.take_notices()]
+
+
+async def test_what_is_told_is_kept_without_being_waited_for(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    keeping = Keeping(sessions, Background())
+    sessions.changed = keeping.soon
+    session = LocalSession(SessionId("Session_a"), "claude-code", None, "/")
+    sessions.add(session)
+
+    for number in range(3):
+        session.tell(f"{number}")
+    assert [] == losses(sessions, tmp_path / "sessions.jsonl"), "no hook has waited for it"
+    await keeping.kept()
+
+    assert ["0", "1", "2"] == losses(sessions, tmp_path / "sessions.jsonl")
+
+
+async def test_what_changes_during_a_write_is_in_the_next(
+    sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = Keeping(sessions, Background())
+    sessions.changed = keeping.soon
+    session = LocalSession(SessionId("Session_a"), "claude-code", None, "/")
+    sessions.add(session)
+    writes, loop = [], asyncio.get_running_loop()
+
+    def tell_meanwhile(file: Path, data: bytes) -> None:
+        writes.append(data)
+        if len(writes) == 1:
+            done = asyncio.run_coroutine_threadsafe(_tell(session), loop)
+            done.result(5)
+        atomic_write(file, data)
+
+    monkeypatch.setattr("scoord_agent.sessions.atomic_write", tell_meanwhile)
+    session.tell("first")
+    await keeping.kept()
+    await keeping.kept()
+
+    assert ["first", "second"] == losses(sessions, tmp_path / "sessions.jsonl")
+    assert 2 == len(writes)
+
+
+async def _tell(session: LocalSession) -> None:
+    session.tell("second")
