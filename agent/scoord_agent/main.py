@@ -29,6 +29,7 @@ def agent(*, verbose: bool) -> None:
     place = _place()
     with _only_one(place.state_dir / "agent.lock") as running:
         if running is not None:
+            place.starting.unlink(missing_ok=True)
             click.echo(f"an agent is already running (pid {running or 'not known yet'})")
             return
         logs.start(logs.AGENT, verbose=verbose, secrets=(place.token,))

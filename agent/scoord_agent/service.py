@@ -45,6 +45,11 @@ class Place:
     token: str
     log: Path
 
+    @property
+    def starting(self) -> Path:
+        """The mark of a hook that has started an agent: no other does, until one listens."""
+        return self.state_dir / "agent.starting"
+
 
 class Service:
     """One agent: its parts, and the doors through which events and commands come in."""
@@ -99,6 +104,7 @@ class Service:
                 f"port {self._place.port} is taken by another program: end it, or set"
                 " SCOORD_AGENT_PORT and run `scoord hooks install` again"
             ) from error
+        self._place.starting.unlink(missing_ok=True)
 
     async def _run_until(self, stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:
         """Run ``loops`` until ``stop``; one that ends before has failed, and so has the agent."""

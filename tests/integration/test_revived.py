@@ -32,6 +32,11 @@ class Shop:
         """Where the pid of Alice's agent stands."""
         return self.both.alice.state_dir / "agent.lock"
 
+    @property
+    def mark(self) -> Path:
+        """Of the hook that starts an agent."""
+        return self.both.alice.state_dir / "agent.starting"
+
     def by_shim(self, event: str, **fields: object) -> Answer:
         """An event of Alice's session that goes by command."""
         shim = self.both.alice.home / "shim.sh"
@@ -81,9 +86,11 @@ def test_a_killed_agent_is_back_after_a_prompt_or_an_edit(
     assert shop.both.alice.agent is not None
     shop.both.alice.agent.kill()
     first = shop.by_shim(event, **fields)
+    assert shop.mark.exists(), "so that no other hook starts one"
 
     assert ("no agent listens" in refusal(first)) == (event == "PreToolUse")
     wait_until("an agent answers", shop.answers, STARTED_S)
+    assert not shop.mark.exists()
     assert {} == shop.a.edit("b.py")
     assert "is locked by Session_1" in refusal(shop.b.edit("b.py"))
 

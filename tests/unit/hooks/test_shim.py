@@ -353,6 +353,25 @@ async def test_an_agent_that_was_stopped_and_other_events_start_none(
     assert not (tmp_path / "started").exists()
 
 
+async def test_many_hooks_at_once_start_one_agent_and_one_that_fails_is_not_started_again(
+    shim: Shim, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    failing = tmp_path / "python"
+    failing.write_text(f'#!/bin/sh\necho >>"{begun}"\n')
+    failing.chmod(stat.S_IRWXU)
+    shim.set_up(closed_port(), python=str(failing))
+    (shim.state / "agent.lock").write_text("4711")
+    for _ in range(4):
+        await shim.run("claude-code", "PreToolUse")
+        await shim.run("claude-code", "UserPromptSubmit")
+    async with asyncio.timeout(10):
+        while not begun.exists():  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
+    assert begun.read_text() == "\n"
+
+
 async def test_an_installed_copy_finds_its_own_state_directory(
     shim: Shim, agent: RecordingAgent, tmp_path: Path
 ) -> None:

@@ -74,23 +74,29 @@ start_agent() (
 )
 
 # At a session's start, a missing agent is started and waited for. At a prompt and an
-# edit one that was killed is started for the next event: then its pid is still there.
+# edit, one that was killed is started for the events to come.
 connect_or_start() {
   connect && return
   case $event in
     SessionStart) start_agent ;;
-    UserPromptSubmit | PreToolUse)
-      if [[ -s $state_dir/agent.lock ]]; then start_agent; fi
-      return 1
-      ;;
-    *) return 1 ;;
+    UserPromptSubmit | PreToolUse) revive_agent ;;
   esac
+  [[ $event == SessionStart ]] || return
   local tries=20
   while ((tries-- > 0)); do
     sleep 0.1
     connect && return
   done
   return 1
+}
+
+# The pid of one that was killed is still there. Whoever starts one leaves a mark, which
+# goes when an agent listens: many hooks at once start one, and what fails is not repeated.
+revive_agent() {
+  local mark=$state_dir/agent.starting
+  [[ -s $state_dir/agent.lock && ! -e $mark ]] || return
+  : >"$mark"
+  start_agent
 }
 
 send_request() {
