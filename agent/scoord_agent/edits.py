@@ -160,7 +160,8 @@ class Edits:
                 unasked |= {(file.project, file.key) for file in request.files}
         for edit in edits:
             if self._editing:
-                self._editing(session, edit.file)
+                # After the answer: what it finds is for the next hook, and no edit waits for it.
+                asyncio.get_running_loop().call_soon(self._editing, session, edit.file)
             if edit.who:
                 asked = (edit.file.project, edit.file.key) not in unasked
                 self._protection.allow(edit.file, edit.who, asked=asked)

@@ -212,8 +212,8 @@ def test_one_whose_edit_depends_on_what_another_changes_is_told_once(
 ) -> None:
     b = _beside_one_who_changes_auth(team)
 
-    assert _golden(golden) == _shown(context(b.edit(team.bobs / edited)))
-    assert {} == b.edited(team.bobs / edited)
+    assert {} == b.edit(team.bobs / edited), "no edit waits for it"
+    assert _golden(golden) == _shown(context(b.edited(team.bobs / edited)))
     assert {} == b.edit(team.bobs / edited)
     assert "" == b.told()
 
