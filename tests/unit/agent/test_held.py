@@ -246,11 +246,12 @@ def test_a_share_that_became_a_lock_is_not_lost_beside_it(held: HeldLocks) -> No
 
 def test_what_the_agent_before_held_is_lost_unless_it_is_confirmed(held: HeldLocks) -> None:
     gone = replace(LOCK, key="gone.py", shown="gone.py", token=FencingToken(5))
-    newer = replace(LOCK, token=FencingToken(6))
+    newer, share = replace(LOCK, token=FencingToken(6)), replace(LOCK, shared=True)
+    share = replace(share, token=FencingToken(6))
 
-    for lock in (LOCK, gone, newer):
+    for lock in (LOCK, gone, newer, share):
         held.missing(lock)
 
-    assert [gone] == held.lost(A)
-    assert [LOCK, gone] == held.known(A)
+    assert [gone, newer] == held.lost(A), "its own later grant hides who had it in between"
+    assert [LOCK, gone, newer] == held.known(A)
     assert held.find(SHOP, "gone.py", A, MAIN) is None, "it allows nothing"
