@@ -219,11 +219,16 @@ class HeldLocks:
         return [*self.of(session), *self.lost(session)]
 
     def has_more(self, lock: HeldLock) -> bool:
-        """Whether a later grant of the path is its holder's: who shared it may write it now."""
+        """Whether a later grant of the path is its holder's: who shared it may write it now.
+
+        Who could write it already, as far as now, had it taken away in between.
+        """
         now = self.find(
             lock.project, lock.key, lock.session, lock.agent, is_pattern=lock.is_pattern
         )
-        return now is not None and lock.token < now.token and lock.shared >= now.shared
+        if now is None or lock.token >= now.token or lock.shared < now.shared:
+            return False
+        return lock.shared or lock.branch != now.branch
 
     def lost(self, session: SessionId) -> list[HeldLock]:
         """What a session has lost, and nobody knows yet what became of."""

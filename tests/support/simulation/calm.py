@@ -196,7 +196,9 @@ class Calm:
                 self.record.violate("C5", f"{person.name} was refused {path}, and has no place")
             return
         told = [told.text for told in person.told if told.at_s >= place.since_s]
-        if not _hears_of_turn(place.shown, told):
+        # Who has ended meanwhile wants it no more; another of its name was not refused.
+        has_ended = person.agent_ends.get(agent, 0.0) >= place.since_s
+        if not has_ended and not _hears_of_turn(place.shown, told):
             self.record.violate("C5", f"{person.name} is not told of its turn at {path}")
         if not await person.edit([path], agent):
             self.record.violate("C5", f"{person.name} is next, and does not get {path}")

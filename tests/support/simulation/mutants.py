@@ -29,7 +29,7 @@ from scoord_agent.turns import Turn, Turns
 from scoord_hooks.neutral import ALLOW, Decision
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
-from scoord_server.model import conflicts, endings, reclaims, reservations, traces, worklogs
+from scoord_server.model import conflicts, endings, reclaims, reservations, worklogs
 from scoord_server.model import locks as lock_rules
 from scoord_server.model.values import Pulse, Reclaimed, Standing
 from scoord_server.seen import SeenWaiter
@@ -195,10 +195,6 @@ def _without_waiters(in_the_way: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
-def _sees_none(*args: Any) -> list[object]:
-    return []
-
-
 def _never_overdue(self: SeenWaiter, now: float) -> bool:
     return False
 
@@ -357,16 +353,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "reclaim believed",
         "a lost lock is taken for had again although another has it",
         _method(reclaims, "read_reclaim", _always_had_again),
-    ),
-    Mutant(
-        "reclaim within its branch",
-        "a lost lock is given back although another had the file on every branch",
-        _method(traces, "kept_out", _sees_none),
-    ),
-    Mutant(
-        "reclaim without patterns",
-        "a lost lock is given back although another had a pattern over the file",
-        _method(traces, "patterns_kept_out", _sees_none),
     ),
     Mutant(
         "claim without an end",

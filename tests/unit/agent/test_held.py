@@ -273,13 +273,14 @@ def test_a_pattern_is_used_with_each_file_in_it_that_its_holder_gets_or_uses() -
 
 def test_what_the_agent_before_held_is_lost_unless_it_is_confirmed(held: HeldLocks) -> None:
     gone = replace(LOCK, key="gone.py", shown="gone.py", token=FencingToken(5))
-    newer = replace(LOCK, token=FencingToken(6))
+    newer, share = replace(LOCK, token=FencingToken(6)), replace(LOCK, shared=True)
+    share = replace(share, token=FencingToken(6))
 
-    for lock in (LOCK, gone, newer):
+    for lock in (LOCK, gone, newer, share):
         held.missing(lock, 40.0)
 
-    assert [gone] == held.lost(A)
-    assert [LOCK, gone] == held.known(A)
+    assert [gone, newer] == held.lost(A), "its own later grant hides who had it in between"
+    assert [LOCK, gone, newer] == held.known(A)
     assert held.find(SHOP, "gone.py", A, MAIN) is None, "it allows nothing"
     assert 60.0 == held.away_s(gone, now=100.0)
     assert 40.0 == held.stood_at(A)
