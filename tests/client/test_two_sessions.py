@@ -93,9 +93,10 @@ async def test_the_second_is_refused_and_goes_on_when_the_first_has_ended(
         desk.install_hooks(transport)
     first_may_end, second_may_retry = asyncio.Event(), asyncio.Event()
     model.say(FIRST, alice.read(), alice.edit("first"), held(first_may_end, text("done")))
+    between = use("Write", file_path=str(bob.root / "notes.md"), content="meanwhile")
     model.say(
-        SECOND, bob.read(), bob.edit("second"), held(second_may_retry, bob.edit("second")),
-        text("done"),
+        SECOND, bob.read(), bob.edit("second"), held(second_may_retry, between),
+        bob.edit("second"), text("done"),
     )  # fmt: skip
 
     first = asyncio.create_task(alice.claude.run(FIRST, cwd=alice.root))
