@@ -99,6 +99,10 @@ class HeldLocks:
 
     def put(self, lock: HeldLock) -> None:
         """Remember a grant. Others that it cannot stand beside have ended, or were taken over."""
+        same = self.find_same(lock)
+        if same and lock.shared and not same.shared:
+            # Who asks to share what it has alone is answered with what it has.
+            lock = replace(lock, shared=False)
         path = self._paths.setdefault(_path(lock), {})
         for who, other in tuple(path.items()):
             replaced = who == (lock.session, lock.agent) or other.claimant.excludes(lock.claimant)

@@ -244,6 +244,13 @@ def test_a_share_that_became_a_lock_is_not_lost_beside_it(held: HeldLocks) -> No
     assert held.lost(A) == [LOCK, lock]
 
 
+def test_who_asks_to_share_what_it_has_alone_has_it_alone(held: HeldLocks) -> None:
+    held.put(LOCK)
+    held.put(replace(LOCK, shared=True))
+
+    assert [LOCK] == held.of(A)
+
+
 def test_a_pattern_is_used_with_each_file_in_it_that_its_holder_gets_or_uses() -> None:
     held = HeldLocks(BELIEF_S)
     held.renewed(A, sent_at=100.0)
