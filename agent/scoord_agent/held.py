@@ -210,7 +210,9 @@ class HeldLocks:
 
     def missing(self, lock: HeldLock, stood_at: float) -> None:
         """The agent before us knew that it stood then, and nobody confirms it: so it is lost."""
-        if self.find_same(lock) is None and not self.has_more(lock):
+        stands = self.grant(lock.project, lock.key, lock.token, is_pattern=lock.is_pattern)
+        # Under the same token a subagent may have taken it over meanwhile.
+        if stands is None and not self.has_more(lock):
             self._lost[lock] = stood_at
 
     def stood_at(self, session: SessionId) -> float:

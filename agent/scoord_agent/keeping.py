@@ -17,7 +17,7 @@ class Keeping:
     def __init__(self, sessions: Sessions, background: Background) -> None:
         self._sessions = sessions
         self._background = background
-        self._locks: frozenset[tuple[str, int]] = frozenset()
+        self._locks: frozenset[tuple[str, str, int]] = frozenset()
         self._now: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
 
@@ -35,10 +35,10 @@ class Keeping:
                 self._locks = locks
                 self.soon()
 
-    def _all_locks(self) -> Iterator[tuple[str, int]]:
+    def _all_locks(self) -> Iterator[tuple[str, str, int]]:
         for session in self._sessions:
             for lock in self._sessions.held(session.session_id):
-                yield lock.session, lock.token
+                yield lock.session, lock.agent, lock.token
 
     async def kept(self) -> None:
         """Wait until all that has changed by now is written down, or could not be."""

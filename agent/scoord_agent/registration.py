@@ -184,7 +184,8 @@ class Registration:
         session.lease = LeaseId(response.lease_id)
         session.aliases[project] = response.alias
         session.home = session.home or project
-        for lock in response.locks:
+        # In the order of their grants: a later one shows that one beside it has ended.
+        for lock in sorted(response.locks, key=lambda lock: lock.token):
             self._held.put(as_held(session, project, lock))
 
     def _describe(self, session: LocalSession, project: ProjectId) -> Session:

@@ -261,6 +261,8 @@ class Sessions:
         for line in lines:
             if session := _from_json(line):
                 session.acted_at, session.inherited = now, True
+                # Of before a boot nothing is known: then it is as if it had never stood.
+                session.had_at = session.had_at if session.had_at <= now else 0.0
                 self._take_in(session)
 
     def _take_in(self, session: LocalSession) -> None:

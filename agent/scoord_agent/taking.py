@@ -122,6 +122,9 @@ class Taking:
         places = self._turns.leave(*who)
         for project in sorted({place.project for place in places}):
             shown = [path for place, path in places.items() if place.project == project]
+            keys = map(path_key, shown)
+            over = [k for k in keys if not self._turns.waits(project, k, session.session_id)]
+            self._waits.over(session, project, over)
             await self._leave(project, who, shown)
 
     async def _leave(

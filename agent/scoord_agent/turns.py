@@ -72,6 +72,10 @@ class Turns:
             self.had(place)
         return queued
 
+    def waits(self, project: ProjectId, key: str, session: SessionId) -> bool:
+        """Whether any holder of the session has a place at this path."""
+        return any((p.project, p.key, p.session) == (project, key, session) for p in self._queued)
+
     def over(self, place: Place) -> None:
         """It is asked for anew: that its turn has come is old."""
         self._come.pop(place, None)

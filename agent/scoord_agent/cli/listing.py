@@ -49,8 +49,9 @@ class Kind(Enum):
 _LEAST: Final = {Kind.NAME: 11, Kind.PATH: 18, Kind.WORDS: 12, Kind.FACTS: 36, Kind.TEXT: 12}
 """Characters that a column of a kind needs to be of use."""
 _STEPS: Final = (
-    ({Kind.PATH, Kind.FACTS}, PIPE_COLUMNS),
+    ({Kind.PATH, Kind.FACTS}, 100),
     ({Kind.NAME}, PIPE_COLUMNS),
+    ({Kind.PATH, Kind.FACTS}, PIPE_COLUMNS),
     ({Kind.TEXT}, 20),
     ({Kind.TEXT, Kind.WORDS}, PIPE_COLUMNS),
 )

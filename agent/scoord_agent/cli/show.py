@@ -98,7 +98,7 @@ def locks_table(rows: Sequence[LockRow], *, projects: bool) -> Listing:
     empty = {column for column in _RARE if not any(row[column] for row in cells)}
     columns = [column for column in _LOCK_COLUMNS if column not in empty]
     shown = [[cell[column] for column in columns] for cell in cells]
-    return listing(columns, shown, _projects(rows) if projects else None)
+    return listing(columns, shown, projects_of(rows) if projects else None)
 
 
 def waiters_table(rows: Sequence[WaiterRow], *, projects: bool) -> Listing:
@@ -115,7 +115,7 @@ def waiters_table(rows: Sequence[WaiterRow], *, projects: bool) -> Listing:
         )
         for row in rows
     ]
-    return listing(columns, shown, _projects(rows) if projects else None)
+    return listing(columns, shown, projects_of(rows) if projects else None)
 
 
 def suggestions_table(rows: Sequence[SuggestionRow]) -> Listing:
@@ -174,7 +174,8 @@ def listing(
     return Listing(columns_of(("project", *columns), KINDS), led)
 
 
-def _projects(rows: Iterable[LockRow | WaiterRow]) -> list[str]:
+def projects_of(rows: Iterable[LockRow | WaiterRow | SessionRow]) -> list[str]:
+    """Return the project of each row."""
     return [one_line(row.project, 80) for row in rows]
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from scoord.text import age, one_line, remaining
 from scoord_agent.cli.listing import Cell, Listing
 from scoord_agent.cli.pictures import DependencyRow, SessionRow
-from scoord_agent.cli.show import listing, name, who
+from scoord_agent.cli.show import listing, name, projects_of, who
 
 _BAR: Final = 10
 """Characters of a bar for all there is to do."""
@@ -28,7 +28,7 @@ def sessions_table(rows: Sequence[SessionRow], *, projects: bool) -> Listing:
         progress = (_progress(row),) if far else ()
         branch = one_line(row.branch, 60)
         shown.append((name(row), who(row), branch, _state(row), *progress, _doing(row)))
-    return listing(columns, shown, _projects(rows) if projects else None)
+    return listing(columns, shown, projects_of(rows) if projects else None)
 
 
 def work_table(rows: Sequence[SessionRow], *, projects: bool) -> Listing | None:
@@ -46,11 +46,7 @@ def work_table(rows: Sequence[SessionRow], *, projects: bool) -> Listing | None:
         )
         for row in told
     ]
-    return listing(columns, shown, _projects(told) if projects else None)
-
-
-def _projects(rows: Sequence[SessionRow]) -> list[str]:
-    return [one_line(row.project, 80) for row in rows]
+    return listing(columns, shown, projects_of(told) if projects else None)
 
 
 def _state(row: SessionRow) -> str:

@@ -308,8 +308,8 @@ class RegisterRequest(_message.Message):
     """Whether the log of its work is kept when it has ended."""
     @_builtins.property
     def session(self) -> Global___Session:
-        """The session. Its alias is a wish, granted when it is one that was given before, and free; live_for and idle_for
-        are ignored.
+        """The session. Its alias is a wish, granted when it is one that was given before, and
+        free; live_for and idle_for are ignored.
         """
 
     @_builtins.property

@@ -161,7 +161,7 @@ class Beliefs:
             mind.lapse(session)
         mind.leases[session] = response.lease_id
         self._renewed(mind, session, exchange.sent_at)
-        for lock in response.locks:
+        for lock in sorted(response.locks, key=lambda lock: lock.token):
             who = Claimant.of(lock.holder, lock.mode, lock.scope)
             mind.adopt(Known(path_key(lock.path), lock.token, who, lock.is_pattern))
 

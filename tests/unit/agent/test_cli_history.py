@@ -172,7 +172,7 @@ def test_a_refresh_says_what_it_did(api: ScriptedApi, capsys: pytest.CaptureFixt
 
 
 def test_one_revision_is_one(api: ScriptedApi, capsys: pytest.CaptureFixture[str]) -> None:
-    api.will("/v1/refresh", {**SWEPT, "view_revision": SWEPT["revision"] - 1})
+    api.will("/v1/refresh", {**SWEPT, "view_revision": SWEPT["last_change"] - 1})
 
     run(["refresh"])
 
