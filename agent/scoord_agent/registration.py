@@ -5,10 +5,11 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import Refused, SessionEnded, SessionNotFound, Unknown
-from scoord.ids import AgentId, FencingToken, LeaseId, MachineId, ProjectId
+from scoord.ids import AgentId, FencingToken, LeaseId, MachineId, ProjectId, SessionId
 from scoord.names import MOST_PATH_BYTES, path_key
 from scoord.sections import SessionCoordination
 from scoord.text import one_line
@@ -23,6 +24,8 @@ DAY_S = 24 * 3600
 
 SAID_AGAIN_FOR_TTLS = 10
 """How long an end is said again, in TTLs: each new leader of etcd lets every lease begin anew."""
+
+_MOST_ALIASES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Registration:
         self._describe_work = describe
         self._locks: dict[str, asyncio.Lock] = {}
         self._unsaid: dict[str, _Unsaid] = {}
+        self._aliases = BoundedDict[tuple[SessionId, ProjectId], str](_MOST_ALIASES)
 
     async def enter(
         self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float = 0.0
@@ -89,6 +93,7 @@ class Registration:
         """Who of this machine holds ``lock``, as others would be told."""
         return Holder(
             session_id=lock.session,
+            alias=self._aliases.get((lock.session, lock.project), ""),
             agent_id=lock.agent,
             person=self._machine.person,
             host=self._machine.host,
@@ -183,6 +188,7 @@ class Registration:
             session.aliases = {}
         session.lease = LeaseId(response.lease_id)
         session.aliases[project] = response.alias
+        self._aliases[session.session_id, project] = response.alias
         session.home = session.home or project
         # In the order of their grants: a later one shows that one beside it has ended.
         for lock in sorted(response.locks, key=lambda lock: lock.token):
