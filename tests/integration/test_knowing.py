@@ -97,13 +97,15 @@ def test_an_edit_of_the_test_of_what_another_changes_is_let_through_and_told_onc
 
     seconds_until("bob's agent has heard of alice's locks", has_heard, 8)
     answer = bob.edit(team.bobs / "tests/test_auth.py")
+    told = context(bob.edited(team.bobs / "tests/test_auth.py"))
     again = bob.edit(team.bobs / "tests/test_auth.py")
 
     assert ("", "") == (refusal(answer), refusal(again))
-    assert "src/auth.py, which belongs to tests/test_auth.py, is held by" in context(answer)
-    assert "" == context(again)
+    assert "src/auth.py, which belongs to tests/test_auth.py, is held by" in told
+    assert "" == context(answer) + context(again)
     assert "" == context(bob.edit(team.bobs / "src/other.py")), "all of her has been told"
     assert "" == context(bob.edit(team.bobs / "plans/b.md"))
+    assert "" == bob.told()
 
 
 def test_two_hundred_sessions_are_told_of_in_twenty_lines(two: Pair, team: Clones) -> None:
