@@ -65,7 +65,7 @@ class Turns:
 
     def leave(self, session: SessionId, agent: AgentId) -> dict[Place, str]:
         """This holder wants nothing any more: the places it has to give up."""
-        known = {*self._queued, *self._come, *self._untold}
+        known = dict.fromkeys((*self._queued, *self._come, *self._untold))
         mine = [place for place in known if (place.session, place.agent) == (session, agent)]
         queued = {place: self._queued[place] for place in mine if place in self._queued}
         for place in mine:
