@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.machines import CodingSession, context, git, refusal
+from support.machines import CodingSession, context, git, refusal, started
 from support.pair import Clones, Pair, clones, pair
 from support.processes import wait_until
 
@@ -28,11 +28,6 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.fixture
 def shop(tmp_path: Path) -> Clones:
     return clones(tmp_path, FILES)
-
-
-def started(session: CodingSession) -> CodingSession:
-    session.start()
-    return session
 
 
 def branches(two: Pair, shop: Clones) -> dict[tuple[str, str], str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.machines import CodingSession, context, refusal, seconds_until
+from support.machines import CodingSession, context, refusal, seconds_until, started
 from support.pair import Clones, Pair, clones, pair
 
 FILES = {"auth.py": "", "src/cart.py": "", "notes/plan.ipynb": "{}"}
@@ -34,11 +34,6 @@ def a(both: Pair, shop: Clones) -> CodingSession:
 @pytest.fixture
 def b(both: Pair, shop: Clones) -> CodingSession:
     return started(both.bob.session(shop.bobs))
-
-
-def started(session: CodingSession) -> CodingSession:
-    session.start()
-    return session
 
 
 def by_absolute_path(session: CodingSession, file: str, tool: str) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support.machines import RunningSession, refusal
-from support.pair import Clones, Pair, clones, pair
+from support.machines import refusal
+from support.pair import Clones, Pair, alices, bobs, clones, pair
 from support.processes import wait_until
 
 FILES = {
@@ -27,18 +27,6 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.fixture
 def shop(tmp_path: Path) -> Clones:
     return clones(tmp_path, FILES)
-
-
-def alices(two: Pair, shop: Clones) -> RunningSession:
-    session = two.alice.running_session(shop.alices)
-    session.start()
-    return session
-
-
-def bobs(two: Pair, shop: Clones) -> RunningSession:
-    session = two.bob.running_session(shop.bobs)
-    session.start()
-    return session
 
 
 def held(two: Pair, shop: Clones) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.machines import CodingSession, git, refusal, seconds_until
+from support.machines import CodingSession, git, refusal, seconds_until, started
 from support.pair import Clones, Pair, clones, pair
 
 
@@ -56,13 +56,8 @@ def _task(session: CodingSession, tool: str, asked: object, answer: object) -> N
     session.post("PostToolUse", tool_name=tool, tool_input=asked, tool_response=answer)
 
 
-def _started(session: CodingSession) -> CodingSession:
-    session.start()
-    return session
-
-
 def test_a_task_list_tells_the_others_how_far_a_session_is(two: Pair, team: Clones) -> None:
-    alice = _started(two.alice.session(team.alices))
+    alice = started(two.alice.session(team.alices))
     alice.prompt("Refactor the login")
     _todos(alice, ("design", "completed"), ("cod", "in_progress"), ("test", "pending"))
     row = _until(two, team, "Session_1", status="working", intent="Refactor the login")
@@ -90,7 +85,7 @@ def test_a_task_list_tells_the_others_how_far_a_session_is(two: Pair, team: Clon
 
 
 def test_the_task_tools_of_later_versions_tell_the_same(two: Pair, team: Clones) -> None:
-    alice = _started(two.alice.session(team.alices))
+    alice = started(two.alice.session(team.alices))
     for number, subject in (("1", "one"), ("2", "two")):
         asked = {"subject": subject, "activeForm": f"doing {subject}"}
         _task(alice, "TaskCreate", asked, {"task": {"id": number, "subject": subject}})
@@ -103,7 +98,7 @@ def test_the_task_tools_of_later_versions_tell_the_same(two: Pair, team: Clones)
 
 
 def test_edits_and_commits_are_counted_and_tell_the_area(two: Pair, team: Clones) -> None:
-    alice = _started(two.alice.session(team.alices))
+    alice = started(two.alice.session(team.alices))
     for file in ("web/auth.py", "web/auth.py", "docs/a.md"):
         alice.edit(team.alices / file)
         alice.edited(team.alices / file)
@@ -122,7 +117,7 @@ def test_edits_and_commits_are_counted_and_tell_the_area(two: Pair, team: Clones
 
 
 def test_an_edit_that_changes_nothing_of_a_session_writes_nothing(two: Pair, team: Clones) -> None:
-    alice = _started(two.alice.session(team.alices))
+    alice = started(two.alice.session(team.alices))
     alice.prompt("Refactor the login")
 
     def edit(*files: str) -> int:
@@ -163,7 +158,7 @@ def test_one_that_waits_for_a_file_says_so_and_for_whom_until_it_has_it(
 def test_people_say_intent_and_progress_and_dependence(two: Pair, team: Clones) -> None:
     alice = two.alice.running_session(team.alices)
     alice.start()
-    _started(two.bob.session(team.bobs))
+    started(two.bob.session(team.bobs))
 
     assert alice.run("intent", "port the \x1b[31mlexer")[1] == 'Session_1: "port the lexer"\n'
     assert alice.run("progress", "60", "nearly there")[1] == 'Session_1: 60 %, "nearly there"\n'
@@ -205,7 +200,7 @@ def test_what_cannot_be_said_is_one_clear_line(
 
 
 def test_a_session_of_another_machine_speaks_for_itself(two: Pair, team: Clones) -> None:
-    _started(two.alice.session(team.alices))
+    started(two.alice.session(team.alices))
     refused = two.bob.scoord("intent", "mine", "--session", "Session_1", cwd=team.bobs)
 
     assert 1 == refused.returncode
@@ -215,7 +210,7 @@ def test_a_session_of_another_machine_speaks_for_itself(two: Pair, team: Clones)
 def test_what_a_person_tells_a_session_reaches_it_once_at_its_next_hook(
     two: Pair, team: Clones
 ) -> None:
-    bob = _started(two.bob.session(team.bobs))
+    bob = started(two.bob.session(team.bobs))
     told = two.alice.scoord("tell", "Session_1", "the API is frozen until 5 pm", cwd=team.alices)
     assert (0, 'told Session_1: "the API is frozen until 5 pm"\n') == (told.returncode, told.stdout)
     heard = bob.told_at_last("the API is frozen")
@@ -228,7 +223,7 @@ def test_what_a_person_tells_a_session_reaches_it_once_at_its_next_hook(
 def test_prompts_and_steps_stay_private_where_that_is_set(two: Pair, tmp_path: Path) -> None:
     text = "session_coordination: {share_prompts: false}\n"
     team = clones(tmp_path, {"coordination.yaml": text})
-    alice = _started(two.alice.session(team.alices))
+    alice = started(two.alice.session(team.alices))
     alice.prompt("the secret plan")
     _todos(alice, ("secret step", "in_progress"), ("other", "pending"))
     progress = {"done": 0, "total": 2, "percent": 0, "step": "", "source": "tasks"}

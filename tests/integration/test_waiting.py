@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.machines import Command, RunningSession, context, git, refusal, seconds_until
-from support.pair import Clones, Pair, clones, pair
+from support.pair import Clones, Pair, alices, bobs, clones, pair
 from support.processes import wait_until
 
 TOLD_S = 0.5
@@ -26,18 +26,6 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.fixture
 def shop(tmp_path: Path) -> Clones:
     return clones(tmp_path, FILES)
-
-
-def alices(two: Pair, shop: Clones) -> RunningSession:
-    session = two.alice.running_session(shop.alices)
-    session.start()
-    return session
-
-
-def bobs(two: Pair, shop: Clones) -> RunningSession:
-    session = two.bob.running_session(shop.bobs)
-    session.start()
-    return session
 
 
 def queue(two: Pair, shop: Clones) -> list[str]:

@@ -12,6 +12,7 @@ from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, Ses
 from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
 from scoord_server.coordinator import Coordinator
+from scoord_server.model.recall import Wanted
 from scoord_server.model.values import (
     Acquire,
     Asker,
@@ -215,3 +216,15 @@ async def bench(progress_interval_s: float = 0.02) -> AsyncIterator[Bench]:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await store.close()
+
+
+async def kinds(b: Bench, **wanted: object) -> list[str]:
+    """What happened, oldest first."""
+    page = await b.coordinator.recalling.read(PROJECT, Wanted(**wanted), 1000)  # type: ignore[arg-type]  # its own fields
+    return [line.record.kind for line in reversed(page.lines)]
+
+
+async def last(b: Bench, project: ProjectId = PROJECT) -> EventRecord:
+    """What happened last."""
+    page = await b.coordinator.recalling.read(project, Wanted(), 1000)
+    return page.lines[0].record

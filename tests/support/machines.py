@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -383,6 +383,15 @@ def git(path: Path, *arguments: str) -> str:
         ["git", *arguments], cwd=path, env=env, check=True, capture_output=True, text=True
     )
     return done.stdout
+
+
+_Coding = TypeVar("_Coding", bound=CodingSession)
+
+
+def started(session: _Coding) -> _Coding:
+    """The session, after its start was announced."""
+    session.start()
+    return session
 
 
 def seconds_until(what: str, holds: Any, within_s: float) -> float:

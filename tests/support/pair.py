@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.machines import Machine, clone, machines, repository
+from support.machines import Machine, RunningSession, clone, machines, repository, started
 from support.processes import CoordinatorProcess, coordinator
 
 ORIGIN = "https://git.example.org/team"
@@ -44,3 +44,13 @@ def clones(directory: Path, files: dict[str, str]) -> Clones:
     origin = f"{ORIGIN}/{directory.name}"
     alices = repository(directory / "work" / "shop", files, origin)
     return Clones(alices, clone(alices, directory / "elsewhere" / "checkout", origin))
+
+
+def alices(two: Pair, shop: Clones) -> RunningSession:
+    """A session of Alice's in her clone, which runs commands too."""
+    return started(two.alice.running_session(shop.alices))
+
+
+def bobs(two: Pair, shop: Clones) -> RunningSession:
+    """The same of Bob's."""
+    return started(two.bob.running_session(shop.bobs))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from scoord.ids import ProjectId
-from scoord.v1.records_pb2 import ArchiveRecord, EventRecord
+from scoord.v1.records_pb2 import ArchiveRecord
 from scoord.v1.sessions_pb2 import UpdateRequest, WorkProgress
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.recall import Wanted
@@ -16,7 +16,7 @@ from scoord_server.store import keys
 from scoord_server.store.port import Delete, Put, Txn, prefix_end
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
-from support.coordination import PROJECT, Bench, bench
+from support.coordination import PROJECT, Bench, bench, kinds, last
 
 OTHER = ProjectId("example.org/team/other")
 HOUR_S = 3600
@@ -28,17 +28,6 @@ ARCHIVE = Keep(archive=True)
 async def b() -> AsyncIterator[Bench]:
     async with bench() as made:
         yield made
-
-
-async def kinds(b: Bench, **wanted: object) -> list[str]:
-    """What happened, oldest first."""
-    page = await b.coordinator.recalling.read(PROJECT, Wanted(**wanted), 1000)  # type: ignore[arg-type]  # its own fields
-    return [line.record.kind for line in reversed(page.lines)]
-
-
-async def last(b: Bench, project: ProjectId = PROJECT) -> EventRecord:
-    page = await b.coordinator.recalling.read(project, Wanted(), 1000)
-    return page.lines[0].record
 
 
 async def logs(b: Bench, **wanted: object) -> Sequence[ArchiveRecord]:

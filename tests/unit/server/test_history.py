@@ -16,7 +16,7 @@ from scoord_server.model.values import Keep, LockName, Lost, Reclaim
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
 from scoord_server.store.port import Put, Txn
-from support.coordination import CLAIM_MS, PROJECT, Bench, bench
+from support.coordination import CLAIM_MS, PROJECT, Bench, bench, kinds, last
 
 OTHER = ProjectId("example.org/team/other")
 HOUR_S = 3600
@@ -28,17 +28,6 @@ ARCHIVE = Keep(archive=True)
 async def b() -> AsyncIterator[Bench]:
     async with bench() as made:
         yield made
-
-
-async def kinds(b: Bench, **wanted: object) -> list[str]:
-    """What happened, oldest first."""
-    page = await b.coordinator.recalling.read(PROJECT, Wanted(**wanted), 1000)  # type: ignore[arg-type]  # its own fields
-    return [line.record.kind for line in reversed(page.lines)]
-
-
-async def last(b: Bench, project: ProjectId = PROJECT) -> EventRecord:
-    page = await b.coordinator.recalling.read(project, Wanted(), 1000)
-    return page.lines[0].record
 
 
 async def write(b: Bench, number: int, *, at_ms: int = 0, kept_ms: int = 0) -> None:
