@@ -1,6 +1,6 @@
 """How long a hook takes, beside the floors of its way measured in the same run.
 
-    python bench/hook.py [--rounds 400] [--json]
+    .venv/bin/python bench/hook.py [--rounds 400] [--json]
 
 Real etcd, coordinator and agent; a client that posts Claude Code's events. Every
 round takes one sample of everything, so that a busy moment hits all alike. What
@@ -29,7 +29,8 @@ from measure import Ratio, Samples, show  # noqa: E402
 from scoord_server.store.etcd.stubs import rpc  # noqa: E402
 from support.etcd import Etcd  # noqa: E402
 from support.machines import CodingSession, Machine, refusal, repository  # noqa: E402
-from support.processes import coordinator, etcd_store, free_port, wait_until  # noqa: E402
+from support.ports import free_port  # noqa: E402
+from support.processes import coordinator, etcd_store, wait_until  # noqa: E402
 
 SETTLE_S = 0.02
 """Longer than a change takes to every agent that watches."""

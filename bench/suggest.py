@@ -1,6 +1,6 @@
 """How good suggestions are: past commits are replayed as sessions that work at once.
 
-    python bench/suggest.py [--sessions 4] [--rounds 400] [--json] [REPOSITORY ...]
+    .venv/bin/python bench/suggest.py [--sessions 4] [--rounds 400] [--json] [REPOSITORY ...]
 
 Each repository is taken as it was before its latest commits, which then are the work
 of sessions that have taken half of their files. Two of them need the same file, as
@@ -8,8 +8,11 @@ their commits show. The second is refused, and what the agent suggests is judged
 what its commit went on to change, and by what the others did. Beside it stands a
 free file chosen by chance among those that change at all.
 
-Then a new session asks what to do: the area that is ranked first against a free
-area by chance. Without a repository: a generated one, and this one.
+Then a new session asks what to do: the area that is ranked first against an area by
+chance. A generated repository is always among them. Exit code 1 where something was
+suggested that was not free, where it was less often of use without a collision than a
+free related file by chance or any free file, or where the area collides more often than
+chance.
 """
 
 import json
@@ -31,7 +34,7 @@ from rich.console import Console  # noqa: E402 (found only now)
 from rich.table import Table  # noqa: E402
 
 from histories import Commit, Replay, generated, replay  # noqa: E402
-from scoord.clock import SystemClock  # noqa: E402
+from scoord.clock import FakeClock  # noqa: E402
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId  # noqa: E402
 from scoord.names import path_key  # noqa: E402
 from scoord.paths import FileIdentity, NamedBy, Worktree  # noqa: E402
@@ -42,9 +45,9 @@ from scoord_agent.knowledge.ranking import ranked  # noqa: E402
 from scoord_agent.knowledge.related import related  # noqa: E402
 from scoord_agent.knowledge.repository import Knowledge, learn  # noqa: E402
 from scoord_agent.knowledge.works import others_of, works  # noqa: E402
+from scoord_agent.local_session import LocalSession  # noqa: E402
 from scoord_agent.neighbours import Neighbourhood  # noqa: E402
 from scoord_agent.request import Request  # noqa: E402
-from scoord_agent.sessions import LocalSession  # noqa: E402
 from scoord_agent.suggest import Instead  # noqa: E402
 
 SHARE, LATEST = 0.3, 300
@@ -52,6 +55,8 @@ SHARE, LATEST = 0.3, 300
 
 ASKER = SessionId("asker")
 PROJECT = ProjectId("bench")
+CLOCK = FakeClock()
+"""Stands still: a stream that was heard at the beginning is heard all the while."""
 
 
 @dataclass
@@ -78,6 +83,7 @@ class Figures:
             "suggested": self.share("suggested", "refused"),
             **{each: self.share(each, "suggested") for each in suggested},
             "taken, if not checked": self.share("taken", "unchecked"),
+            "collides, any related, not checked": self.share("blind collides", "blind"),
             "useful, any related": self.share("related useful", "related"),
             "collides, any related": self.share("related collides", "related"),
             "good, any related": self.share("related good", "related"),
@@ -124,12 +130,16 @@ class World:
                 self.own.put(_own(key, token))
             self.neighbourhood.apply(
                 WatchResponse(revision=token, lock=_lock(known.files.get(key, key), number, token)),
-                0.0,
+                CLOCK.now(),
             )
 
     def is_free(self, key: str) -> bool:
         """By what is true, not by what the agent found."""
-        return not self.held.get(key) and (self.root / self.known.files.get(key, "\\0")).is_file()
+        return key not in self.held and (self.root / self.known.files.get(key, "\\0")).is_file()
+
+    def meets(self, keys: Sequence[str]) -> int:
+        """How many of ``keys`` another session has, or goes on to change."""
+        return sum(bool(self.held.get(key)) or self.will_be_wanted(key) for key in keys)
 
     def risk(self, files: frozenset[str]) -> float:
         """How likely one edit in ``files``, where they change most, is of what others want."""
@@ -198,6 +208,8 @@ def _refused(
     if near:
         counts["unchecked"] += 1
         counts["taken"] += bool(world.held.get(near[0]))
+        counts["blind"] += len(near)
+        counts["blind collides"] += world.meets(near)
     if free := [key for key in near if world.is_free(key)]:
         counts["related"] += 1
         key = rng.choice(free)
@@ -244,7 +256,7 @@ def _instead(world: World) -> Instead:
         neighbours=cast("Any", SimpleNamespace(of=lambda _project: world.neighbourhood)),
         held=world.own,
         knowing=cast("Any", knowing),
-        clock=SystemClock(),
+        clock=CLOCK,
     )
 
 
@@ -268,8 +280,8 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
     Console(width=160).print(table)
 
 
-def main() -> None:
-    """Measure every repository that is named."""
+def main() -> int:
+    """Measure every repository that is named; 1 where chance would do as well."""
     parser = ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("repositories", nargs="*", type=Path)
     parser.add_argument("--sessions", type=int, default=4)
@@ -280,7 +292,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         sources = {"generated": generated(Path(scratch) / "made", given.seed)}
-        for path in given.repositories or [HERE.parent]:
+        for path in given.repositories:
             resolved = path.resolve()
             sources[resolved.parent.name if resolved.name == "repo" else resolved.name] = resolved
         for name, source in sources.items():
@@ -288,7 +300,19 @@ def main() -> None:
             rng = random.Random(given.seed)
             rows.append(measure(past, given.sessions, given.rounds, rng).row())
     print(json.dumps(rows, indent=2)) if given.json else _show(rows)
+    return 0 if all(map(_is_good, rows)) else 1
+
+
+def _is_good(row: dict[str, Any]) -> bool:
+    """Whether following what is suggested is right, and better than chance."""
+    return bool(
+        row["suggested"]
+        and row["free"] == 1.0
+        and row["useful"] > row["useful by chance"]
+        and row["good"] > max(row["good, any related"], row["good by chance"])
+        and row["area collides"] <= row["area collides by chance"]
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,8 +6,8 @@ from scoord.clock import Clock
 from scoord.ids import AgentId
 from scoord.paths import FileIdentity
 from scoord.v1.sessions_pb2 import SessionStatus
+from scoord_agent.local_session import LocalSession
 from scoord_agent.publishing import Publishing
-from scoord_agent.sessions import LocalSession
 from scoord_hooks.neutral import HookEvent
 
 AreaOf = Callable[[FileIdentity], str]
@@ -30,12 +30,16 @@ class Activity:
         """Its turn is over; it waits for its person."""
         self._becomes(session, SessionStatus.SESSION_STATUS_IDLE)
 
+    def acted(self, session: LocalSession, event: HookEvent) -> None:
+        """Its main thread does something: it works, also where its prompt was not seen."""
+        if event.agent_id == AgentId("") and session.work.working_since is None:
+            self.prompted(session)
+
     def progressed(self, session: LocalSession, event: HookEvent) -> None:
         """Its coding CLI has told of its task list."""
         if event.steps is None:
             return
-        if event.agent_id == AgentId("") and session.work.working_since is None:
-            self.prompted(session)  # its prompt was not seen
+        self.acted(session, event)
         session.work.told_steps(event.steps, self._clock.now())
         self._publishing.note(session)
 
@@ -43,7 +47,7 @@ class Activity:
         """It has edited a file."""
         if not file.coordinated:
             return
-        if session.work.edit((file.project, file.key), self._area_of(file)):
+        if session.work.edit(file.project, file.shown, self._area_of(file)):
             self._publishing.note(session)
 
     def committed(self, session: LocalSession, commits: int) -> None:

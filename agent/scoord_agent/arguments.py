@@ -3,7 +3,8 @@
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from scoord.errors import InvalidConfig, InvalidPath, InvalidRequest
@@ -32,6 +33,17 @@ def identify(
     )
 
 
+def together(
+    files: Sequence[FileIdentity], confined_to: Callable[[FileIdentity], str]
+) -> Iterator[tuple[FileIdentity, ...]]:
+    """What is asked for at once: the files of one project and branch, each once."""
+    on = {file.worktree: confined_to(file) for file in reversed(files)}
+    once = {(file.project, on[file.worktree], file.key): file for file in reversed(files)}
+    in_order = sorted(once.items(), key=lambda item: (item[0][:2], files.index(item[1])))
+    for _, group in groupby(in_order, key=lambda item: item[0][:2]):
+        yield tuple(file for _, file in group)
+
+
 def _file(locator: Locator, argument: str, cwd: str) -> FileIdentity:
     if ".git" in argument.split("/"):
         # Before it is looked at: in a linked worktree .git is a file, and nothing is below it.
@@ -51,6 +63,18 @@ def is_pattern(argument: str, cwd: str) -> bool:
         return True
     wild = _WILD.search(argument) is not None
     return wild and "\0" not in argument and not os.path.lexists(os.path.join(cwd, argument))  # noqa: PTH118
+
+
+def is_rooted(argument: str, root: Path) -> bool:
+    """Whether it begins at the worktree's ``root``, as the lock of a folder there is shown.
+
+    What is on this machine by that name, and not in the worktree, is meant as such.
+    """
+    if not argument.startswith("/") or argument.startswith(f"{root}/"):
+        return False
+    return is_pattern(argument, "/") and (
+        os.path.lexists(f"{root}{argument}") or not os.path.lexists(argument)
+    )
 
 
 def anchored(pattern: str, folder: str) -> str:

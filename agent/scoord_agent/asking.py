@@ -36,6 +36,7 @@ def acquire_message(request: Request, *, overlaps: bool) -> AcquireRequest:
         scope=scope_of(request),
         lasts=seconds(request.lasts_s),
         claim=seconds(coordination.claim_timeout),
+        yields=not request.queues and request.conflict_action == "block",
     )
 
 
@@ -60,8 +61,8 @@ def reserve_message(request: Request) -> ReserveRequest:
     )
 
 
-def granted_locks(request: Request, granted: Granted) -> list[HeldLock]:
-    """What ``request`` was granted, as its holder knows it."""
+def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLock]:
+    """What ``request`` was granted, as its holder knows it ``now``."""
     return [
         HeldLock(
             project=request.project,
@@ -74,7 +75,7 @@ def granted_locks(request: Request, granted: Granted) -> list[HeldLock]:
             branch=request.claimant.branch,
             is_pattern=request.is_pattern,
             commit=request.head.commit,
-            lasts_s=request.lasts_s,
+            ends_at=now + request.lasts_s if request.lasts_s else 0.0,
             worktree=str(file.worktree.root) if file.worktree else "",
         )
         for file, ref in zip(request.files, granted.locks, strict=True)

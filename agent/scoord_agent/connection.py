@@ -49,16 +49,28 @@ class Connection:
     state: State = State.LOST
     heard_at: float | None = None
     error: str = ""
+    _failed: tuple[float, str] = (float("-inf"), "")
+    """When a call failed last, and why; an answer to another call does not undo it."""
 
     def answered(self, now: float) -> None:
         """The coordinator answered, with a result or a refusal."""
         self.heard_at, self.error = now, ""
         self._move(Happening.ANSWERED)
 
-    def failed(self, error: str) -> None:
+    def failed(self, error: str, now: float) -> None:
         """It could not be asked."""
-        self.error = error
+        self.error, self._failed = error, (now, error)
         self._move(Happening.FAILED)
+
+    def why_silent(self, since: float) -> str:
+        """Why a call got no answer that began at ``since``, as far as is known.
+
+        Where a coordinator's store fails, its stream and heartbeats may go on answering
+        between the tries of that call.
+        """
+        failed_at, why = self._failed
+        known = why if failed_at >= since else self.error
+        return known or "the coordinator did not answer in time"
 
     def look(self, now: float) -> State:
         """The state at ``now``, time passed since the last answer included."""

@@ -6,6 +6,7 @@ because each carries a request id. How long it tries is the caller's to say: a
 hook has two seconds, a heartbeat has its interval.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
@@ -26,6 +27,7 @@ from tenacity import (
 )
 
 from scoord.clock import Clock
+from scoord.config import Settings
 from scoord.errors import (
     Contended,
     CoordinatorUnreachable,
@@ -45,6 +47,7 @@ from scoord.v1.history_pb2_grpc import HistoryServiceStub
 from scoord.v1.locks_pb2_grpc import LockServiceStub
 from scoord.v1.sessions_pb2_grpc import SessionServiceStub
 from scoord.v1.tasks_pb2_grpc import TaskServiceStub
+from scoord_agent import tls_files
 from scoord_agent.connection import Connection, State
 
 _log = logging.getLogger(__name__)
@@ -88,6 +91,25 @@ class ClientOptions:
     person: str = ""
 
 
+def client_options(settings: Settings, machine: str = "", person: str = "") -> ClientOptions:
+    """How to speak with the coordinators that the settings name."""
+    chosen = settings.coordinator
+    return ClientOptions(
+        addresses=tuple(chosen.addresses),
+        ca=_path(chosen.ca),
+        cert=_path(chosen.cert),
+        key=_path(chosen.key),
+        insecure=chosen.insecure,
+        rpc_timeout_s=settings.leases.rpc_timeout,
+        machine=machine,
+        person=person,
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
 def new_request_id() -> RequestId:
     """A name for one command."""
     return RequestId(uuid.uuid4().hex)
@@ -124,8 +146,13 @@ class CoordinatorClient:
         clock: Clock,
         connect: Callable[[str], grpc.aio.Channel] | None = None,
     ) -> None:
-        """``connect`` makes the channel to an address, where it is not the network's own."""
-        connect = connect or partial(_channel, options=options)
+        """``connect`` makes the channel to an address, where it is not the network's own.
+
+        Without it, raises InvalidConfig as ``check_options`` does.
+        """
+        if connect is None:
+            check_options(options)
+            connect = partial(_channel, options=options)
         self.connection = connection
         self._clock = clock
         self._timeout_s = options.rpc_timeout_s
@@ -190,6 +217,12 @@ class CoordinatorClient:
     ) -> locks_pb2.ReclaimResponse:
         """Ask for a lost lock again."""
         return await self.ask(lambda e: e.locks.Reclaim, request, patience_s)
+
+    async def read_trace(
+        self, request: locks_pb2.ReadTraceRequest, patience_s: float = 0.0
+    ) -> locks_pb2.ReadTraceResponse:
+        """How a grant ended whose end was not heard of."""
+        return await self.ask(lambda e: e.locks.ReadTrace, request, patience_s)
 
     async def leave(self, request: locks_pb2.LeaveRequest) -> None:
         """Give up waiting."""
@@ -306,35 +339,55 @@ class CoordinatorClient:
         if not isinstance(failure, Unknown) or isinstance(failure, Contended):
             self.connection.answered(self._clock.now())
             return failure
-        self.connection.failed(failure.message)
+        self.connection.failed(failure.message, self._clock.now())
         if self._endpoints[self._current] is endpoint:
             self._current = (self._current + 1) % len(self._endpoints)
         return failure
 
 
-async def is_coordinator(options: ClientOptions, within_s: float) -> bool:
-    """Whether a coordinator answers at the first address, be it with a failure of its own."""
+async def silence(options: ClientOptions, within_s: float) -> ScoordError | None:
+    """What keeps every coordinator from answering, as the first has it; None if one answers.
+
+    An answer may be a failure of its own. Raises InvalidConfig as ``check_options`` does.
+    """
+    check_options(options)
+    heard = await asyncio.gather(*(_silence(a, options, within_s) for a in options.addresses))
+    return None if None in heard else heard[0]
+
+
+async def _silence(address: str, options: ClientOptions, within_s: float) -> ScoordError | None:
     request = sessions_pb2.ListSessionsRequest(project="-")
-    async with _channel(options.addresses[0], options) as channel:
+    async with _channel(address, options) as channel:
         try:
             await SessionServiceStub(channel).ListSessions(request, timeout=within_s)
         except grpc.aio.AioRpcError as error:
             pairs: Iterable[Any] = error.trailing_metadata() or ()
-            return any(key == METADATA_KEY for key, _ in pairs)
-    return True
+            is_its_own = any(key == METADATA_KEY for key, _ in pairs)
+            return None if is_its_own else _unlike_ours(address, from_rpc_error(error, address))
+    return None
+
+
+def _unlike_ours(address: str, failure: ScoordError) -> ScoordError:
+    """Why no coordinator was heard: what answers otherwise is another program."""
+    if isinstance(failure, Unknown):
+        return failure
+    return CoordinatorUnreachable(f"what answers at {address} is no coordinator")
+
+
+def check_options(options: ClientOptions) -> None:
+    """Refuse options by which no coordinator can be spoken to. Raises InvalidConfig."""
+    if options.ca:
+        tls_files.check(options.ca, options.cert, options.key)
+        return
+    for address in options.addresses:
+        _check_plaintext(address, options)
 
 
 def _channel(address: str, options: ClientOptions) -> grpc.aio.Channel:
     if options.ca is None:
-        _check_plaintext(address, options)
         return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
     files: Sequence[Path | None] = (options.ca, options.key, options.cert)
-    try:
-        ca, key, cert = (path.read_bytes() if path else None for path in files)
-    except OSError as error:
-        raise InvalidConfig(
-            f"coordinator: cannot read {error.filename}: {error.strerror}"
-        ) from error
+    ca, key, cert = (path.read_bytes() if path else None for path in files)
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
     return grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
 

@@ -1,8 +1,8 @@
-"""Tells a session that its work touches what another one is changing, once for each thing.
+"""Tells a session that its work touches what another one is changing, once for each hold.
 
-Only what the watch stream has brought is looked at, so that no hook waits for it. What
-an edited file imports is looked up here alone and kept with the session's work: as the
-edit goes on, and again when the repository is known anew.
+Only what the watch stream has brought is looked at, and what is known of the repository,
+so that no hook waits for it. What an edited file imports is looked up here alone and kept
+with the session's work: as the edit goes on, and again when the repository is known anew.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,17 +15,33 @@ from scoord.ids import ProjectId
 from scoord.names import path_key
 from scoord.paths import FileIdentity
 from scoord.v1.events_pb2 import WatchResponse
+from scoord.v1.locks_pb2 import Lock
 from scoord.v1.sessions_pb2 import Session
 from scoord_agent.activity import AreaOf
+from scoord_agent.estimates import Completion
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.relations import Relations
-from scoord_agent.sessions import LocalSession, Sessions
-from scoord_agent.touching import How, Touch, named_in, touched_by
+from scoord_agent.sessions import Sessions
+from scoord_agent.touching import (
+    How,
+    Touch,
+    belonging_to,
+    belongings,
+    in_area,
+    named_in,
+)
 from scoord_agent.wording_others import touching
 from scoord_agent.work import Importer
 
 ImportsOf = Callable[[FileIdentity], Sequence[str]]
 """The paths in its project that a file imports, as far as known. No I/O: edits ask."""
+
+MeantBy = Callable[[LocalSession, str], Sequence[FileIdentity]]
+"""The files of a session's repository that a prompt names, as far as known. No I/O either."""
+
+FreeIn = Callable[[ProjectId, Lock], Completion | None]
+"""When a lock of a project will be free, as far as known. No I/O: prompts ask."""
 
 MOST_TOLD: Final = 3
 """At one hook. What there is no room for is told when it comes up again."""
@@ -44,6 +60,8 @@ class Dependents:
         relations: Relations,
         area_of: AreaOf,
         imports_of: ImportsOf,
+        meant_by: MeantBy,
+        free_in: FreeIn,
         clock: Clock,
         changed: Callable[[LocalSession], None],
     ) -> None:
@@ -53,22 +71,27 @@ class Dependents:
         self._relations = relations
         self._area_of = area_of
         self._imports_of = imports_of
+        self._meant_by = meant_by
+        self._free_in = free_in
         self._clock = clock
         self._changed = changed
 
     def prompted(self, session: LocalSession, prompt: str) -> None:
-        """A prompt may name what another holds, or where it works."""
+        """A prompt may name what another holds, or where it works, or what depends on that."""
         hood = self._neighbours.of(session.home)
         touches = named_in(prompt, hood.locks, hood.sessions.values(), session.session_id)
-        self._tell(session, session.home, "", touches)
+        for file in self._meant_by(session, prompt):
+            if file.project == session.home:
+                touches += self._foreseen(session, file)
+        self._tell(session, session.home, touches)
 
     def editing(self, session: LocalSession, file: FileIdentity) -> None:
-        """An edit goes on; of a file that was looked at already, only what it imports is news."""
+        """An edit goes on; of a file that was looked at already, its area is no news."""
         if not file.coordinated:
             return
         beside = self._beside(session, file)
         imported = self._imported(session, self._look_up(session, file))
-        self._tell(session, file.project, file.shown, (*beside, *imported))
+        self._tell(session, file.project, (*beside, *imported))
 
     def edited(self, session: LocalSession, file: FileIdentity) -> None:
         """An edit has happened; of one that nobody was asked about before, this is the first."""
@@ -125,18 +148,39 @@ class Dependents:
                 yield session
 
     def _beside(self, session: LocalSession, file: FileIdentity) -> Sequence[Touch]:
-        """What the first edit of a file touches by its name and its area."""
-        name = file.project, file.key
-        if name in session.work.looked_at:
-            return ()
-        session.work.looked_at[name] = None
-        hood, area = self._neighbours.of(file.project), self._area_of(file)
-        return touched_by(file.shown, area, hood.paths, hood.in_area(area), session.session_id)
+        """What an edit of a file touches by its name, and the first one by its area."""
+        name, looked_at = (file.project, file.key), session.work.looked_at
+        is_first = name not in looked_at
+        keys = looked_at[name] = belonging_to(file.shown) if is_first else looked_at[name]
+        belonging = self._belonging(session, file, keys)
+        return (*belonging, *self._in_area(session, file)) if is_first else belonging
 
-    def _look_up(self, session: LocalSession, file: FileIdentity) -> Importer:
+    def _foreseen(self, session: LocalSession, file: FileIdentity) -> Sequence[Touch]:
+        """What an edit of a file would touch."""
+        return (
+            *self._belonging(session, file, belonging_to(file.shown)),
+            *self._imported(session, self._importer(file)),
+            *self._in_area(session, file),
+        )
+
+    def _belonging(
+        self, session: LocalSession, file: FileIdentity, keys: Iterable[str]
+    ) -> Sequence[Touch]:
+        held = self._neighbours.of(file.project).paths
+        return belongings(file.shown, keys, held, session.session_id)
+
+    def _in_area(self, session: LocalSession, file: FileIdentity) -> Sequence[Touch]:
+        area, hood = self._area_of(file), self._neighbours.of(file.project)
+        return in_area(area, hood.in_area(area), session.session_id)
+
+    def _importer(self, file: FileIdentity) -> Importer:
         """What a file imports, as far as that is known by now."""
         paths = self._imports_of(file)[:_MOST_IMPORTS]
-        found = Importer(file, {path_key(path): path for path in paths})
+        return Importer(file, {path_key(path): path for path in paths})
+
+    def _look_up(self, session: LocalSession, file: FileIdentity) -> Importer:
+        """The same, kept with the session's work."""
+        found = self._importer(file)
         before = session.work.imports.get((file.project, file.key))
         session.work.imports[file.project, file.key] = found
         if found.paths != (before.paths if before else {}):
@@ -145,9 +189,9 @@ class Dependents:
 
     def _imported(self, session: LocalSession, importer: Importer) -> list[Touch]:
         return [
-            Touch(holder.session_id, How.IMPORTS, path)
+            Touch(lock.holder.session_id, How.IMPORTS, path, importer.file.shown, lock)
             for path in importer.paths.values()
-            for holder in self._relations.holders(session, importer.file.project, path)
+            for lock in self._relations.held(session, importer.file.project, path)
         ]
 
     def _tell_imports(self, session: LocalSession, importer: Importer) -> None:
@@ -155,28 +199,40 @@ class Dependents:
         file = importer.file
         is_current = (file.project, file.key) in session.work.looked_at
         if is_current and len(session.notices) < MOST_TOLD:
-            self._tell(session, file.project, file.shown, self._imported(session, importer))
+            self._tell(session, file.project, self._imported(session, importer))
 
-    def _tell(
-        self, session: LocalSession, project: ProjectId, path: str, touches: Iterable[Touch]
-    ) -> None:
-        room = MOST_TOLD
-        for (how, thing), group in groupby(sorted(touches, key=_by_weight), key=_thing):
-            news = [t.session for t in group if (t.session, thing) not in session.work.told]
-            others = list(filter(None, (self._other(project, name) for name in news)))
-            if not others or not room:
+    def _tell(self, session: LocalSession, project: ProjectId, touches: Iterable[Touch]) -> None:
+        room, work = MOST_TOLD, session.work
+        ordered = sorted(touches, key=_by_weight)
+        tokens = _tokens(ordered)
+        for _, group in groupby(ordered, key=_by_weight):
+            news = [t for t in group if not work.knows((project, *t.on), tokens[t.on])]
+            found = [(t, other) for t in news if (other := self._other(project, t.session))]
+            if not found or not room:
                 continue
-            for other in others:
-                session.work.is_told(other.session_id, (thing, *other.areas))
-            session.tell(touching(how, thing, path, others))
+            # A session may be touched from two files of a prompt, or by two of its grants.
+            others = {other.session_id: other for _, other in found}
+            first, _ = found[0]
+            for touch, other in found:
+                work.is_told((project, *touch.on), tokens[touch.on], other.areas)
+            free = self._free(project, first.lock) if first.lock else None
+            session.tell(touching(first, tuple(others.values()), free))
             room -= 1
+
+    def _free(self, project: ProjectId, lock: Lock) -> Completion | None:
+        hood = self._neighbours.of(project)
+        return self._free_in(project, hood.lock_at(lock, self._clock.now()))
 
     def _other(self, project: ProjectId, session_id: str) -> Session | None:
         return self._neighbours.of(project).session_at(session_id, self._clock.now())
 
 
-def _thing(touch: Touch) -> tuple[How, str]:
-    return touch.how, touch.thing
+def _tokens(touches: Iterable[Touch]) -> dict[tuple[str, str], list[int]]:
+    """Those of all grants by which a session has a thing."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for touch in touches:
+        found.setdefault(touch.on, []).append(touch.token)
+    return found
 
 
 def _by_weight(touch: Touch) -> tuple[int, str]:

@@ -5,61 +5,59 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import chain
 from typing import Any
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest, ScoordError, Unknown
-from scoord.ids import AgentId, MachineId, ProjectId
+from scoord.ids import AgentId, FencingToken, MachineId, ProjectId
 from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator, Worktree
 from scoord.text import one_line
-from scoord.v1.locks_pb2 import BreakRequest, Conflict, Granted, Lock, LockRef, Waiter
+from scoord.v1.locks_pb2 import BreakRequest, Conflict, Lock, LockRef, Waiter
 from scoord.v1.sessions_pb2 import Session
-from scoord_agent import wording
-from scoord_agent.arguments import identify
+from scoord_agent import turned_away, unguarded
+from scoord_agent.actors import Actors
+from scoord_agent.all_or_none import AllOrNone, Refusal, names_of
+from scoord_agent.arguments import identify, together
 from scoord_agent.connection import State
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.held import HeldLock, HeldLocks
 from scoord_agent.hold_times import HoldTimes
 from scoord_agent.lifecycle import Lifecycle
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.places import worktree_of
 from scoord_agent.registration import Machine
 from scoord_agent.rehearsal import rehearse
-from scoord_agent.request import NO_HEAD, Request
-from scoord_agent.rows import conflict_row, lock_row, seconds_of, session_row, waiter_row
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.request import Request, confined_to
+from scoord_agent.rows import (
+    conflict_row,
+    granted_row,
+    lock_row,
+    project_row,
+    seconds_of,
+    session_row,
+    waiter_row,
+)
+from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
-from scoord_agent.suggest import wait_for
+from scoord_agent.suggest import Instead
 from scoord_agent.taking import PATIENCE_S, Taking
 from scoord_agent.turns import Place, Turns
+from scoord_agent.wishes import Breaking, Wish
+from scoord_agent.within import pattern_of, within
 from scoord_agent.wording_times import completed
-from scoord_agent.wording_work import ELSEWHERE
 
 Answer = dict[str, Any]
-Saying = Callable[[Conflict, str], str]
-"""What is said of a conflict, with when it will be over in words."""
+Saying = Callable[[Request, Conflict, str], str]
+"""What is said of a request's conflict, with when it will be over in words."""
 
 WAIT_AT_MOST_S = 20.0
 """How long one call may wait. Who wants to wait longer calls again."""
 
-
 PATTERN_AGAIN_S = 2.0
 """When a pattern is asked for again: there is no queue for one, so nobody tells."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a command in ``cwd`` wants for the session above the process ``pid``."""
-
-    cwd: str
-    paths: tuple[str, ...]
-    pid: int
-    reason: str = ""
-    shared: bool = False
-    lasts_s: float = 0.0
-    """The locks end by themselves after so many seconds; 0 is never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +97,12 @@ class Desk:
         sessions: Sessions,
         lifecycle: Lifecycle,
         taking: Taking,
+        actors: Actors,
         held: HeldLocks,
         turns: Turns,
         neighbours: Neighbours,
         hold_times: HoldTimes,
+        instead: Instead,
         locator: Locator,
         settings: SettingsFor,
         clock: Clock,
@@ -113,10 +113,13 @@ class Desk:
         self._sessions = sessions
         self._lifecycle = lifecycle
         self._taking = taking
+        self._all_or_none = AllOrNone(taking, held, turns)
+        self._actors = actors
         self._held = held
         self._turns = turns
         self._neighbours = neighbours
         self._hold_times = hold_times
+        self._instead = instead
         self._locator = locator
         self._settings = settings
         self._clock = clock
@@ -125,26 +128,32 @@ class Desk:
     async def status(self, cwd: str, *, everything: bool) -> Answer:
         """Who is here, what is locked, and whether the coordinator can be asked."""
         worktree = await worktree_of(self._locator, cwd)
-        self._settings.of(worktree)
+        self._settings.now(worktree)
         project = "" if everything else self._locator.project_of(worktree)
         seen = await self._listing(project)
         return {
             "agent": {**asdict(self._facts), "uptime_s": self._clock.now() - self._started_at},
             "coordinator": self._coordinator(),
-            "project": _project_facts(worktree),
+            "project": project_row(worktree),
             "sessions": [session_row(session, self._is_local) for session in seen.sessions],
             "locks": await self._lock_rows(seen.locks),
             "waiters": [waiter_row(waiter, self._is_local) for waiter in seen.waiters],
             "view_age_s": seen.age_s,
-            "problems": self._settings.problems(),
+            "problems": self._problems(worktree, everything=everything),
         }
 
     async def problems(self, cwd: str) -> Answer:
         """What is wrong with the settings there, a line each; the last good ones are in force."""
         worktree = await worktree_of(self._locator, cwd)
-        self._settings.of(worktree)
-        told = self._settings.problem(worktree.root if worktree else None)
-        return {"problems": told.splitlines()} if told else {}
+        self._settings.now(worktree)
+        told = self._problems(worktree, everything=False)
+        return {"problems": told} if told else {}
+
+    def _problems(self, worktree: Worktree | None, *, everything: bool) -> list[str]:
+        """Of other repositories of this machine only who asks for everything is told."""
+        if everything:
+            return self._settings.problems()
+        return self._settings.problem(worktree.root if worktree else None).splitlines()
 
     async def rehearse(self) -> Answer:
         """See that the coordinator can take something in. Raises what it says."""
@@ -155,8 +164,10 @@ class Desk:
         """Take all of it for the session above, or nothing."""
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
         requests = await self._requests(session, wish)
+        unguarded.check(requests)
         asked = [replace(request, queues=session.has_hooks) for request in requests]
-        return await self._take(session, asked, partial(_refused, session, wish))
+        say = partial(turned_away.refused, self._instead, wish.paths)
+        return await self._take(session, asked, say)
 
     async def wait(self, wish: Wish, within_s: float) -> Answer:
         """As ``acquire``; wait for up to ``within_s`` seconds for the turn, if it is held.
@@ -165,15 +176,17 @@ class Desk:
         """
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
         requests = await self._requests(session, wish)
+        unguarded.check(requests)
         until = self._clock.now() + min(within_s, WAIT_AT_MOST_S)
+        say = partial(turned_away.awaited, self._instead)
         while True:
-            answer = await self._take(session, requests, partial(_awaited, session))
+            answer = await self._take(session, requests, say)
             left_s = until - self._clock.now()
             if "granted" in answer or left_s <= 0:
                 return answer
-            if any(request.is_pattern for request in requests):
+            if not any(row["place"] for row in answer["held"]):
                 left_s = min(left_s, PATTERN_AGAIN_S)
-            await self._turns.wait([_place(session, row) for row in answer["held"]], left_s)
+            await self._turns.wait(_places(requests, answer["held"]), left_s)
 
     async def leave(self, wish: Wish) -> Answer:
         """Give up the places in the queues."""
@@ -184,59 +197,99 @@ class Desk:
         return {}
 
     async def release(self, cwd: str, paths: Sequence[str], pid: int) -> Answer:
-        """Give back what the session above ``pid`` holds of ``paths``."""
+        """Give back what the session above ``pid`` holds of ``paths``.
+
+        What nobody could be asked to free is owed: it is not held from now on.
+        """
         session = await self._lifecycle.terminal_session(pid, cwd)
         files, patterns = await asyncio.to_thread(identify, self._locator, paths, cwd)
-        wanted = {(f.project, f.key, False): f.shown for f in files}
-        wanted |= {(p.project, p.key, True): p.shown for p in patterns}
         own = self._held.of(session.session_id)
-        mine = [lock for lock in own if _name(lock) in wanted]
-        found = set(map(_name, mine))
-        await self._taking.release(session, mine)
+        mine = self._there(own, files, patterns)
+        with contextlib.suppress(Unknown):  # they are owed then
+            await self._taking.release(session, [*dict.fromkeys(chain(*mine.values()))])
+        owed = self._there(session.owed, files, patterns)
         return {
-            "released": [shown for name, shown in wanted.items() if name in found],
-            "not_held": [shown for name, shown in wanted.items() if name not in found],
+            "released": [named.shown for named in mine if mine[named] and not owed[named]],
+            "owed": [named.shown for named in mine if owed[named]],
+            "not_held": [named.shown for named in mine if not (mine[named] or owed[named])],
+            "within": _within(
+                [file for file in files if not (mine[file] or owed[file])],
+                ((lock.project, lock.shown) for lock in own if lock.is_pattern),
+                cwd,
+            ),
         }
 
-    async def break_lock(self, cwd: str, path: str, token: int, by: str, reason: str) -> Answer:
-        """Take a lock away, while the grant that ``token`` names stands."""
+    def _there(
+        self,
+        locks: Sequence[HeldLock],
+        files: Iterable[FileIdentity],
+        patterns: Iterable[FileIdentity],
+    ) -> dict[FileIdentity, list[HeldLock]]:
+        """Which of ``locks`` each of these names."""
+        single = [lock for lock in locks if not lock.is_pattern]
+        whole = [lock for lock in locks if lock.is_pattern]
+        of_files = {file: [k for k in single if self._is_there(k, file)] for file in files}
+        return of_files | {p: [k for k in whole if self._is_there(k, p)] for p in patterns}
+
+    def _is_there(self, lock: HeldLock, named: FileIdentity) -> bool:
+        """Whether it is of that name, and holds in that worktree or was taken there."""
+        if (lock.project, lock.key) != (named.project, named.key):
+            return False
+        root = str(named.worktree.root) if named.worktree else ""
+        branch = one_line(self._locator.head(named.worktree).branch)
+        return lock.branch in ("", branch) or lock.worktree == root
+
+    async def break_lock(self, wanted: Breaking) -> Answer:
+        """Take a lock away, while the grant that its token names stands."""
+        cwd, path = wanted.cwd, wanted.path
         files, patterns = await asyncio.to_thread(identify, self._locator, [path], cwd)
         (named,) = (*files, *patterns)
         request = BreakRequest(
             request_id=new_request_id(),
             project=named.project,
-            lock=LockRef(path=named.shown, token=token, is_pattern=bool(patterns)),
-            by=one_line(by),
-            reason=one_line(reason),
+            lock=LockRef(path=named.shown, token=wanted.token, is_pattern=bool(patterns)),
+            by=one_line(wanted.by),
+            reason=one_line(wanted.reason),
+            through=self._actors.above(wanted.pid, named.project).through,
         )
         response = await self._client.break_lock(request, PATIENCE_S)
         if response.WhichOneof("outcome") == "broken":
-            return {"broken": True}
+            return {"broken": True, "unrecorded": response.broken.unrecorded}
         stands = response.not_broken.HasField("current")
-        current = lock_row(response.not_broken.current, self._is_local) if stands else None
-        return {"broken": False, "current": current}
+        if stands:
+            current = lock_row(response.not_broken.current, self._is_local)
+            return {"broken": False, "current": current}
+        return {"broken": False, "current": None, "within": await self._within(files, cwd)}
+
+    async def _within(self, files: Sequence[FileIdentity], cwd: str) -> list[Answer]:
+        """The patterns that anybody holds, in which ``files`` lie."""
+        if not files:
+            return []
+        locks = (await self._client.list_locks(files[0].project)).locks
+        held = ((lock.project, lock.path) for lock in locks if lock.is_pattern)
+        return _within(files, held, cwd)
 
     async def _take(
         self, session: LocalSession, requests: Sequence[Request], say: Saying
     ) -> Answer:
-        """Ask for one project, and one pattern, after the other; all or none of them."""
-        granted: list[Answer] = []
-        before = {(_name(lock), lock.token) for lock in self._held.of(session.session_id)}
-        for request in requests:
-            outcome = await self._taking.acquire(request)
-            if not isinstance(outcome, Granted):
-                mine = [k for k in self._held.of(session.session_id) if _is_of(k, requests)]
-                new = [lock for lock in mine if (_name(lock), lock.token) not in before]
-                await self._taking.release(session, new)
-                rows = (self._conflict_row(request.project, c, say) for c in outcome)
-                return {"held": [{"project": request.project, **row} for row in rows]}
-            where = {"project": request.project, "outside": request.files[0].worktree is None}
-            granted += ({"path": ref.path, "token": ref.token, **where} for ref in outcome.locks)
-        return {"granted": granted}
+        """All of it, or nothing."""
+        outcome = await self._all_or_none.take(session, requests)
+        if isinstance(outcome, Refusal):
+            request = outcome.request
+            rows = (self._conflict_row(request, one, say) for one in outcome.conflicts)
+            return {"held": [{"project": request.project, **row} for row in rows]}
+        refs = ((request, outcome[name]) for request in requests for name in names_of(request))
+        return {"granted": [self._granted_row(request, ref) for request, ref in refs]}
 
-    def _conflict_row(self, project: str, conflict: Conflict, say: Saying) -> Answer:
-        left = self._hold_times.completion(project, conflict.lock, self._neighbours)
-        return conflict_row(conflict, say(conflict, completed(left)), self._is_local, left)
+    def _granted_row(self, request: Request, ref: LockRef) -> Answer:
+        key, token = path_key(ref.path), FencingToken(ref.token)
+        lock = self._held.grant(request.project, key, token, is_pattern=ref.is_pattern)
+        return granted_row(request, ref, lock, self._clock.now())
+
+    def _conflict_row(self, request: Request, conflict: Conflict, say: Saying) -> Answer:
+        left = self._hold_times.completion(request.project, conflict.lock, self._neighbours)
+        said = say(request, conflict, completed(left))
+        return conflict_row(conflict, said, self._is_local, left)
 
     async def _lock_rows(self, locks: Iterable[Lock]) -> list[Answer]:
         """Locks with when they will be free; people wait for what that rests on."""
@@ -263,23 +316,25 @@ class Desk:
 
     def _last_heard(self, project: str) -> _Listing:
         homes = {home for s in self._sessions for home in s.aliases if project in ("", home)}
-        known = [self._neighbours.of(home) for home in sorted(homes)]
+        known, now = [self._neighbours.of(home) for home in sorted(homes)], self._clock.now()
         heard = [n.heard_at for n in known if n.heard_at is not None]
-        age = self._clock.now() - min(heard) if heard else None
+        age = now - min(heard) if heard else None
         sessions = [session for n in known for session in n.sessions.values()]
-        return _Listing(sessions, [lock for n in known for lock in n.locks], (), age)
+        locks = [n.lock_at(lock, now) for n in known for lock in n.locks]
+        return _Listing(sessions, locks, (), age)
 
     async def _requests(self, session: LocalSession, wish: Wish) -> list[Request]:
         files, patterns = await asyncio.to_thread(identify, self._locator, wish.paths, wish.cwd)
         if any(not each.coordinated for each in (*files, *patterns)):
             raise InvalidRequest("files inside .git cannot be locked")
-        once = {(file.project, file.key): file for file in reversed(files)}
-        in_order = sorted(once.values(), key=lambda file: (file.project, files.index(file)))
-        groups = (tuple(group) for _, group in groupby(in_order, key=lambda file: file.project))
+        groups = together(files, self._confined_to)
         of_files = [self._request(session, group, wish) for group in groups]
         each = {(pattern.project, pattern.key): pattern for pattern in patterns}
         alone = (self._request(session, (pattern,), wish) for pattern in each.values())
         return of_files + [replace(request, is_pattern=True) for request in alone]
+
+    def _confined_to(self, file: FileIdentity) -> str:
+        return confined_to(self._settings.now(file.worktree), self._locator.head(file.worktree))
 
     def _request(
         self, session: LocalSession, files: tuple[FileIdentity, ...], wish: Wish
@@ -290,10 +345,10 @@ class Desk:
             AgentId(""),
             files[0].project,
             files,
-            settings=self._settings.of(worktree),
+            settings=self._settings.now(worktree),
             reason=one_line(wish.reason) or session.intent,
             conflict_action="block",
-            head=self._locator.head(worktree) if worktree else NO_HEAD,
+            head=self._locator.head(files[0].worktree),
             shared=wish.shared,
             lasts_s=wish.lasts_s,
         )
@@ -312,43 +367,16 @@ class Desk:
         return self._sessions.get(session_id) is not None
 
 
-def _project_facts(worktree: Worktree | None) -> Answer | None:
-    if worktree is None:
-        return None
-    return {
-        "id": worktree.project,
-        "shared": worktree.shared,
-        "named_by": str(worktree.named_by),
-        "root": str(worktree.root),
-    }
+def _places(requests: Iterable[Request], held: Iterable[Answer]) -> list[Place]:
+    """Where ``requests`` wait for what is ``held``."""
+    refused = {(ProjectId(row["project"]), path_key(row["path"])) for row in held}
+    places = (place for request in requests for place in request.places)
+    return [place for place in places if (place.project, place.key) in refused]
 
 
-def _refused(session: LocalSession, wish: Wish, conflict: Conflict, completion: str) -> str:
-    """Why it was not taken. Who has no place in the queue may wait for it by a command."""
-    waits = conflict.place > 0 or wish.shared or wish.lasts_s > 0
-    instead = ELSEWHERE if waits else wait_for(wish.paths)
-    return wording.refusal(conflict, wording.Asker(session.session_id), instead, completion)
-
-
-def _awaited(session: LocalSession, conflict: Conflict, completion: str) -> str:
-    """Why it has still to wait: the command is there to be woken, nobody else is told."""
-    placeless = Conflict()
-    placeless.CopyFrom(conflict)
-    placeless.place = 0
-    asker = wording.Asker(session.session_id)
-    return wording.refusal(placeless, asker, ELSEWHERE, completion)
-
-
-def _place(session: LocalSession, row: Answer) -> Place:
-    project, key = ProjectId(row["project"]), path_key(row["path"])
-    return Place(project, key, session.session_id, AgentId(""))
-
-
-def _name(lock: HeldLock) -> tuple[ProjectId, str, bool]:
-    return lock.project, lock.key, lock.is_pattern
-
-
-def _is_of(lock: HeldLock, requests: Iterable[Request]) -> bool:
-    """Whether it is what one of ``requests`` asked for, rather than an edit at the same time."""
-    asked = (r for r in requests if r.is_pattern == lock.is_pattern and not lock.agent)
-    return any(r.project == lock.project and lock.key in r.keys for r in asked)
+def _within(
+    files: Iterable[FileIdentity], patterns: Iterable[tuple[str, str]], cwd: str
+) -> list[Answer]:
+    known = tuple(patterns)
+    found = ((file, pattern_of(file, known)) for file in files)
+    return [within(file, pattern, cwd) for file, pattern in found if pattern]

@@ -5,10 +5,11 @@
 | free               | allow, lock taken    | same                     | same            |
 | mine               | allow, no round trip | same                     | same            |
 | held by another    | deny, queued         | allow, both sides told   | allow, recorded |
+| changes too fast   | deny                 | allow, it is told        | allow, recorded |
 
-The columns are ``conflict_action``. When nobody can be asked, what is held stays
-editable until its deadline, a conflict that is known stays denied, and the rest
-follows ``unreachable_action``.
+The columns are ``conflict_action``. When nobody can be asked, what is held, by itself or
+by a pattern, stays editable until its deadline, a conflict that is known stays denied,
+and the rest follows ``unreachable_action``.
 """
 
 import asyncio
@@ -19,22 +20,24 @@ from dataclasses import dataclass
 from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.config import Settings
-from scoord.errors import BadRequest, ScoordError
+from scoord.errors import BadRequest, Contended, ScoordError
 from scoord.ids import AgentId, ProjectId
-from scoord.paths import FileIdentity, Head, Locator, UnnamedFile
+from scoord.names import path_key
+from scoord.paths import FileIdentity, Locator, UnnamedFile
 from scoord.v1.locks_pb2 import Conflict, Granted, Lock
 from scoord_agent import wording
 from scoord_agent.held import HeldLocks
 from scoord_agent.hold_times import HoldTimes
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.protection import Protection
 from scoord_agent.registration import Registration
 from scoord_agent.reporting import Reporting
-from scoord_agent.request import NO_HEAD, Request, claimant
-from scoord_agent.sessions import LocalSession
+from scoord_agent.request import Request, claimant
 from scoord_agent.settings import SettingsFor
 from scoord_agent.suggest import Instead
 from scoord_agent.taking import Taking
+from scoord_agent.unreported import Kind
 from scoord_agent.wording_times import completed
 from scoord_hooks.neutral import ALLOW, Decision, HookEvent, Verdict
 
@@ -43,9 +46,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """Nobody could be asked."""
+    """Nobody could be asked, or what was answered is over already."""
 
     why: str
+    contended: bool = False
+    """Whether it was answered: others take the file, or take it away, all the while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +142,10 @@ class Edits:
             if self._edited:
                 self._edited(session, edit.file)
             if edit.who:
-                self._note_unprotected(edit.file, edit.who)
+                self._note_unprotected(session, edit.file, edit.who)
 
-    def _note_unprotected(self, file: FileIdentity, who: Claimant) -> None:
-        since = self._protection.lost_since(file, who, self._clock.now())
+    def _note_unprotected(self, session: LocalSession, file: FileIdentity, who: Claimant) -> None:
+        since = self._protection.lost_since(session, file, who, self._clock.now())
         if since is not None:
             self._reporting.note("unprotected", file.project, file.shown, who, since)
             self._reporting.begin()
@@ -152,24 +157,28 @@ class Edits:
         outcomes: Iterable[tuple[Request, Outcome]],
     ) -> None:
         """The edit goes on: remember by what right, and what is to be reported."""
-        unasked: set[tuple[ProjectId, str]] = set()
+        reported: set[tuple[ProjectId, str]] = set()
         for request, outcome in outcomes:
             self._taking.let_through(request)
             if isinstance(outcome, Unasked):
-                self._note_unasked(request)
-                unasked |= {(file.project, file.key) for file in request.files}
+                # Where others were faster, somebody was asked: only the lock was missing.
+                self._note_unlocked(request, "unprotected" if outcome.contended else "unasked")
+                reported |= {(file.project, file.key) for file in request.files}
         for edit in edits:
             if self._editing:
                 # After the answer: what it finds is for the next hook, and no edit waits for it.
                 asyncio.get_running_loop().call_soon(self._editing, session, edit.file)
             if edit.who:
-                asked = (edit.file.project, edit.file.key) not in unasked
-                self._protection.allow(edit.file, edit.who, asked=asked)
+                asked = (edit.file.project, edit.file.key) not in reported
+                self._protection.allow(session, edit.file, edit.who, asked=asked)
 
-    def _note_unasked(self, request: Request) -> None:
-        heard, who = self._neighbours.of(request.project).revision, request.claimant
+    def _note_unlocked(self, request: Request, kind: Kind) -> None:
+        """It edits what is checked out now: another branch, after a switch while it was asked."""
+        heard = self._neighbours.of(request.project).revision
         for file in request.files:
-            self._reporting.note("unasked", request.project, file.shown, who, heard)
+            head = self._locator.head(file.worktree)
+            who = claimant(request.session, request.agent, request.settings, head)
+            self._reporting.note(kind, request.project, file.shown, who, heard)
 
     async def _look(self, session: LocalSession, event: HookEvent, path: str) -> _Edit:
         return self._edit(session, event.agent_id, await self._locate(path, event.cwd))
@@ -178,7 +187,8 @@ class Edits:
         settings = self._settings.of(file.worktree)
         if not _is_locked(file, settings):
             return _Edit(file, settings, None)
-        return _Edit(file, settings, claimant(session, agent, settings, self._head(file)))
+        head = self._locator.head(file.worktree)
+        return _Edit(file, settings, claimant(session, agent, settings, head))
 
     def _known(self, path: str, cwd: str) -> FileIdentity | None:
         try:
@@ -196,57 +206,57 @@ class Edits:
     def _requests(
         self, session: LocalSession, agent: AgentId, edits: Iterable[_Edit]
     ) -> Iterable[Request]:
-        """What must be asked for, a project at a time; where all is held already, nothing.
+        """What must be asked for, a project and branch at a time; if all is held, nothing.
 
-        Else all of a project's files are, so that one answer holds for them together: what
-        is held when the question leaves may be lost when its answer comes.
+        Else all of these files are, so that one answer holds for them together: what is
+        held when the question leaves may be lost when its answer comes.
         """
         now = self._clock.now()
-        wanted: dict[ProjectId, list[_Edit]] = {}
-        asked: set[ProjectId] = set()
+        wanted: dict[tuple[ProjectId, str], list[_Edit]] = {}
+        asked: set[tuple[ProjectId, str]] = set()
         for edit in edits:
             if edit.who is None:
                 continue
-            wanted.setdefault(edit.file.project, []).append(edit)
+            at = edit.file.project, edit.who.branch
+            wanted.setdefault(at, []).append(edit)
             if not self._is_mine(edit.file, edit.who, now):
-                asked.add(edit.file.project)
-        for project, found in wanted.items():
-            if project not in asked:
+                asked.add(at)
+        for at, found in wanted.items():
+            if at not in asked:
                 continue
             settings = found[0].settings
             action = settings.session_coordination.conflict_action
             names = tuple(edit.file for edit in found)
-            head, why = self._head(names[0]), session.intent
-            yield Request(session, agent, project, names, settings, why, action, head)
-
-    def _head(self, file: FileIdentity) -> Head:
-        return self._locator.head(file.worktree) if file.worktree else NO_HEAD
+            head, why = self._locator.head(names[0].worktree), session.intent
+            yield Request(session, agent, at[0], names, settings, why, action, head)
 
     def _is_mine(self, file: FileIdentity, who: Claimant, now: float) -> bool:
         """Whether the holder has it, and a break of it would have been heard of."""
         followed_at = self._neighbours.of(file.project).followed_at
         mine = self._held.use(file.project, file.key, who, now)
-        lock = self._held.find(file.project, file.key, who.session, who.agent)
+        lock = self._held.right(file.project, file.key, who)
         if mine and lock:
-            self._held.renew_commit(lock, self._head(file).commit)
+            self._held.renew_commit(lock, self._locator.head(file.worktree).commit)
         return mine and self._held.is_followed(followed_at, now)
 
     async def _ask(self, request: Request, until: float) -> Outcome:
+        began = self._clock.now()
         try:
             async with asyncio.timeout_at(until):
                 return await self._taking.acquire(request)
         except BadRequest:
             raise
         except ScoordError as failure:
-            return Unasked(failure.message)
+            return Unasked(failure.message, contended=isinstance(failure, Contended))
         except TimeoutError:
-            return Unasked("the coordinator did not answer in time")
+            return Unasked(self._registration.why_silent(began))
 
     def _judge(self, request: Request, outcome: Outcome) -> Decision:
         if isinstance(outcome, Granted):
             return ALLOW
         if isinstance(outcome, Unasked):
-            return self._unasked(request, outcome.why)
+            judge = self._contended if outcome.contended else self._unasked
+            return judge(request, outcome.why)
         return self._held_by_others(request, outcome)
 
     def _held_by_others(self, request: Request, conflicts: list[Conflict]) -> Decision:
@@ -271,7 +281,7 @@ class Edits:
         )
         reason = "\n".join(texts)
         self._note_told(request, conflicts)
-        return Decision(Verdict.DENY, reason=reason, notice=reason.partition("\n")[0])
+        return _denied(reason)
 
     def _note_told(self, request: Request, conflicts: Iterable[Conflict]) -> None:
         """A refusal says it all: that other edits touch the same work is no news after it."""
@@ -280,7 +290,9 @@ class Edits:
             holder = conflict.lock.holder.session_id
             other = sessions.get(holder)
             areas = other.areas if other else ()
-            request.session.work.is_told(holder, (conflict.path, conflict.lock.path, *areas))
+            for thing in (conflict.path, conflict.lock.path):
+                hold = request.project, holder, path_key(thing)
+                request.session.work.is_told(hold, (conflict.lock.token,), areas)
 
     def _completion(self, project: ProjectId, lock: Lock) -> str:
         return completed(self._hold_times.completion(project, lock, self._neighbours))
@@ -295,14 +307,33 @@ class Edits:
         holder = self._registration.holder(held)
         return Lock(project=held.project, path=held.shown, token=held.token, holder=holder)
 
+    def _contended(self, request: Request, why: str) -> Decision:
+        """It is a conflict, with whoever was faster each time; nobody could say with whom."""
+        _log.warning("too many were faster at %s: %s", request.shown, why)
+        match request.conflict_action:
+            case "block":
+                return _denied(wording.contended_denied(request.shown))
+            case "warn":
+                told = wording.contended_allowed(request.shown)
+                return Decision(context=told, notice=told)
+        return ALLOW
+
     def _unasked(self, request: Request, error: str) -> Decision:
         asker = wording.Asker(request.session.session_id)
         found = (self._in_the_way(request, file.key) for file in request.files)
         known = [lock for lock in found if lock is not None]
         if known and request.conflict_action == "block":
-            reason = "\n".join(wording.known_conflict(lock, asker, error) for lock in known)
-            return Decision(Verdict.DENY, reason=reason, notice=reason.partition("\n")[0])
+            return _denied("\n".join(wording.known_conflict(it, asker, error) for it in known))
+        if not known and self._is_covered(request):
+            return ALLOW
         return _as_set(request.settings, request.shown, error)
+
+    def _is_covered(self, request: Request) -> bool:
+        """Whether all its files are in patterns of its session, and a break would be known."""
+        now, project = self._clock.now(), request.project
+        heard = self._held.is_followed(self._neighbours.of(project).followed_at, now)
+        who = request.claimant
+        return heard and all(self._held.covers(project, f.key, who, now) for f in request.files)
 
     def _by_setting(self, paths: Iterable[str], cwd: str, why: str) -> Iterable[Decision]:
         """What becomes of files whose project is not known: that needs its settings only."""
@@ -323,12 +354,16 @@ def _as_set(settings: Settings, paths: Sequence[str], error: str) -> Decision:
     _log.warning("nobody could be asked about %s: %s", paths, error)
     match settings.session_coordination.unreachable_action:
         case "block":
-            reason = wording.unasked_denied(paths, error)
-            return Decision(Verdict.DENY, reason=reason, notice=reason)
+            return _denied(wording.unasked_denied(paths, error))
         case "warn":
             told = wording.unasked_allowed(paths, error)
             return Decision(context=told, notice=told)
     return ALLOW
+
+
+def _denied(reason: str) -> Decision:
+    """The model reads all of it, the person the first line."""
+    return Decision(Verdict.DENY, reason=reason, notice=reason.partition("\n")[0])
 
 
 def _is_locked(file: FileIdentity | UnnamedFile, settings: Settings) -> bool:

@@ -5,15 +5,18 @@ the names that those tools and their files use.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scoord.errors import InvalidRequest
 from scoord.graph_limits import MOST_CHANGES
+from scoord.ids import ProjectId, RequestId
 from scoord.text import one_line
 from scoord.v1 import graph_pb2 as pb
 from scoord.v1.locks_pb2 import LockRef
+from scoord_agent.actors import Actor
 
 Answer = dict[str, Any]
 
@@ -82,6 +85,15 @@ class Removals(Shape):
 Checked = TypeVar("Checked", bound=BaseModel)
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Which command changes the graph of which project, and whose it is."""
+
+    request_id: RequestId
+    project: ProjectId
+    actor: Actor
+
+
 def check(shape: type[Checked], value: object) -> Checked:
     """Read ``value`` as ``shape``. Raises InvalidRequest with the place of what is wrong."""
     try:
@@ -124,6 +136,7 @@ def entity_row(entity: pb.Entity) -> Answer:
         "observations": list(entity.observations),
         "derived": entity.derived,
         "tokens": [grant.token for grant in entity.grants],
+        "ended": entity.HasField("leaves_in"),
     }
 
 
@@ -142,10 +155,13 @@ def facts_row(facts: pb.Observations) -> Answer:
     return {"entityName": facts.entity, "contents": list(facts.contents)}
 
 
-def add_request(wanted: Additions, **command: str) -> pb.AddToGraphRequest:
-    """The command that adds ``wanted``; ``command`` has its id, project and author."""
+def add_request(wanted: Additions, command: Command) -> pb.AddToGraphRequest:
+    """What asks for ``wanted`` to be added."""
     return pb.AddToGraphRequest(
-        **command,
+        request_id=command.request_id,
+        project=command.project,
+        by=command.actor.by,
+        through=command.actor.through,
         entities=(
             pb.Entity(name=e.name, entity_type=e.entity_type, observations=e.observations)
             for e in wanted.entities
@@ -155,10 +171,13 @@ def add_request(wanted: Additions, **command: str) -> pb.AddToGraphRequest:
     )
 
 
-def remove_request(unwanted: Removals, **command: str) -> pb.RemoveFromGraphRequest:
-    """The command that removes ``unwanted``."""
+def remove_request(unwanted: Removals, command: Command) -> pb.RemoveFromGraphRequest:
+    """What asks for ``unwanted`` to be removed."""
     return pb.RemoveFromGraphRequest(
-        **command,
+        request_id=command.request_id,
+        project=command.project,
+        by=command.actor.by,
+        through=command.actor.through,
         entities=unwanted.entities,
         observations=map(_observations, unwanted.observations),
         relations=map(_relation, unwanted.relations),

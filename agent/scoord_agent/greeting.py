@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from scoord.config import Settings
@@ -15,16 +15,13 @@ from scoord_agent import wording_others
 from scoord_agent.coordinator import CoordinatorClient, seconds
 from scoord_agent.held import HeldLocks
 from scoord_agent.last_seen import LastSeen
-from scoord_agent.missed import KINDS, Missed, missed
+from scoord_agent.local_session import LocalSession
+from scoord_agent.missed import KINDS, Meanwhile, meanwhile
+from scoord_agent.next_work import AtStart, Listed, NextWork
 from scoord_agent.relevance import by_relevance
-from scoord_agent.sessions import LocalSession
-from scoord_agent.surroundings import Listed
 from scoord_agent.wording_others import Other, Scene
 
 _log = logging.getLogger(__name__)
-
-FreeAreas = Callable[[LocalSession, Listed], Awaitable[Sequence[str]]]
-"""The names of areas that are free, by what was listed, the most fitting first."""
 
 EXTRA_S: Final = 0.3
 """What is good to know, but not worth waiting for, has so long."""
@@ -43,12 +40,12 @@ class Greeting:
         client: CoordinatorClient,
         held: HeldLocks,
         last_seen: LastSeen,
-        free_areas: FreeAreas | None = None,
+        work: NextWork | None = None,
     ) -> None:
         self._client = client
         self._held = held
         self._last_seen = last_seen
-        self._free_areas = free_areas
+        self._work = work
 
     async def words(
         self, session: LocalSession, project: ProjectId, settings: Settings, *, anew: bool
@@ -60,63 +57,70 @@ class Greeting:
         seen = self._last_seen.of(project, session.worktree) if anew else None
         away_s = self._last_seen.away_s(seen) if seen else 0.0
         own = {session.session_id, *(seen.sessions if seen else ())}
-        listed, lost = await asyncio.gather(
-            self._listed(project), self._missed(project, away_s, own)
+        # Asked for: of a project that was not watched until now nothing has been heard.
+        listed = await Listed.of(self._client, project)
+        lost, work = await asyncio.gather(
+            self._missed(project, away_s, own),
+            self._next_work(session, project, listed, keep=anew),
         )
-        free = await self._free(session, project, listed)
         return wording_others.welcome(
             Scene(
                 alias=session.aliases.get(project, ""),
                 project=project,
                 others=_others(session, listed),
                 settings=settings.session_coordination,
-                free=free,
+                suggested=work.kept,
+                free=work.areas,
                 missed=lost,
                 away_s=away_s,
                 kept=[lock.shown for lock in self._held.of(session.session_id)],
             )
         )
 
-    async def _listed(self, project: ProjectId) -> Listed:
-        """Asked for, as of a project that was not watched until now nothing has been heard."""
-        sessions, locks = await asyncio.gather(
-            self._client.list_sessions(project), self._client.list_locks(project)
-        )
-        return Listed(sessions.sessions, locks.locks)
-
-    async def _missed(
-        self, project: ProjectId, away_s: float, own: Iterable[str]
-    ) -> Sequence[Missed]:
+    async def _missed(self, project: ProjectId, away_s: float, own: Iterable[str]) -> Meanwhile:
         """What others did meanwhile; nothing where nobody can tell in time."""
         if away_s < _LEAST_AWAY_S:
-            return ()
-        request = ReadHistoryRequest(
-            project=project,
-            filter=HistoryFilter(kinds=KINDS, since=seconds(away_s)),
-            limit=_MOST_EVENTS,
-        )
+            return Meanwhile()
+        found = ReadHistoryResponse()
         try:
             async with asyncio.timeout(EXTRA_S):
-                answer: ReadHistoryResponse = await self._client.ask(
-                    lambda e: e.history.ReadHistory, request
-                )
+                await self._read_missed(project, away_s, found)
         except (ScoordError, TimeoutError) as error:
-            _log.info("what was missed in %s is not known: %s", project, error)
-            return ()
-        return missed(answer.events, frozenset(own))
+            _log.info("what was missed in %s is not known, or not all: %s", project, error)
+        return meanwhile(found, frozenset(own))
 
-    async def _free(
-        self, session: LocalSession, project: ProjectId, listed: Listed
-    ) -> Sequence[str]:
-        """Areas that are free; none where nobody can tell in time."""
-        if self._free_areas is None:
-            return ()
+    async def _read_missed(
+        self, project: ProjectId, away_s: float, found: ReadHistoryResponse
+    ) -> None:
+        """Add page by page: lines of states and refusals may fill one, and are not told."""
+        wanted = HistoryFilter(kinds=KINDS, since=seconds(away_s))
+        while len(found.events) < _MOST_EVENTS:
+            request = ReadHistoryRequest(
+                project=project,
+                filter=wanted,
+                limit=_MOST_EVENTS - len(found.events),
+                before=found.before,
+            )
+            page: ReadHistoryResponse = await self._client.ask(
+                lambda e: e.history.ReadHistory, request
+            )
+            found.events.extend(page.events)
+            found.before = page.before
+            if not page.before:
+                return
+
+    async def _next_work(
+        self, session: LocalSession, project: ProjectId, listed: Listed, *, keep: bool
+    ) -> AtStart:
+        """What may be done next; nothing where nobody can tell in time."""
+        if self._work is None:
+            return AtStart()
         try:
             async with asyncio.timeout(EXTRA_S):
-                return await self._free_areas(session, listed)
+                return await self._work.at_start(session, listed, keep=keep)
         except (ScoordError, TimeoutError) as error:
-            _log.info("which areas of %s are free is not known: %s", project, error)
-            return ()
+            _log.info("what is free in %s is not known: %s", project, error)
+            return AtStart()
 
 
 def _others(session: LocalSession, listed: Listed) -> list[Other]:

@@ -20,14 +20,15 @@ from scoord.text import one_line
 from scoord_agent import wording
 from scoord_agent.background import Background
 from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.local_session import LocalSession
+from scoord_agent.places import root_of
 from scoord_agent.request import NO_HEAD
-from scoord_agent.sessions import LocalSession
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
 
 _log = logging.getLogger(__name__)
 
-_MOST_SESSIONS = 1_000
+_MOST_WORKTREES = 512
 
 
 class HandingBack:
@@ -52,9 +53,8 @@ class HandingBack:
         self._background = background
         self._clock = clock
         self._committed = committed
-        self._counted = BoundedDict[Path, Head](_MOST_SESSIONS)
+        self._counted = BoundedDict[Path, Head](_MOST_WORKTREES)
         """What was checked out when commits were last counted, by worktree."""
-        self._looks = BoundedDict[SessionId, tuple[float, Head]](_MOST_SESSIONS)
         self._asking: set[tuple[SessionId, Path]] = set()
         """For whom, and of which worktree, git is being asked."""
 
@@ -64,10 +64,10 @@ class HandingBack:
         At once when it changed where the session is, else once in ``RECHECK_S``.
         """
         now, head = self._clock.now(), self._head(session.root)
-        looked_at, before = self._looks.get(session.session_id, (float("-inf"), NO_HEAD))
+        looked_at, before = session.remembered.looked or (float("-inf"), NO_HEAD)
         if head == before and now - looked_at < RECHECK_S:
             return False
-        self._looks[session.session_id] = (now, head)
+        session.remembered.looked = (now, head)
         self._count_commits(session, head)
         return True
 
@@ -87,11 +87,18 @@ class HandingBack:
         before, session.branch = session.branch, one_line(self._head(session.root).branch)
         return before != session.branch
 
+    async def leave_queues(self, session: LocalSession, branch: str) -> None:
+        """Wait no more for what was to hold on the branch that was checked out before."""
+        if self._settings.at(session.root).session_coordination.scope == "branch":
+            self._background.start(self._taking.leave_branch(session, branch))
+            # Let it begin: no turn there is told any more.
+            await asyncio.sleep(0)
+
     async def after_switch(self, session: LocalSession) -> None:
         """Give back what is held for branches that are not checked out any more."""
         left: dict[tuple[str, str], list[HeldLock]] = {}
         for lock in self._held.of(session.session_id):
-            now = one_line(self._head(_root(session, lock)).branch) if lock.branch else ""
+            now = one_line(self._head(root_of(session, lock)).branch) if lock.branch else ""
             # Detached, as in the middle of a rebase, it may come back to its branch.
             if now and now != lock.branch:
                 left.setdefault((lock.branch, now), []).append(lock)
@@ -112,7 +119,7 @@ class HandingBack:
         """Give back what was committed since it was granted or last used."""
         by_root: dict[Path, list[HeldLock]] = {}
         for lock in self._held.of(session.session_id):
-            root = _root(session, lock)
+            root = root_of(session, lock)
             if root and lock.commit and not lock.is_pattern and self._has_moved(lock, root):
                 by_root.setdefault(root, []).append(lock)
         for root, locks in by_root.items():
@@ -159,15 +166,8 @@ class HandingBack:
             self._background.start(self._taking.release(session, locks))
 
     def _release_on(self, session: LocalSession, lock: HeldLock) -> str:
-        settings = self._settings.at(_root(session, lock))
+        settings = self._settings.at(root_of(session, lock))
         return settings.session_coordination.release_on
 
     def _head(self, root: Path | None) -> Head:
         return self._locator.head_at(root) if root else NO_HEAD
-
-
-def _root(session: LocalSession, lock: HeldLock) -> Path | None:
-    """Where the lock's file is; an agent that took it over knows the session's worktree only."""
-    if lock.worktree:
-        return Path(lock.worktree)
-    return session.root if lock.project == session.home else None

@@ -12,11 +12,14 @@ import random
 from collections.abc import Callable, Iterable
 
 from scoord.clock import Clock
-from scoord.v1.locks_pb2 import LockRef
+from scoord.ids import ProjectId, SessionId
 from scoord.v1.sessions_pb2 import HeartbeatRequest, SessionBeat, SessionPulse
+from scoord_agent.asking import ref_of
 from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.held import HeldLock, HeldLocks
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.held import HeldLocks
+from scoord_agent.local_session import LocalSession
+from scoord_agent.moves import Moves
+from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 
 _log = logging.getLogger(__name__)
@@ -42,8 +45,10 @@ class Heart:
         clock: Clock,
         machine_id: str,
         lapse: Callable[[LocalSession], None],
+        moved: Callable[[Iterable[LocalSession]], Moves],
         rng: random.Random | None = None,
     ) -> None:
+        """``moved`` tells which locks say otherwise than what is checked out."""
         self._client = client
         self._sessions = sessions
         self._held = held
@@ -51,6 +56,7 @@ class Heart:
         self._clock = clock
         self._machine_id = machine_id
         self._lapse = lapse
+        self._moved = moved
         self._rng = rng or random.Random()  # noqa: S311 (jitter)
         self._hurry = asyncio.Event()
 
@@ -74,6 +80,9 @@ class Heart:
         due = [session for session in sessions if self._is_due(session)]
         used = [lock for session in due for lock in self._held.used(session.session_id)]
         beats = [b for session in sessions for b in self._beats_of(session, due=session in due)]
+        moved = self._moved(sessions)
+        for beat in beats:
+            beat.moved.extend(moved.get((SessionId(beat.session_id), ProjectId(beat.project)), ()))
         sent_at = self._clock.now()
         request = HeartbeatRequest(machine_id=self._machine_id, beats=beats)
         response = await self._client.heartbeat(request)
@@ -106,14 +115,10 @@ class Heart:
                 session_id=session.session_id,
                 lease_id=session.lease,
                 active=due and session.active,
-                touched=(_ref(lock) for lock in touched),
+                touched=map(ref_of, touched),
             )
 
     def _is_due(self, session: LocalSession) -> bool:
         """Activity is published at the pace of ``heartbeat_interval``, not of the leases."""
         interval_s = self._settings.at(session.root).session_coordination.heartbeat_interval
         return bool(self._clock.now() - session.published_at >= interval_s)
-
-
-def _ref(lock: HeldLock) -> LockRef:
-    return LockRef(path=lock.shown, token=lock.token, is_pattern=lock.is_pattern)

@@ -43,13 +43,33 @@ class HeldLock:
     """What was checked out when it was granted, or last used."""
     worktree: str = ""
     """Root of the worktree it was asked for in; empty when this agent did not ask for it."""
-    lasts_s: float = 0.0
-    """How long it was to last; 0 is as long as its session."""
+    ends_at: float = 0.0
+    """When the time is over that it was taken for, on the agent's clock, which outlives the
+    agent; 0 is with its session."""
 
     @property
     def claimant(self) -> Claimant:
         """Who has it, and how far."""
         return Claimant(self.session, self.agent, shared=self.shared, branch=self.branch)
+
+    @property
+    def name(self) -> tuple[ProjectId, str]:
+        """What it is a lock of."""
+        return self.project, self.key
+
+    def covers(self, project: ProjectId, key: str) -> bool:
+        """Whether it holds a path, by itself or by its pattern."""
+        same = matches(self.key, key) if self.is_pattern else self.key == key
+        return same and self.project == project
+
+    def has_had_its_time(self, now: float) -> bool:
+        """Whether the time is over that it was taken for."""
+        return 0 < self.ends_at <= now
+
+    def left_s(self, now: float) -> float:
+        """What remains of the time that it was taken for; 0 is as long as its session."""
+        # Nothing at all would be for ever.
+        return max(0.001, self.ends_at - now) if self.ends_at else 0.0
 
     def granted_anew(self, token: FencingToken) -> "HeldLock":
         """The same, as another grant."""
@@ -65,8 +85,20 @@ class HeldLock:
         return self.token < other.token
 
 
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """What is known of the end of a lock that is lost."""
+
+    stood_at: float
+    """When its session's lease was last renewed."""
+    with_lease: bool = False
+    """Whether that lease is over. If not, somebody took the lock away."""
+
+
 _Path = tuple[ProjectId, str, bool]
-_Who = tuple[SessionId, AgentId]
+_Grant = tuple[_Path, SessionId, AgentId, FencingToken]
+_Who = tuple[SessionId, AgentId, str]
+"""A holder, and the branch that its grant is confined to; empty when it holds on every one."""
 
 
 class HeldLocks:
@@ -78,11 +110,10 @@ class HeldLocks:
         self._patterns: dict[_Path, None] = {}
         """Those of the paths that are patterns."""
         self._renewed_at: dict[SessionId, float] = {}
-        self._overtaken: dict[tuple[_Path, _Who, FencingToken], HeldLock] = {}
+        self._overtaken: dict[_Grant, HeldLock] = {}
         """Grants that are over, as a later one on the same path shows, before anything
         told of their end: their sessions are still to hear of it."""
-        self._lost: dict[HeldLock, float] = {}
-        """With when its session's lease was last renewed."""
+        self._lost: dict[HeldLock, _Loss] = {}
 
     def renewed(self, session: SessionId, sent_at: float) -> None:
         """A renewal sent at ``sent_at`` succeeded. An older answer changes nothing."""
@@ -98,19 +129,42 @@ class HeldLocks:
         return followed_at is not None and now < followed_at + self._belief_s + QUIET_S
 
     def put(self, lock: HeldLock) -> None:
-        """Remember a grant. Others that it cannot stand beside have ended, or were taken over."""
-        same = self.find_same(lock)
-        if same and lock.shared and not same.shared:
-            # Who asks to share what it has alone is answered with what it has.
-            lock = replace(lock, shared=False)
-        path = self._paths.setdefault(_path(lock), {})
+        """Remember a grant. Others that it cannot stand beside have ended, or were taken over.
+
+        One whose answer comes after that of a later grant is such another itself.
+        """
+        if self._is_overtaken(lock):
+            self._note_overtaken([lock])
+        else:
+            self._put(lock)
+
+    def turn_down(self, lock: HeldLock) -> None:
+        """A grant that is given back at once: what ended by it is over, and its holder misses it.
+
+        Other than by ``put``, nobody has more now.
+        """
+        for other in tuple(self._paths.get(_path(lock), {}).values()):
+            if other.token == lock.token:
+                self.drop(other)
+            elif _is_ended_by(lock, other):
+                self.drop(other)
+                self._overtaken[_grant(other)] = other
+
+    def _put(self, lock: HeldLock) -> None:
+        path, over = self._paths.setdefault(_path(lock), {}), list[HeldLock]()
+        for before in path.values():
+            if before.token == lock.token:
+                lock = _as_it_is(lock, before)
         for who, other in tuple(path.items()):
-            replaced = who == (lock.session, lock.agent) or other.claimant.excludes(lock.claimant)
+            replaced = not _stand_together(other, lock)
             if other.token == lock.token or replaced:
                 del path[who]
             if other.token != lock.token and replaced:
-                self._overtaken[_grant(other)] = other
-        path[lock.session, lock.agent] = lock
+                over.append(other)
+        path[_who(lock)] = lock
+        self._note_overtaken(over)
+        for lost in [lost for lost in self._lost if self.has_more(lost)]:
+            del self._lost[lost]
         if lock.is_pattern:
             self._patterns[_path(lock)] = None
         else:
@@ -128,10 +182,15 @@ class HeldLocks:
 
     def right(self, project: ProjectId, key: str, who: Claimant) -> HeldLock | None:
         """The grant by which exactly this holder may write a path, while its lease stands."""
-        lock = self.find(project, key, who.session, who.agent)
-        if lock is None or lock.shared or lock.branch not in ("", who.branch):
-            return None
-        return lock
+        lock = self.find(project, key, who)
+        return None if lock is None or lock.shared else lock
+
+    def covers(self, project: ProjectId, key: str, who: Claimant, now: float) -> bool:
+        """Whether a pattern of its session, which it has alone, keeps all others from a path."""
+        held = (lock for at in self._patterns for lock in self._paths[at].values())
+        own = (lock for lock in held if lock.session == who.session and not lock.shared)
+        found = any(it.covers(project, key) and it.branch in ("", who.branch) for it in own)
+        return found and self.believes(who.session, now)
 
     def renew_commit(self, lock: HeldLock, commit: str) -> None:
         """It is used again, after a commit: that one does not end it any more."""
@@ -140,25 +199,52 @@ class HeldLocks:
             self._replace(replace(now, commit=commit))
 
     def find(
-        self,
-        project: ProjectId,
-        key: str,
-        session: SessionId,
-        agent: AgentId,
-        *,
-        is_pattern: bool = False,
+        self, project: ProjectId, key: str, who: Claimant, *, is_pattern: bool = False
     ) -> HeldLock | None:
-        """The grant of a path, or of a pattern, that this holder has."""
-        return self._paths.get((project, key, is_pattern), {}).get((session, agent))
+        """The grant of a path, or of a pattern, that this holder has on its branch."""
+        path = self._paths.get((project, key, is_pattern), {})
+        confined = path.get((who.session, who.agent, who.branch))
+        return confined or path.get((who.session, who.agent, ""))
 
     def find_same(self, lock: HeldLock) -> HeldLock | None:
         """The grant that ``lock`` was seen as, as it is now; None when it is not held any more."""
-        found = self._paths.get(_path(lock), {}).get((lock.session, lock.agent))
-        return found if found and found.token == lock.token else None
+        return next((own for own in self._own(lock) if own.token == lock.token), None)
+
+    def has_passed(self, lock: HeldLock) -> bool:
+        """Whether its holder has exactly this grant, or a later one in place of it."""
+        own = self._own(lock)
+        return any(one.token == lock.token or _is_ended_by(one, lock) for one in own)
+
+    def _own(self, lock: HeldLock) -> list[HeldLock]:
+        """What the holder of ``lock`` has of its path, on whatever branches."""
+        return [own for own in self._paths.get(_path(lock), {}).values() if _is_same(own, lock)]
 
     def at(self, project: ProjectId, key: str) -> list[HeldLock]:
         """The grants of a path, whoever of this machine has them."""
         return list(self._paths.get((project, key, False), {}).values())
+
+    def _note_overtaken(self, over: Iterable[HeldLock]) -> None:
+        # Whoever has more now misses nothing, whatever becomes of that.
+        self._overtaken |= {_grant(other): other for other in over if not self.has_more(other)}
+
+    def _is_overtaken(self, lock: HeldLock) -> bool:
+        """Whether its answer comes after that of a later grant, beside which it cannot stand."""
+        others = self._paths.get(_path(lock), {}).values()
+        return any(_is_ended_by(other, lock) for other in others)
+
+    def is_later_anothers(self, lock: HeldLock) -> bool:
+        """Whether another of this machine has a later grant that excludes ``lock``.
+
+        A subagent that took it over from its main thread has it under the same token.
+        """
+        later = (k for k in self._near(lock) if lock.is_before(k))
+        others = [k for k in later if k.claimant.excludes(lock.claimant)]
+        return any(k.covers(*lock.name) or lock.covers(*k.name) for k in others)
+
+    def _near(self, lock: HeldLock) -> Iterator[HeldLock]:
+        """What may be of the same path: each grant of a file asks, and there may be thousands."""
+        at = self._paths if lock.is_pattern else (_path(lock), *self._patterns)
+        return (found for place in at for found in self._paths.get(place, {}).values())
 
     def grant(
         self, project: ProjectId, key: str, token: FencingToken, *, is_pattern: bool = False
@@ -178,8 +264,8 @@ class HeldLocks:
         found = self.find_same(lock)
         if found is None:
             return self._overtaken.pop(_grant(lock), None)
-        path = self._paths[_path(lock)]
-        del path[lock.session, lock.agent]
+        path = self._paths[_path(found)]
+        del path[_who(found)]
         if not path:
             del self._paths[_path(lock)]
             self._patterns.pop(_path(lock), None)
@@ -196,6 +282,8 @@ class HeldLocks:
         overtaken = [lock for lock in self._overtaken.values() if lock.session == session]
         for lock in (*overtaken, *self.of(session)):
             self.lose(lock)
+        for lock in self.lost(session):
+            self._lost[lock] = replace(self._lost[lock], with_lease=True)
         self._renewed_at.pop(session, None)
 
     def overtaken(self) -> list[HeldLock]:
@@ -206,18 +294,19 @@ class HeldLocks:
         """It is not held any more, and is to be asked for again, unless its holder has more."""
         found = self.drop(lock)
         if found is not None and not self.has_more(found):
-            self._lost[found] = self._renewed_at.get(found.session, 0.0)
+            self._lost[found] = _Loss(self._renewed_at.get(found.session, 0.0))
 
     def missing(self, lock: HeldLock, stood_at: float) -> None:
-        """The agent before us knew that it stood then, and nobody confirms it: so it is lost."""
+        """It is known to have stood then, and that it does not now, or nobody confirms it."""
         stands = self.grant(lock.project, lock.key, lock.token, is_pattern=lock.is_pattern)
+        known = any(_grant(lost) == _grant(lock) for lost in self._lost)
         # Under the same token a subagent may have taken it over meanwhile.
-        if stands is None and not self.has_more(lock):
-            self._lost[lock] = stood_at
+        if stands is None and not known and not self.has_more(lock):
+            self._lost[lock] = _Loss(stood_at)
 
     def stood_at(self, session: SessionId) -> float:
         """When all that a session has or has lost was last known to stand; 0 when it never was."""
-        lost = (at for lock, at in self._lost.items() if lock.session == session)
+        lost = (loss.stood_at for lock, loss in self._lost.items() if lock.session == session)
         return min((self._renewed_at.get(session, 0.0), *lost))
 
     def known(self, session: SessionId) -> list[HeldLock]:
@@ -229,12 +318,7 @@ class HeldLocks:
 
         Who could write it already, as far as now, had it taken away in between.
         """
-        now = self.find(
-            lock.project, lock.key, lock.session, lock.agent, is_pattern=lock.is_pattern
-        )
-        if now is None or lock.token >= now.token or lock.shared < now.shared:
-            return False
-        return lock.shared or lock.branch != now.branch
+        return any(_is_more(own, lock) for own in self._own(lock))
 
     def lost(self, session: SessionId) -> list[HeldLock]:
         """What a session has lost, and nobody knows yet what became of."""
@@ -242,7 +326,11 @@ class HeldLocks:
 
     def away_s(self, lock: HeldLock, now: float) -> float:
         """How long ago the lease of a lost lock was known to stand."""
-        return now - self._lost.get(lock, now)
+        return now - self._lost[lock].stood_at if lock in self._lost else 0.0
+
+    def went_with_lease(self, lock: HeldLock) -> bool:
+        """Whether the lease of a lost lock is over; else it was taken away while that stood."""
+        return lock in self._lost and self._lost[lock].with_lease
 
     def settled(self, lock: HeldLock) -> bool:
         """It is known what became of a lost lock; False when it was known before."""
@@ -257,7 +345,7 @@ class HeldLocks:
     def published(self, locks: Iterable[HeldLock]) -> None:
         """The use of these grants is published; those that are over are left alone."""
         for lock in locks:
-            if self._paths.get(_path(lock), {}).get((lock.session, lock.agent)) == lock:
+            if self.find_same(lock) == lock:
                 self._replace(replace(lock, used=False))
 
     def __iter__(self) -> Iterator[HeldLock]:
@@ -272,12 +360,58 @@ class HeldLocks:
                     self._replace(replace(lock, used=True))
 
     def _replace(self, lock: HeldLock) -> None:
-        self._paths[_path(lock)][lock.session, lock.agent] = lock
+        self._paths[_path(lock)][_who(lock)] = lock
+
+
+def _stand_together(one: HeldLock, other: HeldLock) -> bool:
+    """Whether two grants of a path can be held at once.
+
+    A holder has one on each branch; what it is granted for every branch ends the others,
+    but of patterns, where it is one more.
+    """
+    if not _is_same(one, other):
+        return not one.claimant.excludes(other.claimant)
+    if one.is_pattern:
+        return one.branch != other.branch
+    first, later = sorted((one, other), key=lambda lock: lock.token)
+    return not later.claimant.covers(first.claimant)
+
+
+def _is_more(now: HeldLock, before: HeldLock) -> bool:
+    is_later = now.token > before.token and now.claimant.covers(before.claimant)
+    if not is_later or now.shared > before.shared:
+        return False
+    return before.shared or now.branch != before.branch
+
+
+def _is_ended_by(lock: HeldLock, other: HeldLock) -> bool:
+    """Whether ``other`` is over, as the later ``lock`` shows."""
+    return other.token < lock.token and not _stand_together(other, lock)
+
+
+def _as_it_is(lock: HeldLock, before: HeldLock) -> HeldLock:
+    """A grant that is told of once more, as its record is.
+
+    Its end is the one that was asked for last; who asked for none left it as it is.
+    """
+    lock = replace(lock, ends_at=lock.ends_at or before.ends_at)
+    # Taken while no branch was checked out, it holds on every one, whoever goes on with it.
+    lock = replace(lock, branch=before.branch and lock.branch)
+    # Who asks to share what it has alone is answered with what it has.
+    return lock if before.shared else replace(lock, shared=False)
 
 
 def _path(lock: HeldLock) -> _Path:
     return lock.project, lock.key, lock.is_pattern
 
 
-def _grant(lock: HeldLock) -> tuple[_Path, _Who, FencingToken]:
-    return _path(lock), (lock.session, lock.agent), lock.token
+def _who(lock: HeldLock) -> _Who:
+    return lock.session, lock.agent, lock.branch
+
+
+def _is_same(one: HeldLock, other: HeldLock) -> bool:
+    return one.claimant.is_same(other.claimant)
+
+
+def _grant(lock: HeldLock) -> _Grant:
+    return _path(lock), lock.session, lock.agent, lock.token

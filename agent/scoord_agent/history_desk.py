@@ -10,6 +10,7 @@ from typing import Any
 
 from scoord.clock import Clock
 from scoord.errors import Unknown
+from scoord.happenings import DETAILS
 from scoord.ids import ProjectId
 from scoord.paths import Locator
 from scoord.v1.history_pb2 import (
@@ -23,6 +24,7 @@ from scoord.v1.history_pb2 import (
     ReadHistoryResponse,
 )
 from scoord.v1.sessions_pb2 import SweepRequest, SweepResponse
+from scoord_agent.arguments import is_rooted
 from scoord_agent.coordinator import CoordinatorClient, seconds
 from scoord_agent.history_rows import event_row, log_row, sweep_row
 from scoord_agent.places import project_of
@@ -55,6 +57,8 @@ class Question:
     file: str = ""
     person: str = ""
     kinds: tuple[str, ...] = ()
+    details_too: bool = False
+    """Whether lines of every kind are wanted, where none are named."""
     since_s: float = 0.0
     limit: int = 50
 
@@ -178,11 +182,15 @@ class HistoryDesk:
             path=path,
             person=question.person,
             kinds=question.kinds,
+            without_kinds=() if question.kinds or question.details_too else DETAILS,
             since=seconds(question.since_s),
         )
 
     def _locate(self, name: str, cwd: str) -> tuple[ProjectId, str]:
         """The project of a file or folder, and its path in it; the root's is empty."""
+        worktree = self._locator.worktree_of(cwd)
+        if worktree and is_rooted(name, worktree.root):
+            return worktree.project, name
         if not os.path.isdir(os.path.join(cwd, name)):  # noqa: PTH112, PTH118 (as arguments.py)
             file = self._locator.locate(name.rstrip("/"), cwd)
             return file.project, file.shown

@@ -7,6 +7,8 @@ import json
 from aiohttp import web
 
 from scoord.errors import InvalidRequest, ScoordError
+from scoord.happenings import KINDS
+from scoord.text import one_line
 from scoord_agent.history_desk import Answer, HistoryDesk, Question
 from scoord_agent.local_api import Reply, Routes
 from scoord_agent.local_body import Body, body_of, number, seconds, text
@@ -87,6 +89,8 @@ def _question(body: Body) -> Question:
     kinds = body.get("kinds", [])
     if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
         raise InvalidRequest("kinds is not a list of texts")
+    if wrong := [kind for kind in kinds if kind not in KINDS]:
+        raise InvalidRequest(f"kinds: {one_line(wrong[0], 40)!r} is none of {', '.join(KINDS)}")
     limit = number(body, "limit")
     if not 1 <= limit <= MOST_LINES:
         raise InvalidRequest(f"limit is {limit}; 1 to {MOST_LINES} are allowed")
@@ -96,6 +100,7 @@ def _question(body: Body) -> Question:
         file=text(body, "file"),
         person=text(body, "person"),
         kinds=tuple(kinds),
+        details_too=body.get("all") is True,
         since_s=seconds(body, "since_s"),
         limit=limit,
     )

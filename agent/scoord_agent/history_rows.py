@@ -38,6 +38,7 @@ def log_row(log: WorkLog) -> Row:
         "ended_ago_s": seconds_of(log.ended_ago),
         "summary": _summary(session),
         "edits": session.edits,
+        "files": list(session.edited_files),
         "commits": session.commits,
         "refusals": log.refusals,
         "waited_s": seconds_of(log.waited),

@@ -4,8 +4,12 @@ It is asked for in the background, at most once a minute, and only while somebod
 holds something: what that brought last is good enough for an estimate.
 """
 
+import contextlib
+from collections.abc import Sequence
+
 from scoord.bounded import BoundedDict
 from scoord.clock import Clock
+from scoord.errors import ScoordError
 from scoord.ids import ProjectId
 from scoord.names import path_key
 from scoord.v1.events_pb2 import WatchResponse
@@ -60,6 +64,14 @@ class HoldTimes:
         if self._is_due(project):
             self._background.start(self.ask(project))
         return completion(lock, holder, self._holds.get(project, ()))
+
+    async def completions(
+        self, project: str, locks: Sequence[Lock], neighbours: Neighbours
+    ) -> list[Completion | None]:
+        """The same of each of ``locks``; what it rests on is waited for, if it can be had."""
+        with contextlib.suppress(ScoordError):
+            await self.ask(project)
+        return [self.completion(project, lock, neighbours) for lock in locks]
 
     async def ask(self, project: str) -> None:
         """Ask for them now, if that is due. Raises what the coordinator says."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from scoord.names import path_key
 from scoord.v1.events_pb2 import Offer, Snapshot, WatchResponse
-from scoord.v1.locks_pb2 import Waiter
+from scoord.v1.locks_pb2 import Holder, Waiter
 
 
 @dataclass(slots=True)
@@ -16,7 +16,7 @@ class Kept:
 
     _turns: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By path key: for which session, and since when."""
-    _offers: dict[tuple[str, str], str] = field(default_factory=dict)
+    _offers: dict[tuple[str, str], Holder] = field(default_factory=dict)
     """By kind and name: to which session."""
 
     def apply(self, response: WatchResponse, now: float) -> None:
@@ -41,11 +41,19 @@ class Kept:
 
     def offered_to_other(self, kind: str, name: str, session: str) -> bool:
         """Whether a piece of work is offered to another session."""
-        return self._offers.get((kind, name), session) != session
+        holder = self._offers.get((kind, name))
+        return holder is not None and holder.session_id != session
+
+    def offered_to(self, kind: str, name: str) -> str:
+        """The short name of the session that a piece of work is offered to; empty for none."""
+        holder = self._offers.get((kind, name), Holder())
+        return holder.alias or holder.session_id
 
     def offers_to_others(self, session: str) -> frozenset[tuple[str, str]]:
         """All work that is offered to other sessions, by kind and name."""
-        return frozenset(work for work, who in self._offers.items() if who != session)
+        return frozenset(
+            work for work, holder in self._offers.items() if holder.session_id != session
+        )
 
     def _replace(self, snapshot: Snapshot, now: float) -> None:
         self._turns.clear()
@@ -60,4 +68,4 @@ class Kept:
         self._turns[path_key(waiter.path)] = (waiter.holder.session_id, now)
 
     def _offer(self, offer: Offer) -> None:
-        self._offers[offer.kind, offer.name] = offer.session.session_id
+        self._offers[offer.kind, offer.name] = offer.session

@@ -2,6 +2,7 @@
 
 Nothing is allowed by them: what the coordinator does not confirm is lost, and asked for
 again. Shares and patterns are left out: of these a late note would take what was given back.
+What is being given back is written down, too, whatever it is: nobody may believe in it.
 """
 
 from collections.abc import Iterable
@@ -23,27 +24,33 @@ class KeptLock(BaseModel):
     path: str
     agent: str
     token: Annotated[int, Field(gt=0, lt=2**63)]
+    is_pattern: bool = False
     branch: str = ""
     commit: str = ""
     worktree: str = ""
-    lasts_s: Annotated[float, Field(ge=0)] = 0.0
+    ends_at: Annotated[float, Field(ge=0)] = 0.0
 
 
 def to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
-    """What is to be known of them again."""
+    """What is to be known again of those that are held."""
+    return given_back_to_json(lock for lock in locks if not (lock.shared or lock.is_pattern))
+
+
+def given_back_to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
+    """The same of those that are being given back."""
     return [
         {
             "project": lock.project,
             "path": lock.shown,
             "agent": lock.agent,
             "token": lock.token,
+            "is_pattern": lock.is_pattern,
             "branch": lock.branch,
             "commit": lock.commit,
             "worktree": lock.worktree,
-            "lasts_s": lock.lasts_s,
+            "ends_at": lock.ends_at,
         }
         for lock in locks
-        if not (lock.shared or lock.is_pattern)
     ]
 
 
@@ -57,10 +64,11 @@ def from_kept(session: SessionId, kept: Iterable[KeptLock]) -> list[HeldLock]:
             session=session,
             agent=AgentId(lock.agent),
             token=FencingToken(lock.token),
+            is_pattern=lock.is_pattern,
             branch=lock.branch,
             commit=lock.commit,
             worktree=lock.worktree,
-            lasts_s=lock.lasts_s,
+            ends_at=lock.ends_at,
         )
         for lock in kept
     ]

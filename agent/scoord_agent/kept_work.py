@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from scoord.ids import ProjectId, SessionId
+from scoord.names import path_key
+from scoord_agent.pursuit import Given, Pursuit
 from scoord_agent.steps import MOST_STEPS, TaskList
 from scoord_agent.work import SAID, TASKS, On, Work
 from scoord_hooks.neutral import Step, StepState
@@ -29,6 +31,7 @@ class KeptWork(BaseModel):
     edited: list[tuple[str, str]] = []
     areas: list[str] = []
     depends: list[tuple[str, str]] = []
+    pursuit: tuple[str, str, str] | None = None
 
 
 def to_json(work: Work) -> dict[str, Any]:
@@ -40,9 +43,10 @@ def to_json(work: Work) -> dict[str, Any]:
         "source": work.source,
         "edits": work.edits,
         "commits": work.commits,
-        "edited": list(work.edited),
+        "edited": [[project, shown] for (project, _), shown in work.edited.items()],
         "areas": list(work.areas),
         "depends": [[on.session, on.alias] for on in work.depends.values()],
+        "pursuit": _pursued(work.pursuit),
     }
 
 
@@ -52,13 +56,22 @@ def from_kept(kept: KeptWork) -> Work:
     work.tasks = TaskList(tuple(_step(*each) for each in kept.steps if each[1] in set(StepState)))
     if kept.source == SAID or (kept.source == TASKS and work.tasks.steps):
         work.source = kept.source
-    for project, key in kept.edited:
-        work.edited[ProjectId(project), key] = None
+    for project, shown in kept.edited:
+        work.edited[ProjectId(project), path_key(shown)] = shown
     for area in kept.areas:
         work.areas[area] = None
     for session, alias in kept.depends:
         work.depends[SessionId(session)] = On(SessionId(session), alias)
+    if kept.pursuit:
+        project, task_id, title = kept.pursuit
+        work.given = (Given(ProjectId(project), task_id, title),)
+        work.pursuit = Pursuit(*work.given)
     return work
+
+
+def _pursued(pursuit: Pursuit | None) -> list[str] | None:
+    task = pursuit.task if pursuit else None
+    return [task.project, task.task_id, task.title] if task else None
 
 
 def _step(key: str, state: str, subject: str, doing: str) -> Step:

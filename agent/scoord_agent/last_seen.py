@@ -16,7 +16,7 @@ from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.ids import ProjectId
 from scoord.local import atomic_write
-from scoord_agent.sessions import LocalSession
+from scoord_agent.local_session import LocalSession
 
 _log = logging.getLogger(__name__)
 

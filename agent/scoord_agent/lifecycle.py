@@ -11,14 +11,16 @@ from scoord.errors import ScoordError, SessionNotFound, Unknown
 from scoord.git import branch
 from scoord.paths import Locator, Worktree
 from scoord.text import one_line
+from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import processes, wording
 from scoord_agent.greeting import Greeting
 from scoord_agent.knowledge.knowing import Knowing
 from scoord_agent.last_seen import LastSeen
+from scoord_agent.local_session import TERMINAL, LocalSession, new_session_id
 from scoord_agent.places import worktree_of
 from scoord_agent.processes import Process
 from scoord_agent.registration import Machine, Registration
-from scoord_agent.sessions import TERMINAL, LocalSession, Sessions, new_session_id
+from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from scoord_hooks.adapters import running_version
 from scoord_hooks.neutral import Decision, EventKind, HookEvent
@@ -44,6 +46,9 @@ _STILL_HERE = frozenset({"clear", "compact"})
 """Reasons of a session start before which it has missed nothing."""
 
 MAX_INTENT = 120
+
+_IDLE = SessionStatus.SESSION_STATUS_IDLE
+_UNSPECIFIED = SessionStatus.SESSION_STATUS_UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class Lifecycle:
             version = await _version_of(event.client, process)
             worktree = await worktree_of(self._locator, event.cwd)
             # Nothing is awaited from here on: two first events at once make one session.
-            session = self._known(event, process)
+            session = self._known(event, origin, process)
             is_over = event.kind is EventKind.SESSION_END or _has_gone(origin, process)
             if session is None and not is_over:
                 session = self._make(event, origin, process, worktree, version)
@@ -115,6 +120,7 @@ class Lifecycle:
         """Register a session that has started, and tell it who else is here."""
         worktree = await worktree_of(self._locator, event.cwd)
         project, settings = self._locator.project_of(worktree), self._settings.of(worktree)
+        began = self._clock.now()
         try:
             async with asyncio.timeout(WELCOME_WITHIN_S):
                 await self._registration.enter(session, project, settings, WELCOME_WITHIN_S)
@@ -122,7 +128,7 @@ class Lifecycle:
                 told = await self._greeting.words(session, project, settings, anew=anew)
         except (ScoordError, TimeoutError) as error:
             _log.warning("%s is not registered yet: %s", session.session_id, error)
-            told = wording.not_registered(str(error) or "The coordinator did not answer in time.")
+            told = wording.not_registered(str(error) or self._registration.why_silent(began))
             return Decision(context=told, notice=told)
         finally:
             self._last_seen.note(session, save=True)
@@ -185,16 +191,15 @@ class Lifecycle:
 
         Raises SessionNotFound when that has ended: nothing would ever end a new one.
         """
-        worktree, above = await worktree_of(self._locator, cwd), processes.ancestors(pid)
-        by_pid = {session.process.pid: session for session in self._sessions if session.process}
-        session = next((by_pid[each] for each in above if each in by_pid), None)
+        worktree = await worktree_of(self._locator, cwd)
+        session = self._sessions.above(pid)
         if session is not None:
             session.act(self._clock.now())
             return session
         process = processes.find(processes.terminal_of(pid) or pid)
         if process is None and processes.is_gone(pid):
             raise SessionNotFound(f"process {pid}, which asked, has ended")
-        return self._add(TERMINAL, "", cwd, process=process, worktree=worktree)
+        return self._add(TERMINAL, "", cwd, process=process, worktree=worktree, origin=Origin())
 
     async def _bring_to_life(self, session: LocalSession) -> None:
         settings = self._settings.at(session.root)
@@ -211,16 +216,20 @@ class Lifecycle:
             self._registration.recall(session)
             session.inherited = False
 
-    def _known(self, event: HookEvent, process: Process | None) -> LocalSession | None:
+    def _known(
+        self, event: HookEvent, origin: Origin, process: Process | None
+    ) -> LocalSession | None:
         session = self._sessions.by_process(process) if process else None
         if session is None:
             known = self._sessions.all_by_client_id(event.client, event.client_session_id)
             session = next((s for s in known if process in (None, s.process)), None)
         if session is not None and event.client_session_id:
             if _is_another_conversation(session, event):
-                # What it was to do is of the one before; the next prompt says what it is now.
+                # What its prompts said is of the one before; the next says what it is now.
                 session.begin_anew()
             self._rename(session, event.client_session_id)
+        if session is not None:
+            _take_over_intent(session, origin)
         return session
 
     def _rename(self, session: LocalSession, client_session_id: str) -> None:
@@ -245,7 +254,7 @@ class Lifecycle:
             event.cwd,
             process=process,
             worktree=worktree,
-            intent=origin.intent,
+            origin=origin,
             version=version,
         )
 
@@ -257,7 +266,7 @@ class Lifecycle:
         *,
         process: Process | None,
         worktree: Worktree | None,
-        intent: str = "",
+        origin: Origin,
         version: str = "",
     ) -> LocalSession:
         session = LocalSession(
@@ -269,12 +278,14 @@ class Lifecycle:
             home=self._locator.project_of(worktree),
             worktree=str(worktree.root) if worktree else "",
             branch=one_line(branch(str(worktree.root))) if worktree else "",
-            intent=one_line(intent, MAX_INTENT),
+            # Until a prompt or an edit is seen; a terminal never says what it does.
+            status=_UNSPECIFIED if client == TERMINAL else _IDLE,
             client_version=one_line(version, 40),
             terminal=one_line(processes.tty_of(process.pid), 40) if process else "",
             acted_at=self._clock.now(),
             published_at=self._clock.now(),
         )
+        _take_over_intent(session, origin)
         self._sessions.add(session)
         self._changed()
         if worktree is not None:
@@ -297,6 +308,12 @@ def _is_another_conversation(session: LocalSession, event: HookEvent) -> bool:
         return False
     is_new = event.client_session_id not in session.client_session_ids
     return event.reason == "clear" or (event.reason in STARTS_ANEW and is_new)
+
+
+def _take_over_intent(session: LocalSession, origin: Origin) -> None:
+    """What was said where its coding CLI was started, unless something was said since."""
+    if origin.intent and not session.intent_is_said:
+        session.say_intent(one_line(origin.intent, MAX_INTENT))
 
 
 def _has_gone(origin: Origin, process: Process | None) -> bool:

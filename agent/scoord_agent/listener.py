@@ -59,9 +59,11 @@ class Listener:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/v1/hooks/{client}/{event}", self._hook)
         app.router.add_get("/v1/health", self._health)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=2.0
+        )
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, shutdown_timeout=2.0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
 
     async def close(self) -> None:
         """Stop listening."""

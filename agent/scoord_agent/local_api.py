@@ -4,18 +4,24 @@ The socket lies in a directory that only its user may enter, so it asks for no
 token. Ages are seconds. Failures carry the catalogue's code.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from scoord.errors import BadRequest, InternalError, Refused, ScoordError, Unknown
-from scoord_agent.desk import Desk, Wish
+from scoord_agent.desk import Desk
 from scoord_agent.local_body import MOST_BYTES, Body, body_of, number, seconds, text, texts
+from scoord_agent.wishes import Breaking, Wish
 
 _log = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+"""How often is looked whether the socket is there."""
 
 Answer = dict[str, Any]
 Reply = Answer | web.StreamResponse
@@ -43,11 +49,32 @@ class LocalApi:
                 app.router.add_route(method, path, _answering(handle))
         # A command that was interrupted must not be granted what it waited for.
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, handler_cancellation=True
+            app,
+            access_log=None,
+            handle_signals=False,
+            handler_cancellation=True,
+            shutdown_timeout=2.0,
         )
         await self._runner.setup()
+        await self._listen(self._runner)
+
+    async def keep_open(self) -> None:
+        """Listen anew where the socket was removed, as what tidies up /tmp does after days."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._runner and not self._socket.exists():
+                with suppress(OSError):  # its directory is gone as well, or its disk is full
+                    await self._listen(self._runner)
+                    _log.warning("%s was removed; it is there again", self._socket)
+
+    async def _listen(self, runner: web.AppRunner) -> None:
         self._socket.unlink(missing_ok=True)
-        await web.UnixSite(self._runner, str(self._socket), shutdown_timeout=2.0).start()
+        site = web.UnixSite(runner, str(self._socket))
+        try:
+            await site.start()
+        except OSError:
+            await site.stop()
+            raise
         self._socket.chmod(0o600)
 
     async def close(self) -> None:
@@ -98,15 +125,16 @@ class LocalApi:
 
     async def _break(self, request: web.Request) -> Answer:
         body = await body_of(request)
-        cwd = text(body, "cwd")
-        answer = await self._desk.break_lock(
-            cwd,
-            text(body, "path"),
-            number(body, "token"),
-            text(body, "by"),
-            text(body, "reason"),
+        wanted = Breaking(
+            cwd=text(body, "cwd"),
+            pid=number(body, "pid"),
+            path=text(body, "path"),
+            token=number(body, "token"),
+            by=text(body, "by"),
+            reason=text(body, "reason"),
         )
-        return answer | await self._desk.problems(cwd)
+        answer = await self._desk.break_lock(wanted)
+        return answer | await self._desk.problems(wanted.cwd)
 
 
 def _answering(handle: Handle) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

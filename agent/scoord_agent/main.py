@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from scoord import config, local, logs
+from scoord import config, heap, local, logs
 from scoord.clock import SystemClock
 from scoord.config import Settings
 from scoord.errors import NotAllowed, ScoordError
@@ -32,6 +32,7 @@ def agent(*, verbose: bool) -> None:
             place.starting.unlink(missing_ok=True)
             click.echo(f"an agent is already running (pid {running or 'not known yet'})")
             return
+        heap.keep_few_arenas()
         logs.start(logs.AGENT, verbose=verbose, secrets=(place.token,))
         settings = config.load(None, local.config_dir(), os.environ)
         local.write_hook_env(settings.session_coordination.unreachable_action)
@@ -45,7 +46,7 @@ async def _serve(place: Place, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    keeping = asyncio.create_task(own.keep(settings.coordinator.addresses))
+    keeping = asyncio.create_task(own.keep(settings.coordinator))
     try:
         await service.run(stop)
     finally:

@@ -1,10 +1,10 @@
 """What others did in a project while nobody worked in a worktree, from lines of history. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scoord.v1.history_pb2 import HistoryEvent
+from scoord.v1.history_pb2 import HistoryEvent, ReadHistoryResponse
 from scoord.v1.locks_pb2 import Holder
 
 KINDS: Final = (
@@ -30,6 +30,21 @@ class Missed:
     paths: tuple[str, ...]
     ago_s: float
     ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What others did while nobody worked there."""
+
+    sessions: Sequence[Missed] = ()
+    """The latest first."""
+    is_all: bool = True
+    """Whether nothing else happened; False where there was more than is read."""
+
+
+def meanwhile(answer: ReadHistoryResponse, own: Collection[str]) -> Meanwhile:
+    """What a page of history tells of other sessions than ``own``."""
+    return Meanwhile(missed(answer.events, own), is_all=not answer.before)
 
 
 def missed(events: Iterable[HistoryEvent], own: Collection[str]) -> list[Missed]:

@@ -22,7 +22,7 @@ from scoord.v1.events_pb2 import Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Lock
 from scoord.v1.sessions_pb2 import Session
 from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.held import QUIET_S
+from scoord_agent.held import QUIET_S, HeldLock
 from scoord_agent.kept import Kept
 
 _log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ class Neighbourhood:
     heard_at: float | None = None
     sessions_heard_at: dict[str, float] = field(default_factory=dict)
     """When each session was last told of."""
+    locks_heard_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    """The same of each grant, by key and token."""
     by_area: dict[str, dict[str, None]] = field(default_factory=dict)
     """Who works where: the ids of sessions by the areas they name, as these are compared."""
     followed_at: float | None = None
@@ -88,14 +90,30 @@ class Neighbourhood:
             left.FromMilliseconds(max(0, left.ToMilliseconds() - gone_ms))
         return aged
 
+    def lock_at(self, lock: Lock, now: float) -> Lock:
+        """A grant that stands, with how long it has been held at ``now``, and when it ends."""
+        heard_at = self.locks_heard_at.get(_grant(lock), now)
+        aged, gone_ms = Lock(), round(1000 * max(0.0, now - heard_at))
+        aged.CopyFrom(lock)
+        aged.held_for.FromMilliseconds(lock.held_for.ToMilliseconds() + gone_ms)
+        if lock.HasField("ends_in"):
+            aged.ends_in.FromMilliseconds(max(0, lock.ends_in.ToMilliseconds() - gone_ms))
+        return aged
+
     def _note_heard(self, response: WatchResponse, now: float) -> None:
         match response.WhichOneof("event"):
             case "snapshot":
                 self.sessions_heard_at = dict.fromkeys(self.sessions, now)
+                locks = response.snapshot.locks
+                self.locks_heard_at = dict.fromkeys(map(_grant, locks), now)
             case "session":
                 self.sessions_heard_at[response.session.session_id] = now
             case "session_gone":
                 self.sessions_heard_at.pop(response.session_gone.session_id, None)
+            case "lock":
+                self.locks_heard_at[_grant(response.lock)] = now
+            case "lock_gone":
+                self.locks_heard_at.pop(_grant(response.lock_gone.lock), None)
 
     def _take_in(self, response: WatchResponse) -> None:
         match response.WhichOneof("event"):
@@ -182,6 +200,10 @@ class Neighbourhood:
             self.paths.pop(key, None)
 
 
+def _grant(lock: Lock) -> tuple[str, int]:
+    return path_key(lock.path), lock.token
+
+
 def claimant(lock: Lock) -> Claimant:
     """Who has a lock, and how far."""
     return Claimant.of(lock.holder, lock.mode, lock.scope)
@@ -205,6 +227,15 @@ class Neighbours:
     def of(self, project: ProjectId) -> Neighbourhood:
         """The project as last heard; empty before the first time."""
         return self._projects.get(project) or Neighbourhood()
+
+    def is_over(self, lock: HeldLock) -> bool:
+        """Whether a grant of this machine is known to have ended.
+
+        The stream may be faster than an answer that tells of the grant. What it told is not
+        told again: such a grant would be believed in for as long as its session lives.
+        """
+        known = self.of(lock.project)
+        return known.is_over(lock.key, lock.token, is_pattern=lock.is_pattern)
 
     def watch_only(self, projects: set[ProjectId]) -> None:
         """Watch exactly ``projects`` from now on."""

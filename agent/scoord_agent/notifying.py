@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.text import one_line
-from scoord_agent.sessions import LocalSession
+from scoord_agent.local_session import LocalSession
 from scoord_agent.settings import SettingsFor
 
 MOST = 3

@@ -6,8 +6,8 @@ grant that a session goes beside, not at every edit.
 
 from collections.abc import Iterable
 
-from scoord.bounded import BoundedDict
-from scoord.ids import ProjectId, SessionId
+from scoord.errors import ScoordError
+from scoord.ids import ProjectId
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import Conflict, ReportKind, ReportRequest
 from scoord_agent.asking import scope_of
@@ -15,10 +15,6 @@ from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.request import Request
-
-_MOST = 10_000
-
-_Beside = tuple[SessionId, ProjectId, str]
 
 
 class Overlaps:
@@ -30,29 +26,38 @@ class Overlaps:
         self._client = client
         self._neighbours = neighbours
         self._background = background
-        self._tokens = BoundedDict[_Beside, int](_MOST)
 
     def are_to_be_told(self, request: Request) -> bool:
         """Whether a holder of these files, if there is one, was not told yet."""
-        known = (_beside(request, key) in self._tokens for key in request.keys)
+        beside = request.session.remembered.beside
+        known = ((request.project, key) in beside for key in request.keys)
         return request.conflict_action == "warn" and not all(known)
 
     def note(self, request: Request, conflicts: Iterable[Conflict], *, told: bool) -> bool:
         """Remember what an edit goes beside; False when its holder has still to be ``told``."""
-        new = [conflict for conflict in conflicts if self._is_news(request, conflict)]
+        if request.conflict_action == "block":
+            return True  # it does not go on
+        beside = request.session.remembered.beside
+        new = [one for one in conflicts if beside.get(_file(request, one)) != one.lock.token]
         if request.conflict_action == "warn" and new and not told:
             for conflict in new:
-                self._tokens.pop(_beside(request, path_key(conflict.path)), None)
+                beside.pop(_file(request, conflict), None)
             return False
         for conflict in new:
-            self._tokens[_beside(request, path_key(conflict.path))] = conflict.lock.token
+            beside[_file(request, conflict)] = conflict.lock.token
             if request.conflict_action == "proceed":
-                self._background.start(self._report(request, conflict.path))
+                self._background.start(self._record(request, conflict))
         return True
 
-    def _is_news(self, request: Request, conflict: Conflict) -> bool:
-        known = self._tokens.get(_beside(request, path_key(conflict.path)))
-        return known != conflict.lock.token
+    async def _record(self, request: Request, conflict: Conflict) -> None:
+        """What is not answered is recorded at the next edit; one that is under way is no news."""
+        try:
+            await self._report(request, conflict.path)
+        except ScoordError:
+            beside, file = request.session.remembered.beside, _file(request, conflict)
+            if beside.get(file) == conflict.lock.token:
+                beside.pop(file, None)
+            raise
 
     async def _report(self, request: Request, path: str) -> None:
         await self._client.report(
@@ -70,5 +75,5 @@ class Overlaps:
         )
 
 
-def _beside(request: Request, key: str) -> _Beside:
-    return request.session.session_id, request.project, key
+def _file(request: Request, conflict: Conflict) -> tuple[ProjectId, str]:
+    return request.project, path_key(conflict.path)

@@ -3,21 +3,26 @@
 From the first try on the locks are not held. One whose answer is lost may have
 freed them, so they are not believed in again; one that is late on its way may still
 free them, so no new grant is asked for before it is answered: the store would give
-the same token again, and the late release would end it.
+the same token again, and the late release would end it. It outlives the agent, for the
+same reason: the agent after us goes on with it.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from scoord.errors import BadRequest, Refused
-from scoord.ids import ProjectId
+from scoord.ids import LeaseId, ProjectId
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import ReleaseOutcome, ReleaseRequest
 from scoord_agent import wording
-from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.sessions import LocalSession
+from scoord_agent.asking import ref_of
+from scoord_agent.coordinator import CoordinatorClient, new_request_id
+from scoord_agent.held import HeldLock
+from scoord_agent.local_session import LocalSession
 
-_MOST_PATHS = 4096
-"""Remembered; what matters was given back within the last seconds."""
+MAX_PATHS = 30
+"""What the coordinator takes in one command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,15 @@ class _Owing:
 
     session: LocalSession
     request: ReleaseRequest
+    locks: Sequence[HeldLock]
     tells: bool
+    lease: LeaseId
+    """Under which they were held: what goes with that while it is owed is no loss."""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether the session is to hear of what it did not hold any more."""
+        return self.tells and self.session.lease == self.lease
 
 
 class Owed:
@@ -35,43 +48,56 @@ class Owed:
     def __init__(self, client: CoordinatorClient) -> None:
         self._client = client
         self._requests: dict[str, _Owing] = {}
-        self._given_back: dict[tuple[str, str, str], int] = {}
-        """The last token that a session gave back, by project and path key."""
 
     async def give_back(
         self,
         session: LocalSession,
-        request: ReleaseRequest,
+        project: ProjectId,
+        locks: Sequence[HeldLock],
         patience_s: float = 0.0,
         *,
         tells: bool = True,
     ) -> None:
-        """Send ``request``. Raises what the coordinator says; it is owed then.
+        """Release ``locks``. Raises what the coordinator says; they are owed then.
 
-        With ``tells`` the session hears of what it did not hold any more.
+        With ``tells`` the session hears of what it did not hold any more, unless its lease
+        has run out since.
         """
-        self._requests[request.request_id] = _Owing(session, request, tells)
-        self._remember(request)
-        await self._send(self._requests[request.request_id], patience_s)
+        session.owe(locks)
+        owing = self._owe(session, project, locks, tells=tells)
+        await self._send(owing, patience_s)
+
+    def take_over(self, session: LocalSession) -> None:
+        """Owe what the agent before us had given back, and was perhaps not told that it is over."""
+        for project, locks in batches(session.owed):
+            self._owe(session, project, locks, tells=False)
+
+    def _owe(
+        self, session: LocalSession, project: ProjectId, locks: Sequence[HeldLock], *, tells: bool
+    ) -> _Owing:
+        request = _release_message(session, project, locks)
+        owing = _Owing(session, request, locks, tells, session.lease)
+        self._requests[request.request_id] = owing
+        _remember(session, locks)
+        return owing
 
     async def _send(self, owing: _Owing, patience_s: float = 0.0) -> None:
         request = owing.request
         try:
             response = await self._client.release(request, patience_s)
         except (BadRequest, Refused):
-            self._requests.pop(request.request_id, None)
+            self._is_settled(owing)
             raise
-        if self._requests.pop(request.request_id, None) and owing.tells:
+        if self._is_settled(owing) and owing.is_news:
             over = ReleaseOutcome.RELEASE_OUTCOME_NOT_HOLDER
             pairs = zip(request.locks, response.outcomes, strict=True)
             if lost := [ref.path for ref, outcome in pairs if outcome == over]:
                 owing.session.tell_loss(wording.lost(lost))
 
-    def is_given_back(
-        self, session: LocalSession, project: ProjectId, key: str, token: int
-    ) -> bool:
-        """Whether a grant was given back: an acquire that was under way may still name it."""
-        return token <= self._given_back.get((session.session_id, project, key), 0)
+    def _is_settled(self, owing: _Owing) -> bool:
+        """It is answered; False when it was before."""
+        owing.session.owes_no_more(owing.locks)
+        return self._requests.pop(owing.request.request_id, None) is not None
 
     async def settle(self) -> None:
         """Send again all that is owed. Raises as ``give_back``."""
@@ -87,9 +113,40 @@ class Owed:
             if its and keys & {path_key(ref.path) for ref in owing.request.locks}:
                 await self._send(owing, patience_s)
 
-    def _remember(self, request: ReleaseRequest) -> None:
-        if len(self._given_back) >= _MOST_PATHS:
-            self._given_back.clear()
-        for ref in request.locks:
-            place = (request.session_id, request.project, path_key(ref.path))
-            self._given_back[place] = ref.token
+
+def is_given_back(session: LocalSession, lock: HeldLock) -> bool:
+    """Whether its ``session`` gave a grant back: an acquire under way may still name it.
+
+    By whoever of its session had it: it may pass from one to another. Its own holder's later
+    grants as far as its branch end it, too: any other may stand beside it.
+    """
+    file, known = (lock.project, lock.key), session.remembered
+    last = (known.last_given_back.get((file, lock.agent, at), 0) for at in ("", lock.branch))
+    return known.has_given_back(lock) or lock.token <= max(last)
+
+
+def _remember(session: LocalSession, locks: Sequence[HeldLock]) -> None:
+    for lock in locks:
+        file = (lock.project, lock.key)
+        session.remembered.given_back[file, lock.token] = None
+        session.remembered.last_given_back[file, lock.agent, lock.branch] = lock.token
+
+
+def batches(locks: Sequence[HeldLock]) -> Iterator[tuple[ProjectId, Sequence[HeldLock]]]:
+    """``locks`` as they go into commands: each of one project, and not too long."""
+    by_project = sorted(locks, key=lambda lock: lock.project)
+    for project, group in groupby(by_project, key=lambda lock: lock.project):
+        part = tuple(group)
+        for start in range(0, len(part), MAX_PATHS):
+            yield project, part[start : start + MAX_PATHS]
+
+
+def _release_message(
+    session: LocalSession, project: ProjectId, locks: Sequence[HeldLock]
+) -> ReleaseRequest:
+    return ReleaseRequest(
+        request_id=new_request_id(),
+        project=project,
+        session_id=session.session_id,
+        locks=map(ref_of, locks),
+    )

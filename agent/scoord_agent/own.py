@@ -6,7 +6,6 @@
 import asyncio
 import logging
 import subprocess
-from collections.abc import Sequence
 from typing import Final
 
 from scoord.errors import ScoordError
@@ -23,23 +22,25 @@ START_EVERY_S: Final = 10.0
 _LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
 
 
-def may_be_ours(addresses: Sequence[str]) -> str | None:
+def may_be_ours(named: Coordinators) -> str | None:
     """Return where one may be started that the agent then asks, by the agent's settings.
 
-    None if they name one on another machine: then that is the one to wait for.
+    None if they name one on another machine, or one that speaks TLS, which ours does
+    not: then that is the one to wait for.
     """
-    return addresses[0] if all(one.startswith(_LOOPBACK) for one in addresses) else None
+    is_here = all(one.startswith(_LOOPBACK) for one in named.addresses)
+    return named.addresses[0] if is_here and named.ca is None else None
 
 
-def address(addresses: Sequence[str]) -> str | None:
+def address(named: Coordinators) -> str | None:
     """Return where our own is; None if it is not ours to see that one runs there.
 
     Ours is the one of settings that name none, and one that ``up`` has started, until
     ``down``. Another address on loopback may be a tunnel to the team's coordinator: an
     embedded one in its place would be a second truth.
     """
-    where = may_be_ours(addresses)
-    is_default = tuple(addresses) == Coordinators().addresses
+    where = may_be_ours(named)
+    is_default = named.addresses == Coordinators().addresses
     return where if is_default or where == spawn.recorded_address() else None
 
 
@@ -50,14 +51,14 @@ def ensure(where: str) -> Started | None:
     return spawn.start_coordinator(where)
 
 
-async def keep(addresses: Sequence[str]) -> None:
+async def keep(named: Coordinators) -> None:
     """Start our own whenever it is gone, until cancelled."""
     child: subprocess.Popen[bytes] | None = None
     while True:
         pause_s = LOOK_EVERY_S
         try:
             # In a thread: it waits for locks, and for connections.
-            started = await asyncio.to_thread(_mended, addresses)
+            started = await asyncio.to_thread(_mended, named)
         except (OSError, ScoordError) as error:
             _log.warning("our coordinator cannot be started: %s", error)
             pause_s = START_EVERY_S
@@ -70,9 +71,9 @@ async def keep(addresses: Sequence[str]) -> None:
             child.poll()  # so that one that ended is not kept as a zombie
 
 
-def _mended(addresses: Sequence[str]) -> Started | None:
+def _mended(named: Coordinators) -> Started | None:
     """Start our own if it is gone; None if nothing had to be done."""
-    where = address(addresses)
+    where = address(named)
     if where is None or spawn.running(COORDINATOR):
         return None
     started = ensure(where)

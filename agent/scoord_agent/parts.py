@@ -18,9 +18,9 @@ from scoord.paths import FileIdentity, Locator
 from scoord.sections import Leases
 from scoord.v1.events_pb2 import AcknowledgeRequest, WatchResponse
 from scoord_agent.activity import Activity
+from scoord_agent.actors import Actors
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.crossings import Crossings
 from scoord_agent.dependents import Dependents
 from scoord_agent.desk import AgentFacts, Desk
 from scoord_agent.edits import Edits
@@ -35,9 +35,14 @@ from scoord_agent.keeping import Keeping
 from scoord_agent.knowledge.knowing import Knowing, Learn
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.lifecycle import Lifecycle
+from scoord_agent.local_session import LocalSession
+from scoord_agent.moves import Moving
 from scoord_agent.neighbours import Neighbours
+from scoord_agent.next_work import NextWork
+from scoord_agent.owed import Owed
 from scoord_agent.protection import Protection
 from scoord_agent.publishing import Publishing
+from scoord_agent.pursuits import Pursuits
 from scoord_agent.reactions import Reactions
 from scoord_agent.reclaiming import Reclaiming
 from scoord_agent.registration import Machine, Registration
@@ -45,7 +50,7 @@ from scoord_agent.relations import Relations
 from scoord_agent.relay import Relay
 from scoord_agent.reporting import Reporting
 from scoord_agent.saying import Saying
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from scoord_agent.strays import Strays
 from scoord_agent.suggest import Instead
@@ -80,6 +85,7 @@ class Parts:
         """Without ``learn`` nothing is known of any repository."""
         self.client = client
         self._machine = machine
+        self._actors = Actors(machine, sessions)
         self.sessions = sessions
         self._settings = settings
         self._locator = locator
@@ -91,14 +97,13 @@ class Parts:
         self.held = HeldLocks(belief_s=leases.belief)
         sessions.held, sessions.stood_at = self.held.known, self.held.stood_at
         self.turns = Turns(clock)
-        crossings, waits = Crossings(), Waits(self._note)
+        waits = Waits(self._note)
         reactions = Reactions(
             sessions=sessions,
             held=self.held,
             turns=self.turns,
             lapsed=self._suspect,
             acknowledge=self._acknowledge,
-            crossings=crossings,
             waits=waits,
         )
         self.hold_times = HoldTimes(
@@ -122,7 +127,7 @@ class Parts:
             clock=clock,
             learned=learned,
         )
-        around = Surroundings(knowing=self.knowing, locator=locator, neighbours=self.neighbours)
+        around = Surroundings(self.knowing)
         relations = Relations(self.neighbours)
         self.publishing = Publishing(
             client=client,
@@ -138,22 +143,31 @@ class Parts:
             relations=relations,
             area_of=around.area_of,
             imports_of=around.imports_of,
+            meant_by=around.meant_by,
+            free_in=lambda where, lock: self.hold_times.completion(where, lock, self.neighbours),
             clock=clock,
             changed=self.publishing.note,
+        )
+        self._pursuits = Pursuits(
+            client=client, sessions=sessions, clock=clock, background=self._background
         )
         activity = Activity(publishing=self.publishing, clock=clock, area_of=around.area_of)
 
         def edited(session: LocalSession, file: FileIdentity) -> None:
             dependents.edited(session, file)
             activity.edited(session, file)
+            self._pursuits.edited(session, file)
 
+        self._owed = Owed(client)
         registration = Registration(
             client=client,
             held=self.held,
+            turns=self.turns,
             clock=clock,
             machine=machine,
             ttl_s=leases.ttl,
             changed=self._registered,
+            is_over=self.neighbours.is_over,
             describe=self.publishing.describe,
         )
         self._registration = registration
@@ -172,9 +186,9 @@ class Parts:
             neighbours=self.neighbours,
             turns=self.turns,
             reclaiming=self._reclaiming,
+            owed=self._owed,
             clock=clock,
             background=self._background,
-            crossings=crossings,
             waits=waits,
         )
         self._strays = Strays(
@@ -185,6 +199,7 @@ class Parts:
             client=client,
             sessions=sessions,
             unreported=unreported,
+            held=self.held,
             clock=clock,
             background=self._background,
         )
@@ -196,14 +211,21 @@ class Parts:
             hold_times=self.hold_times,
             protection=Protection(self.held, self.neighbours),
             reporting=self._reporting,
-            instead=Instead(
-                neighbours=self.neighbours, held=self.held, knowing=self.knowing, clock=clock
-            ),
+            instead=self._instead(),
             locator=locator,
             settings=settings,
             clock=clock,
             editing=dependents.editing,
             edited=edited,
+        )
+        self._work = NextWork(
+            client=client,
+            held=self.held,
+            neighbours=self.neighbours,
+            knowing=self.knowing,
+            pursuits=self._pursuits,
+            locator=locator,
+            settings=settings,
         )
         self._last_seen = last_seen or LastSeen(None, clock)
         self._lifecycle = Lifecycle(
@@ -213,7 +235,7 @@ class Parts:
                 client=client,
                 held=self.held,
                 last_seen=self._last_seen,
-                free_areas=around.free_areas if learn else None,
+                work=self._work if learn else None,
             ),
             last_seen=self._last_seen,
             locator=locator,
@@ -231,6 +253,7 @@ class Parts:
             clock=clock,
             machine_id=machine.machine_id,
             lapse=registration.lapse,
+            moved=Moving(held=self.held, neighbours=self.neighbours, locator=locator).of,
             rng=rng,
         )
         self.relay = Relay(
@@ -250,10 +273,17 @@ class Parts:
             activity=activity,
             publishing=self.publishing,
             dependents=dependents,
+            pursuits=self._pursuits,
             settings=settings,
             background=self._background,
             turns=self.turns,
             clock=clock,
+        )
+
+    def _instead(self) -> Instead:
+        """What is free beside what is taken; it keeps nothing of its own."""
+        return Instead(
+            neighbours=self.neighbours, held=self.held, knowing=self.knowing, clock=self._clock
         )
 
     def desk(self, facts: AgentFacts) -> Desk:
@@ -265,10 +295,12 @@ class Parts:
             sessions=self.sessions,
             lifecycle=self._lifecycle,
             taking=self.taking,
+            actors=self._actors,
             held=self.held,
             turns=self.turns,
             neighbours=self.neighbours,
             hold_times=self.hold_times,
+            instead=self._instead(),
             locator=self._locator,
             settings=self._settings,
             clock=self._clock,
@@ -286,7 +318,7 @@ class Parts:
     def saying(self) -> Saying:
         """What takes down what people and scripts say of sessions."""
         return Saying(
-            machine=self._machine,
+            actors=self._actors,
             client=self.client,
             sessions=self.sessions,
             lifecycle=self._lifecycle,
@@ -301,23 +333,30 @@ class Parts:
         """What answers people and scripts about work."""
         return WorkDesk(
             client=self.client,
-            machine=self._machine,
+            actors=self._actors,
             lifecycle=self._lifecycle,
             registration=self._registration,
-            held=self.held,
-            neighbours=self.neighbours,
-            knowing=self.knowing,
+            work=self._work,
             locator=self._locator,
             settings=self._settings,
         )
 
     def graph_desk(self) -> GraphDesk:
         """What answers them about the graph."""
-        return GraphDesk(self.client, self._machine, self._locator, self._settings)
+        return GraphDesk(
+            client=self.client,
+            actors=self._actors,
+            locator=self._locator,
+            settings=self._settings,
+            work=self._work,
+            free_in=lambda where, locks: self.hold_times.completions(where, locks, self.neighbours),
+        )
 
     def load(self) -> None:
         """Begin with the sessions of the agent before, and with what it had to report."""
         self.sessions.load(self._clock.now())
+        for session in self.sessions:
+            self._owed.take_over(session)
         self._unreported.load()
         self._last_seen.load()
 
@@ -342,8 +381,9 @@ class Parts:
             await _trying("release", self.taking.settle())
             self._background.start(self._strays.give_back())
             self._reclaim()
-            self._reporting.begin()
+            self._reporting.begin(of_all=True)
             self.publishing.renew()
+            self._pursuits.renew()
             self._watch_projects()
             await self._heart.wait(self._interval_s)
 

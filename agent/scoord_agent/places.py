@@ -1,19 +1,36 @@
-"""Where a command or an event stands: in which worktree, and in which project.
-
-In a thread: a first look at a repository starts git, which may take long.
-"""
+"""Where a command, an event or a lock stands: in which worktree, and in which project."""
 
 import asyncio
+from pathlib import Path
 
 from scoord.ids import ProjectId
 from scoord.paths import Locator, Worktree
+from scoord_agent.held import HeldLock
+from scoord_agent.local_session import LocalSession
 
 
 async def worktree_of(locator: Locator, cwd: str) -> Worktree | None:
-    """The worktree that ``cwd`` is in. Raises what ``Locator.worktree_of`` raises."""
+    """The worktree that ``cwd`` is in. Raises what ``Locator.worktree_of`` raises.
+
+    In a thread: a first look at a repository starts git, which may take long.
+    """
     return await asyncio.to_thread(locator.worktree_of, cwd)
 
 
+async def place_of(locator: Locator, cwd: str) -> tuple[Worktree | None, ProjectId]:
+    """The same, and the project; outside of any worktree, the machine's own."""
+    worktree = await worktree_of(locator, cwd)
+    return worktree, locator.project_of(worktree)
+
+
 async def project_of(locator: Locator, cwd: str) -> ProjectId:
-    """The project that ``cwd`` is in; outside of any worktree, the machine's own."""
-    return locator.project_of(await worktree_of(locator, cwd))
+    """The project that ``cwd`` is in."""
+    _, project = await place_of(locator, cwd)
+    return project
+
+
+def root_of(session: LocalSession, lock: HeldLock) -> Path | None:
+    """Where the lock's file is; an agent that took it over knows the session's worktree only."""
+    if lock.worktree:
+        return Path(lock.worktree)
+    return session.root if lock.project == session.home else None

@@ -4,19 +4,16 @@ Between the two a lock may be broken or run out, and another be granted the path
 Then the edit was made without protection, and whoever has the path is to know.
 """
 
-from scoord.bounded import BoundedDict
 from scoord.claimant import Claimant
-from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.ids import FencingToken
 from scoord.paths import FileIdentity
 from scoord_agent.held import HeldLocks
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
-
-_MOST_EDITS = 4_096
+from scoord_agent.remembered import Edit
 
 _WITHOUT = FencingToken(0)
 """Let through without a lock, which was said or written down when it was."""
-
-_Edit = tuple[ProjectId, str, SessionId, AgentId]
 
 
 class Protection:
@@ -25,19 +22,22 @@ class Protection:
     def __init__(self, held: HeldLocks, neighbours: Neighbours) -> None:
         self._held = held
         self._neighbours = neighbours
-        self._allowed = BoundedDict[_Edit, FencingToken](_MOST_EDITS)
 
-    def allow(self, file: FileIdentity, who: Claimant, *, asked: bool) -> None:
+    def allow(
+        self, session: LocalSession, file: FileIdentity, who: Claimant, *, asked: bool
+    ) -> None:
         """An edit is about to happen; without having ``asked``, by no grant that is known."""
         right = self._held.right(file.project, file.key, who) if asked else None
-        self._allowed[_edit(file, who)] = right.token if right else _WITHOUT
+        session.remembered.allowed[_edit(file, who)] = right.token if right else _WITHOUT
 
-    def lost_since(self, file: FileIdentity, who: Claimant, now: float) -> int | None:
+    def lost_since(
+        self, session: LocalSession, file: FileIdentity, who: Claimant, now: float
+    ) -> int | None:
         """An edit has happened: after which revision a grant to others would have met it.
 
         None when its lock stood all the while, or it is known to have had none.
         """
-        token = self._allowed.pop(_edit(file, who), None)
+        token = session.remembered.allowed.pop(_edit(file, who), None)
         stands = self._stands(file, who, token, now)
         if stands or token == _WITHOUT:
             return None
@@ -64,5 +64,7 @@ class Protection:
         return next((lock.token for lock in here if lock.claimant.excludes(who)), None)
 
 
-def _edit(file: FileIdentity, who: Claimant) -> _Edit:
-    return file.project, file.key, who.session, who.agent
+def _edit(file: FileIdentity, who: Claimant) -> Edit:
+    """A file of two worktrees is edited in each; on which branch may change meanwhile."""
+    root = file.worktree.root if file.worktree else None
+    return file.project, file.key, who.agent, root

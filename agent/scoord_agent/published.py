@@ -10,6 +10,7 @@ from scoord.v1.sessions_pb2 import (
     Areas,
     Dependencies,
     Dependency,
+    EditedFiles,
     Estimate,
     Session,
     SessionStatus,
@@ -17,11 +18,12 @@ from scoord.v1.sessions_pb2 import (
     WorkProgress,
 )
 from scoord_agent.coordinator import new_request_id, seconds
-from scoord_agent.sessions import LocalSession
+from scoord_agent.local_session import LocalSession
 from scoord_agent.work import TASKS, On, Work
 
 MOST_STEP: Final = 120
 MOST_DEPENDENCIES: Final = 20
+MOST_EDITED_FILES: Final = 100
 
 _EXACT: Final = 0.1
 """Part of what is left by which an estimate may be wrong before it is said anew."""
@@ -50,6 +52,7 @@ def add_work(
     if estimate.HasField("left"):
         session.estimate.CopyFrom(estimate)
     session.areas[:] = _areas(work)
+    session.edited_files[:] = _edited(work, session.project)
     session.depends_on.extend(depends)
     session.edits, session.commits = work.edits, work.commits
 
@@ -70,14 +73,14 @@ def update_of(
         session_id=session.session_id,
         intent=session.intent,
         branch=session.branch,
-        # An agent that took it over does not know yet what it does.
-        status=status_of(session) or None,
+        status=status_of(session),
         progress=_progress(work, share_steps=share_steps) or WorkProgress(),
         estimate=_estimate(work, now),
         areas=Areas(names=_areas(work)),
         depends_on=Dependencies(on=depends),
         edits=work.edits,
         commits=work.commits,
+        edited_files=EditedFiles(paths=_edited(work, project)),
     )
 
 
@@ -146,3 +149,9 @@ def _estimate(work: Work, now: float) -> Estimate:
 
 def _areas(work: Work) -> list[str]:
     return list(reversed(work.areas))
+
+
+def _edited(work: Work, project: str) -> list[str]:
+    """Its latest files there; sorted, so that no order alone is news."""
+    there = [shown for (in_project, _), shown in work.edited.items() if in_project == project]
+    return sorted(there[-MOST_EDITED_FILES:])

@@ -14,9 +14,10 @@ from scoord.ids import ProjectId, SessionId
 from scoord.v1.sessions_pb2 import Session
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
+from scoord_agent.local_session import LocalSession
 from scoord_agent.published import Said, add_work, status_of, update_of
 from scoord_agent.relations import Relations
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 
 PAUSE_S: Final = 1.0

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable
 
 from scoord.bounded import BoundedDict
 from scoord.claimant import Claimant
-from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.ids import FencingToken, ProjectId, SessionId
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Lock, LockMode, Waiter
-from scoord_agent import wording
-from scoord_agent.crossings import Crossings
+from scoord_agent import crossings, wording
 from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import claimant
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Turns
 from scoord_agent.waits import Waits
 
@@ -35,7 +35,6 @@ class Reactions:
         turns: Turns,
         lapsed: Callable[[SessionId], None],
         acknowledge: Acknowledge,
-        crossings: Crossings | None = None,
         waits: Waits | None = None,
     ) -> None:
         self._sessions = sessions
@@ -43,7 +42,6 @@ class Reactions:
         self._turns = turns
         self._lapsed = lapsed
         self._acknowledge = acknowledge
-        self._crossings = crossings or Crossings()
         self._waits = waits or Waits(lambda _session: None)
         self._asked = BoundedDict[Place, frozenset[str]](_MOST_ASKED)
         """Which holders were told of a place in a queue."""
@@ -58,19 +56,27 @@ class Reactions:
             case "lock_gone":
                 self._lock_gone(project, response.lock_gone)
             case "session_gone":
-                self._session_gone(response.session_gone)
+                self._session_gone(project, response.session_gone)
+            case "notice":
+                self._notice(project, [response.notice])
+            case _:
+                self._queue(project, response)
+
+    def _queue(self, project: ProjectId, response: WatchResponse) -> None:
+        """A place in a queue has come, moved on or gone."""
+        match response.WhichOneof("event"):
             case "waiting":
                 self._waiting(project, response.waiting)
             case "turn":
                 self._turn(project, response.turn)
-            case "notice":
-                self._notice(project, [response.notice])
+            case "waiting_gone":
+                self._waiting_gone(project, response.waiting_gone)
 
     def _reconcile(self, project: ProjectId, revision: int, snapshot: Snapshot) -> None:
         """After an outage: what we hold and the snapshot does not know is lost.
 
-        How, nobody tells: it is found out when it is asked for again. A token above the
-        snapshot's revision is a grant that is newer than it.
+        How, nobody tells: that is asked for. A token above the snapshot's revision is a
+        grant that is newer than it.
         """
         standing = {(path_key(lock.path), lock.is_pattern, lock.token) for lock in snapshot.locks}
         for lock in (*self._held, *self._held.overtaken()):
@@ -80,6 +86,8 @@ class Reactions:
         for waiter in snapshot.waiters:
             if waiter.has_turn and not self._turns.has_come(_place(project, waiter)):
                 self._turn(project, waiter)
+        places = {_place(project, waiter) for waiter in snapshot.waiters}
+        self._forget_asked(project, lambda place: place not in places)
         self._ask_holders(project, snapshot)
         for seen in snapshot.locks:
             self._lock(project, seen)
@@ -90,28 +98,46 @@ class Reactions:
         mine = () if lock.is_pattern else self._held.at(project, path_key(lock.path))
         for held in mine:
             if session := self._sessions.get(held.session):
-                self._crossings.look(session, held, [lock])
+                crossings.look(session, held, [lock])
 
     def _lock_gone(self, project: ProjectId, gone: LockGone) -> None:
         key, token = path_key(gone.lock.path), FencingToken(gone.lock.token)
         lock = self._held.grant(project, key, token, is_pattern=gone.lock.is_pattern)
+        told = wording.ended(gone.lock.path, gone, is_pattern=gone.lock.is_pattern)
         if lock is None:
-            return
-        if told := _why(gone):
+            self._unknown_gone(project, gone, told)
+        elif told:
             self._drop(lock, told)
         else:
             self._held.lose(lock)
 
-    def _session_gone(self, gone: SessionGone) -> None:
+    def _unknown_gone(self, project: ProjectId, gone: LockGone, told: str) -> None:
+        """A grant whose answer came to nobody; its edit may have gone through unasked."""
+        session = self._sessions.get(gone.lock.holder.session_id)
+        if session is None or not told or gone.how == "taken":
+            return  # what the session gave back itself is no news
+        if self._held.find(project, path_key(gone.lock.path), claimant(gone.lock)) is None:
+            session.tell_loss(told)
+
+    def _session_gone(self, project: ProjectId, gone: SessionGone) -> None:
+        """Its places in queues went with it."""
+        self._forget_asked(project, lambda place: place.session == gone.session_id)
         session = self._sessions.get(gone.session_id)
         if session is not None and session.registered:
             self._lapsed(session.session_id)
 
     def _waiting(self, project: ProjectId, waiting: Waiting) -> None:
         """Ask our holders: each once, since a place in a queue is told of once."""
-        waiter = Waiter(path=waiting.path, holder=waiting.waiter, reason=waiting.reason)
+        waiter = Waiter(
+            path=waiting.path, holder=waiting.waiter, reason=waiting.reason, scope=waiting.scope
+        )
         self._asked.pop(_place(project, waiter), None)
         self._ask(project, waiter, (holder.session_id for holder in waiting.holders))
+
+    def _waiting_gone(self, project: ProjectId, waiter: Waiter) -> None:
+        """Nobody is to be told any more that it waits."""
+        gone = _place(project, waiter)
+        self._forget_asked(project, lambda place: place == gone)
 
     def _ask_holders(self, project: ProjectId, snapshot: Snapshot) -> None:
         """Ask those of ours that somebody began to wait for while nobody listened here."""
@@ -126,9 +152,18 @@ class Reactions:
         told = self._asked.get(place, frozenset())
         new = [one for one in dict.fromkeys(holders) if one not in {*told, place.session}]
         for session_id in new:
-            notice = wording.wanted(waiter.path, waiter.holder, waiter.reason)
-            self._tell(SessionId(session_id), notice)
+            if session := self._sessions.get(session_id):
+                words = wording.wanted(waiter.path, waiter.holder, waiter.reason)
+                session.tell_wanted(place, words)
         self._asked[place] = told.union(new)
+
+    def _forget_asked(self, project: ProjectId, is_gone: Callable[[Place], bool]) -> None:
+        """Forget who was told of places that are gone, and who is yet to be."""
+        for place in tuple(self._asked):
+            if place.project == project and is_gone(place):
+                self._asked.pop(place, None)
+        for session in self._sessions:
+            session.withdraw_wanted(lambda place: place.project == project and is_gone(place))
 
     def _turn(self, project: ProjectId, waiter: Waiter) -> None:
         """Wake the command that waits, else tell the session: what it has already is no news."""
@@ -141,11 +176,10 @@ class Reactions:
             return
         self._turns.keep(place, waiter.path)
         if not place.agent:
-            session.tell_person(wording.turn(waiter.path))
+            session.tell_person(wording.turn(waiter.path, place.branch))
 
     def _has(self, place: Place) -> bool:
-        lock = self._held.find(place.project, place.key, place.session, place.agent)
-        return lock is not None and not lock.shared
+        return self._held.right(place.project, place.key, place.claimant) is not None
 
     def _notice(self, project: ProjectId, notices: Iterable[Notice]) -> None:
         """Tell our sessions what lies in their inboxes, and empty these."""
@@ -160,10 +194,6 @@ class Reactions:
     def _drop(self, lock: HeldLock, notice: str) -> None:
         if self._held.drop(lock) and (session := self._sessions.get(lock.session)):
             session.tell_loss(notice)
-
-    def _tell(self, session_id: SessionId, notice: str) -> None:
-        if session := self._sessions.get(session_id):
-            session.tell(notice, person=True)
 
 
 class _Ours:
@@ -190,14 +220,16 @@ class _Ours:
 
 
 def _keeps_out(lock: Lock, waiter: Waiter) -> bool:
-    wanted = Claimant.of(waiter.holder, LockMode.LOCK_MODE_EXCLUSIVE, lock.scope)
-    return claimant(lock).excludes(wanted)
+    return claimant(lock).excludes(_who(waiter))
 
 
 def _place(project: ProjectId, waiter: Waiter) -> Place:
-    holder = waiter.holder
-    key = path_key(waiter.path)
-    return Place(project, key, SessionId(holder.session_id), AgentId(holder.agent_id))
+    who = _who(waiter)
+    return Place(project, path_key(waiter.path), who.session, who.agent, who.branch)
+
+
+def _who(waiter: Waiter) -> Claimant:
+    return Claimant.of(waiter.holder, LockMode.LOCK_MODE_EXCLUSIVE, waiter.scope)
 
 
 def _tell_once(session: LocalSession, notice: Notice) -> bool:
@@ -207,17 +239,3 @@ def _tell_once(session: LocalSession, notice: Notice) -> bool:
     session.noticed.append(notice.notice_id)
     session.tell(wording.noticed(notice), person=True)
     return True
-
-
-def _why(gone: LockGone) -> str:
-    """How somebody ended it; empty when it went with its lease, and may be had again."""
-    path = gone.lock.path
-    match gone.how:
-        case "broken":
-            return wording.broken(path, gone.by, gone.reason)
-        case "idle":
-            return wording.idle(path)
-        case "lasted":
-            return wording.lasted(path)
-        case _:
-            return ""

@@ -1,20 +1,20 @@
-"""Locks that were lost with their lease, until it is known what became of each.
+"""Locks that were lost, until it is known what became of each.
 
 Nobody else may have been granted them since: then they are this session's again,
 under a new token, and nothing needs to be said. Or somebody was, or waits for them: then
-the session is told who, since when, and to read the file again. While the answer is not known
-a lock stays to be asked for, and no edit of its path is decided before.
+the session is told who, since when, and to read the file again. Or it was taken away, or its
+time is over: then the session is told so, and nothing is asked for. While the answer is not
+known a lock stays to be asked for, and no edit of its path is decided before.
 """
 
 import asyncio
 from functools import partial
 from typing import Any
 
-from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import SessionEnded
-from scoord.ids import FencingToken, RequestId
+from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     Held,
@@ -22,22 +22,24 @@ from scoord.v1.locks_pb2 import (
     LockRef,
     LockScope,
     Lost,
+    ReadTraceRequest,
+    ReadTraceResponse,
     ReclaimRequest,
     ReserveRequest,
 )
 from scoord_agent import wording
+from scoord_agent.asking import ref_of
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
+from scoord_agent.owed import is_given_back
 from scoord_agent.registration import Registration, idle_limit_s
 from scoord_agent.request import Request
-from scoord_agent.sessions import LocalSession
 
 MOST_AT_ONCE = 8
 """How many are asked for at the same time, of all sessions."""
-
-_MOST_NAMED = 10_000
 
 _Outcome = tuple[FencingToken | None, str]
 """The token of the new grant, if there is one, and what the session is told."""
@@ -64,8 +66,6 @@ class Reclaiming:
         self._background = background
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._running: dict[HeldLock, asyncio.Task[None]] = {}
-        self._named = BoundedDict[HeldLock, RequestId](_MOST_NAMED)
-        """The command that asks for a lock: until it is answered, it is the same one."""
 
     def begin(self, session: LocalSession, settings: Settings) -> None:
         """Ask for all that ``session`` has lost, without waiting for the answers."""
@@ -106,7 +106,7 @@ class Reclaiming:
         token, told = await self._outcome(session, lock, settings)
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
-        self._named.pop(lock, None)
+        session.remembered.reclaims.pop(lock, None)
         if not self._held.settled(lock):
             return  # somebody else found out, or nobody wants it any more
         if lock.shared and self._held.has_more(lock):
@@ -114,24 +114,21 @@ class Reclaiming:
         if told:
             session.tell_loss(told)
         if token is not None:
-            self._held.put(lock.granted_anew(token))
-            self._lose_at_once(lock.granted_anew(token))
-
-    def _lose_at_once(self, lock: HeldLock) -> None:
-        """The stream may be faster than the answer: what it told is not told again."""
-        known = self._neighbours.of(lock.project)
-        if not lock.is_pattern and known.is_over(lock.key, lock.token):
-            self._held.lose(lock)
+            again = lock.granted_anew(token)
+            self._held.put(again)
+            if self._neighbours.is_over(again):
+                self._held.lose(again)
 
     async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
-        if lock.is_pattern:
-            return await self._reserve(session, lock, settings)
-        if lock.shared:
-            return await self._acquire(session, lock, settings)
+        if lock.has_had_its_time(self._clock.now()):
+            end = await self._end(session, lock)
+            return None, _told(lock, end) if end.how else wording.lasted(lock.shown)
+        if lock.is_pattern or lock.shared:
+            return await self._anew(session, lock, settings)
         lost = LockRef(path=lock.shown, token=lock.token)
         away = seconds(self._held.away_s(lock, self._clock.now()))
-        request = ReclaimRequest(lost=lost, away=away, **_terms(session, lock, settings))
-        request.request_id = self._named.setdefault(lock, new_request_id())
+        request = ReclaimRequest(lost=lost, away=away, **self._terms(session, lock, settings))
+        request.request_id = session.remembered.reclaims.setdefault(lock, new_request_id())
         response = await self._client.reclaim(request)
         if response.WhichOneof("outcome") == "reclaimed":
             return FencingToken(response.reclaimed.token), ""
@@ -150,11 +147,41 @@ class Reclaiming:
             return token, told or wording.had_again(lock.shown)
         if last.how == "released" and last.token not in (0, lock.token):
             return None, wording.had_meanwhile(lock.shown)
-        return None, wording.ended(lock.shown, last.how)
+        return None, _told(lock, last)
+
+    async def _anew(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
+        """Ask for it as if for the first time: a share has no successor to compare with.
+
+        Nobody does that with what was taken away from it: then its lease stood all the
+        while, or a trace tells.
+        """
+        with_lease = self._held.went_with_lease(lock)
+        end = await self._end(session, lock)
+        if end.how:
+            return None, _told(lock, end)
+        if not with_lease:
+            return (lock.token, "") if end.stands else (None, self._untraced(session, lock))
+        if lock.is_pattern:
+            return await self._reserve(session, lock, settings)
+        return await self._acquire(session, lock, settings)
+
+    def _untraced(self, session: LocalSession, lock: HeldLock) -> str:
+        """What is told where no trace says how it ended: it may have become a later grant."""
+        became_another = is_given_back(session, lock)
+        return wording.had_meanwhile(lock.shown) if became_another else wording.taken(lock.shown)
+
+    async def _end(self, session: LocalSession, lock: HeldLock) -> ReadTraceResponse:
+        """How a lost lock ended, as far as a trace tells. Raises SessionEnded."""
+        request = ReadTraceRequest(
+            project=lock.project,
+            session_id=session.session_id,
+            lease_id=session.lease,
+            lock=ref_of(lock),
+        )
+        return await self._client.read_trace(request)
 
     async def _acquire(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
-        """Ask for it as if for the first time: a share has no successor to compare with."""
-        terms = _terms(session, lock, settings)
+        terms = self._terms(session, lock, settings)
         request = AcquireRequest(paths=[lock.shown], mode=_mode(lock), **terms)
         response = await self._client.acquire(request)
         if response.WhichOneof("outcome") == "held":
@@ -163,12 +190,30 @@ class Reclaiming:
         return FencingToken(response.granted.locks[0].token), told
 
     async def _reserve(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
-        terms = _terms(session, lock, settings)
+        terms = self._terms(session, lock, settings)
         request = ReserveRequest(pattern=lock.shown, mode=_mode(lock), **terms)
         response = await self._client.reserve(request)
         if response.WhichOneof("outcome") == "held":
             return None, _to_whom(session, lock, response.held)
         return FencingToken(response.reserved.token), wording.reserved_again(lock.shown)
+
+    def _terms(self, session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
+        """What is said alike, however a lock is asked for."""
+        coordination = settings.session_coordination
+        confined = LockScope.LOCK_SCOPE_BRANCH if lock.branch else LockScope.LOCK_SCOPE_REPOSITORY
+        return {
+            "request_id": new_request_id(),
+            "project": lock.project,
+            "session_id": session.session_id,
+            "lease_id": session.lease,
+            "agent_id": lock.agent,
+            "reason": session.intent,
+            "branch": lock.branch or session.branch,
+            "commit": lock.commit,
+            "lock_timeout": seconds(idle_limit_s(coordination.lock_timeout, coordination)),
+            "scope": confined,
+            "lasts": seconds(lock.left_s(self._clock.now())),
+        }
 
 
 def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
@@ -178,23 +223,8 @@ def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
     return wording.lost_to(lock.shown, last, asker)
 
 
-def _terms(session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
-    """What is said alike, however a lock is asked for."""
-    coordination = settings.session_coordination
-    confined = LockScope.LOCK_SCOPE_BRANCH if lock.branch else LockScope.LOCK_SCOPE_REPOSITORY
-    return {
-        "request_id": new_request_id(),
-        "project": lock.project,
-        "session_id": session.session_id,
-        "lease_id": session.lease,
-        "agent_id": lock.agent,
-        "reason": session.intent,
-        "branch": lock.branch or session.branch,
-        "commit": lock.commit,
-        "lock_timeout": seconds(idle_limit_s(coordination.lock_timeout, coordination)),
-        "scope": confined,
-        "lasts": seconds(lock.lasts_s),
-    }
+def _told(lock: HeldLock, end: wording.End) -> str:
+    return wording.ended(lock.shown, end, is_pattern=lock.is_pattern)
 
 
 def _mode(lock: HeldLock) -> "LockMode.ValueType":

@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
-from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import Refused, SessionEnded, SessionNotFound, Unknown
@@ -17,15 +16,14 @@ from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import EndRequest, RegisterRequest, RegisterResponse, Session
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import claimant
-from scoord_agent.sessions import LocalSession
+from scoord_agent.turns import Turns
 
 DAY_S = 24 * 3600
 
 SAID_AGAIN_FOR_TTLS = 10
 """How long an end is said again, in TTLs: each new leader of etcd lets every lease begin anew."""
-
-_MOST_ALIASES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +51,34 @@ class Registration:
         *,
         client: CoordinatorClient,
         held: HeldLocks,
+        turns: Turns,
         clock: Clock,
         machine: Machine,
         ttl_s: float,
         changed: Callable[[], None],
+        is_over: Callable[[HeldLock], bool],
         describe: Callable[[Session, LocalSession], None] | None = None,
     ) -> None:
-        """``describe`` adds what is known of a session's work to what it registers with."""
+        """``describe`` adds what is known of a session's work to what it registers with.
+
+        ``is_over`` says whether a grant is known to have ended.
+        """
         self._client = client
         self._held = held
+        self._turns = turns
         self._clock = clock
         self._machine = machine
         self._ttl_s = ttl_s
         self._changed = changed
+        self._is_over = is_over
         self._describe_work = describe
         self._locks: dict[str, asyncio.Lock] = {}
         self._unsaid: dict[str, _Unsaid] = {}
-        self._aliases = BoundedDict[tuple[SessionId, ProjectId], str](_MOST_ALIASES)
+        self._aliases: dict[SessionId, dict[ProjectId, str]] = {}
+
+    def why_silent(self, since: float) -> str:
+        """Why no answer came, as far as is known, to who has waited since ``since``."""
+        return self._client.connection.why_silent(since)
 
     async def enter(
         self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float = 0.0
@@ -93,7 +102,7 @@ class Registration:
         """Who of this machine holds ``lock``, as others would be told."""
         return Holder(
             session_id=lock.session,
-            alias=self._aliases.get((lock.session, lock.project), ""),
+            alias=self._aliases.get(lock.session, {}).get(lock.project, ""),
             agent_id=lock.agent,
             person=self._machine.person,
             host=self._machine.host,
@@ -107,6 +116,7 @@ class Registration:
         self._held.lapse(session.session_id)
         self.recall(session)
         session.work.waits.clear()  # its places in queues went with the lease
+        self._turns.lapse(session.session_id)
         session.lapse()
 
     def recall(self, session: LocalSession) -> None:
@@ -120,6 +130,7 @@ class Registration:
         session.ended = True
         self._held.forget(session.session_id)
         self._locks.pop(session.session_id, None)
+        self._aliases.pop(session.session_id, None)
         if not session.registered:
             return
         lease = session.lease
@@ -174,6 +185,7 @@ class Registration:
         sent_at = self._clock.now()
         response = await self._client.register(request, patience_s)
         self._note(session, project, response)
+        self._note_held(session, project, response.locks, sent_at)
         self._held.renewed(session.session_id, sent_at)
         self._changed()
         if session.ended:
@@ -188,11 +200,22 @@ class Registration:
             session.aliases = {}
         session.lease = LeaseId(response.lease_id)
         session.aliases[project] = response.alias
-        self._aliases[session.session_id, project] = response.alias
+        self._aliases[session.session_id] = session.aliases
         session.home = session.home or project
-        # In the order of their grants: a later one shows that one beside it has ended.
-        for lock in sorted(response.locks, key=lambda lock: lock.token):
-            self._held.put(as_held(session, project, lock))
+
+    def _note_held(
+        self, session: LocalSession, project: ProjectId, locks: Iterable[Lock], sent_at: float
+    ) -> None:
+        """What it holds, in the order of the grants: a later one shows that one beside it ended."""
+        now = self._clock.now()
+        for lock in sorted(locks, key=lambda lock: lock.token):
+            held = _where_it_was(session, as_held(session, project, lock, now))
+            if session.remembered.has_given_back(held):
+                continue  # its release is still on its way
+            if self._is_over(held):
+                self._held.missing(held, sent_at)  # it ended on the way of the answer
+            else:
+                self._held.put(held)
 
     def _describe(self, session: LocalSession, project: ProjectId) -> Session:
         message = Session(
@@ -228,12 +251,19 @@ def idle_limit_s(timeout_s: float, coordination: SessionCoordination) -> float:
     return timeout_s + coordination.heartbeat_interval
 
 
+def _where_it_was(session: LocalSession, lock: HeldLock) -> HeldLock:
+    """With the worktree that the agent before us knew, which no coordinator tells."""
+    grant = lock.project, lock.key, lock.token
+    had = (one.worktree for one in session.had if (one.project, one.key, one.token) == grant)
+    return replace(lock, worktree=next(had, ""))
+
+
 def _is_in(session: LocalSession, project: ProjectId) -> bool:
     return session.registered and project in session.aliases
 
 
-def as_held(session: LocalSession, project: ProjectId, lock: Lock) -> HeldLock:
-    """A grant as its session would hold it, by what the coordinator tells of it."""
+def as_held(session: LocalSession, project: ProjectId, lock: Lock, now: float) -> HeldLock:
+    """A grant as its session would hold it, by what the coordinator tells of it now."""
     who = claimant(lock)
     return HeldLock(
         project=project,
@@ -246,5 +276,5 @@ def as_held(session: LocalSession, project: ProjectId, lock: Lock) -> HeldLock:
         branch=who.branch,
         is_pattern=lock.is_pattern,
         commit=lock.holder.commit,
-        lasts_s=lock.ends_in.ToMilliseconds() / 1000,
+        ends_at=now + lock.ends_in.ToMilliseconds() / 1000 if lock.HasField("ends_in") else 0.0,
     )

@@ -11,8 +11,8 @@ from typing import Final
 from scoord.ids import LeaseId
 from scoord.v1.sessions_pb2 import EndRequest, RegisterRequest, Session
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
+from scoord_agent.local_session import new_session_id
 from scoord_agent.registration import Machine
-from scoord_agent.sessions import new_session_id
 
 TTL_S: Final = 10.0
 """How long it may be seen if nobody can end it."""

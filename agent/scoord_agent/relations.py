@@ -8,11 +8,11 @@ from itertools import islice
 
 from scoord.ids import ProjectId, SessionId
 from scoord.names import path_key
-from scoord.v1.locks_pb2 import Holder
+from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import Dependency
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.published import MOST_DEPENDENCIES, dependency
-from scoord_agent.sessions import LocalSession
 from scoord_agent.work import On
 
 
@@ -32,10 +32,10 @@ class Relations:
         once = {(each.session_id, each.why, each.path): each for each in found}
         return list(islice(once.values(), MOST_DEPENDENCIES))
 
-    def holders(self, session: LocalSession, project: ProjectId, path: str) -> list[Holder]:
-        """The other sessions that hold ``path``."""
+    def held(self, session: LocalSession, project: ProjectId, path: str) -> list[Lock]:
+        """The locks that other sessions have on ``path``."""
         locks = self._neighbours.of(project).paths.get(path_key(path), {}).values()
-        return [lock.holder for lock in locks if lock.holder.session_id != session.session_id]
+        return [lock for lock in locks if lock.holder.session_id != session.session_id]
 
     def _said(self, session: LocalSession, project: ProjectId) -> Iterator[On]:
         """Those that have ended are not depended on any more."""
@@ -46,14 +46,14 @@ class Relations:
         """Who holds it now; who was in the way when it was refused, where nobody does."""
         for (where, _), on in session.work.waits.items():
             if where == project:
-                holders = self.holders(session, project, on.path)
-                yield from (_on(holder, on.path) for holder in holders) if holders else (on,)
+                locks = self.held(session, project, on.path)
+                yield from (_on(lock.holder, on.path) for lock in locks) if locks else (on,)
 
     def _imported(self, session: LocalSession, project: ProjectId) -> Iterable[On]:
         for (where, _), importer in session.work.imports.items():
             for path in importer.paths.values() if where == project else ():
-                for holder in self.holders(session, project, path):
-                    yield _on(holder, path)
+                for lock in self.held(session, project, path):
+                    yield _on(lock.holder, path)
 
 
 def _on(holder: Holder, path: str) -> On:

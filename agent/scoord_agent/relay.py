@@ -9,7 +9,7 @@ from scoord.config import CONFIG_FILE, PATTERNS_FILE, Settings
 from scoord.errors import InternalError, InvalidConfig, ScoordError
 from scoord.ids import AgentId
 from scoord.text import one_line
-from scoord_agent import wording
+from scoord_agent import wording, wording_settings
 from scoord_agent.activity import Activity
 from scoord_agent.background import Background
 from scoord_agent.dependents import Dependents
@@ -17,11 +17,12 @@ from scoord_agent.edits import Edits
 from scoord_agent.handing_back import HandingBack
 from scoord_agent.held import HeldLocks
 from scoord_agent.lifecycle import MAX_INTENT, STARTS_ANEW, Lifecycle, Origin
+from scoord_agent.local_session import LocalSession
 from scoord_agent.publishing import Publishing
-from scoord_agent.sessions import LocalSession
+from scoord_agent.pursuits import Pursuits
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
-from scoord_agent.turns import Turns
+from scoord_agent.turns import Turn, Turns
 from scoord_agent.wording_others import MAX_LINES
 from scoord_hooks.neutral import ALLOW, Decision, EventKind, HookEvent, Verdict
 
@@ -44,6 +45,7 @@ class Relay:
         activity: Activity,
         publishing: Publishing,
         dependents: Dependents,
+        pursuits: Pursuits,
         settings: SettingsFor,
         background: Background,
         turns: Turns,
@@ -57,6 +59,7 @@ class Relay:
         self._activity = activity
         self._publishing = publishing
         self._dependents = dependents
+        self._pursuits = pursuits
         self._settings = settings
         self._background = background
         self._turns = turns
@@ -100,14 +103,16 @@ class Relay:
 
     def _handler(self, event: HookEvent, until: float) -> Handler | None:
         if event.kind is EventKind.BEFORE_EDIT:
-            return partial(self._edits.guard, until=until)
+            return partial(self._before_edit, until=until)
         return self._handlers.get(event.kind)
 
     async def _handle(self, handler: Handler, session: LocalSession, event: HookEvent) -> Decision:
         if not self._handing_back.is_due(session):
             return await handler(session, event)
+        before = session.branch
         if self._handing_back.has_switched(session):
             self._publishing.note(session)
+            await self._handing_back.leave_queues(session, before)
         await self._handing_back.after_switch(session)
         decision = await handler(session, event)
         self._handing_back.after_commit(session)
@@ -129,7 +134,14 @@ class Relay:
             session.intent = one_line(event.prompt.strip().partition("\n")[0], MAX_INTENT)
         self._activity.prompted(session)
         self._dependents.prompted(session, event.prompt)
+        self._pursuits.prompted(session, event.prompt)
         return ALLOW
+
+    async def _before_edit(self, session: LocalSession, event: HookEvent, until: float) -> Decision:
+        decision = await self._edits.guard(session, event, until=until)
+        # Afterwards: while the coordinator is away, what fails behind an edit leaves it less time.
+        self._activity.acted(session, event)
+        return decision
 
     async def _after_edit(self, session: LocalSession, event: HookEvent) -> Decision:
         await self._edits.note_use(session, event)
@@ -160,9 +172,10 @@ class Relay:
         return self._settings.at(session.root)
 
     def _problem_of(self, session: LocalSession) -> str:
-        if not self._settings.problems():
-            return ""
-        return self._settings.problem(session.root)
+        """What is wrong with its settings, once; again when that changes."""
+        problem = self._settings.problem(session.root) if self._settings.problems() else ""
+        before, session.told_problem = session.told_problem, problem
+        return problem if problem != before else ""
 
     def _with_notices(
         self, session: LocalSession, event: HookEvent, decision: Decision
@@ -174,7 +187,7 @@ class Relay:
         told = self._news(session, event.agent_id, _room(event, decision))
         if not told and not problem:
             return decision
-        return _joined(decision, told, wording.problem(problem) if problem else "")
+        return _joined(decision, told, wording_settings.problem(problem) if problem else "")
 
     def _news(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
         """What it has not been told yet. A turn passes: only losses come before it.
@@ -185,6 +198,7 @@ class Relay:
             return self._come(session, agent, most)
         told = session.take_losses(most)
         told += self._come(session, agent, most - len(told))
+        self._withdraw(session)
         return told + session.take_notices(most - len(told))
 
     def _come(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
@@ -194,11 +208,31 @@ class Relay:
             return []
         now = self._clock.now()
         claim_s = self._settings_of(session).session_coordination.claim_timeout
-        ages = ((turn.path, now - turn.came_at) for turn in turns)
-        return [
-            wording.turn(path) if age_s < claim_s else wording.turn_over(path, age_s)
-            for path, age_s in ages
-        ]
+        return [_of_turn(turn, now - turn.came_at, claim_s) for turn in turns]
+
+    def _withdraw(self, session: LocalSession) -> None:
+        """It is not told who waits for what it does not hold any more.
+
+        That is looked at now: it may have been given back a moment ago. What the agent
+        before us had is not known to be over until it is asked for.
+        """
+        if not session.wanted:
+            return
+        held = [*self._held.of(session.session_id), *session.had]
+        session.withdraw_wanted(
+            lambda place: (
+                not any(
+                    lock.covers(place.project, place.key) and lock.claimant.meets(place.claimant)
+                    for lock in held
+                )
+            )
+        )
+
+
+def _of_turn(turn: Turn, age_s: float, claim_s: float) -> str:
+    if turn.is_over or age_s >= claim_s:
+        return wording.turn_over(turn.path, age_s, turn.branch)
+    return wording.turn(turn.path, turn.branch)
 
 
 def _without_project(event: HookEvent, error: InvalidConfig) -> Decision:
@@ -207,7 +241,7 @@ def _without_project(event: HookEvent, error: InvalidConfig) -> Decision:
         return ALLOW
     names = {posixpath.basename(path) for path in event.paths}
     if event.kind is EventKind.BEFORE_EDIT and names <= {CONFIG_FILE, PATTERNS_FILE}:
-        told = wording.mending(error.message)
+        told = wording_settings.mending(error.message)
         return Decision(context=told, notice=told)
     raise error
 

@@ -4,15 +4,17 @@ The coordinator tells the others; this tells the session that edited.
 """
 
 import logging
+from collections.abc import Callable
 
 from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.errors import ScoordError, Unknown
-from scoord.ids import ProjectId
+from scoord.ids import ProjectId, RequestId
 from scoord.v1.locks_pb2 import LockScope, ReportKind, ReportRequest, ReportResponse
 from scoord_agent import wording
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
+from scoord_agent.held import HeldLocks
 from scoord_agent.sessions import Sessions
 from scoord_agent.unreported import Kind, UnlockedEdit, Unreported
 
@@ -33,23 +35,27 @@ class Reporting:
         client: CoordinatorClient,
         sessions: Sessions,
         unreported: Unreported,
+        held: HeldLocks,
         clock: Clock,
         background: Background,
     ) -> None:
         self._client = client
         self._sessions = sessions
         self._unreported = unreported
+        self._held = held
         self._clock = clock
         self._background = background
         self._is_running = False
-        self._sending: UnlockedEdit | None = None
+        self._unsent: set[RequestId] = set()
+        """The reports that were never sent: nobody has answered them by what was so then."""
 
     def note(
         self, kind: Kind, project: ProjectId, path: str, who: Claimant, heard_revision: int
     ) -> None:
         """An edit is made without a lock: to be reported, whatever happens to this agent.
 
-        Each edit of an outage says the same of its path: one report is enough.
+        Each edit of an outage says the same of its path: one report is enough, unless it was
+        sent. It may have been taken in then, and its answer stays what it was.
         """
         edit = UnlockedEdit(
             report_id=new_request_id(),
@@ -62,24 +68,37 @@ class Reporting:
             heard_revision=heard_revision,
             at_unix_ms=self._clock.wall_ms(),
         )
-        waiting = (known for known in self._unreported if known is not self._sending)
+        waiting = (known for known in self._unreported if known.report_id in self._unsent)
         if not any(edit.is_like(known) for known in waiting):
+            self._unsent.add(edit.report_id)
             self._unreported.add(edit)
 
-    def begin(self) -> None:
-        """Report all there is, without waiting for it."""
+    def begin(self, *, of_all: bool = False) -> None:
+        """Report what there is, without waiting for it.
+
+        ``of_all`` is for after a beat: who has no lease then gets none until it does
+        something, and its edits are reported under its bare id.
+        """
         if not self._is_running and len(self._unreported):
             self._is_running = True
-            self._background.start(self._report_all())
+            self._background.start(self._report_all(lambda e: of_all or self._is_known(e)))
 
-    async def _report_all(self) -> None:
+    async def _report_all(self, may: Callable[[UnlockedEdit], bool]) -> None:
         """One after the other. It ends with the first that nobody can be told of."""
         try:
-            while edit := next(iter(self._unreported), None):
-                self._sending = edit
+            while edit := next(filter(may, self._unreported), None):
+                self._unsent.discard(edit.report_id)
                 await self._report(edit)
         finally:
-            self._is_running, self._sending = False, None
+            self._is_running = False
+
+    def _is_known(self, edit: UnlockedEdit) -> bool:
+        """Whether others can be told whose edit it is, by more than the id of a session.
+
+        Of one whose lease may have run out they cannot, until it is renewed or registered anew.
+        """
+        session = self._sessions.get(edit.session)
+        return session is None or self._held.believes(session.session_id, self._clock.now())
 
     async def _report(self, edit: UnlockedEdit) -> None:
         try:

@@ -7,7 +7,8 @@ from scoord.config import Settings
 from scoord.ids import AgentId, ProjectId
 from scoord.paths import FileIdentity, Head
 from scoord.text import one_line
-from scoord_agent.sessions import LocalSession
+from scoord_agent.local_session import LocalSession
+from scoord_agent.turns import Place
 
 NO_HEAD = Head()
 """What is checked out where there is no repository."""
@@ -49,11 +50,21 @@ class Request:
         """Who asks, and how far."""
         return claimant(self.session, self.agent, self.settings, self.head, shared=self.shared)
 
+    @property
+    def places(self) -> dict[Place, str]:
+        """Where it would wait, with the files as they are shown."""
+        who = self.session.session_id, self.agent, self.claimant.branch
+        return {Place(self.project, file.key, *who): file.shown for file in self.files}
+
 
 def claimant(
     session: LocalSession, agent: AgentId, settings: Settings, head: Head, *, shared: bool = False
 ) -> Claimant:
     """Who a holder is by its project's settings: confined to its branch or not."""
-    confined = settings.session_coordination.scope == "branch"
-    branch = one_line(head.branch) if confined else ""
+    branch = confined_to(settings, head)
     return Claimant(session.session_id, agent, shared=shared, branch=branch)
+
+
+def confined_to(settings: Settings, head: Head) -> str:
+    """The branch that locks hold on by a project's settings; empty where it is every one."""
+    return one_line(head.branch) if settings.session_coordination.scope == "branch" else ""

@@ -5,10 +5,21 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
-from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode, LockScope, Waiter
+from scoord.paths import Worktree
+from scoord.v1.locks_pb2 import (
+    Conflict,
+    Holder,
+    Lock,
+    LockMode,
+    LockRef,
+    LockScope,
+    Waiter,
+)
 from scoord.v1.sessions_pb2 import Session, SessionStatus
 from scoord_agent.estimates import Completion
-from scoord_agent.sessions import TERMINAL
+from scoord_agent.held import HeldLock
+from scoord_agent.local_session import TERMINAL
+from scoord_agent.request import Request
 from scoord_agent.wording_times import basis_of
 
 Row = dict[str, Any]
@@ -128,6 +139,29 @@ def conflict_row(
         "is_claim": conflict.is_claim,
         "lock": lock_row(conflict.lock, is_local, left),
         "message": message,
+    }
+
+
+def project_row(worktree: Worktree | None) -> Row | None:
+    """The project of a worktree; None outside of any."""
+    if worktree is None:
+        return None
+    return {
+        "id": worktree.project,
+        "shared": worktree.shared,
+        "named_by": str(worktree.named_by),
+        "root": str(worktree.root),
+    }
+
+
+def granted_row(request: Request, ref: LockRef, lock: HeldLock | None, now: float) -> Row:
+    """What a session got or has; ``lock`` is how it is held, unless that is over by now."""
+    return {
+        "path": ref.path,
+        "token": ref.token,
+        "ends_in_s": (lock and lock.left_s(now)) or None,
+        "project": request.project,
+        "outside": request.files[0].worktree is None,
     }
 
 

@@ -10,13 +10,15 @@ from scoord.ids import ProjectId, SessionId
 from scoord.paths import Locator
 from scoord.text import one_line
 from scoord.v1.sessions_pb2 import Session, SessionStatus, TellRequest, TellResponse
+from scoord_agent.actors import Actors
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.lifecycle import MAX_INTENT, Lifecycle
+from scoord_agent.local_session import LocalSession
 from scoord_agent.places import project_of
 from scoord_agent.published import MOST_STEP
 from scoord_agent.publishing import Publishing
-from scoord_agent.registration import Machine, Registration
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.registration import Registration
+from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import PATIENCE_S
 from scoord_agent.work import On
@@ -42,7 +44,7 @@ class Saying:
     def __init__(
         self,
         *,
-        machine: Machine,
+        actors: Actors,
         client: CoordinatorClient,
         sessions: Sessions,
         lifecycle: Lifecycle,
@@ -52,7 +54,7 @@ class Saying:
         settings: SettingsFor,
         clock: Clock,
     ) -> None:
-        self._machine = machine
+        self._actors = actors
         self._client = client
         self._sessions = sessions
         self._lifecycle = lifecycle
@@ -65,7 +67,7 @@ class Saying:
     async def intent(self, speaker: Speaker, text: str) -> Answer:
         """Say what a session is about to do."""
         session = await self._session_of(speaker)
-        session.intent = one_line(text, MAX_INTENT)
+        session.say_intent(one_line(text, MAX_INTENT))
         await self._publish(session)
         return {**_named(session), "intent": session.intent}
 
@@ -97,28 +99,33 @@ class Saying:
         on = [{"session_id": o.session, "alias": o.alias} for o in session.work.depends.values()]
         return {**_named(session), "depends_on": on}
 
-    async def tell(self, cwd: str, name: str, text: str) -> Answer:
-        """Lay a message into a session's inbox; it is told at its next hook."""
+    async def tell(self, speaker: Speaker, name: str, text: str) -> Answer:
+        """Lay a message into a session's inbox; it is told at its next hook, and by whom.
+
+        ``reads`` is whether it is: a terminal is told nothing. ``is_cut``, whether there
+        was more than one line has room for.
+        """
         said = one_line(text)
         if not said:
             raise InvalidRequest("text is empty; say something")
-        project = await project_of(self._locator, cwd)
+        project = await project_of(self._locator, speaker.cwd)
         other = await self._find(project, name)
+        is_cut = said != one_line(text, len(text) + 1)
+        told = {"session_id": other.session_id, "alias": other.alias, "text": said}
+        if other.client == "terminal":
+            # It has no hooks at which it could be told: nothing is sent, or written down.
+            return {**told, "reads": False}
+        actor = self._actors.above(speaker.pid, project)
         request = TellRequest(
             request_id=new_request_id(),
             project=project,
             session_id=other.session_id,
-            by=f"{self._machine.person}@{self._machine.host}",
+            by=actor.by,
             text=said,
+            through=actor.through,
         )
         _: TellResponse = await self._client.ask(lambda e: e.sessions.Tell, request, PATIENCE_S)
-        return {
-            "session_id": other.session_id,
-            "alias": other.alias,
-            "text": said,
-            # A terminal has no hooks at which it could be told.
-            "reads": other.client != "terminal",
-        }
+        return {**told, "reads": True, "is_cut": is_cut}
 
     async def _session_of(self, speaker: Speaker) -> LocalSession:
         """The session that is spoken of, registered."""

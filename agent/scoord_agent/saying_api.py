@@ -43,7 +43,7 @@ class SayingApi:
 
     async def _tell(self, request: web.Request) -> Answer:
         body = await body_of(request)
-        return await self._saying.tell(text(body, "cwd"), text(body, "to"), text(body, "text"))
+        return await self._saying.tell(_speaker(body), text(body, "to"), text(body, "text"))
 
 
 def _speaker(body: Body) -> Speaker:

@@ -16,7 +16,7 @@ from scoord.config import Settings, SettingsCache
 from scoord.errors import InvalidConfig
 from scoord.paths import Locator
 from scoord_agent.connection import Connection
-from scoord_agent.coordinator import ClientOptions, CoordinatorClient
+from scoord_agent.coordinator import CoordinatorClient, client_options
 from scoord_agent.desk import AgentFacts
 from scoord_agent.desktop import Desktop
 from scoord_agent.history_routes import HistoryRoutes
@@ -57,12 +57,13 @@ class Service:
     def __init__(self, place: Place, settings: Settings, machine: Machine, clock: Clock) -> None:
         self._place = place
         connection = Connection(belief_s=settings.leases.belief)
+        options = client_options(settings, machine.machine_id, machine.person)
         settings_for = SettingsFor(SettingsCache(local.config_dir(), os.environ), settings)
         self._desktop = Desktop(clock)
         sessions = Sessions(place.state_dir / "sessions.jsonl")
         sessions.person = Notifying(settings_for, clock, self._desktop.show).tell
         self._parts = Parts(
-            client=CoordinatorClient(client_options(settings, machine), connection, clock),
+            client=CoordinatorClient(options, connection, clock),
             sessions=sessions,
             unreported=Unreported(place.state_dir / "unreported.jsonl"),
             settings=settings_for,
@@ -94,7 +95,7 @@ class Service:
             stack.push_async_callback(self._listener.close)
             await self._local_api.start()
             stack.push_async_callback(self._local_api.close)
-            await self._run_until(stop, *self._parts.loops())
+            await self._run_until(stop, self._local_api.keep_open(), *self._parts.loops())
 
     async def _open_listener(self) -> None:
         try:
@@ -130,22 +131,3 @@ def _facts(place: Place, machine: Machine, settings: Settings) -> AgentFacts:
         log=str(place.log),
         settings=read_once(settings),
     )
-
-
-def client_options(settings: Settings, machine: Machine) -> ClientOptions:
-    """How to speak with the coordinators that the settings name."""
-    chosen = settings.coordinator
-    return ClientOptions(
-        addresses=tuple(chosen.addresses),
-        ca=_path(chosen.ca),
-        cert=_path(chosen.cert),
-        key=_path(chosen.key),
-        insecure=chosen.insecure,
-        rpc_timeout_s=settings.leases.rpc_timeout,
-        machine=machine.machine_id,
-        person=machine.person,
-    )
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None

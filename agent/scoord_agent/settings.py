@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scoord.bounded import BoundedDict
-from scoord.config import Settings, SettingsCache
+from scoord.config import RECHECK_S, Settings, SettingsCache
 from scoord.errors import InvalidConfig
 from scoord.paths import Worktree
 
@@ -29,10 +29,14 @@ class SettingsFor:
         """The settings in force for ``worktree``; None is outside any repository."""
         return self.at(worktree.root if worktree else None)
 
-    def at(self, root: Path | None) -> Settings:
+    def now(self, worktree: Worktree | None) -> Settings:
+        """As ``of``, by the files as they are now: who says a command may just have saved one."""
+        return self.at(worktree.root if worktree else None, recheck_s=0.0)
+
+    def at(self, root: Path | None, recheck_s: float = RECHECK_S) -> Settings:
         """The settings in force below ``root``."""
         try:
-            settings = self._cache.get(root)
+            settings = self._cache.get(root, recheck_s)
         except InvalidConfig as error:
             self._problems[root] = error.message
             return self._good.get(root, self._fallback)

@@ -19,7 +19,7 @@ from typing import IO, Final
 
 import psutil
 
-from scoord import local
+from scoord import local, logs
 from scoord.errors import DeadlineExceeded, NotAllowed
 from scoord_agent.processes import Process, find, is_running
 
@@ -39,6 +39,8 @@ class Program:
     name: str
     module: str
     pid_file: str
+    journal: str
+    """What ``scoord.logs`` calls it."""
 
     @property
     def log(self) -> Path:
@@ -46,9 +48,9 @@ class Program:
         return local.state_dir() / f"{self.name}.log"
 
 
-AGENT: Final = Program("agent", "scoord_agent", "agent.lock")
+AGENT: Final = Program("agent", "scoord_agent", "agent.lock", logs.AGENT)
 """It writes its pid file itself, and keeps it locked while it runs."""
-COORDINATOR: Final = Program("coordinator", "scoord_server", "coordinator.pid")
+COORDINATOR: Final = Program("coordinator", "scoord_server", "coordinator.pid", logs.SERVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,7 @@ class Started:
 
     def last_words(self) -> str:
         """Return the last line it logged; empty if it said nothing."""
-        with self.program.log.open("rb") as log:
-            log.seek(self.log_start)
-            lines = log.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return _last_line(self.program.log, self.log_start)
 
 
 def start_agent() -> Started:
@@ -91,6 +90,19 @@ def start_coordinator(address: str) -> Started:
     # What it prints is then the reason why it did not start, and nothing that grows.
     arguments = ["--embedded", "--data", str(store), "--listen", address, "--quiet"]
     return _start(COORDINATOR, arguments, address)
+
+
+def last_failure(program: Program) -> str:
+    """Return what kept a program from running when it ended last; empty if nothing did."""
+    if running(program):
+        return ""
+    try:
+        # One that runs writes to its journal alone, and one that fails says so last.
+        if _written(logs.log_file(program.journal)) > _written(program.log):
+            return ""
+        return _last_line(program.log).removeprefix("error: ")
+    except OSError:
+        return ""
 
 
 def recorded_address() -> str | None:
@@ -152,6 +164,16 @@ def is_listening(address: str) -> bool:
         return False
 
 
+def serves(started: Started, address: str) -> bool:
+    """Whether it is this process, and no other that was there first, that listens there."""
+    port = int(address.rpartition(":")[2])
+    try:
+        connections = psutil.Process(started.pid).net_connections(kind="tcp")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
+
+
 @contextlib.contextmanager
 def alone(purpose: str) -> Iterator[None]:
     """Wait until no other process of this user does the same, e.g. a second ``up``."""
@@ -161,6 +183,21 @@ def alone(purpose: str) -> Iterator[None]:
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _written(log: Path) -> float:
+    """When something was last written to a log; long ago, if there is none."""
+    try:
+        return log.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _last_line(path: Path, start: int = 0) -> str:
+    with path.open("rb") as log:
+        log.seek(start)
+        lines = log.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _record(program: Program) -> Path:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from scoord.clock import Clock
 from scoord.ids import FencingToken, ProjectId
 from scoord_agent.held import HeldLock
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.registration import as_held
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.sessions import Sessions
 from scoord_agent.taking import Taking
 
 GRACE_S = 3.0
@@ -55,7 +56,7 @@ class Strays:
         for project in session.aliases:
             for lock in self._neighbours.of(project).locks:
                 if lock.holder.session_id == session.session_id:
-                    own = as_held(session, project, lock)
+                    own = as_held(session, project, lock, self._clock.now())
                     if not self._taking.is_known(session, own):
                         yield own
 

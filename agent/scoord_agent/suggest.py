@@ -42,7 +42,12 @@ class Instead:
         return wording_work.instead(found) if found else wording_work.ELSEWHERE
 
     def find(self, request: Request, shown: str) -> Related | None:
-        """The nearest file that belongs to the one at ``shown`` and is free for ``request``."""
+        """The nearest file that belongs to the one at ``shown`` and is free for ``request``.
+
+        None belongs to a pattern: what is near it lies in it.
+        """
+        if request.is_pattern:
+            return None
         return first_free(self._candidates(request, shown), lambda p: self._is_free(request, p))
 
     def _candidates(self, request: Request, shown: str) -> Iterator[Related]:
@@ -68,12 +73,16 @@ class Instead:
     def _is_free(self, request: Request, shown: str) -> bool:
         """Whether it is there, and nobody has it, is next to have it, or was offered it.
 
-        Nothing is while the stream is silent: what others have taken since is not known.
+        What the asker has by itself is nothing to go on with instead, and others may wait
+        for it. Nothing is free while the stream is silent: what others have taken since is
+        not known.
         """
         worktree, key = request.files[0].worktree, path_key(shown)
         if key in request.keys or worktree is None or not (worktree.root / shown).is_file():
             return False
         who, here = request.claimant, self._held.at(request.project, key)
+        if any(lock.session == who.session for lock in here):
+            return False
         neighbourhood, now = self._neighbours.of(request.project), self._clock.now()
         if not neighbourhood.is_heard(now):
             return False

@@ -3,39 +3,29 @@
 No one here waits for what is not known yet: the rough answer stands in until it is.
 """
 
-import asyncio
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import islice
 
-from scoord.paths import FileIdentity, Locator
-from scoord.v1.locks_pb2 import Lock
-from scoord.v1.sessions_pb2 import Session
-from scoord_agent import wording_work
+from scoord.paths import FileIdentity
 from scoord_agent.activity import top_folder
 from scoord_agent.knowledge.knowing import Knowing
-from scoord_agent.knowledge.works import free_areas, others_of
-from scoord_agent.neighbours import Neighbours
-from scoord_agent.places import worktree_of
-from scoord_agent.sessions import LocalSession
+from scoord_agent.knowledge.repository import Knowledge
+from scoord_agent.local_session import LocalSession
+from scoord_agent.touching import paths_of
 
-_MOST_FREE = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """The sessions and locks of a project, as the coordinator was asked for them."""
-
-    sessions: Sequence[Session]
-    locks: Sequence[Lock]
+_MOST_MEANT = 20
+"""Files that are looked at for one prompt."""
+_AMBIGUOUS = 3
+"""Who names more files than this by one name, as ``__init__.py``, means none of them."""
+_PATH = re.compile(r"(?:[^/.][^/]*/)+[^/]+\.[^/.]+")
 
 
 class Surroundings:
-    """Areas and imports of files, and areas that are free."""
+    """Areas and imports of files."""
 
-    def __init__(self, *, knowing: Knowing, locator: Locator, neighbours: Neighbours) -> None:
+    def __init__(self, knowing: Knowing) -> None:
         self._knowing = knowing
-        self._locator = locator
-        self._neighbours = neighbours
 
     def area_of(self, file: FileIdentity) -> str:
         """The first area that a file is in; its folder at the top while none is known."""
@@ -47,19 +37,25 @@ class Surroundings:
         knowledge = self._knowing.at_once(file.worktree) if file.worktree else None
         return knowledge.imports.imports(file.key) if knowledge else ()
 
-    async def free_areas(self, session: LocalSession, listed: Listed) -> Sequence[str]:
-        """The areas where nobody else works or holds a file, best first, with what they are for."""
-        root = session.root
-        worktree = await worktree_of(self._locator, str(root)) if root else None
-        knowledge = self._knowing.at_once(worktree) if worktree else None
-        areas = self._knowing.areas(worktree) if worktree else None
-        if knowledge is None or areas is None:
+    def meant_by(self, session: LocalSession, prompt: str) -> Sequence[FileIdentity]:
+        """The files of a session's repository that a prompt names, or says are to be there."""
+        worktree = self._knowing.worktree_at(session.root) if session.root else None
+        if worktree is None:
             return ()
-        own_id, project = session.session_id, self._locator.project_of(worktree)
-        offered = self._neighbours.of(project).kept.offers_to_others(own_id)
-        others = others_of(own_id, listed.sessions, listed.locks, offered)
-        free = await asyncio.to_thread(
-            free_areas, knowledge, areas, others, session.intent, _MOST_FREE
-        )
-        described = {area.name: area.description for area in areas.all}
-        return [wording_work.area(one, described[one.work.name]) for one in free]
+        knowledge = self._knowing.at_once(worktree) or Knowledge("", {})
+        named = (_named(knowledge, key, word) for key, word in paths_of(prompt).items())
+        found = {key: shown for files in named for key, shown in files}
+        return [
+            FileIdentity(worktree.project, shown, key, worktree)
+            for key, shown in islice(found.items(), _MOST_MEANT)
+        ]
+
+
+def _named(knowledge: Knowledge, key: str, written: str) -> list[tuple[str, str]]:
+    """Keys of files, and how they are shown; a path that names none is one of a new file."""
+    keys = knowledge.mentions.named(key)
+    if len(keys) > _AMBIGUOUS:
+        return []
+    if not keys and _PATH.fullmatch(key):
+        return [(key, written)]
+    return [(each, knowledge.files[each]) for each in keys]

@@ -3,12 +3,15 @@
 It knows nothing of hooks: what a refusal means for an edit is ``edits.py``'s to say.
 """
 
+import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
 from scoord.clock import Clock
-from scoord.errors import Contended, SessionEnded, SessionNotFound
+from scoord.errors import Contended, ScoordError, SessionEnded, SessionNotFound
 from scoord.ids import AgentId, ProjectId, SessionId
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import (
@@ -17,28 +20,24 @@ from scoord.v1.locks_pb2 import (
     Conflict,
     Granted,
     LeaveRequest,
-    ReleaseRequest,
 )
-from scoord_agent.asking import acquire_message, granted_locks, ref_of, reserve_message
+from scoord_agent import crossings
+from scoord_agent.asking import acquire_message, granted_locks, reserve_message
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
-from scoord_agent.crossings import Crossings
 from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.overlaps import Overlaps
-from scoord_agent.owed import Owed
+from scoord_agent.owed import MAX_PATHS, Owed, batches, is_given_back
 from scoord_agent.reclaiming import Reclaiming
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
-from scoord_agent.sessions import LocalSession
-from scoord_agent.turns import Place, Turn, Turns
+from scoord_agent.turns import Place, Queued, Turn, Turns
 from scoord_agent.unsettled import Cut, Message, Unsettled, send
 from scoord_agent.waits import Waits
 
 _log = logging.getLogger(__name__)
-
-MAX_PATHS = 30
-"""What the coordinator takes in one command."""
 
 PATIENCE_S = 1.2
 """How long an edit waits for a coordinator that has just gone away to be replaced."""
@@ -56,9 +55,9 @@ class Taking:
         neighbours: Neighbours,
         turns: Turns,
         reclaiming: Reclaiming,
+        owed: Owed,
         clock: Clock,
         background: Background,
-        crossings: Crossings | None = None,
         waits: Waits | None = None,
     ) -> None:
         self._client = client
@@ -67,12 +66,12 @@ class Taking:
         self._neighbours = neighbours
         self._turns = turns
         self._reclaiming = reclaiming
+        self._clock = clock
         self._unsettled = Unsettled(
             client=client, clock=clock, background=background, settled=self._settled
         )
-        self._owed = Owed(client)
+        self._owed = owed
         self._overlaps = Overlaps(client, neighbours, background)
-        self._crossings = crossings or Crossings()
         self._waits = waits or Waits(lambda _session: None)
 
     def let_through(self, request: Request) -> None:
@@ -111,43 +110,63 @@ class Taking:
     async def leave(self, request: Request) -> None:
         """Give up the places in the queues of files. Raises what the coordinator says."""
         who = request.session.session_id, request.agent
-        for place in _places(request):
+        revision = self._turns.revision
+        left = {at: Queued(it, revision(at), at.branch) for at, it in request.places.items()}
+        for place in left:
             self._turns.had(place)
         self._waits.over(request.session, request.project, request.keys)
-        await self._leave(request.project, who, request.shown)
+        await self._leave(request.project, who, self._as_meant(left))
 
     async def leave_all(self, session: LocalSession, agent: AgentId) -> None:
         """Give up all places that a holder has, which has ended. Raises as above."""
-        who = session.session_id, agent
-        places = self._turns.leave(*who)
-        for project in sorted({place.project for place in places}):
-            shown = [path for place, path in places.items() if place.project == project]
-            keys = map(path_key, shown)
-            over = [k for k in keys if not self._turns.waits(project, k, session.session_id)]
+        await self._leave_those(session, lambda place: place.agent == agent)
+
+    async def leave_branch(self, session: LocalSession, branch: str) -> None:
+        """Give up all places that a session has for a branch that it has left. Raises as above."""
+        await self._leave_those(session, lambda place: place.branch == branch)
+
+    async def _leave_those(self, session: LocalSession, is_left: Callable[[Place], bool]) -> None:
+        session_id = session.session_id
+        places = self._turns.leave(lambda place: place.session == session_id and is_left(place))
+        for project, agent in sorted({(place.project, place.agent) for place in places}):
+            left = {
+                at: it for at, it in places.items() if (at.project, at.agent) == (project, agent)
+            }
+            keys = (place.key for place in left)
+            over = [k for k in keys if not self._turns.waits(project, k, session_id)]
             self._waits.over(session, project, over)
-            await self._leave(project, who, shown)
+            await self._leave(project, (session_id, agent), self._as_meant(left))
+
+    def _as_meant(self, places: Mapping[Place, Queued]) -> list[Queued]:
+        """Places to give up. Of one that is asked for just now, the revision is not known."""
+        is_open = self._unsettled.is_open
+        return [replace(it, revision=0) if is_open(at) else it for at, it in places.items()]
 
     async def _leave(
-        self, project: ProjectId, who: tuple[SessionId, AgentId], shown: Sequence[str]
+        self, project: ProjectId, who: tuple[SessionId, AgentId], left: Sequence[Queued]
     ) -> None:
         session_id, agent_id = who
-        for start in range(0, len(shown), MAX_PATHS):
+        for start in range(0, len(left), MAX_PATHS):
+            part = left[start : start + MAX_PATHS]
             request = LeaveRequest(
                 request_id=new_request_id(),
                 project=project,
                 session_id=session_id,
                 agent_id=agent_id,
-                paths=shown[start : start + MAX_PATHS],
+                paths=(queued.path for queued in part),
+                place_revisions=(queued.revision for queued in part),
+                place_branches=(queued.branch for queued in part),
             )
             await self._client.leave(request)
 
     async def release(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """Give ``locks`` back. Raises what the coordinator says; they are not held any more."""
-        by_project = sorted(locks, key=lambda lock: lock.project)
-        for project, group in groupby(by_project, key=lambda lock: lock.project):
-            part = [lock for lock in group if self._held.drop(lock)]
-            for start in range(0, len(part), MAX_PATHS):
-                await self._release(session, project, part[start : start + MAX_PATHS])
+        await self._give_back(session, [lock for lock in locks if self._held.drop(lock)])
+
+    async def _give_back(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
+        """All at once: what is not answered is owed, whichever of them fails first."""
+        give_back = partial(self._owed.give_back, session, patience_s=PATIENCE_S)
+        await asyncio.gather(*(give_back(*batch) for batch in batches(locks)))
 
     def is_known(self, session: LocalSession, lock: HeldLock) -> bool:
         """Whether a grant is held, lost or given back here, or may yet be answered."""
@@ -157,20 +176,13 @@ class Taking:
         return (
             held is not None
             or any((one.project, one.key) == place for one in lost)
-            or self._owed.is_given_back(session, *place, lock.token)
+            or is_given_back(session, lock)
             or self._unsettled.is_open(lock)
         )
 
     async def give_back_unasked(self, session: LocalSession, lock: HeldLock) -> None:
         """Give back a grant that nobody asked for. Raises what the coordinator says."""
-        request = _release_message(session, lock.project, [lock])
-        await self._owed.give_back(session, request, tells=False)
-
-    async def _release(
-        self, session: LocalSession, project: ProjectId, locks: Sequence[HeldLock]
-    ) -> None:
-        request = _release_message(session, project, locks)
-        await self._owed.give_back(session, request, PATIENCE_S)
+        await self._owed.give_back(session, lock.project, [lock], tells=False)
 
     async def _enter(self, request: Request) -> None:
         await self._registration.enter(
@@ -192,7 +204,7 @@ class Taking:
             self._waits.refused(session, request.project, conflicts)
             self._note_queued(request, conflicts)
             return conflicts
-        for lock in granted_locks(request, response.granted):
+        for lock in self._granted(request, response):
             self._note_granted(request.session, lock)
         return response.granted
 
@@ -200,37 +212,32 @@ class Taking:
         """It is known now what became of an acquire that was cut off."""
         request = cut.request
         if response.WhichOneof("outcome") == "held":
+            self._note_queued(request, response.held.conflicts)
             return
-        new = [
-            lock for lock in granted_locks(request, response.granted) if self._is_news(cut, lock)
-        ]
+        new = [lock for lock in self._granted(request, response) if self._is_news(cut, lock)]
         if cut.let_through:
             for lock in new:
                 self._note_granted(request.session, lock)
             return
         cut.giving_back = True
+        await self._turn_down(request.session, new)
+
+    async def _turn_down(self, session: LocalSession, new: Sequence[HeldLock]) -> None:
+        """Give back at once what is granted and not wanted. Raises what the coordinator says."""
         for lock in new:
-            self._held.put(lock)
-        await self.release(request.session, new)
+            self._held.turn_down(lock)
+        await self._give_back(session, new)
 
     def _is_news(self, cut: Cut, lock: HeldLock) -> bool:
         """Whether nobody else tells of this grant: no later acquire, nor one under way."""
-        is_pattern = lock.is_pattern
-        known = self._held.find(
-            lock.project, lock.key, lock.session, lock.agent, is_pattern=is_pattern
-        )
         if lock.key not in cut.open or self._unsettled.is_asked_for(cut.request, lock.key):
             return False
         if self._is_over(cut.request.session, lock):
             return False
-        return known is None or known.is_before(lock)
+        return not self._held.has_passed(lock)
 
     async def _ask_until_news(self, request: Request) -> tuple[Message, AcquireResponse]:
-        """Ask, and again when the grant ended before its answer came.
-
-        The stream may be faster than the answer. What it told is not told again: such
-        a grant would be believed in for as long as the session lives.
-        """
+        """Ask, and again when the grant ended before its answer came."""
         for _ in range(2):
             await self._owed.settle_first(
                 request.session, request.project, request.keys, PATIENCE_S
@@ -241,17 +248,35 @@ class Taking:
                 response = await send(self._client, message, PATIENCE_S)
                 told.update(_told_of(request, response))
             self._turns.settled(untold)
-            locks = granted_locks(request, response.granted) if response.granted.locks else []
+            locks = self._granted(request, response)
             if not any(self._is_over(request.session, lock) for lock in locks):
                 return message, response
+        await self._give_up(request.session, locks)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 
+    async def _give_up(self, session: LocalSession, locks: Iterable[HeldLock]) -> None:
+        """All or none: what stands of these grants is given back, but what was had before."""
+        stands = (lock for lock in locks if not self._is_over(session, lock))
+        new = [lock for lock in stands if not self._held.find_same(lock)]
+        with suppress(ScoordError):  # it is owed then
+            await self._turn_down(session, new)
+
+    def _granted(self, request: Request, response: AcquireResponse) -> list[HeldLock]:
+        """What it was granted; nothing, where it was refused."""
+        if response.WhichOneof("outcome") != "granted":
+            return []
+        return granted_locks(request, response.granted, self._clock.now())
+
     def _is_over(self, session: LocalSession, lock: HeldLock) -> bool:
-        """Whether a grant has ended meanwhile: as the stream tells, or by our own release."""
-        key, token = lock.key, lock.token
-        neighbourhood = self._neighbours.of(lock.project)
-        heard = neighbourhood.is_over(key, token, is_pattern=lock.is_pattern)
-        return heard or self._owed.is_given_back(session, lock.project, key, token)
+        """Whether a grant has ended meanwhile: as the stream tells, or by our own release.
+
+        Or as a later grant shows whose answer came first. What another thread of the session
+        has is not given back: it passes on, whatever its asker gave back of the path since.
+        """
+        passes_on = any(k.token == lock.token for k in self._held.at(lock.project, lock.key))
+        was_given_back = is_given_back(session, lock) and not passes_on
+        is_over = was_given_back or self._neighbours.is_over(lock)
+        return is_over or self._held.is_later_anothers(lock)
 
     def _message(self, request: Request) -> Message:
         if request.is_pattern:
@@ -262,42 +287,27 @@ class Taking:
         """What was known of its turns is old; one that comes from now on is news.
 
         It may come before the answer does, for a place that the answer tells of. Those
-        that it was not told of are settled by the answer.
+        that it was not told of are settled by the answer, also those of every branch.
         """
-        places = _places(request)
+        places = request.places
         for place in places:
             self._turns.over(place)
-        return self._turns.untold(places)
+        return self._turns.untold([*places, *(replace(place, branch="") for place in places)])
 
     def _note_queued(self, request: Request, conflicts: Iterable[Conflict]) -> None:
-        who = request.session.session_id, request.agent
-        for conflict in conflicts:
-            if conflict.place > 0:
-                place = Place(request.project, path_key(conflict.path), *who)
-                self._turns.queued(place, conflict.path)
+        refused = {
+            path_key(conflict.path): conflict for conflict in conflicts if conflict.place > 0
+        }
+        for place in request.places:
+            if conflict := refused.get(place.key):
+                self._turns.queued(place, conflict.path, conflict.place_revision)
 
     def _note_granted(self, session: LocalSession, lock: HeldLock) -> None:
-        self._turns.had(Place(lock.project, lock.key, lock.session, lock.agent))
+        self._turns.had(Place(lock.project, lock.key, lock.session, lock.agent, lock.branch))
         self._held.put(lock)
         self._waits.over(session, lock.project, [lock.key])
         others = self._neighbours.of(lock.project).paths.get(lock.key, {})
-        self._crossings.look(session, lock, others.values())
-
-
-def _places(request: Request) -> list[Place]:
-    who = request.session.session_id, request.agent
-    return [Place(request.project, key, *who) for key in request.keys]
-
-
-def _release_message(
-    session: LocalSession, project: ProjectId, locks: Sequence[HeldLock]
-) -> ReleaseRequest:
-    return ReleaseRequest(
-        request_id=new_request_id(),
-        project=project,
-        session_id=session.session_id,
-        locks=map(ref_of, locks),
-    )
+        crossings.look(session, lock, others.values())
 
 
 def _told_of(request: Request, response: AcquireResponse) -> set[str]:

@@ -4,7 +4,7 @@ It looks at names alone: nothing here opens a file or asks anybody.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -31,9 +31,9 @@ class How(StrEnum):
     NAMED = "named"
     """The prompt names a file that the other holds."""
     BELONGS = "belongs"
-    """An edited file and one that the other holds are test and source."""
+    """A file of one's own work and one that the other holds are test and source."""
     IMPORTS = "imports"
-    """An edited file imports one that the other holds."""
+    """A file of one's own work imports one that the other holds."""
     AREA = "area"
     """Both are in one area."""
 
@@ -46,43 +46,76 @@ class Touch:
     how: How
     thing: str
     """A path, as shown; or the name of an area."""
+    path: str = ""
+    """The file of one's own work that it belongs to, or that imports it."""
+    lock: Lock | None = None
+    """The grant of the path; None of an area."""
+
+    @property
+    def on(self) -> tuple[str, str]:
+        """Whose it is, and what: as it is compared."""
+        return self.session, path_key(self.thing)
+
+    @property
+    def token(self) -> int:
+        """That of the grant; an area has none, and is the same again and again."""
+        return self.lock.token if self.lock else 0
 
 
 def words_of(text: str) -> set[str]:
     """The words of a text that may name files or areas, as they are compared."""
-    words = _WORD.findall(text[:_MOST_READ])
-    named = (path_key(word.removeprefix("./").rstrip("./")) for word in words)
-    return {word for word in named if len(word) >= _LEAST_NAME}
+    return set(_written(text))
+
+
+def paths_of(text: str) -> dict[str, str]:
+    """Those of them that name files if they name anything; as written, by what is compared."""
+    return _paths(_written(text))
 
 
 def named_in(
     prompt: str, locks: Iterable[Lock], sessions: Iterable[Session], own: str
 ) -> list[Touch]:
     """What a prompt names of what others hold and work on."""
-    words = words_of(prompt)
-    paths = [word for word in words if "/" in word or "." in word]
+    words = _written(prompt)
+    paths = _paths(words)
     return [
-        Touch(lock.holder.session_id, How.NAMED, lock.path)
+        Touch(lock.holder.session_id, How.NAMED, lock.path, lock=lock)
         for lock in locks
         if lock.holder.session_id != own and _is_named(lock, words, paths)
     ] + list(_in_areas(words, sessions, own))
 
 
-def touched_by(
-    shown: str, area: str, held: Held, sessions: Iterable[Session], own: str
-) -> list[Touch]:
-    """What an edit of the file ``shown`` touches of what others hold and work on."""
-    found = dict.fromkeys(map(path_key, counterparts(shown)))
-    belonging = [
-        Touch(lock.holder.session_id, How.BELONGS, lock.path)
-        for key in found
+def belonging_to(shown: str) -> tuple[str, ...]:
+    """The keys that the test of the file ``shown`` would have, or the source of a test."""
+    keys = dict.fromkeys(map(path_key, counterparts(shown)))
+    return tuple(key for key in keys if key != path_key(shown))
+
+
+def belongings(shown: str, keys: Iterable[str], held: Held, own: str) -> list[Touch]:
+    """What others hold of the files with these keys, which belong to the file ``shown``."""
+    return [
+        Touch(lock.holder.session_id, How.BELONGS, lock.path, shown, lock)
+        for key in keys
         for lock in held.get(key, {}).values()
-        if lock.holder.session_id != own and key != path_key(shown)
+        if lock.holder.session_id != own
     ]
-    return belonging + list(_in_areas({area.casefold()} if area else set(), sessions, own))
 
 
-def _is_named(lock: Lock, words: set[str], paths: Iterable[str]) -> bool:
+def in_area(area: str, sessions: Iterable[Session], own: str) -> list[Touch]:
+    """Who else works in an area."""
+    return list(_in_areas({area.casefold()} if area else set(), sessions, own))
+
+
+def _written(text: str) -> dict[str, str]:
+    words = (w.removeprefix("./").rstrip("./") for w in _WORD.findall(text[:_MOST_READ]))
+    return {path_key(word): word for word in words if len(word) >= _LEAST_NAME}
+
+
+def _paths(words: Mapping[str, str]) -> dict[str, str]:
+    return {key: word for key, word in words.items() if "/" in key or "." in key}
+
+
+def _is_named(lock: Lock, words: Container[str], paths: Iterable[str]) -> bool:
     """Whether a path is named: whole, by its end, or by its file's name."""
     if lock.is_pattern:
         return any(matches(lock.path, path) for path in paths)
@@ -90,7 +123,7 @@ def _is_named(lock: Lock, words: set[str], paths: Iterable[str]) -> bool:
     return any("/".join(parts[start:]) in words for start in range(len(parts)))
 
 
-def _in_areas(areas: set[str], sessions: Iterable[Session], own: str) -> Iterator[Touch]:
+def _in_areas(areas: Container[str], sessions: Iterable[Session], own: str) -> Iterator[Touch]:
     for session in sessions:
         resting = session.status == SessionStatus.SESSION_STATUS_IDLE
         if session.session_id != own and not resting:

@@ -5,9 +5,10 @@ a turn was not used in time it tells nobody: whoever is told late is told for ho
 """
 
 import asyncio
-from collections.abc import Collection, Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.ids import AgentId, ProjectId, SessionId
 
@@ -20,14 +21,35 @@ class Place:
     key: str
     session: SessionId
     agent: AgentId
+    branch: str = ""
+    """The branch it is confined to; empty when it is for every branch."""
+
+    @property
+    def claimant(self) -> Claimant:
+        """Who waits there, as far as is known: whether to share it nobody tells."""
+        return Claimant(self.session, self.agent, branch=self.branch)
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """How a refusal gave a place: the path as it is shown, and when it was asked for."""
+
+    path: str
+    revision: int = 0
+    """Of the store; 0 is not known."""
+    branch: str = ""
+    """That of the place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn that nobody was told of yet: at which path, and when it came."""
+    """A turn that nobody was told of yet: at which path and branch, and when it came."""
 
     path: str
     came_at: float
+    branch: str = ""
+    is_over: bool = False
+    """Whether it is known that the place is gone."""
 
 
 class Turns:
@@ -37,8 +59,8 @@ class Turns:
         self._clock = clock
         self._come: dict[Place, None] = {}
         self._untold: dict[Place, Turn] = {}
-        self._queued: dict[Place, str] = {}
-        """The places that refusals gave, with the paths as they are shown."""
+        self._queued: dict[Place, Queued] = {}
+        """The places that refusals gave."""
         self._waiting: dict[Place, list[asyncio.Event]] = {}
 
     def come(self, place: Place) -> bool:
@@ -53,9 +75,14 @@ class Turns:
         """Whether its turn has come since it was last asked for."""
         return place in self._come
 
-    def queued(self, place: Place, path: str) -> None:
-        """A refusal gave it this place."""
-        self._queued[place] = path
+    def queued(self, place: Place, path: str, revision: int = 0) -> None:
+        """A refusal gave it this place; answers may come in another order than questions."""
+        revision = max(revision, self.revision(place))
+        self._queued[place] = Queued(path, revision, place.branch)
+
+    def revision(self, place: Place) -> int:
+        """When a place was last asked for, as far as an answer told; else 0."""
+        return self._queued[place].revision if place in self._queued else 0
 
     def had(self, place: Place) -> None:
         """It was granted, or given up: there is no such place any more."""
@@ -63,14 +90,23 @@ class Turns:
         self._come.pop(place, None)
         self._untold.pop(place, None)
 
-    def leave(self, session: SessionId, agent: AgentId) -> dict[Place, str]:
-        """This holder wants nothing any more: the places it has to give up."""
-        known = dict.fromkeys((*self._queued, *self._come, *self._untold))
-        mine = [place for place in known if (place.session, place.agent) == (session, agent)]
-        queued = {place: self._queued[place] for place in mine if place in self._queued}
-        for place in mine:
+    def leave(self, is_left: Callable[[Place], bool]) -> dict[Place, Queued]:
+        """Nothing is wanted at these places any more: those that are to be given up."""
+        left = {*filter(is_left, (*self._queued, *self._come, *self._untold))}
+        queued = {place: it for place, it in self._queued.items() if place in left}
+        for place in left:
             self.had(place)
         return queued
+
+    def lapse(self, session: SessionId) -> None:
+        """Its places went with its lease; of turns that it was not told of, it hears so."""
+        # In the order they came: that of a set differs from run to run.
+        for place in dict.fromkeys((*self._queued, *self._untold, *self._come)):
+            if place.session == session:
+                turn = self._untold.get(place)
+                self.had(place)
+                if turn:
+                    self._untold[place] = replace(turn, is_over=True)
 
     def waits(self, project: ProjectId, key: str, session: SessionId) -> bool:
         """Whether any holder of the session has a place at this path."""
@@ -82,7 +118,7 @@ class Turns:
 
     def keep(self, place: Place, path: str) -> None:
         """Its turn has come, and it is to be told so: its holder asks when it has time."""
-        self._untold[place] = Turn(path, self._clock.now())
+        self._untold[place] = Turn(path, self._clock.now(), place.branch)
 
     def untold(self, places: Iterable[Place]) -> dict[Place, Turn]:
         """The turns at ``places`` that nobody was told of."""

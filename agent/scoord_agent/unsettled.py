@@ -22,6 +22,7 @@ from scoord_agent.connection import State
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.held import HeldLock
 from scoord_agent.request import Request
+from scoord_agent.turns import Place
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ SETTLE_WITHIN_S = 60.0
 _AGAIN_S = 0.5
 _SOON_S = 0.05
 """While an acquire is under way, which ends within the time that a hook has."""
+
+_Holder = tuple[ProjectId, SessionId, AgentId, str]
 
 Message = AcquireRequest | ReserveRequest
 """What takes something: paths, or a pattern."""
@@ -67,8 +70,8 @@ class Cut:
     """What sees it through."""
 
     @property
-    def holder(self) -> tuple[ProjectId, SessionId, AgentId]:
-        """Who asked, and in which project."""
+    def holder(self) -> _Holder:
+        """Who asked, in which project, and for which branch."""
         return _holder(self.request)
 
     @property
@@ -134,7 +137,7 @@ class Unsettled:
     def drop(self, session: SessionId, agent: AgentId) -> None:
         """This holder is done: what is granted yet is to be given back."""
         for cut in self._cuts:
-            if cut.holder[1:] == (session, agent):
+            if (cut.request.session.session_id, cut.request.agent) == (session, agent):
                 cut.let_through = False
 
     def is_asked_for(self, request: Request, key: str) -> bool:
@@ -142,11 +145,11 @@ class Unsettled:
         same = (asked for asked in self._asking if _holder(asked) == _holder(request))
         return any(key in asked.keys for asked in same)
 
-    def is_open(self, lock: HeldLock) -> bool:
+    def is_open(self, one: HeldLock | Place) -> bool:
         """Whether its holder asks for it now, or has asked and does not know the outcome."""
-        holder = (lock.project, lock.session, lock.agent)
-        asked = any(_holder(one) == holder and lock.key in one.keys for one in self._asking)
-        return asked or any(cut.holder == holder and lock.key in cut.open for cut in self._cuts)
+        holder = (one.project, one.session, one.agent, one.branch)
+        asked = any(_holder(it) == holder and one.key in it.keys for it in self._asking)
+        return asked or any(cut.holder == holder and one.key in cut.open for cut in self._cuts)
 
     def _is_asked_again(self, cut: Cut) -> bool:
         return cut.stands and any(self.is_asked_for(cut.request, key) for key in cut.open)
@@ -184,5 +187,6 @@ class Unsettled:
         return self._client.connection.look(self._clock.now()) is State.CONNECTED
 
 
-def _holder(request: Request) -> tuple[ProjectId, SessionId, AgentId]:
-    return request.project, request.session.session_id, request.agent
+def _holder(request: Request) -> _Holder:
+    session_id, branch = request.session.session_id, request.claimant.branch
+    return request.project, session_id, request.agent, branch

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from scoord.ids import ProjectId, SessionId
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import Conflict
-from scoord_agent.sessions import LocalSession
+from scoord_agent.local_session import LocalSession
 from scoord_agent.work import On
 
 

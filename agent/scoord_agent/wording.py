@@ -6,6 +6,7 @@ in quotes: it is data, and nothing here reads it as anything else.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -18,6 +19,18 @@ from scoord_agent.wording_times import NOT_KNOWN
 
 _AGAIN = "Read the file again before you edit it."
 _PLACES = ("first", "second", "third", "fourth", "fifth")
+
+
+class End(Protocol):
+    """How a grant ended, as several messages tell it."""
+
+    how: str
+    by: str
+    reason: str
+
+    @property
+    def through(self) -> Holder:
+        """The coding session that ended it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,20 @@ def unasked_denied(paths: Iterable[str], error: str) -> str:
     )
 
 
+def contended_denied(paths: Iterable[str]) -> str:
+    """Why an edit is denied when others were faster each time."""
+    return f"{_contended(paths)}, so the edit is refused. Try again in a moment."
+
+
+def contended_allowed(paths: Iterable[str]) -> str:
+    """What is said of an edit that was let through beside them."""
+    return f"{_contended(paths)}. The edit was let through without it: compare before you go on."
+
+
+def _contended(paths: Iterable[str]) -> str:
+    return f"⚠️ {names(paths)}: others take the lock, or take it away, faster than it can be had"
+
+
 def unasked_allowed(paths: Iterable[str], error: str) -> str:
     """What is said of an edit that was let through unasked."""
     return (
@@ -99,22 +126,35 @@ def met(path: str, kind: str, others: Sequence[Lost], asker: Asker) -> str:
     return f"⚠️ You edited {one_line(path)} {how}; {who}: compare before you go on."
 
 
-def turn(path: str) -> str:
+def turn(path: str, branch: str = "") -> str:
     """A file that was waited for is free, and kept for the session for a while."""
-    return f"{one_line(path)} is free now, and you are next: edit it soon, or it goes to others."
+    return (
+        f"{one_line(path)} is free now{_on(branch)}, and you are next:"
+        " edit it soon, or it goes to others."
+    )
 
 
-def turn_over(path: str, ago_s: float) -> str:
+def turn_over(path: str, ago_s: float, branch: str = "") -> str:
     """A file that was waited for was free, and its turn was over before it could be told."""
     return (
-        f"{one_line(path)} was free {text.age(ago_s)} ago, and your turn at it is over:"
-        " edit it to ask again."
+        f"{one_line(path)} was free {text.age(ago_s)} ago{_on(branch)}, and your turn at it is"
+        " over: edit it to ask again."
     )
+
+
+def _on(branch: str) -> str:
+    return f" on {one_line(branch)}" if branch else ""
 
 
 def wanted(path: str, waiter: Holder, reason: str) -> str:
     """Someone waits for a file of ours."""
     return f"{who(waiter)} waits for {one_line(path)}, which you hold{_said(reason)}."
+
+
+def left_out(count: int) -> str:
+    """Before what is told now there was more than there was room for."""
+    were = "notice before these was" if count == 1 else "notices before these were"
+    return f"⚠️ {count} {were} left out, for want of room: see `scoord history`."
 
 
 def overlapped(path: str, waiter: Holder, reason: str) -> str:
@@ -133,16 +173,23 @@ def crossing(path: str, branch: str, other: Lock) -> str:
 
 def switched(paths: Sequence[str], before: str, now: str) -> str:
     """The worktree is on another branch than its locks were for."""
+    locks, were, are = ("lock", "was", "is") if len(paths) == 1 else ("locks", "were", "are")
     return (
-        f"The branch is {one_line(now, 60)} now: your locks on {names(paths)}, which were for"
-        f" {one_line(before, 60)} only, are given back."
+        f"The branch is {one_line(now, 60)} now: your {locks} on {names(paths)}, which {were} for"
+        f" {one_line(before, 60)} only, {are} given back."
     )
 
 
-def broken(path: str, by: str, reason: str) -> str:
-    """Our lock was taken away by a person."""
+def broken(path: str, by: str, reason: str, through: Holder | None = None) -> str:
+    """Our lock was taken away by a person, or by a session of theirs."""
+    return f"⚠️ Your lock on {one_line(path)} was broken by {_by(by, through)}{why(reason)}."
+
+
+def taken(path: str) -> str:
+    """Our lock was taken away, and nobody could write down how."""
     return (
-        f"⚠️ Your lock on {one_line(path)} was broken by {one_line(by) or 'someone'}{why(reason)}."
+        f"⚠️ Your lock on {one_line(path)} was taken away. By whom and why is not known: it was"
+        " not written down, as when the store is full."
     )
 
 
@@ -171,20 +218,28 @@ def noticed(notice: Notice) -> str:
                 " or edited it since: compare before you go on."
             )
         case "message":
-            return f"{one_line(notice.sender.person, 40) or 'Someone'} says: {quote(notice.text)}"
+            return f"{_sender(notice.sender)} says: {quote(notice.text)}"
         case _:
             return overlapped(notice.path, notice.sender, notice.text)
 
 
-def ended(path: str, how: str) -> str:
-    """Our lock was ended while nothing could be heard; empty when we gave it back ourselves."""
-    match how:
+def _sender(sender: Holder) -> str:
+    """Whose words they are: of a session, which can be answered, or of a person."""
+    return who(sender) if sender.session_id else one_line(sender.person, 40) or "Someone"
+
+
+def ended(path: str, end: End, *, is_pattern: bool = False) -> str:
+    """Our lock was taken away; empty when we gave it back, or it went with its lease."""
+    again = "" if is_pattern else f" {_AGAIN}"
+    match end.how:
         case "broken":
-            return f"{broken(path, '', '')} {_AGAIN}"
+            return f"{broken(path, end.by, end.reason, end.through)}{again}"
         case "idle":
-            return f"{idle(path)} {_AGAIN}"
+            return f"{idle(path)}{again}"
         case "lasted":
             return lasted(path)
+        case "taken":
+            return taken(path)
         case _:
             return ""
 
@@ -199,17 +254,18 @@ def lost_to(path: str, last: Lost, asker: Asker) -> str:
 
 def shared_again(path: str) -> str:
     """Our share went with its lease, and is ours again."""
-    return (
-        f"Your share of {one_line(path)} was lost for a while and is yours again: the file may"
-        f" have been edited meanwhile. {_AGAIN}"
-    )
+    return _again(f"share of {one_line(path)}")
 
 
 def had_again(path: str) -> str:
     """Our lock was lost and is ours again, and nobody knows whose it was meanwhile."""
+    return _again(f"lock on {one_line(path)}")
+
+
+def _again(what: str) -> str:
     return (
-        f"Your lock on {one_line(path)} was lost for a while and is yours again: the file may"
-        f" have been edited meanwhile. {_AGAIN}"
+        f"Your {what} was lost for a while and is yours again: the file may have been edited"
+        f" meanwhile. {_AGAIN}"
     )
 
 
@@ -228,9 +284,12 @@ def reserved_again(pattern: str) -> str:
 
 def lost(paths: Sequence[str]) -> str:
     """Our lease ran out."""
+    is_one = len(paths) == 1
+    locks, are = ("lock", "is") if is_one else ("locks", "are")
+    again = _AGAIN if is_one else "Read the files again before you edit them."
     return (
-        f"⚠️ Your locks on {names(paths)} are lost: the lease ran out while the coordinator"
-        " could not be reached. Read the files again before you edit them."
+        f"⚠️ Your {locks} on {names(paths)} {are} lost: the lease ran out while the coordinator"
+        f" could not be reached. {again}"
     )
 
 
@@ -242,15 +301,11 @@ def not_registered(error: str) -> str:
     )
 
 
-def problem(error: str) -> str:
-    """Settings that do not load."""
-    return f"⚠️ Settings are not in force, the last good ones are: {_lines(error)}"
-
-
-def mending(error: str) -> str:
-    """What is said of an edit of the settings that name the project, while they do not load."""
-    told = _lines(error)
-    return f"⚠️ Let through without a lock, and nothing else here is until it is mended: {told}"
+def _by(person: str, through: Holder | None) -> str:
+    """Who did something: a coding session where one did, since it is none of its user's doing."""
+    if through is not None and through.session_id:
+        return who(through)
+    return one_line(person) or "someone"
 
 
 def _said(reason: str) -> str:
@@ -262,11 +317,6 @@ def _sentence(error: str) -> str:
     """A failure's line, which may begin with a path, as a sentence."""
     told = text.failure(error)
     return f"{told[:1].upper()}{told[1:].rstrip('.')}."
-
-
-def _lines(error: str) -> str:
-    """What is wrong with settings, a line each."""
-    return "\n".join(map(text.failure, error.splitlines()))
 
 
 def _locked(conflict: Conflict, asker: Asker) -> str:

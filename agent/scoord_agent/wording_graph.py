@@ -5,10 +5,18 @@ As everywhere, what another session wrote is shown on one line, stripped and bou
 
 from collections.abc import Iterable
 
-from scoord.text import one_line
+from scoord.text import age, one_line
 
 DELETED = "deleted from the graph"
 """Why a lock was broken, when its entity was deleted and nobody said more."""
+
+
+def is_over(name: str, leaves_in_s: float) -> str:
+    """Why the entity of a session that has ended stays yet."""
+    return (
+        f"{one_line(name)} has ended already, and leaves the graph by itself in"
+        f" {age(leaves_in_s)}. Nothing was deleted."
+    )
 
 
 def not_deletable(name: str, entity_type: str) -> str:
@@ -19,8 +27,11 @@ def not_deletable(name: str, entity_type: str) -> str:
             " for session_timeout, and leaves the graph five minutes later. To free a file that it"
             " holds, delete the lock's entity, or run `scoord unlock --force FILE`"
         ),
-        "area": "goes when nobody works on it any more",
-        "task": "is finished with `scoord task done`",
+        "area": "is a part of the repository, or is worked on: it goes when it is not any more",
+        "task": (
+            "is finished with `scoord task done`, or taken off with `scoord task remove`; one of a"
+            " file is ticked off there"
+        ),
     }.get(entity_type, "follows from what sessions do, and is changed by them")
     return f"{one_line(name)} {what}. Nothing was deleted."
 

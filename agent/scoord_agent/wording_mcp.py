@@ -6,7 +6,9 @@ Names and words of other sessions are quoted: they are data, one line each.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from scoord.text import age, one_line, quote
+from scoord.text import age, one_line, quote, remaining
+from scoord_agent.wording_free import missing
+from scoord_agent.wording_times import NOT_KNOWN
 
 Row = Mapping[str, Any]
 
@@ -49,8 +51,9 @@ PROGRESS: Final = (
 )
 HISTORY: Final = (
     "What happened in this project, newest first: locks granted, released, broken and lost,"
-    " sessions that came and went. Filters: session (short name or id), path (a file or folder),"
-    " person, since_s (not older than so many seconds), limit."
+    " sessions that came and went, and with details how far they were and what they were"
+    " offered. Filters: session (short name or id), path (a file or folder), person, kinds,"
+    " since_s (not older than so many seconds), limit."
 )
 
 STALE_S: Final = 2.0
@@ -68,20 +71,27 @@ def status(answer: Row, own: str) -> str:
     return "\n".join(lines)
 
 
-def granted(paths: Sequence[str]) -> str:
-    """The locks are this session's."""
-    return f"Locked for this session: {_names(paths)}. Read a file again before you edit it."
+def granted(locks: Sequence[Row]) -> str:
+    """The locks are this session's, until they end."""
+    names = _names([lock["path"] for lock in locks])
+    left = [lock["ends_in_s"] for lock in locks if lock.get("ends_in_s")]
+    ends = f" The first of them ends in {age(round(min(left)))}." if left else ""
+    return f"Locked for this session: {names}.{ends} Read a file again before you edit it."
 
 
-def held(messages: Sequence[str]) -> str:
+def held(messages: Sequence[str], *, waited: bool) -> str:
     """Nothing was taken. The messages are the agent's own, made safe there."""
     told = "\n".join(message.strip() for message in messages)
-    return f"Nothing was taken.\n{told}"
+    how = "" if waited else "\nTo wait for the turn, call `claim` again with `wait_s`."
+    return f"Nothing was taken.\n{told}{how}"
 
 
-def released(free: Sequence[str], not_held: Sequence[str]) -> str:
-    """What was given back, and what was not this session's."""
-    lines = [f"Given back: {_names(free)}."] if free else []
+def released(released: Sequence[str], owed: Sequence[str], not_held: Sequence[str]) -> str:
+    """What was given back, or will be, and what was not this session's."""
+    lines = [f"Given back: {_names(released)}."] if released else []
+    if owed:
+        names = _names(owed)
+        lines.append(f"Given back as soon as the coordinator can be asked, and not held: {names}.")
     if not_held:
         lines.append(
             f"Not held by this session: {_names(not_held)}; if it waited, it does no more."
@@ -89,19 +99,20 @@ def released(free: Sequence[str], not_held: Sequence[str]) -> str:
     return " ".join(lines)
 
 
-def suggested(rows: Sequence[Row]) -> str:
-    """Work that is free, and why."""
-    if not rows:
-        return "Nothing is free to suggest now."
-    return "\n".join(_suggestion(number, row) for number, row in enumerate(rows, 1))
+def suggested(answer: Row) -> str:
+    """Work that is free, and why; and what is not known of it."""
+    rows = answer.get("suggestions", ())
+    lines = [_suggestion(number, row) for number, row in enumerate(rows, 1)]
+    return "\n".join(filter(None, (*lines, missing(answer))))
 
 
 def told(answer: Row) -> str:
-    """A message lies in a session's inbox."""
+    """A message lies in a session's inbox, unless nobody could read it there."""
     name = one_line(str(answer.get("alias") or answer.get("session_id", "")), 60)
     if answer.get("reads") is False:
-        return f"{name} is a terminal without a coding CLI: nobody may read it."
-    return f"{name} reads it at its next step."
+        return f"{name} is a terminal without a coding CLI: it is told nothing."
+    what = "only the beginning of it" if answer.get("is_cut") else "it"
+    return f"{name} reads {what} at its next step."
 
 
 def progressed(answer: Row) -> str:
@@ -154,13 +165,26 @@ def _session(row: Row) -> str:
     progress = row.get("progress")
     far = f", {progress['percent']} % done" if progress and "percent" in progress else ""
     state = f", {one_line(str(row.get('status', '')), 20)}"
-    return f"{_who(row)}{state}{far}{doing}"
+    estimate = row.get("estimate")
+    left = remaining(estimate["left_s"]) if estimate else NOT_KNOWN
+    return f"{_who(row)}{state}{far}, estimated completion {left}{doing}"
 
 
 def _lock(row: Row) -> str:
     why = f": {quote(row['reason'])}" if row.get("reason") else ""
     waiting = f", {row['waiters']} waiting" if row.get("waiters") else ""
-    return f"{one_line(row['path'])} by {_who(row)}, for {age(row['held_s'])}{waiting}{why}"
+    since = f"for {age(row['held_s'])}, {_free_in(row)}"
+    return f"{one_line(row['path'])} by {_who(row)}, {since}{waiting}{why}"
+
+
+def _free_in(row: Row) -> str:
+    """When the lock ends at the latest, or is likely to be given back."""
+    if row.get("ends_in_s") is not None:
+        return f"ends in {age(row['ends_in_s'])}"
+    if row.get("estimate_s") is None:
+        return f"estimated completion {NOT_KNOWN}"
+    basis = one_line(str(row.get("estimate_basis", "")), 80)
+    return f"estimated completion {remaining(row['estimate_s'])}" + (f" ({basis})" if basis else "")
 
 
 def _waiter(row: Row) -> str:
@@ -187,10 +211,11 @@ def _event(row: Row) -> str:
     paths = _names([str(path) for path in row.get("paths", ())])
     who = _who(row) if row.get("session_id") else ""
     by = f" by {one_line(str(row['by']), 60)}" if row.get("by") else ""
+    others = ", ".join(one_line(str(one.get("alias", "")), 60) for one in row.get("others", ())[:3])
+    whom = f" ({others})" if others else ""
     why = f": {quote(str(row['reason']))}" if row.get("reason") else ""
-    return (
-        " ".join(filter(None, (ago, one_line(str(row.get("kind", "")), 40), paths, who))) + by + why
-    )
+    did = " ".join(filter(None, (ago, one_line(str(row.get("kind", "")), 40), paths, who)))
+    return f"{did}{by}{whom}{why}"
 
 
 def _names(paths: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ A welcome is at most 20 lines, however many sessions there are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from scoord import text
@@ -13,9 +13,11 @@ from scoord.sections import SessionCoordination
 from scoord.text import one_line, quote
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.sessions_pb2 import Session, SessionStatus
-from scoord_agent.missed import Missed
-from scoord_agent.touching import How
+from scoord_agent.estimates import Completion
+from scoord_agent.missed import Meanwhile, Missed
+from scoord_agent.touching import How, Touch
 from scoord_agent.wording import names, who
+from scoord_agent.wording_times import completed
 
 MAX_LINES: Final = 20
 
@@ -49,9 +51,11 @@ class Scene:
     """The most relevant first."""
     settings: SessionCoordination | None = None
     """Without, as the defaults are."""
+    suggested: str = ""
+    """What it may do next, which is kept for it."""
     free: Sequence[str] = ()
-    """Areas in which nobody else works or holds a file."""
-    missed: Sequence[Missed] = ()
+    """Other areas in which nobody else works or holds a file."""
+    missed: Meanwhile = field(default_factory=Meanwhile)
     """What others did since somebody last worked here."""
     away_s: float = 0.0
     """How long ago that was."""
@@ -66,9 +70,10 @@ def welcome(scene: Scene) -> str:
     head = [
         f"Session Coordinator: this session is {scene.alias} in {one_line(scene.project)}.",
         _rules(scene.settings or SessionCoordination()),
-        f"{count or 'No'} other {noun} active{':' if count else '.'}",
+        f"{count or 'No'} other {noun} active{_times_known(scene.others)}{':' if count else '.'}",
     ]
     tail = [
+        *([scene.suggested] if scene.suggested else []),
         *([f"{FREE}: {names(scene.free)}."] if scene.free else []),
         *_missed(scene),
         *([kept(scene.kept)] if scene.kept else []),
@@ -103,21 +108,24 @@ def progress(session: Session) -> str:
     return ", ".join(told)
 
 
-def touching(how: How, thing: str, path: str, others: Sequence[Session]) -> str:
-    """That work touches what others are changing, and what to do about it."""
-    name = one_line(thing)
-    match how:
+def touching(touch: Touch, others: Sequence[Session], free: Completion | None = None) -> str:
+    """That work touches what others are changing, when that is done, and what to do about it.
+
+    ``free`` tells when its lock will be, where the first of them does not say itself.
+    """
+    name, path = one_line(touch.thing), one_line(touch.path)
+    match touch.how:
         case How.NAMED:
             begin = f"{name}, which the prompt names, is held by"
         case How.BELONGS:
-            begin = f"{name}, which belongs to {one_line(path)}, is held by"
+            begin = f"{name}, which belongs to {path}, is held by"
         case How.IMPORTS:
-            begin = f"{name}, which {one_line(path)} imports, is held by"
+            begin = f"{name}, which {path} imports, is held by"
         case How.AREA:
             begin = f"{name} is also worked on by"
     first, more = others[0], len(others) - 1
     rest = f", and by {more} more" if more else ""
-    return _bounded(f"{begin} {_named(first)}{doing(first)}{rest}. {_advice(first)}")
+    return _bounded(f"{begin} {_named(first)}{doing(first)}{rest}. {_advice(first, free)}")
 
 
 def _left(session: Session) -> str:
@@ -125,12 +133,23 @@ def _left(session: Session) -> str:
     return f"{left} left" if left.startswith("about") else f"done {left}"
 
 
-def _advice(session: Session) -> str:
+def _advice(session: Session, free: Completion | None) -> str:
+    left = ""
     if session.HasField("estimate"):
         left = text.remaining(session.estimate.left.ToMilliseconds() / 1000)
-        wait = f"wait {left}" if left.startswith("about") else "wait for it"
-        return f"What depends on that can {wait}; what does not can be done first."
-    return "When that is done is not known: the part that does not depend on it can be done first."
+    elif free is not None:
+        left = completed(free)
+    if not left:
+        return f"{_when(session)}: the part that does not depend on it can be done first."
+    wait = f"wait {left}" if left.startswith("about") else "wait for it"
+    return f"What depends on that can {wait}; what does not can be done first."
+
+
+def _when(session: Session) -> str:
+    """When it is done, of one of which nobody can tell how long it will take."""
+    if session.progress.percent >= 100:
+        return "It says that all is done, so that may be over any moment"
+    return "When that is done is not known"
 
 
 def _named(session: Session) -> str:
@@ -138,6 +157,12 @@ def _named(session: Session) -> str:
         alias=session.alias, person=session.person, host=session.host, branch=session.branch
     )
     return who(holder)
+
+
+def _times_known(others: Sequence[Other]) -> str:
+    """Once for all: a line for each would be longer for what it does not say."""
+    timeless = any(not other.session.HasField("estimate") for other in others)
+    return " (where no time left is named, it is not known)" if timeless else ""
 
 
 def _rules(settings: SessionCoordination) -> str:
@@ -173,15 +198,22 @@ def _neighbour(other: Other) -> str:
 
 
 def _missed(scene: Scene) -> list[str]:
-    if not scene.missed:
+    missed = scene.missed
+    since = f"Since this worktree was last worked in, {text.age(scene.away_s)} ago"
+    if not missed.sessions:
+        much = f"{since}, more happened than is shown here: see `scoord history`."
+        return [] if missed.is_all else [much]
+    shown = missed.sessions[:_MOST_MISSED]
+    rest = _rest(len(missed.sessions) - len(shown), is_all=missed.is_all)
+    return [f"{since}:", *map(_was_here, shown), *rest]
+
+
+def _rest(more: int, *, is_all: bool) -> list[str]:
+    """How many sessions are not shown: of what is not all, as many as are known of."""
+    if is_all and not more:
         return []
-    shown = scene.missed[:_MOST_MISSED]
-    more = len(scene.missed) - len(shown)
-    rest = f", and {more} more sessions: see `scoord history`" if more else ""
-    return [
-        f"Since this worktree was last worked in, {text.age(scene.away_s)} ago{rest}:",
-        *(_was_here(each) for each in shown),
-    ]
+    how_many = f"{'' if is_all else 'at least '}{more} more" if more else "maybe more"
+    return [f"- and {how_many} session{'' if more == 1 else 's'}: see `scoord history`"]
 
 
 def _was_here(missed: Missed) -> str:

@@ -3,15 +3,18 @@
 It changes in place, as its session does, and does no I/O. Times are the agent's clock's.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from scoord.bounded import BoundedDict
 from scoord.ids import ProjectId, SessionId
+from scoord.names import path_key
 from scoord.paths import FileIdentity
 from scoord_agent import pace
 from scoord_agent.pace import Left, Mark
+from scoord_agent.pursuit import Given, Pursuit
 from scoord_agent.steps import TaskList
 from scoord_hooks.neutral import Steps
 
@@ -26,6 +29,9 @@ _MOST_SAID: Final = 20
 
 FileKey = tuple[ProjectId, str]
 """A file, by its project and what its path is compared by."""
+
+Hold = tuple[ProjectId, str, str]
+"""What another session has: the project, the session, and the thing by what it is compared by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,8 @@ class Work:
     marks: tuple[Mark, ...] = ()
     edits: int = 0
     commits: int = 0
-    edited: BoundedDict[FileKey, None] = field(default_factory=lambda: BoundedDict(_MOST_EDITED))
+    edited: BoundedDict[FileKey, str] = field(default_factory=lambda: BoundedDict(_MOST_EDITED))
+    """The files as shown, the last edited last."""
     areas: BoundedDict[str, None] = field(default_factory=lambda: BoundedDict(_MOST_AREAS))
     """Where its latest edits were, the last one last."""
     waits: dict[FileKey, On] = field(default_factory=dict)
@@ -79,12 +86,19 @@ class Work:
     """What its latest edited files import, as far as that was known."""
     depends: BoundedDict[SessionId, On] = field(default_factory=lambda: BoundedDict(_MOST_SAID))
     """On whom it depends, as was said."""
-    looked_at: BoundedDict[FileKey, None] = field(default_factory=lambda: BoundedDict(_MOST_EDITED))
-    """Of which files it was looked what their edits touch."""
-    told: BoundedDict[tuple[str, str], None] = field(
-        default_factory=lambda: BoundedDict(_MOST_TOLD)
+    looked_at: BoundedDict[FileKey, tuple[str, ...]] = field(
+        default_factory=lambda: BoundedDict(_MOST_EDITED)
     )
-    """Of which session and thing it was told that its own work depends on it."""
+    """Of which files it was looked what their edits touch, and the keys that their test or
+    source would have."""
+    told: BoundedDict[Hold, int] = field(default_factory=lambda: BoundedDict(_MOST_TOLD))
+    """Of what it was told that its own work depends on it, and the last token of that."""
+    given: tuple[Given, ...] = ()
+    """The tasks that it was offered last."""
+    pursuit: Pursuit | None = None
+    """That on which it works, as far as it is seen to."""
+    offering: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False)
+    """Who has work kept for it holds this: each offer lets go of what the one before kept."""
     worked_s: float = 0.0
     """How long it worked until it was last idle."""
     working_since: float | None = None
@@ -93,14 +107,25 @@ class Work:
         """Its conversation is over: what it was to do is. What it did, and waits for, stays."""
         self.tasks, self.percent, self.step, self.source = TaskList(), 0, "", ""
         self.marks, self.working_since = (), None
+        self.given, self.pursuit = (), None
         self.areas.clear()
         self.looked_at.clear()
         self.told.clear()
 
-    def is_told(self, session: str, things: Iterable[str]) -> None:
-        """It is told all about another session's work: of what that is on, it knows now."""
-        for thing in things:
-            self.told[session, thing] = None
+    def is_told(self, hold: Hold, tokens: Iterable[int], areas: Iterable[str] = ()) -> None:
+        """It is told of what another session has now, by these tokens, and in which areas it is."""
+        project, session, _ = hold
+        self.told[hold] = max(self.told.get(hold, 0), *tokens)
+        for area in areas:
+            where = project, session, path_key(area)
+            self.told[where] = self.told.get(where, 0)
+
+    def knows(self, hold: Hold, tokens: Collection[int]) -> bool:
+        """Whether it was told of it, and one of the grants is from before: then all are known."""
+        known = self.told.get(hold, -1) >= min(tokens)
+        if known:
+            self.is_told(hold, tokens)
+        return known
 
     def importers(self, project: ProjectId, key: str) -> list[Importer]:
         """Its edited files that import the path."""
@@ -152,10 +177,11 @@ class Work:
         total = self.tasks.total if self.source == TASKS else 100
         return pace.left(self.marks, total, self.worked(now))
 
-    def edit(self, file: FileKey, area: str) -> bool:
+    def edit(self, project: ProjectId, shown: str, area: str) -> bool:
         """It has edited a file; whether that says something new."""
+        file = project, path_key(shown)
         new = file not in self.edited
-        self.edited[file] = None
+        self.edited[file] = shown
         self.edits += new
         moved = bool(area) and area != next(reversed(self.areas), "")
         if moved:

@@ -23,7 +23,7 @@ from scoord_hooks.install import Done
 from scoord_hooks.order import Order, Way
 from scoord_hooks.places import Scope, bash_path, shim_path
 from scoord_hooks.slash_command import slash
-from scoord_hooks.status import Status
+from scoord_hooks.status import Status, statuses
 from scoord_hooks.status import status as look
 
 _EXIT_REFUSED = 1
@@ -37,14 +37,23 @@ _Command = Callable[..., None]
 
 def _where(command: _Command) -> _Command:
     """Add the options that say which settings, and in which form to answer."""
+    return _options(command, Scope.USER.value, "All your sessions, or those in this checkout.")
+
+
+def _where_looked(command: _Command) -> _Command:
+    """The same for who only looks: what is not said is the scope that is wired."""
+    return _options(command, None, "All your sessions, or this checkout's; else what is wired.")
+
+
+def _options(command: _Command, scope: str | None, about_scope: str) -> _Command:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
         click.option(
             "--scope",
             type=click.Choice([scope.value for scope in Scope]),
-            default=Scope.USER.value,
-            show_default=True,
-            help="All your sessions, or those in this checkout.",
+            default=scope,
+            show_default=scope is not None,
+            help=about_scope,
         ),
         click.option(
             "--client",
@@ -132,16 +141,16 @@ def uninstall(client: str, scope: str, *, as_json: bool) -> None:  # noqa: ARG00
 
 
 @hooks.command(short_help="Show which are installed, and whether they work.")
-@_where
+@_where_looked
 @click.pass_context
-def status(context: click.Context, client: str, scope: str, *, as_json: bool) -> None:  # noqa: ARG001 (see install)
+def status(context: click.Context, client: str, scope: str | None, *, as_json: bool) -> None:  # noqa: ARG001 (see install)
     """Show which hooks are installed, and whether they reach the agent.
 
     Exits with 1 if something is missing or wrong, with 3 if the agent does not answer.
     """
-    seen = look(Scope(scope))
+    seen = look(Scope(scope)) if scope else statuses()[0]
     if as_json:
-        _print_json({**asdict(seen), "complete": seen.complete, "doubled": seen.doubled})
+        _print_json({**asdict(seen), "complete": seen.complete})
     else:
         _print_status(seen)
     if not seen.complete:
@@ -189,7 +198,7 @@ def _print_connectivity(*, agent: bool, shim: bool) -> None:
 
 
 def _print_status(seen: Status) -> None:
-    click.echo(f"settings: {seen.settings}")
+    click.echo(f"plugin: {seen.plugin}" if seen.plugin else f"settings: {seen.settings}")
     click.echo("agent: " + ("answers" if seen.agent else f"no answer on port {agent_port()}"))
     click.echo()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
@@ -205,5 +214,5 @@ def _print_status(seen: Status) -> None:
     console.print(Text("wired by: " + (" and ".join(seen.ways) or "nothing")), soft_wrap=True)
     if seen.doubled:
         console.print(Text(f"warning: {seen.doubled}", "yellow"), soft_wrap=True)
-    if not seen.complete:
-        click.echo("\nrun: scoord hooks install")
+    if seen.advice:
+        click.echo(f"\n{seen.advice}")

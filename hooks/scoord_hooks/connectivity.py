@@ -17,12 +17,22 @@ _TEST_EVENT: Final = "ConnectivityTest"
 
 def agent_answers(port: int, token: str) -> bool:
     """Tell whether the agent answers on its port and takes the token."""
+    return _health(port, token) == http.HTTPStatus.OK
+
+
+def token_is_refused(port: int, token: str) -> bool:
+    """Tell whether what answers there, an agent as it seems, wants another token."""
+    return _health(port, token) == http.HTTPStatus.UNAUTHORIZED
+
+
+def _health(port: int, token: str) -> int | None:
+    """Return the status that the agent's port answers with; None if nothing speaks HTTP there."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
     try:
         connection.request("GET", "/v1/health", headers={"Authorization": f"Bearer {token}"})
-        return connection.getresponse().status == http.HTTPStatus.OK
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scoord_hooks import plugin_folder
 from scoord_hooks.claude_settings import Named, find
-from scoord_hooks.places import all_settings_paths, plugin_path, scopes, shim_path
+from scoord_hooks.places import all_settings_paths, plugin_path, scope_option, scopes, shim_path
 from scoord_hooks.plugin_wiring import FOLDER_ID, ID
 from scoord_hooks.settings_file import named_documents_at
 
@@ -30,6 +30,29 @@ class InForce:
             *(f"plugin ({folder})" for folder in self.folders),
             *([f"plugin {ID} (enabled in {_listed(self.enabled)})"] if self.enabled else []),
         )
+
+    @property
+    def doubled(self) -> str:
+        """What is wrong with being wired more than once; empty if it is not."""
+        if len(self.ways) < 2:
+            return ""
+        return f"every event is sent twice: by {' and by '.join(self.ways)}; keep one of them"
+
+    @property
+    def remedy(self) -> str:
+        """What leaves one of several ways; empty if there are not several.
+
+        Of two in one scope an install leaves the one that it is asked for.
+        """
+        ours = dict.fromkeys(map(scope_option, (*self.settings, *self.folders)))
+        if not self.doubled:
+            return ""
+        if self.enabled:
+            either = "".join(f", or: scoord hooks uninstall{scope}" for scope in ours)
+            return f"run: claude plugin uninstall {ID}{either}"
+        if len(ours) > 1:
+            return "run: " + ", or: ".join(f"scoord hooks uninstall{scope}" for scope in ours)
+        return f"run: scoord hooks install{next(iter(ours))}, or the same --as plugin"
 
 
 def in_force() -> InForce:

@@ -73,6 +73,7 @@ def uninstall(order: Order) -> Done:
     edit = settings_file.edit(settings, lambda now: _without_entries(now, shim))
     if not edit.changed:
         return Done(settings, changed=False)
+    made.open_again(settings)
     kept = _drop_backups(settings, shim)
     notes = [f"{backup} stays: the settings have changed since" for backup in kept]
     if not settings.exists():
@@ -147,10 +148,12 @@ def _mode(settings: Path) -> int:
 def _kept_private(order: Order, settings: Path, before: int) -> tuple[str, ...]:
     """See that nobody else can read the token; return a note if somebody could."""
     if order.transport is Transport.COMMAND:
+        made.open_again(settings)
         return ()
     now = settings_file.make_private(settings)
     if not (before | now) & 0o077:
         return ()
+    made.note_closed(settings, before)
     return (f"{settings} holds the agent's token: only you may read it now (it was {before:o})",)
 
 

@@ -63,6 +63,12 @@ def plugin_path(scope: Scope) -> Path:
     return settings_path(scope).parent / "skills" / "sc"
 
 
+def scope_option(path: Path) -> str:
+    """Return what says to a command the scope of settings, or of a plugin's folder."""
+    is_users = settings_path(Scope.USER).parent in path.parents
+    return "" if is_users else f" --scope {Scope.PROJECT}"
+
+
 def shim_path() -> Path:
     """Return where the installed shim is: a place that outlives a moved checkout."""
     return state_dir() / "hooks" / "shim.sh"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from scoord.errors import NotAllowed
+from scoord.local import here
 from scoord_hooks import claude_version, git_exclude
 from scoord_hooks.claude_version import Version
 from scoord_hooks.claude_wiring import Transport, UnreachableAction
@@ -23,6 +24,13 @@ def refuse(order: Order, reasons: Sequence[str]) -> None:
     """Raise NotAllowed with all that speaks against it, unless it is to be done all the same."""
     if reasons and not order.force:
         raise NotAllowed("; ".join(reasons) + " (or --force); nothing was changed")
+
+
+def nowhere(order: Order) -> tuple[str, ...]:
+    """Return that there is no checkout whose sessions would be meant."""
+    if order.scope is Scope.USER or git_exclude.worktree_root(here()):
+        return ()
+    return (f"{here()} is in no repository; go to one, or wire all your sessions: --scope user",)
 
 
 def lacks(order: Order, version: Version | None) -> tuple[str, ...]:

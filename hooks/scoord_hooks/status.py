@@ -20,7 +20,7 @@ from scoord_hooks.claude_wiring import (
     is_exec_form,
 )
 from scoord_hooks.connectivity import agent_answers
-from scoord_hooks.in_force import disabled_in, in_force
+from scoord_hooks.in_force import InForce, disabled_in, in_force
 from scoord_hooks.json_text import Document
 from scoord_hooks.places import (
     Scope,
@@ -28,6 +28,8 @@ from scoord_hooks.places import (
     other_settings_paths,
     packaged_shim,
     plugin_path,
+    scope_option,
+    scopes,
     settings_path,
     shim_path,
 )
@@ -57,19 +59,27 @@ class Status:
     agent: bool
     ways: tuple[str, ...] = ()
     """What carries hooks of ours, in whatever scope."""
+    doubled: str = ""
+    """What is wrong with being wired in two ways at once; empty if it is not."""
+    advice: str = ""
+    """What to do; empty if there is nothing to do."""
+    plugin: Path | None = None
+    """The plugin's folder, where that carries the hooks of this scope."""
+
+    @property
+    def wired(self) -> bool:
+        """Whether any event of this scope is sent, however well."""
+        return any(event.transport for event in self.events)
 
     @property
     def complete(self) -> bool:
         """Whether every event is installed, and once, and nothing is wrong with any."""
-        installed = all(event.transport and not event.problem for event in self.events)
-        return installed and not self.doubled
+        return _is_sound(self.events) and not self.doubled
 
-    @property
-    def doubled(self) -> str:
-        """What is wrong with being wired in two ways at once; empty if it is not."""
-        if len(self.ways) < 2:
-            return ""
-        return f"every event is sent twice: by {' and by '.join(self.ways)}; keep one of them"
+
+def statuses() -> tuple[Status, ...]:
+    """Look at every scope there is here; those that are wired come first."""
+    return tuple(sorted(map(status, scopes()), key=lambda one: not one.wired))
 
 
 def status(scope: Scope) -> Status:
@@ -77,13 +87,36 @@ def status(scope: Scope) -> Status:
     settings = settings_path(scope)
     document = settings_file.read(settings).document()
     seen = _look(scope, document)
-    now = in_force()
-    if not seen.found and (plugin_path(scope) in now.folders or now.enabled):
+    now, folder = in_force(), plugin_path(scope)
+    by_plugin = not seen.found and (folder in now.folders or bool(now.enabled))
+    if by_plugin:
         problem = _plugin_problem(scope, off=seen.off)
         events = tuple(EventStatus(event, Transport.COMMAND, problem) for event in EVENTS)
     else:
         events = tuple(_event_status(event, seen) for event in EVENTS)
-    return Status(settings, events, agent_answers(agent_port(), token()), now.ways)
+    return Status(
+        settings,
+        events,
+        agent_answers(agent_port(), token()),
+        now.ways,
+        now.doubled,
+        now.remedy or ("" if _is_sound(events) else _advice(scope, seen, now)),
+        folder if by_plugin and folder in now.folders else None,
+    )
+
+
+def _is_sound(events: Sequence[EventStatus]) -> bool:
+    return all(event.transport and not event.problem for event in events)
+
+
+def _advice(scope: Scope, seen: "_Seen", now: InForce) -> str:
+    """What to do about hooks that are missing or wrong: only what would not be refused."""
+    if plugin_path(scope) in now.folders:
+        return f"run: scoord hooks install --as plugin{scope_option(settings_path(scope))}"
+    if not seen.found and now.ways:
+        other = next(each for each in Scope if each is not scope)
+        return f"nothing is wired in this scope; see: scoord hooks status --scope {other}"
+    return f"run: {seen.command}"
 
 
 def _plugin_problem(scope: Scope, *, off: bool) -> str:
@@ -107,7 +140,8 @@ class _Seen:
     groups: Mapping[str, Sequence[Group]]
     token: str
     wanted: Mapping[str, Group]
-    advice: str
+    command: str
+    """What installs the same once more."""
 
 
 def _look(scope: Scope, document: Document) -> _Seen:
@@ -123,7 +157,7 @@ def _look(scope: Scope, document: Document) -> _Seen:
         groups=groups,
         token=written.token,
         wanted=dict(entries_of(wiring).groups),
-        advice=f"run `{_command(scope, wiring)}` again",
+        command=_command(scope, wiring),
     )
 
 
@@ -167,7 +201,8 @@ def _event_status(event: str, seen: _Seen) -> EventStatus:
     if seen.off:
         return EventStatus(event, found.transport, "disableAllHooks is true, so it does not run")
     problem = _problem(found, seen)
-    return EventStatus(event, found.transport, f"{problem}; {seen.advice}" if problem else "")
+    again = f"{problem}; run `{seen.command}` again"
+    return EventStatus(event, found.transport, again if problem else "")
 
 
 def _problem(found: Found, seen: _Seen) -> str:

@@ -14,12 +14,13 @@ from scoord_hooks.places import (
     Scope,
     all_settings_paths,
     plugin_path,
+    scope_option,
     settings_path,
 )
 from scoord_hooks.plugin_wiring import FOLDER_ID, ID
 from scoord_hooks.settings_file import named_documents_at
 
-_RELOAD = "sessions that run already take it up when they are started again"
+_RELOAD = "sessions that run already use the plugin once they are started again"
 
 
 def install(order: Order) -> Done:
@@ -28,6 +29,7 @@ def install(order: Order) -> Done:
     Raises NotAllowed, with nothing changed, if the other way stays in force
     elsewhere, and as both ways do.
     """
+    precheck.refuse(order, precheck.nowhere(order))
     _refuse_beside(order)
     if order.way is Way.PLUGIN:
         return _install_plugin(order)
@@ -47,8 +49,10 @@ def uninstall(order: Order) -> Done:
     done = in_settings.uninstall(order)
     if not removed:
         return done
-    notes = (f"{folder} is taken out", *_let_git_see(order.scope, folder), *done.notes)
-    return replace(done, changed=True, notes=notes)
+    notes = (*_let_git_see(order.scope, folder), *done.notes)
+    if not done.changed:
+        return Done(folder, changed=True, notes=notes)
+    return replace(done, notes=(f"{folder} is taken out", *notes))
 
 
 def _install_plugin(order: Order) -> Done:
@@ -92,13 +96,13 @@ def _refuse_beside(order: Order) -> None:
     if order.way is Way.PLUGIN:
         here = settings_path(order.scope)
         beside += [
-            f"{file} has our hooks; run: scoord hooks uninstall{_scope(file)}"
+            f"{file} has our hooks; run: scoord hooks uninstall{scope_option(file)}"
             for file in now.settings
             if file != here
         ]
     folder = plugin_path(order.scope)
     beside += [
-        f"{other} is the plugin; run: scoord hooks uninstall{_scope(other.parent)}"
+        f"{other} is the plugin; run: scoord hooks uninstall{scope_option(other)}"
         for other in now.folders
         if other != folder
     ]
@@ -126,7 +130,3 @@ def _let_git_see(scope: Scope, folder: Path) -> tuple[str, ...]:
     name = folder.relative_to(root).as_posix()
     file = git_exclude.include(root, f"/{name}/", name)
     return (f"git does not ignore /{name}/ any more (by {file})",) if file else ()
-
-
-def _scope(file: Path) -> str:
-    return "" if file.parent == settings_path(Scope.USER).parent else " --scope project"

@@ -4,6 +4,7 @@ Programs that run for weeks meet ever new folders; what they remember of each mu
 not grow with them.
 """
 
+from contextlib import suppress
 from threading import Lock
 from typing import TypeVar
 
@@ -27,6 +28,11 @@ class BoundedDict(dict[K, V]):
         with self._lock:
             self.pop(key, None)
             while len(self) >= self._most:
-                # Others may pop meanwhile, but only here is anything put in.
-                self.pop(next(iter(tuple(self))), None)
+                self._forget_oldest()
             super().__setitem__(key, value)
+
+    def _forget_oldest(self) -> None:
+        """Without a copy of all keys: that is many kilobytes each time."""
+        # Others may pop while this looks for it; it is looked for again then.
+        with suppress(RuntimeError, StopIteration):
+            self.pop(next(iter(self)), None)

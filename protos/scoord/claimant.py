@@ -38,15 +38,23 @@ class Claimant:
         )
 
     def is_same(self, other: "Claimant") -> bool:
-        """Whether it is the same session and subagent."""
+        """Whether it is the same session and subagent, on whatever branch."""
         return (self.session, self.agent) == (other.session, other.agent)
 
     def passes_to(self, other: "Claimant") -> bool:
         """Whether ``other`` may take over: a subagent what its session's main thread has."""
         return bool(other.agent) and self.session == other.session and not self.agent
 
+    def covers(self, other: "Claimant") -> bool:
+        """Whether it holds wherever ``other`` would: on its branch, or on every one."""
+        return self.branch in ("", other.branch)
+
+    def meets(self, other: "Claimant") -> bool:
+        """Whether there is a branch on which both of them hold."""
+        return self.covers(other) or other.covers(self)
+
     def excludes(self, other: "Claimant") -> bool:
         """Whether ``other`` may not have a path that this one has."""
         if self.is_same(other) or self.passes_to(other) or (self.shared and other.shared):
             return False
-        return not (self.branch and other.branch) or self.branch == other.branch
+        return self.meets(other)

@@ -3,7 +3,8 @@
 Deadlines are kept on a clock that counts suspend: a laptop that slept past its
 lease must not wake up believing in it. On Linux that is ``CLOCK_BOOTTIME``
 (``CLOCK_MONOTONIC`` stops in suspend); on macOS ``CLOCK_MONOTONIC`` counts it.
-Wall-clock time is for people to read and never decides anything.
+Wall-clock time is for people to read. It decides nothing about who may have a lock; only
+how old something is that was kept before this process began.
 """
 
 import time
@@ -19,7 +20,7 @@ class Clock(Protocol):
         """Seconds on a clock that never steps back and counts suspend."""
 
     def wall_ms(self) -> int:
-        """Milliseconds since 1970, for display only."""
+        """Milliseconds since 1970, for display and for the age of what is kept."""
 
 
 class SystemClock:

@@ -9,7 +9,7 @@ Every failure is an InvalidConfig of one line for each fault: where, which key, 
 wrong, and what is allowed. This module does not know what the settings are used for.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -48,7 +48,6 @@ _MOST_AREA = 60  # characters
 _MOST_WORKTREES = 512
 _RESERVED = ("machine:", "root:")
 _FOR_THE_USER = ("leases", "coordinator")
-_FOR_THE_REPOSITORY = ("project", "areas", "tasks")
 _MOST_AREAS = 100
 _PATTERN_SECTION: Mapping[str, type[Section]] = {"": FilePatterns}
 _BACKLOG_SECTION: Mapping[str, type[Section]] = {"": Backlog}
@@ -82,15 +81,19 @@ def load(
     is None was not given. Raises InvalidConfig.
     """
     folders = _folders(repository, config_dir)
+    sources = _Sources(repository, config_dir, environ, flags or {})
     *lists, given = gathered(
-        [
-            *(partial(_pattern_layer, folder) for folder in folders),
-            partial(_given, repository, config_dir, environ, flags or {}),
-        ]
+        [*(partial(_pattern_layer, folder) for folder in folders), partial(_given, sources)]
     )
-    said = read_yaml(repository / CONFIG_FILE) if repository else {}
+    settings = _settings(given, lists, read_yaml(repository / CONFIG_FILE) if repository else {})
+    refuse(_unworkable(settings, given))
+    return settings
+
+
+def _settings(given: Layer, lists: Iterable[Layer], said: Mapping[str, Value]) -> Settings:
+    """Return settings by what was given; ``said`` is what the repository's own file says."""
     session = SessionCoordination.model_validate(_values("session_coordination", given))
-    settings = Settings(
+    return Settings(
         project=_project(said),
         session_coordination=session,
         leases=Leases.model_validate(_values("leases", given)),
@@ -99,8 +102,6 @@ def load(
         areas=_areas(said),
         tasks=_tasks(said),
     )
-    refuse(_unworkable(settings, given))
-    return settings
 
 
 def project_name(file: Path) -> str | None:
@@ -149,10 +150,13 @@ class SettingsCache:
         self._clock = clock or SystemClock()
         self._kept = BoundedDict[Path | None, _Kept](_MOST_WORKTREES)
 
-    def get(self, root: Path | None) -> Settings:
-        """Return the settings of the worktree at ``root``. Raises InvalidConfig."""
+    def get(self, root: Path | None, recheck_s: float = RECHECK_S) -> Settings:
+        """Return the settings of the worktree at ``root``, no older than ``recheck_s``.
+
+        Raises InvalidConfig.
+        """
         kept = self._kept.get(root)
-        if kept is None or self._clock.now() - kept.seen >= RECHECK_S:
+        if kept is None or self._clock.now() - kept.seen >= recheck_s:
             kept = self._kept[root] = self._looked_at(root, kept)
         if isinstance(kept.settings, str):
             raise InvalidConfig(kept.settings)
@@ -186,54 +190,81 @@ def _folders(repository: Path | None, config_dir: Path) -> list[Path]:
     return [repository, config_dir] if repository else [config_dir]
 
 
-def _given(
-    repository: Path | None,
-    config_dir: Path,
-    environ: Mapping[str, str],
-    flags: Mapping[str, object],
-) -> Layer:
-    """Return what all sources but the lists of patterns give."""
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where settings are given, apart from the lists of patterns."""
+
+    repository: Path | None
+    config_dir: Path
+    environ: Mapping[str, str]
+    flags: Mapping[str, object]
+
+
+def _given(sources: _Sources) -> Layer:
+    """Return what all sources give. Raises InvalidConfig about all that is wrong with it."""
+    try:
+        return _layered(sources)
+    except InvalidConfig as fault:
+        refuse([fault, *(each for section in SECTIONS for each in _unfit(sources, section))])
+        raise
+
+
+def _unfit(sources: _Sources, section: str) -> list[InvalidConfig]:
+    """Return what cannot work together in one section, when something in them is wrong."""
+    try:
+        given = _layered(sources, section)
+    except InvalidConfig:
+        return []  # with values that are no values nothing can be worked out
+    return list(_unworkable(_settings(given, (), {}), given))
+
+
+def _layered(sources: _Sources, only: str = "") -> Layer:
+    """Return what all sources give, or what they give to ``only`` one section."""
+    sections = {only: SECTIONS[only]} if only else SECTIONS
     return merged(
         gathered(
             [
-                partial(_repository_layer, repository, config_dir),
-                partial(_user_layer, config_dir),
-                partial(from_environment, SECTIONS, environ),
-                partial(from_flags, SECTIONS, flags),
+                partial(_repository_layer, sources, only),
+                partial(_user_layer, sources, only),
+                partial(from_environment, sections, sources.environ),
+                partial(from_flags, sections, sources.flags),
             ]
         )
     )
 
 
-def _repository_layer(repository: Path | None, config_dir: Path) -> Layer:
-    if repository is None:
+def _fields(file: Path, only: str) -> dict[str, Value]:
+    return {name: value for name, value in read_yaml(file).items() if only in ("", name)}
+
+
+def _repository_layer(sources: _Sources, only: str) -> Layer:
+    if sources.repository is None:
         return {}
     sections = {"session_coordination": SessionCoordination}
-    home = config_dir / CONFIG_FILE
+    home = sources.config_dir / CONFIG_FILE
 
     def part(name: str, value: Value) -> Layer:
         if name in _FOR_THE_USER:
             raise InvalidConfig(
                 f"{value.where}: {name}: not for a repository to say; it belongs in {home}"
             )
-        if name == "project":
-            _checked_name(value)
         if name in _FOR_THE_REPOSITORY:
+            _FOR_THE_REPOSITORY[name]({name: value})
             return {}
         return from_file(sections, {name: value}, beside=_FOR_THE_REPOSITORY)
 
-    fields = read_yaml(repository / CONFIG_FILE)
+    fields = _fields(sources.repository / CONFIG_FILE, only)
     return merged(gathered(partial(part, name, value) for name, value in fields.items()))
 
 
-def _user_layer(config_dir: Path) -> Layer:
+def _user_layer(sources: _Sources, only: str) -> Layer:
     def part(name: str, value: Value) -> Layer:
         if name in _FOR_THE_REPOSITORY:
             told = f"only a repository's own {CONFIG_FILE} can say it"
             raise InvalidConfig(f"{value.where}: {name}: {told}")
         return from_file(SECTIONS, {name: value})
 
-    fields = read_yaml(config_dir / CONFIG_FILE)
+    fields = _fields(sources.config_dir / CONFIG_FILE, only)
     return merged(gathered(partial(part, name, value) for name, value in fields.items()))
 
 
@@ -288,6 +319,14 @@ def _tasks(said: Mapping[str, Value]) -> tuple[str, ...]:
     return Backlog.model_validate(_values("", from_file(_BACKLOG_SECTION, whole))).tasks
 
 
+_FOR_THE_REPOSITORY: Mapping[str, Callable[[Mapping[str, Value]], object]] = {
+    "project": _project,
+    "areas": _areas,
+    "tasks": _tasks,
+}
+"""What only a repository says, and what reads it."""
+
+
 def _values(section: str, layer: Layer) -> dict[str, object]:
     return {key: given.value for (name, key), given in layer.items() if name == section}
 
@@ -315,7 +354,9 @@ def _unworkable(settings: Settings, given: Layer) -> Iterator[InvalidConfig]:
         *some, last = (_said(settings, given, *field) for field in rule.fields)
         yield InvalidConfig(f"{', '.join(some)} and {last}: {rule.text}")
     if (settings.coordinator.cert is None) != (settings.coordinator.key is None):
-        yield InvalidConfig("coordinator.cert and coordinator.key are needed together")
+        said, missing = ("cert", "key") if settings.coordinator.cert else ("key", "cert")
+        told = f"coordinator.{said}: coordinator.{missing} is missing beside it"
+        yield InvalidConfig(f"{given['coordinator', said].where}: {told}")
 
 
 def _activity_rules(session: SessionCoordination) -> Iterable[_Rule]:

@@ -148,7 +148,10 @@ def _errors(model: type[BaseModel], values: Mapping[str, object]) -> list[ErrorD
     try:
         model.model_validate(values)
     except ValidationError as error:
-        return error.errors(include_url=False)
+        found = error.errors(include_url=False)
+        # A list whose items are wrong is called too short for what is left of it, too.
+        of_items = {each["loc"][0] for each in found if len(each["loc"]) > 1}
+        return [each for each in found if len(each["loc"]) > 1 or each["loc"][0] not in of_items]
     return []
 
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
@@ -30,17 +31,37 @@ _PORTS_TRIED = 100
 _ROOM_BYTES = 16 * 1024  # for pid files and a first line in each log
 _SOCKET_PATH_BYTES = 100  # macOS allows 103, Linux 107
 
+_ALL = 0o077
+_WRITE = 0o022
+_closed_to = ContextVar("_closed_to", default=_ALL)
+"""What others may not do with the state directory."""
+
 
 def state_dir() -> Path:
     """Return the private directory (0700) of this user's agent; made if missing.
 
-    Raises NotAllowed if it belongs to someone else or cannot be made, InvalidConfig if it
-    would be another one in every folder.
+    Raises NotAllowed if it belongs to someone else, is open to others (but see
+    ``even_if_readable``) or cannot be made, InvalidConfig if it would be another one in
+    every folder.
     """
     named = os.environ.get("SCOORD_STATE_DIR")
     if named and not Path(named).is_absolute():
         raise InvalidConfig(f"SCOORD_STATE_DIR: {named!r} is not an absolute path")
-    return _private_dir(Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state"))
+    path = Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state")
+    return _private_dir(path, _closed_to.get())
+
+
+@contextlib.contextmanager
+def even_if_readable() -> Iterator[None]:
+    """Have ``state_dir`` return a directory that others may read, but not write to.
+
+    To see what runs there, and to end it: what it says is its user's all the same.
+    """
+    before = _closed_to.set(_WRITE)
+    try:
+        yield
+    finally:
+        _closed_to.reset(before)
 
 
 def config_dir() -> Path:
@@ -184,7 +205,7 @@ def _xdg(variable: str, below_home: str) -> Path:
     return (named if named.is_absolute() else Path.home() / below_home) / "scoord"
 
 
-def _private_dir(path: Path) -> Path:
+def _private_dir(path: Path, closed_to: int = _ALL) -> Path:
     """Make the directory if it is missing; refuse one that is not ours alone."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -195,7 +216,7 @@ def _private_dir(path: Path) -> Path:
         raise NotAllowed(
             f"{path} belongs to another user; set SCOORD_STATE_DIR to a place of yours"
         )
-    if directory.st_mode & 0o077:
+    if directory.st_mode & closed_to:
         # Refused, not corrected: the variable may name a directory with another purpose.
         raise NotAllowed(f"{path} is open to other users; run: chmod 700 {shlex.quote(str(path))}")
     return path

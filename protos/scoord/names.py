@@ -110,9 +110,10 @@ def _check_form(path: str, below_root: str) -> str:
     for form in (below_root, path_key(below_root)):
         found = _NAMELESS.search(form)
         if found:
-            what = f"component {found[1]!r}" if found[1] else "empty component"
+            what = f"{found[1]!r}" if found[1] else "nothing"
             raise InvalidPath(
-                f"{_excerpt(form, found.start())}: {what} at position {found.start()}"
+                f"{_excerpt(form, found.start())}: {what} at position {found.start()},"
+                " where the name of a file or folder belongs"
             )
     return path
 

@@ -190,9 +190,12 @@ class Locator:
         """Return the project of what is in ``worktree``; outside of any, the machine's own."""
         return worktree.project if worktree else self.machine_project
 
-    def head(self, worktree: Worktree) -> Head:
-        """Return what is checked out; it may be ``RECHECK_S`` old."""
-        return self.head_at(worktree.root)
+    def head(self, worktree: Worktree | None) -> Head:
+        """Return what is checked out, outside of any worktree nothing.
+
+        It may be ``RECHECK_S`` old.
+        """
+        return self.head_at(worktree.root) if worktree else Head()
 
     def head_at(self, root: Path) -> Head:
         """Return what is checked out in the worktree with this root; as ``head``."""

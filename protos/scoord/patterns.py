@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathspec import GitIgnoreSpec
 
 from scoord.errors import InvalidConfig
+from scoord.globs import may_meet
 from scoord.names import path_key
 
 # A pattern becomes a regular expression that tries all ways to share a path among
@@ -31,8 +32,19 @@ class Patterns:
 
     def locks(self, shown: str) -> bool:
         """Whether the file is locked before an edit. Case does not matter, as in its key."""
-        key = path_key(shown)
-        return self._locked.match_file(key) and not self._ignored.match_file(key)
+        return self._locked.match_file(path_key(shown)) and not self.ignores(shown)
+
+    def may_lock(self, pattern: str) -> bool:
+        """Whether some file that ``pattern`` matches may be one to lock, by the names alone."""
+        return any(may_meet(pattern, each) for each in self.lock if not each.startswith("!"))
+
+    def ignores(self, shown: str) -> bool:
+        """Whether the file, or all that a pattern matches, is never to be locked.
+
+        A pattern's own text is matched: what has a star where it has one matches whatever
+        stands for it.
+        """
+        return self._ignored.match_file(path_key(shown).removeprefix("/"))
 
 
 def check_pattern(pattern: str) -> str:

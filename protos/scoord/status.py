@@ -81,9 +81,12 @@ def _without_metadata(error: grpc.aio.AioRpcError, endpoint: str) -> ScoordError
 
 
 def _why_unreachable(details: str) -> str:
-    """What the user can mend, of the reasons that gRPC gives in words only."""
+    """What a user can do something about, of the reasons that gRPC gives in words only."""
     if "CERTIFICATE_VERIFY_FAILED" in details:
         return ": its certificate is not one that coordinator.ca vouches for"
     if "handshake" in details.lower():
         return ": no TLS with it; see coordinator.ca, cert and key, and what it serves"
-    return ""
+    if "domain name not found" in details.lower():
+        return ": its name is not known"
+    known = ("connection refused", "no route to host", "network is unreachable")
+    return next((f": {why}" for why in known if why in details.lower()), "")

@@ -6,7 +6,8 @@ import sys
 # gRPC reads it once, as it is loaded: what it would log comes as one line of ours.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from scoord.errors import BadRequest, ScoordError
+from scoord.errors import ScoordError
+from scoord.exits import exit_code
 from scoord_server.main import server
 
 if __name__ == "__main__":
@@ -15,4 +16,4 @@ if __name__ == "__main__":
     except ScoordError as error:
         for line in error.lines:
             sys.stderr.write(f"error: {line}\n")
-        sys.exit(2 if isinstance(error, BadRequest) else 1)
+        sys.exit(exit_code(error))

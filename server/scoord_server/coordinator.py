@@ -21,6 +21,7 @@ from scoord_server.ground import TRIES, Begun, Ground
 from scoord_server.locking import Locking
 from scoord_server.model import locks as lock_rules
 from scoord_server.model import sessions as session_rules
+from scoord_server.model.history import Holding
 from scoord_server.model.values import (
     AliasTaken,
     Beat,
@@ -28,6 +29,7 @@ from scoord_server.model.values import (
     LockFact,
     Pulse,
     Registered,
+    Said,
     SessionFact,
 )
 from scoord_server.recalling import Recalling
@@ -35,7 +37,8 @@ from scoord_server.reporting import Reporting
 from scoord_server.store import keys
 from scoord_server.store.port import LeaseExists, LeaseNotFound, Store, StoreFull, Txn, prefix_end
 from scoord_server.tasking import Tasking
-from scoord_server.trimming import Trimming
+from scoord_server.timely import TimelyStore
+from scoord_server.trimming import MOST_LINES, Trimming
 from scoord_server.view import View
 
 _log = logging.getLogger(__name__)
@@ -47,7 +50,10 @@ _CHECKS_PER_TXN = 100
 class Coordinator:
     """Sessions, as commands and outcomes; beside them what else there is to do, by subject."""
 
-    def __init__(self, store: Store, view: View, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, view: View, clock: Clock, *, most_lines: int = MOST_LINES
+    ) -> None:
+        store = TimelyStore(store)
         self._store = store
         self._view = view
         self._clock = clock
@@ -57,7 +63,7 @@ class Coordinator:
         self.reporting = Reporting(ground)
         self.recalling = Recalling(ground)
         self.farewells = Farewells(ground)
-        self.trimming = Trimming(store, clock)
+        self.trimming = Trimming(store, clock, most_lines)
         self.tasks = Tasking(ground)
         self.graph = Graphing(ground)
 
@@ -90,7 +96,7 @@ class Coordinator:
         left = await self._store.keep_alive(sorted({beat.lease for beat in beats}))
         live = await self._live(beats)
         await asyncio.gather(
-            *(self._publish(beat) for beat in beats if beat.touched or beat.active)
+            *(self._publish(beat) for beat in beats if beat.touched or beat.moved or beat.active)
         )
         return [
             Pulse(left[beat.lease] > 0 and alive, left[beat.lease])
@@ -113,15 +119,16 @@ class Coordinator:
         raise Contended(f"{session} is being updated from elsewhere; try again")
 
     async def tell(
-        self, request: RequestId, project: ProjectId, session: SessionId, by: str, text: str
+        self, request: RequestId, project: ProjectId, session: SessionId, said: Said
     ) -> None:
-        """Lay a person's message into a session's inbox. Raises SessionNotFound."""
+        """Lay a message into a session's inbox. Raises SessionNotFound."""
         fact = await self.ground.find_session(project, session)
         if fact is None:
             raise SessionNotFound(f"{session} is not live in {project}")
-        plan_of = partial(session_rules.plan_tell, fact, request, by, text)
+        plan_of = partial(session_rules.plan_tell, fact, request, said)
         with contextlib.suppress(SessionEnded):  # while it was told: it needs it no more
             await self.ground.note(project, plan_of)
+            _log.info("laid a message into the inbox of %s", session)
 
     async def end(
         self, request: RequestId, project: ProjectId, session: SessionId, lease: LeaseId, why: str
@@ -140,12 +147,11 @@ class Coordinator:
     async def end_idle(self, fact: SessionFact) -> bool:
         """End a session that was idle for too long, unless it was active since."""
         project = ProjectId(fact.record.session.project)
+        plan_of = partial(session_rules.plan_end_idle, fact, await self._holdings(fact))
         try:
-            result = await self.ground.note(
-                project, lambda journal: session_rules.plan_end_idle(fact, journal)
-            )
+            result = await self.ground.note(project, plan_of)
         except StoreFull:
-            result = await self._store.txn(session_rules.plan_end_idle(fact, None))
+            result = await self._store.txn(plan_of(None))
         if result.succeeded:
             await self._note_elsewhere(project, fact)
             await self._revoke(fact.lease)
@@ -168,11 +174,19 @@ class Coordinator:
 
     async def _note_end(self, fact: SessionFact, request: RequestId, why: str) -> None:
         session = fact.record.session
-        plan_of = partial(session_rules.plan_note_end, fact, request, why)
+        held = await self._holdings(fact)
+        plan_of = partial(session_rules.plan_note_end, fact, request, why, held)
         try:
             await self.ground.note(ProjectId(session.project), plan_of)
         except StoreFull as error:
             _log.warning("the end of %s is not in history: %s", session.session_id, error)
+
+    async def _holdings(self, fact: SessionFact) -> list[Holding]:
+        """What goes with the session, the latest first."""
+        session = fact.record.session
+        locks = await self._locks_of(ProjectId(session.project), SessionId(session.session_id))
+        held = ((lock.record.path, lock.token) for lock in locks)
+        return sorted(held, key=lambda holding: -holding[1])
 
     # -- steps of register --------------------------------------------------------
 
@@ -226,13 +240,8 @@ class Coordinator:
         return [keys.parse(kv.key).name for kv in listing.kvs]
 
     async def _locks_of(self, project: ProjectId, session: SessionId) -> tuple[LockFact, ...]:
-        listings = [
-            await self._store.range(prefix, prefix_end(prefix))
-            for prefix in session_rules.prefixes_of_holds(project)
-        ]
-        kvs = (kv for listing in listings for kv in listing.kvs)
-        holds = (LockFact.of(kv) for kv in kvs if keys.parse(kv.key).kind in keys.HOLDS)
-        return tuple(fact for fact in holds if fact.record.holder.session_id == session)
+        found = await self._store.txn(session_rules.plan_find_holds(project))
+        return session_rules.read_holds(session, found)
 
     # -- steps of heartbeat -------------------------------------------------------
 
@@ -253,6 +262,10 @@ class Coordinator:
         for name, token in beat.touched:
             if lock := self._view.grant(beat.project, name.key, token):
                 await self._try(lock_rules.plan_touch(lock.fact, now))
+        for moved in beat.moved:
+            lock = self._view.grant(beat.project, moved.name.key, moved.token)
+            if lock and (plan := lock_rules.plan_move(lock.fact, moved)):
+                await self._try(plan)
 
     async def _try(self, plan: Txn) -> None:
         try:

@@ -8,6 +8,7 @@ the end to come: it is deleted in the same step.
 import asyncio
 import contextlib
 import logging
+from functools import partial
 
 from scoord.errors import Contended, ScoordError
 from scoord.ids import ProjectId, SessionId
@@ -15,6 +16,7 @@ from scoord.v1.records_pb2 import SessionRecord
 from scoord_server.ground import TRIES, Begun, Ground
 from scoord_server.model import worklogs
 from scoord_server.model.recall import Line
+from scoord_server.model.tasks import offered_to, plan_let_go, read_offers
 from scoord_server.pages import newest_first
 from scoord_server.seen import SessionGone
 from scoord_server.store import keys
@@ -26,8 +28,8 @@ _log = logging.getLogger(__name__)
 LOOK_S = 30.0
 """How often what was missed is looked for."""
 
-MOST_LINES = 20_000
-"""Lines of the project that are read for one work log."""
+MOST_LINES = 40_000
+"""Lines of the project that are read for one work log: most are of others, or of states."""
 
 SKEW_MS = 10 * 60 * 1000
 """How far the clocks of replicas may differ before a work log misses lines."""
@@ -45,10 +47,16 @@ class Farewells:
     async def run(self) -> None:
         """Follow the view until cancelled. Every failure is tried again."""
         while True:
+            # Who has just started reads its store first, which is no trouble to tell of.
+            started = self._ground.view.age_s() < float("inf")
             try:
                 await self._follow()
             except ScoordError as error:
-                _log.info("ends of sessions are written down later: %s", error)
+                _log.log(
+                    logging.INFO if started else logging.DEBUG,
+                    "ends of sessions are written down later: %s",
+                    error,
+                )
             except Exception:  # noqa: BLE001 (what is over must not bring the coordinator down)
                 _log.exception("the end of a session failed in a way nobody foresaw")
             self._looked_at = float("-inf")
@@ -97,7 +105,19 @@ class Farewells:
         plan = worklogs.plan_finish(begun, last, found, successor, journal)
         if not (await ground.txn(plan)).succeeded:
             return None
+        if not successor:
+            with contextlib.suppress(ScoordError):
+                await self._let_go(last)
         return worklogs.end_of(found, journal.now_ms).how
+
+    async def _let_go(self, last: SessionRecord) -> None:
+        """What it was offered may be offered to others; where that fails, it soon may."""
+        project = last.session.project
+        prefix = keys.offer_prefix(project)
+        kvs = (await self._ground.store.range(prefix, prefix_end(prefix))).kvs
+        offers = offered_to(SessionId(last.session.session_id), read_offers(kvs))
+        if offers:
+            await self._ground.note(project, partial(plan_let_go, last, offers))
 
     async def _lines_of(self, begun: worklogs.Begun) -> worklogs.Found:
         """The session's own lines, since it registered."""

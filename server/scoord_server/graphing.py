@@ -1,5 +1,7 @@
 """The use cases of the graph: read it, add to it, remove from it."""
 
+import logging
+
 from scoord import graph_limits as limits
 from scoord.errors import Contended, InvalidRequest
 from scoord.ids import ProjectId
@@ -10,9 +12,11 @@ from scoord_server.model import graph as graph_rules
 from scoord_server.model import graph_changes as rules
 from scoord_server.model.graph import FINISHED_SHOWN_MS, Kept, Present
 from scoord_server.model.graph_changes import Change, Stored
-from scoord_server.model.tasks import read_tasks
+from scoord_server.model.tasks import not_removed, read_tasks
 from scoord_server.store import keys
 from scoord_server.store.port import Txn, prefix_end
+
+_log = logging.getLogger(__name__)
 
 _STEPS = 8 + limits.MOST_RELATIONS // limits.MOST_CHANGES
 """Steps of a removal that takes all relations there may be."""
@@ -38,7 +42,11 @@ class Graphing:
             plan = rules.txn_add(
                 change, stored, planned, await self._ground.journal(change.project)
             )
-            if plan is None or await self._succeeds(plan):
+            if plan is None:
+                return planned.answer
+            if await self._succeeds(plan):
+                count = len(planned.entities) + len(planned.relations)
+                _log.info("noted %d entities and relations in %s", count, change.project)
                 return planned.answer
         raise _contended(change)
 
@@ -95,7 +103,7 @@ class Graphing:
     async def _tasks(self, project: ProjectId) -> tuple[tuple[str, TaskRecord], ...]:
         prefix = keys.task_prefix(project)
         listing = await self._ground.store.range(prefix, prefix_end(prefix))
-        return tuple((fact.task_id, fact.record) for fact in read_tasks(listing.kvs))
+        return tuple((fact.task_id, fact.record) for fact in not_removed(read_tasks(listing.kvs)))
 
 
 def _check_size(change: Change) -> None:

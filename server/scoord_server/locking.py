@@ -5,12 +5,14 @@ The number of tries is bounded: each race lost is another's progress.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from scoord.errors import Contended, InvalidRequest, NotAllowed
 from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
-from scoord.text import age
+from scoord.text import age, one_line
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord_server.ground import TRIES, Begun, Ground, not_live
@@ -28,18 +30,18 @@ from scoord_server.model.values import (
     Known,
     LockFact,
     LockName,
+    PlaceRef,
     Raced,
     Reserve,
     Room,
     Standing,
+    WaiterFact,
 )
+from scoord_server.refusing import Refusing
 from scoord_server.seen import SeenLock, SeenWaiter
-from scoord_server.store.port import Delete, StoreFull, Txn
+from scoord_server.store.port import StoreFull, TxnResult
 
-ORPHANED = "orphaned"
-
-_PLANS = {"idle": endings.plan_end_unused, ORPHANED: endings.plan_end_orphan}
-"""How what ends by itself is guarded, beside the grant itself."""
+_log = logging.getLogger(__name__)
 
 
 class Locking:
@@ -47,6 +49,7 @@ class Locking:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._refusing = Refusing(ground)
 
     async def acquire(self, command: Acquire) -> Granted | Held:
         """Take every name, or none. Raises SessionEnded, Contended."""
@@ -65,26 +68,27 @@ class Locking:
             in_the_way = reservations.in_the_way(command, found)
             ended = await self._end_overdue(in_the_way)
             if left := [conflict for conflict in in_the_way if conflict not in ended]:
-                return Held(reservations.first_of_each(left))
+                refused = reservations.first_of_each(left)
+                await self._refusing.note(asker, holder, refused, command.pattern)
+                return Held(refused)
             outcome = await self._try_reserve(command, holder, found)
             if isinstance(outcome, Granted):
                 return outcome
             found = outcome
         raise Contended(f"too much changes below {command.pattern}; try again")
 
-    async def leave(self, asker: Asker, names: Sequence[LockName]) -> None:
-        """Give up the places in the queues of ``names``."""
-        seen = (self._ground.view.turn(lock_rules.place_key(asker, name)) for name in names)
-        places = [place.fact for place in seen if place]
-        try:
-            await self._ground.note(
-                asker.project,
-                lambda journal: lock_rules.plan_leave(asker, names, places, journal),
-            )
-        except StoreFull:
-            # Giving up must always be possible, if need be without a word of it.
-            silently = (Delete(lock_rules.place_key(asker, name)) for name in names)
-            await self._ground.store.txn(Txn((), tuple(silently)))
+    async def leave(self, asker: Asker, places: Sequence[PlaceRef]) -> None:
+        """Give up places in queues. Raises Contended."""
+        view = self._ground.view
+        keys = {lock_rules.place_key(asker, place) for place in places}
+        seen = (view.turn(key) for key in sorted(keys))
+        found: Sequence[WaiterFact] = [place.fact for place in seen if place]
+        for _ in range(TRIES):
+            others = lock_rules.read_leave(await self._leave(asker, places, found))
+            if others is None:
+                return
+            found = others
+        raise Contended(f"{places[0].name.shown} is asked for too often to be left; try again")
 
     async def release(
         self,
@@ -107,8 +111,11 @@ class Locking:
         fact = fact or found.grant(grant.token)
         if fact and only_of and fact.record.holder.session_id != only_of:
             raise NotAllowed(f"{grant.name.shown} is held by another session; break it instead")
-        if fact and await self._end(grant.project, grant.name, fact, end):
-            return Ended()
+        if fact and (ended := await self._end(grant.project, grant.name, fact, end)):
+            if end.how == "broken":
+                named = one_line(grant.name.shown), grant.project, grant.token
+                _log.info("broke the lock on %s of %s under token %d", *named)
+            return ended
         return endings.over(await self._find(grant), grant.token, end)
 
     async def end_overdue(self, lock: SeenLock) -> bool:
@@ -118,7 +125,7 @@ class Locking:
 
     async def end_orphan(self, lock: SeenLock) -> bool:
         """Take away a lock whose session is not registered, if that is so."""
-        return await self._end_by_itself(lock, ORPHANED)
+        return await self._end_by_itself(lock, endings.ORPHANED)
 
     async def end_claim(self, waiter: SeenWaiter) -> bool:
         """Let go by one who did not use its turn, unless it asked again since."""
@@ -161,6 +168,8 @@ class Locking:
             return await self._look(command)
         if command.overlaps:
             await self._tell_of_overlap(command, holder, found)
+        elif command.yields:
+            await self._refusing.note(asker, holder, found)
         if not command.enqueue or command.overlaps:
             return Held(found)
         plan = lock_rules.plan_wait(command, holder, found, known, journal)
@@ -202,6 +211,19 @@ class Locking:
                     command.asker.project, holder, fact.lease, notice_id, notice
                 )
 
+    # -- steps of leave -----------------------------------------------------------
+
+    async def _leave(
+        self, asker: Asker, places: Sequence[PlaceRef], found: Sequence[WaiterFact]
+    ) -> TxnResult:
+        """One try, from what was found."""
+        ground, plan = self._ground, partial(lock_rules.plan_leave, asker, places, found)
+        try:
+            return await ground.note(asker.project, plan)
+        except StoreFull:
+            # Giving up must always be possible, if need be without a word of it.
+            return await ground.store.txn(plan(None))
+
     # -- steps of reserve ---------------------------------------------------------
 
     async def _try_reserve(self, command: Reserve, holder: Holder, found: Room) -> Granted | Room:
@@ -225,22 +247,24 @@ class Locking:
         fact = lock.fact
         request = RequestId(f"{how}-{fact.token}-{fact.mod_revision}")
         end = Ending(how, request, reason=_why(how, fact.record))
-        return await self._end(lock.project, LockName.of(fact.record.path), fact, end)
+        return bool(await self._end(lock.project, LockName.of(fact.record.path), fact, end))
 
-    async def _end(self, project: ProjectId, name: LockName, fact: LockFact, end: Ending) -> bool:
-        """End ``fact`` in one transaction; False when it did not stand any more."""
-        ground = self._ground
-        plan_of = _PLANS.get(end.how, endings.plan_end)
+    async def _end(
+        self, project: ProjectId, name: LockName, fact: LockFact, end: Ending
+    ) -> Ended | None:
+        """End ``fact`` in one transaction; None when it did not stand any more."""
+        ground, plan_of = self._ground, endings.plan_of(end.how)
         for _ in range(TRIES):
             try:
                 plan = plan_of(project, name, fact, end, await ground.journal(project))
-                return (await ground.txn(plan)).succeeded
+                return Ended() if (await ground.txn(plan)).succeeded else None
             except Begun:
                 continue
             except StoreFull:
                 # Giving back must always be possible, if need be without a word of it.
-                plan = endings.plan_end_silently(fact, unused=end.how == "idle")
-                return (await ground.txn(plan)).succeeded
+                plan = endings.plan_end_silently(project, name, fact, end)
+                done = await ground.txn(plan)
+                return Ended(unrecorded=True) if done.succeeded else None
         raise Contended(f"{name.shown} cannot be ended now; try again")
 
     def _seen(self, grant: Grant) -> LockFact | None:
@@ -267,7 +291,8 @@ def _why(how: str, record: LockRecord) -> str:
     """Why a lock is taken away by itself, for the record."""
     match how:
         case "idle":
-            return f"it was not used for longer than {age(record.lock_timeout_ms / 1000)}"
+            limit = f"{age(record.lock_timeout_ms / 1000)}, lock_timeout and a heartbeat_interval"
+            return f"it was not used for longer than {limit}"
         case "lasted":
             return f"it was taken for {age(record.lasts_ms / 1000)}"
     return "its session is not registered any more"

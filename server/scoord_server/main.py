@@ -10,15 +10,18 @@ from typing import Any
 
 import click
 
-from scoord import local, logs
+from scoord import heap, local, logs
 from scoord.clock import Clock, SystemClock
+from scoord.duration_limits import HEALTHY_AGE_S
 from scoord.errors import NotAllowed, StoreUnavailable
 from scoord_server.compactor import INTERVAL_S, Compactor
 from scoord_server.coordinator import Coordinator
 from scoord_server.options import (
     ServerOptions,
     check_compaction,
+    check_history,
     check_listen,
+    check_tls,
     split_address,
     tls_of,
 )
@@ -27,14 +30,13 @@ from scoord_server.rpc.server import RpcServer
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.etcd import EtcdOptions, EtcdStore
 from scoord_server.store.port import Store
+from scoord_server.trimming import MOST_LINES
 from scoord_server.view import View
 
 _log = logging.getLogger(__name__)
 
 DRAIN_S = 10.0
 HEALTH_INTERVAL_S = 0.5
-HEALTHY_AGE_S = 8.0
-"""An idle store is heard every 1.5 s; older than this, it cannot be asked."""
 
 DATABASE = "scoord.db"
 
@@ -84,6 +86,14 @@ _path = click.Path(path_type=Path)
     envvar="SCOORD_COMPACTION_INTERVAL",
     help="Seconds between compactions of the store's history; 0 leaves it to others.",
 )
+@click.option(
+    "--history-lines",
+    type=int,
+    default=MOST_LINES,
+    show_default=True,
+    envvar="SCOORD_HISTORY_LINES",
+    help="Lines of history that each project keeps at most, about 0.3 kB each.",
+)
 @click.option("--tls-cert", type=_path, help="Certificate to serve with.")
 @click.option("--tls-key", type=_path, help="Its key.")
 @click.option("--tls-client-ca", type=_path, help="CA that agents' certificates must come from.")
@@ -96,9 +106,12 @@ def server(**given: Any) -> None:
         raise click.UsageError("choose the store: --embedded, or --etcd HOST:PORT[,HOST:PORT…]")
     _log_to_files_and(given)
     tls = tls_of(given["tls_cert"], given["tls_key"], given["tls_client_ca"])
-    options = ServerOptions(given["listen"], given["insecure"], tls, given["compaction_s"])
-    check_listen(options)
-    check_compaction(options)
+    options = ServerOptions(
+        given["listen"], given["insecure"], tls, given["compaction_s"], given["history_lines"]
+    )
+    for check in (check_listen, check_tls, check_compaction, check_history):
+        check(options)
+    heap.keep_few_arenas()
     clock = SystemClock()
     opened = _embedded(given["data"], clock) if given["embedded"] else _etcd(given)
     asyncio.run(_serve(options, opened, clock))
@@ -165,7 +178,7 @@ async def _serve(options: ServerOptions, opened: OpenStore, clock: Clock) -> Non
         loop.add_signal_handler(number, stop.set)
     async with opened as store:
         view = View(store, clock)
-        coordinator = Coordinator(store, view, clock)
+        coordinator = Coordinator(store, view, clock, most_lines=options.history_lines)
         rpc = RpcServer(coordinator, view, clock)
         port = await rpc.start(options)
         host, _ = split_address(options.listen)

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoord.errors import InvalidConfig
+from scoord_server.trimming import MOST_LINES
 
 LEAST_COMPACTION_S = 60.0
 """Twice as long as a broken watch is tried again."""
+
+LEAST_LINES = 1_000
+"""Lines of history below which a project would not see what it did a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class ServerOptions:
     tls: Tls | None
     compaction_s: float
     """How often the store's history is compacted; 0 for never."""
+    history_lines: int = MOST_LINES
+    """How many lines of history each project keeps at most."""
 
 
 def check_compaction(options: ServerOptions) -> None:
@@ -37,6 +43,14 @@ def check_compaction(options: ServerOptions) -> None:
         raise InvalidConfig(
             f"--compaction-interval {options.compaction_s:g}: want 0 for never, or at least"
             f" {LEAST_COMPACTION_S:g} s, in which broken watches are resumed"
+        )
+
+
+def check_history(options: ServerOptions) -> None:
+    """Refuse a history that is too short to be of use. Raises InvalidConfig."""
+    if options.history_lines < LEAST_LINES:
+        raise InvalidConfig(
+            f"--history-lines {options.history_lines}: want at least {LEAST_LINES:,}"
         )
 
 
@@ -51,6 +65,22 @@ def check_listen(options: ServerOptions) -> None:
         f"--listen {options.listen} is not loopback: give --tls-cert and --tls-key,"
         " or say --insecure to serve everyone in plaintext"
     )
+
+
+def check_tls(options: ServerOptions) -> None:
+    """Refuse TLS with files that cannot be read; all of them are named. Raises InvalidConfig."""
+    tls = options.tls
+    given = (tls.cert, tls.key, tls.client_ca) if tls else ()
+    if wrong := [why for file in given if file and (why := _unreadable(file))]:
+        raise InvalidConfig("\n".join(wrong))
+
+
+def _unreadable(file: Path) -> str:
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        return f"cannot read {file}: {error.strerror}"
+    return ""
 
 
 def split_address(address: str) -> tuple[str, str]:

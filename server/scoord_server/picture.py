@@ -29,6 +29,8 @@ from scoord_server.seen import (
     SeenWaiter,
     SessionGone,
     Turn,
+    WaiterGone,
+    granted_at,
 )
 from scoord_server.store import keys
 from scoord_server.store.port import Event, KeyValue
@@ -45,6 +47,13 @@ class _Path:
 
     holds: dict[bytes, SeenLock] = field(default_factory=dict)
     waiters: dict[bytes, SeenWaiter] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """What it is called: as who has it spelt it, else as the first who waits did."""
+        held = (seen.fact.record.path for seen in self.holds.values())
+        waited_for = (seen.fact.record.path for seen in _in_order(self))
+        return next(held, "") or next(waited_for, "")
 
 
 class Picture:
@@ -74,7 +83,7 @@ class Picture:
     def waiters(self) -> tuple[SeenWaiter, ...]:
         """All places in all queues, those of one path in order."""
         return tuple(
-            replace(waiter, place=number)
+            replace(waiter, place=number, shown=path.shown)
             for path in self._paths.values()
             for number, waiter in enumerate(_in_order(path), 1)
         )
@@ -120,6 +129,14 @@ class Picture:
         path = self._paths.get((parsed.project, parsed.name))
         return path.holds.get(store_key) if path else None
 
+    def reckoned(self, project: str, fact: LockFact) -> SeenLock:
+        """A grant that was read, with when it was made: as it was seen, else as it says."""
+        seen, now = self.hold(fact.key), self._now()
+        if seen and seen.is_of(fact):
+            return replace(seen, fact=fact)
+        made_at = granted_at(fact.record, now, self._clock.wall_ms())
+        return SeenLock(ProjectId(project), keys.parse(fact.key).name, fact, made_at, now)
+
     def waiter(self, store_key: bytes) -> SeenWaiter | None:
         """The place that is kept under ``store_key``."""
         parsed = keys.parse(store_key)
@@ -149,23 +166,23 @@ class Picture:
                 change := self._drop(event.kv.key, traces) if event.deleted else self._put(event.kv)
             )
         ]
-        return [*map(self._with_holders, changes), *self._turns()]
+        return [*map(self._completed, changes), *self._turns()]
 
     def load(self, kvs: Iterable[KeyValue]) -> list[Change]:
         """Begin anew from a listing; what vanished while nobody watched is told too."""
         kvs = tuple(kvs)
         gone = list(self._forget_missing({kv.key for kv in kvs}))
-        changes = [change for kv in kvs if (change := self._put(kv))]
+        changes = [change for kv in kvs if (change := self._put(kv, listed=True))]
         return [*gone, *changes, *self._turns()]
 
-    def _put(self, kv: KeyValue) -> Change | None:
+    def _put(self, kv: KeyValue, *, listed: bool = False) -> Change | None:
         try:
-            return self._see(kv, keys.parse(kv.key))
+            return self._see(kv, keys.parse(kv.key), listed=listed)
         except DecodeError:
             _log.warning("the value of %r cannot be read and is left out", kv.key)
             return None
 
-    def _see(self, kv: KeyValue, parsed: keys.ParsedKey) -> Change | None:
+    def _see(self, kv: KeyValue, parsed: keys.ParsedKey, *, listed: bool) -> Change | None:
         place, project, now = (parsed.project, parsed.name), ProjectId(parsed.project), self._now()
         match parsed.kind:
             case keys.SESSIONS:
@@ -182,7 +199,7 @@ class Picture:
                 self._offers[kv.key] = seen
                 return seen
             case kind if kind in keys.HOLDS:
-                return self._see_lock(place, kv.key, LockFact.of(kv), kind)
+                return self._see_lock(place, LockFact.of(kv), kind, listed=listed)
         return None
 
     def _see_session(self, place: Place, seen: SeenSession) -> SeenSession | None:
@@ -192,16 +209,21 @@ class Picture:
         self._sessions[place] = seen
         return seen
 
-    def _see_lock(self, place: Place, key: bytes, fact: LockFact, kind: str) -> SeenLock | None:
-        holds = self._holds_at(place, kind)
-        before, now = holds.get(key), self._now()
+    def _see_lock(
+        self, place: Place, fact: LockFact, kind: str, *, listed: bool
+    ) -> SeenLock | None:
+        holds, now = self._holds_at(place, kind), self._now()
+        before = holds.get(fact.key)
         if before and before.fact.mod_revision == fact.mod_revision:
             return None
-        same = before is not None and before.fact.token == fact.token
-        granted_at = before.granted_at if before and same else now
-        holds[key] = SeenLock(ProjectId(place[0]), place[1], fact, granted_at, now)
+        seen = self.reckoned(place[0], fact)
+        same = before if before and before.is_of(fact) else None
+        used_at = same.used_at if same and not _is_used(same.fact, fact) else now
+        # What is made while we follow is made now, whatever the clock of who made it shows.
+        made_at = seen.granted_at if same or listed else now
+        holds[fact.key] = replace(seen, granted_at=made_at, used_at=used_at)
         self._touch(place, kind)
-        return holds[key]
+        return holds[fact.key]
 
     def _see_waiter(self, place: Place, seen: SeenWaiter) -> SeenWaiter | None:
         waiters = self._paths.setdefault(place, _Path()).waiters
@@ -213,16 +235,35 @@ class Picture:
         self._touched[place] = None
         return seen if is_new else None
 
-    def _with_holders(self, change: Change) -> Change:
+    def _completed(self, change: Change) -> Change:
+        """Add what only the whole batch tells."""
+        match change:
+            case SeenWaiter():
+                return self._with_holders(change)
+            case LockGone(last, None):
+                return replace(change, taken=self._is_missed(last))
+        return change
+
+    def _is_missed(self, lost: SeenLock) -> bool:
+        """Whether a grant is gone, though its session lives on the lease that it was on.
+
+        A share that its holder made exclusive is not: that is still held, as far as it was.
+        """
+        fact, place = lost.fact, (lost.project, lost.key)
+        session = self._sessions.get((lost.project, fact.record.holder.session_id))
+        holds = self._paths[place].holds.values() if place in self._paths else ()
+        own = (s.fact.claimant for s in holds if s.fact.claimant.is_same(fact.claimant))
+        kept = any(now.covers(fact.claimant) for now in own)
+        return session is not None and session.fact.lease == fact.lease and not kept
+
+    def _with_holders(self, change: SeenWaiter) -> SeenWaiter:
         """Add whom a new waiter waits for."""
-        if not isinstance(change, SeenWaiter):
-            return change
         path = self._paths.get((change.project, change.key), _Path())
         who = change.fact.claimant
         covering = conflicts.covering(self.reservations(change.project), change.key)
         facts = (*(seen.fact for seen in path.holds.values()), *covering)
         holders = tuple(fact.record.holder for fact in facts if fact.claimant.excludes(who))
-        return replace(change, holders=holders)
+        return replace(change, holders=holders, shown=path.shown)
 
     def _drop(self, key: bytes, traces: dict[Place, list[TraceRecord]]) -> Change | None:
         parsed = keys.parse(key)
@@ -234,8 +275,9 @@ class Picture:
         if parsed.kind == keys.OFFERS and (offer := self._offers.pop(key, None)):
             return OfferGone(offer)
         if parsed.kind == keys.QUEUE and place in self._paths:
-            self._paths[place].waiters.pop(key, None)
+            waiter = self._paths[place].waiters.pop(key, None)
             self._touched[place] = None
+            return WaiterGone(waiter) if waiter else None
         if parsed.kind in keys.HOLDS:
             lock = self._holds_at(place, parsed.kind).pop(key, None)
             self._touch(place, parsed.kind)
@@ -298,6 +340,11 @@ class Picture:
 
     def _now(self) -> float:
         return self._clock.now()
+
+
+def _is_used(before: LockFact, after: LockFact) -> bool:
+    """Whether a change of a grant is a use of it; else its holder has moved to another commit."""
+    return before.record.touched_unix_ms != after.record.touched_unix_ms
 
 
 def _in_order(path: _Path) -> list[SeenWaiter]:

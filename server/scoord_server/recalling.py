@@ -20,7 +20,10 @@ MOST_BYTES = 1 << 20
 """Of one page; a message may have four times as many."""
 
 HOLD_LINES = 5_000
-"""Lines that the latest holds are found in."""
+"""Lines of grants and their ends that the latest holds are found in."""
+
+MOST_READ_FOR_HOLDS = 20_000
+"""Lines of any kind that are read for these: most tell of refusals, or of states."""
 
 MOST_HOLDS = 1_000
 HOLDS_FOR_S = 30.0
@@ -128,11 +131,13 @@ class Recalling:
         return known.holds
 
     async def _read_holds(self, project: str) -> tuple[PastHold, ...]:
-        prefix, lines = keys.event_prefix(project), list[Line]()
+        prefix, lines, read = keys.event_prefix(project), list[Line](), 0
         async with contextlib.aclosing(self._pages(prefix, "", 0)) as pages:
             async for kvs, _ in pages:
-                lines += (Line.of(kv, prefix) for kv in kvs)
-                if len(lines) >= HOLD_LINES:
+                found = (Line.of(kv, prefix) for kv in kvs)
+                lines += (line for line in found if line.tells_of_holds)
+                read += len(kvs)
+                if len(lines) >= HOLD_LINES or read >= MOST_READ_FOR_HOLDS:
                     break
         holds = Holds()
         for line in reversed(lines):
@@ -154,7 +159,7 @@ class Recalling:
                 old += len(kvs) - len(new)
                 if old >= MOST_READ:
                     break
-        return sorted(lines, key=lambda line: line.revision), at
+        return sorted(lines, key=lambda line: line.order), at
 
     async def _pages(
         self, prefix: bytes, before: str, since_ms: int
@@ -186,7 +191,9 @@ class _Budget:
 
 def _in_order(lines: Iterable[Line]) -> tuple[Line, ...]:
     """Newest first; of one moment, the one that became true last comes first."""
-    return tuple(sorted(lines, key=lambda line: (-keys.time_of(line.event_id), -line.revision)))
+    return tuple(
+        sorted(lines, key=lambda line: (keys.time_of(line.event_id), line.order), reverse=True)
+    )
 
 
 def _new_lines(batch: WatchBatch, prefix: bytes) -> Iterator[Line]:
@@ -198,6 +205,6 @@ def _is_wanted(record: ArchiveRecord, wanted: Wanted, now_ms: int) -> bool:
     return (
         is_kept(record.ended_unix_ms, record.kept_ms, now_ms)
         and (not wanted.since_ms or ago_ms <= wanted.since_ms)
-        and wanted.session in {"", session.session_id, session.alias}
-        and wanted.person in {"", session.person}
+        and wanted.is_session(session)
+        and wanted.is_of(session)
     )

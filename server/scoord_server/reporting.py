@@ -1,27 +1,38 @@
 """The use cases after a failure: locks taken again, edits that nobody had asked for."""
 
+import contextlib
 import logging
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Final
 
-from scoord.errors import Contended
+from scoord.errors import Contended, SessionEnded
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
-from scoord.v1.records_pb2 import NoticeRecord, TraceRecord
+from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.ground import TRIES, Begun, Ground, not_live
-from scoord_server.model import reclaims
+from scoord_server.model import endings, reclaims
+from scoord_server.model.recall import Line
 from scoord_server.model.values import (
+    Asker,
+    Grant,
     Known,
     Lost,
     Raced,
     Reclaim,
     Reclaimed,
     Report,
+    SessionFact,
 )
+from scoord_server.pages import newest_first
 from scoord_server.rolling import SURE_S
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, StoreFull, Txn
 
 _log = logging.getLogger(__name__)
+
+MOST_LOOKED_AT: Final = 20_000
+"""Lines of history in which the name of a session that is over is looked for, once a report."""
 
 
 class Reporting:
@@ -50,25 +61,38 @@ class Reporting:
             known = outcome.known
         raise Contended(f"{command.name.shown} changes too fast; try again")
 
+    async def read_trace(self, asker: Asker, grant: Grant) -> endings.Found:
+        """How a grant of the asker ended, or that it stands. Raises SessionEnded."""
+        result = await self._ground.store.txn(endings.plan_read_trace(asker, grant))
+        found = endings.read_trace(asker, grant, result)
+        if found is None:
+            raise not_live(asker.session, asker.project)
+        return found
+
     async def report(self, command: Report) -> tuple[TraceRecord, ...]:
         """Record an edit without a lock; tell those it overlaps, and say who they are.
 
         It is recorded although its session has ended: those whom it met still are to know.
+        Repeated, it is answered as it was, and tells and records nothing again.
         """
-        editor = await self._editor(command)
-        plan_of = partial(reclaims.plan_report, command, editor)
-        result = await self._ground.note(command.asker.project, plan_of)
-        met = reclaims.read_overlaps(command, result)
-        await self._record(command, editor, [trace.holder for trace in met])
-        for trace in met:
-            if trace.holder.session_id != command.asker.session:
-                await self._tell(command, editor, trace)
-        return met
+        editor: Holder | None = None
+        for _ in range(TRIES):
+            found = await self._ground.store.txn(reclaims.plan_look(command))
+            if (answer := reclaims.read_answer(command, found)) is not None:
+                return answer
+            met = reclaims.read_overlaps(command, found)
+            editor = editor or await self._editor(command)
+            if await self._record(command, editor, met, found.revision):
+                return met
+        raise Contended(f"{command.name.shown} changes too fast; try again")
 
     async def acknowledge(
         self, project: ProjectId, session: SessionId, notices: tuple[str, ...]
     ) -> None:
-        """Take notices out of a session's inbox: it was told."""
+        """Take notices out of a session's inbox: it was told.
+
+        Nothing is compared: a notice's key names what it says, so there is no other there.
+        """
         own = (keys.notice(project, session, notice) for notice in notices)
         await self._ground.store.txn(Txn((), tuple(map(Delete, own))))
 
@@ -90,38 +114,46 @@ class Reporting:
         except StoreFull as error:
             _log.warning("a lost lock is not in history: %s", error)
 
+    async def _record(
+        self, command: Report, editor: Holder, met: Sequence[TraceRecord], seen: int
+    ) -> bool:
+        """Write down and tell whom it met. False if that is not so any more: look again."""
+        ground, project = self._ground, command.asker.project
+        told, journal = await self._live(command, met), await ground.journal(project)
+        plan = reclaims.plan_report(command, editor, met, told, journal, seen=seen)
+        try:
+            return (await ground.txn(plan)).succeeded
+        except (Begun, SessionEnded):
+            return False  # a lease is gone: ours, or of one that is told
+
     async def _editor(self, command: Report) -> Holder:
         editor = await self._ground.holder(command.asker, command.terms)
         if editor.alias:
             return editor
-        plan = reclaims.plan_find_editor(command)
-        return reclaims.read_editor(command, await self._ground.store.txn(plan))
+        return reclaims.editor_of(command, await self._remembered(command.asker))
 
-    async def _record(self, command: Report, holder: Holder, others: list[Holder]) -> None:
-        asker = command.asker
-        await self._ground.note(
-            asker.project,
-            lambda journal: Txn(
-                (),
-                (
-                    journal.line(
-                        asker.project,
-                        command.kind,
-                        holder,
-                        asker.request_id,
-                        paths=(command.name.shown,),
-                        others=others,
-                    ),
-                ),
-            ),
-        )
+    async def _remembered(self, asker: Asker) -> Holder | None:
+        """A session that is over, as its latest line of history names it.
 
-    async def _tell(self, command: Report, editor: Holder, met: TraceRecord) -> None:
-        """Tell one of those that the edit met, if its session still lives."""
-        project = command.asker.project
-        session = await self._ground.find_session(project, SessionId(met.holder.session_id))
-        if session is None:
-            return
-        notice = NoticeRecord(kind=command.kind, path=command.name.shown, sender=editor)
-        notice_id = f"{command.kind}-{command.asker.request_id}"
-        await self._ground.tell(project, met.holder, session.lease, notice_id, notice)
+        Its keys went with its lease, and what it left at a path may be another's by now.
+        """
+        prefix, read = keys.event_prefix(asker.project), 0
+        now_ms = self._ground.clock.wall_ms()
+        async with contextlib.aclosing(newest_first(self._ground.store, prefix, now_ms)) as pages:
+            async for page in pages:
+                # Most are about others: to look for the name is cheaper than to read them.
+                for kv in (kv for kv in page.kvs if asker.session.encode() in kv.value):
+                    line = Line.of(kv, prefix)
+                    if line.session_id == asker.session and line.record.session.alias:
+                        return line.record.session
+                read += len(page.kvs)
+                if read >= MOST_LOOKED_AT:
+                    break
+        return None
+
+    async def _live(self, command: Report, met: Iterable[TraceRecord]) -> list[SessionFact]:
+        """The sessions of others that it met, each once: one that has ended is not told."""
+        others = dict.fromkeys(SessionId(trace.holder.session_id) for trace in met)
+        others.pop(command.asker.session, None)
+        find = partial(self._ground.find_session, command.asker.project)
+        return [fact for other in others if (fact := await find(other))]

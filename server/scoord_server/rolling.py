@@ -48,7 +48,9 @@ class RollingLease:
 
     async def is_gone(self) -> bool:
         """Whether the store has lost it, as one does that was restored; then it is begun anew."""
-        if not self._lease or (await self._store.keep_alive([self._lease]))[self._lease] > 0:
+        lease = self._lease  # another command may begin it anew meanwhile
+        if not lease or (await self._store.keep_alive([lease]))[lease] > 0:
             return False
-        self._good_until = 0.0
+        if self._lease == lease:
+            self._good_until = 0.0
         return True

@@ -2,14 +2,16 @@
 
 What is idle, and how long a turn has lasted, is measured on this replica's own clock
 from the moment it saw the last change, so that no two machines' clocks are ever
-compared (as client-go's leader election does).
+compared (as client-go's leader election does). There is one exception: how long a lock
+has lasted that is taken for a time, and was there before this replica looked, only the
+wall clock at its grant says. The time it was taken for bounds what that may be wrong by.
 """
 
 from dataclasses import dataclass
 
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
-from scoord.v1.records_pb2 import NoticeRecord, OfferRecord, TraceRecord
+from scoord.v1.records_pb2 import LockRecord, NoticeRecord, OfferRecord, TraceRecord
 from scoord_server.model.values import LockFact, SessionFact, WaiterFact
 
 
@@ -27,21 +29,33 @@ class SeenSession:
 
 @dataclass(frozen=True, slots=True)
 class SeenLock:
-    """A grant, when this replica first saw it, and when it last saw it change."""
+    """A grant, when it was made, and when this replica last saw it used (own clock)."""
 
     project: ProjectId
     key: str
     """Key of its path, or of its pattern."""
     fact: LockFact
     granted_at: float
-    seen_at: float
+    used_at: float
+
+    def is_of(self, fact: LockFact) -> bool:
+        """Whether it is the same grant, for the same time.
+
+        One that is asked for anew, for a time, keeps its token, and its time begins anew.
+        """
+        begun_ms = self.fact.record.acquired_unix_ms
+        return self.fact.token == fact.token and begun_ms == fact.record.acquired_unix_ms
+
+    def left_ms(self, now: float) -> int:
+        """What is left of the time that it was taken for, if it was."""
+        return max(0, self.fact.record.lasts_ms - round((now - self.granted_at) * 1000))
 
     def overdue(self, now: float) -> str:
         """Why it may be taken away: ``idle`` or ``lasted``; empty when it may not."""
         record = self.fact.record
         if _over(self.granted_at, record.lasts_ms, now):
             return "lasted"
-        return "idle" if _over(self.seen_at, record.lock_timeout_ms, now) else ""
+        return "idle" if _over(self.used_at, record.lock_timeout_ms, now) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,8 @@ class SeenWaiter:
     turn_at: float | None = None
     holders: tuple[Holder, ...] = ()
     """Whom it waits for, when it has just come."""
+    shown: str = ""
+    """What its path is called to all, however this one spelt it; empty is as it did."""
 
     def is_overdue(self, now: float) -> bool:
         """Whether it has not used its turn for longer than its claim."""
@@ -66,6 +82,13 @@ class Turn:
     """A waiter has the first claim from now on."""
 
     waiter: SeenWaiter
+
+
+@dataclass(frozen=True, slots=True)
+class WaiterGone:
+    """A place in a queue is not there any more."""
+
+    last: SeenWaiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +127,12 @@ class SessionGone:
 
 @dataclass(frozen=True, slots=True)
 class LockGone:
-    """A grant is over. Without a trace of its end it ended with its session."""
+    """A grant is over. Without a trace of its end it ended with its session, or was taken."""
 
     last: SeenLock
     trace: TraceRecord | None
+    taken: bool = False
+    """Whether its session goes on without it: a store that was full took no word of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +155,15 @@ Change = (
     | SeenOffer
     | SessionGone
     | LockGone
+    | WaiterGone
     | OfferGone
 )
+
+
+def granted_at(record: LockRecord, now: float, wall_ms: int) -> float:
+    """When a grant was made that this replica did not see made, by the wall clocks (own clock)."""
+    lasted_ms = min(max(0, wall_ms - record.acquired_unix_ms), record.lasts_ms)
+    return now - lasted_ms / 1000
 
 
 def _over(since: float, limit_ms: int, now: float) -> bool:

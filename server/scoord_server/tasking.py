@@ -1,6 +1,7 @@
 """The use cases of tasks: the team's backlog, and who was offered what of it."""
 
 import secrets
+from collections.abc import Sequence
 
 from scoord.errors import Contended, TaskNotFound
 from scoord.ids import LeaseId, ProjectId
@@ -17,7 +18,7 @@ from scoord_server.model.tasks import (
 )
 from scoord_server.model.values import Asker, Terms
 from scoord_server.store import keys
-from scoord_server.store.port import LeaseNotFound
+from scoord_server.store.port import KeyValue, LeaseNotFound
 
 
 class Tasking:
@@ -44,22 +45,18 @@ class Tasking:
         raise Contended(f"too many tasks are added to {command.project} at once; try again")
 
     async def list(self, project: ProjectId) -> tuple[tuple[TaskFact, ...], tuple[OfferFact, ...]]:
-        """All tasks, oldest first, and what is offered to whom."""
+        """All tasks that were not removed, oldest first, and what is offered to whom."""
         result = await self._ground.store.txn(rules.plan_list(project))
         tasks, offers = result.results
-        return rules.read_tasks(tasks.kvs), rules.read_offers(offers.kvs)
+        return rules.not_removed(rules.read_tasks(tasks.kvs)), rules.read_offers(offers.kvs)
 
     async def finish(self, command: FinishTask) -> TaskFact:
-        """Say that a task is done; how it is now. Raises TaskNotFound, Contended."""
+        """Say that a task is done or removed; how it is now. Raises TaskNotFound, Contended."""
         key = keys.task(command.project, command.task_id)
         kvs = (await self._ground.store.range(key)).kvs
         for _ in range(TRIES):
-            if not kvs:
-                raise TaskNotFound(
-                    f"{command.project} has no task {command.task_id}; see `scoord task list`"
-                )
-            fact = TaskFact.of(kvs[0])
-            if fact.record.done:
+            fact = _listed(command, kvs)
+            if command.is_met_by(fact.record):
                 return fact
             plan, after = rules.plan_finish(
                 command, fact, await self._ground.journal(command.project)
@@ -73,13 +70,13 @@ class Tasking:
             kvs = result.results[0].kvs
         raise Contended(f"task {command.task_id} is being changed from elsewhere; try again")
 
-    async def offer(self, command: Offer, lasts_s: int) -> tuple[Work, ...]:
+    async def offer(self, command: Offer) -> tuple[Work, ...]:
         """Keep for the session what nobody else was offered. Raises SessionEnded, Contended."""
         asker = Asker(command.request_id, command.project, command.session, LeaseId(0))
         holder = await self._ground.holder(asker, Terms())
         seen = rules.read_look(await self._ground.store.txn(rules.plan_look_at_offers(command)))
         lease = LeaseId(secrets.randbits(63) or 1)
-        await self._ground.store.grant(lease, lasts_s)
+        await self._ground.store.grant(lease, command.lasts_s)
         kept: tuple[Work, ...] = ()
         try:
             for _ in range(TRIES):
@@ -87,8 +84,14 @@ class Tasking:
                 if again := rules.offered_before(command, seen.offers):
                     return again
                 chosen = rules.choose(command, seen.offers)
-                plan = rules.plan_offer(command, holder, lease, chosen, seen.offers)
-                result = await self._ground.store.txn(plan)
+                journal = await self._ground.journal(command.project)
+                plan = rules.plan_offer(
+                    command, holder, lease, chosen, seen.offers, journal=journal
+                )
+                try:
+                    result = await self._ground.txn(plan, command.session)
+                except Begun:
+                    continue
                 if result.succeeded:
                     kept = chosen
                     return kept
@@ -104,6 +107,16 @@ class Tasking:
             await self._ground.store.revoke(lease)
         except LeaseNotFound:
             return
+
+
+def _listed(command: FinishTask, kvs: Sequence[KeyValue]) -> TaskFact:
+    """The task that is meant. Raises TaskNotFound; one that was removed is not there to finish."""
+    fact = TaskFact.of(kvs[0]) if kvs else None
+    if fact is None or (fact.record.removed and not command.removed):
+        raise TaskNotFound(
+            f"{command.project} has no task {command.task_id}; see `scoord task list`"
+        )
+    return fact
 
 
 def _check_live(command: Offer, seen: OffersRead) -> None:

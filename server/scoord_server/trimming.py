@@ -1,4 +1,4 @@
-"""Keeps history and archive within bounds, whatever their leases say.
+"""Keeps history, archive and done tasks within bounds, whatever their leases say.
 
 A lease ends all that was bound to it at once, an eighth later than promised, and a store
 that was restarted begins each anew; and a project may write more in a week than anybody
@@ -12,15 +12,17 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from scoord.clock import Clock
+from scoord.ids import ProjectId
 from scoord.v1.records_pb2 import ArchiveRecord, EventRecord
 from scoord_server.model.compares import unchanged
+from scoord_server.model.tasks import MOST_DONE, plan_forget, read_tasks, too_many_done
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, KeyValue, Store, Txn, prefix_end
 
 INTERVAL_S = 60.0
 
 MOST_LINES = 100_000
-"""Lines of history of one project; the oldest go first."""
+"""Lines of history of one project, where nothing else is said; the oldest go first."""
 
 MOST_LOGS = 2_000
 """Work logs of one project."""
@@ -30,6 +32,9 @@ STEP = 200
 
 _STEPS = 50
 """Of one project and kind in one round; the rest is the next round's."""
+
+_MOST_TASKS = 50
+"""Tasks that one transaction deletes, each under a guard of its own."""
 
 _NEVER = 1 << 62
 
@@ -46,12 +51,12 @@ class _Kind:
 class Trimming:
     """Deletes what is too old or too much."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, most_lines: int) -> None:
         self._store = store
         self._clock = clock
         history, archive = keys.kept_roots()
         self._kinds = (
-            _Kind(history, MOST_LINES, _end_of_line),
+            _Kind(history, most_lines, _end_of_line),
             _Kind(archive, MOST_LOGS, _end_of_log),
         )
 
@@ -61,6 +66,9 @@ class Trimming:
         for kind in self._kinds:
             async for prefix in self._projects(kind.root):
                 deleted += await self._trim(kind, prefix)
+        # A task that is done has a line of history for as long as it is kept.
+        async for prefix in self._projects(self._kinds[0].root):
+            deleted += await self._trim_tasks(keys.kept_project(prefix))
         return deleted
 
     async def _projects(self, root: bytes) -> AsyncGenerator[bytes, None]:
@@ -80,6 +88,20 @@ class Trimming:
             if not doomed or not await self._delete_up_to(prefix, doomed[-1]):
                 break
             deleted += len(doomed)
+        return deleted
+
+    async def _trim_tasks(self, project: ProjectId) -> int:
+        """Delete done tasks that are too many: they are not in the order of their ends."""
+        tasks = keys.get_prefix(keys.task_prefix(project))
+        if await self._store.count(tasks.key, tasks.end) <= MOST_DONE:
+            return 0
+        listing = await self._store.range(tasks.key, tasks.end)
+        doomed, deleted = too_many_done(read_tasks(listing.kvs), MOST_DONE), 0
+        for first in range(0, len(doomed), _MOST_TASKS):
+            some = doomed[first : first + _MOST_TASKS]
+            if not (await self._store.txn(plan_forget(project, some))).succeeded:
+                break  # another replica is faster
+            deleted += len(some)
         return deleted
 
     def _doomed(self, kind: _Kind, oldest: tuple[KeyValue, ...], excess: int) -> list[KeyValue]:

@@ -138,6 +138,10 @@ class View:
         """The grant that is kept under ``store_key``, as last seen."""
         return self._picture.hold(store_key)
 
+    def reckoned(self, project: ProjectId, fact: LockFact) -> SeenLock:
+        """A grant that was just read, with when it was made."""
+        return self._picture.reckoned(project, fact)
+
     def turn(self, store_key: bytes) -> SeenWaiter | None:
         """The place that is kept under ``store_key``, as last seen."""
         return self._picture.waiter(store_key)

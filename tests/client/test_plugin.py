@@ -156,10 +156,10 @@ async def test_refresh_shows_the_model_what_was_swept(claude_binary: Path, tmp_p
             told = await bench.slash("/sc:session-refresh")
             took = r"took +auth\.py from Session_1 \(alice@\S+\): was not used for too long\n"
             assert re.search(f"the answer to /sc:session-refresh\n{took}", told)
-            assert re.search(r"\nthere is +2 sessions, 0 locks, 0 waiting, at revision \d+\n", told)
+            assert re.search(r"\nnow +2 sessions, 0 locks, 0 waiting, at revision \d+\n", told)
             assert "\nview      up to date, heard " in told
             told = await bench.slash("/sc:session-refresh")
-            assert "the answer to /sc:session-refresh\nnothing   was stale\n" in told
+            assert "the answer to /sc:session-refresh\nstale     nothing\n" in told
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Two real Claude Codes on two machines, on real etcd: the second one is refused."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,14 @@ from support.claude import VERSION, ClaudeCode
 from support.etcd import Etcd
 from support.machines import Machine, clone, machines, repository
 from support.processes import coordinator, etcd_store
-from support.scripted_model import ScriptedModel, Turn, held, scripted_model, text, use
+from support.scripted_model import ScriptedModel, Turn, Use, held, scripted_model, text, use
 
 pytestmark = [pytest.mark.claude, pytest.mark.etcd]
 
 ORIGIN = "git@git.example.org:team/shop.git"
+TASK_TOOLS = "TaskCreate TaskUpdate"
+"""Not offered to a model that runs on its own, unless allowed."""
+
 FIRST, SECOND = "Refactor authentication logic", "Add two-factor login"
 
 
@@ -60,7 +64,8 @@ class Team:
 async def team(
     claude_binary: Path, tmp_path: Path, etcd: Etcd, namespace: bytes
 ) -> AsyncIterator[Team]:
-    alices = repository(tmp_path / "alice" / "shop", {"auth.py": "old\n"}, ORIGIN)
+    files = {"auth.py": "old\n", "tests/test_auth.py": "import auth\n"}
+    alices = repository(tmp_path / "alice" / "shop", files, ORIGIN)
     bobs = clone(alices, tmp_path / "bob" / "work" / "shop", ORIGIN)
     path = tmp_path / "bin"
     path.mkdir()
@@ -92,23 +97,28 @@ async def test_the_second_is_refused_and_goes_on_when_the_first_has_ended(
     for desk in (alice, bob):
         desk.install_hooks(transport)
     first_may_end, second_may_retry = asyncio.Event(), asyncio.Event()
-    model.say(FIRST, alice.read(), alice.edit("first"), held(first_may_end, text("done")))
+    steps = _steps_with_a_pace()
+    model.say(FIRST, *steps, alice.read(), alice.edit("first"), held(first_may_end, text("done")))
     between = use("Write", file_path=str(bob.root / "notes.md"), content="meanwhile")
     model.say(
         SECOND, bob.read(), bob.edit("second"), held(second_may_retry, between),
         bob.edit("second"), text("done"),
     )  # fmt: skip
 
-    first = asyncio.create_task(alice.claude.run(FIRST, cwd=alice.root))
-    await model.asked(FIRST, 2)
+    running = alice.claude.run(FIRST, cwd=alice.root, allowed_tools=f"{TASK_TOOLS} Read Edit Bash")
+    first = asyncio.create_task(running)
+    await model.asked(FIRST, len(steps) + 2)
+    await _estimated(bob)
     second = asyncio.create_task(bob.claude.run(SECOND, cwd=bob.root))
     refused = (await model.asked(SECOND, 2)).tool_results[-1]
 
     assert refused["is_error"] is True
-    said = str(refused["content"])
-    assert "auth.py is locked by Session_1 (alice@" in said
-    assert f'"{FIRST}"' in said
-    assert "You are first in the queue" in said
+    holder, estimate, suggestion = str(refused["content"]).splitlines()
+    assert "auth.py is locked by Session_1 (alice@" in holder
+    assert f'"{FIRST}"' in holder
+    assert re.search(r"held \d+ s, estimated completion: .* \(20 % done\)\.", estimate), estimate
+    assert "You are first in the queue" in estimate
+    assert "   Suggestion: tests/test_auth.py is free and belongs to it." == suggestion
     assert bob.file.read_text() == "old\n"
     assert alice.file.read_text() == "first\n"
 
@@ -176,8 +186,7 @@ async def test_the_first_ones_task_list_is_seen_by_the_second(team: Team) -> Non
         held(may_end, text("done")),
     )
 
-    tools = "TaskCreate TaskUpdate"  # not offered to a model that runs on its own, unless allowed
-    running = alice.claude.run(FIRST, cwd=alice.root, allowed_tools=tools)
+    running = alice.claude.run(FIRST, cwd=alice.root, allowed_tools=TASK_TOOLS)
     first = asyncio.create_task(running)
     await model.asked(FIRST, 4)
     seen = await _progress_of_the_first(bob)
@@ -186,6 +195,24 @@ async def test_the_first_ones_task_list_is_seen_by_the_second(team: Team) -> Non
 
     progress = {"done": 1, "total": 2, "percent": 50, "step": "Writing it", "source": "tasks"}
     assert (progress, ".".join(map(str, VERSION))) == seen
+
+
+def _steps_with_a_pace() -> list[Turn]:
+    """Turns that do two of ten steps, some seconds each: from then on there is an estimate."""
+    planned = [Use("TaskCreate", {"subject": f"Step {n}", "description": "d"}) for n in range(10)]
+    work = use("Bash", command="sleep 2", description="work")
+    done = [use("TaskUpdate", taskId=number, status="completed") for number in ("1", "2")]
+    return [Turn(uses=tuple(planned)), work, done[0], work, done[1]]
+
+
+async def _estimated(desk: Desk) -> None:
+    """Wait until it is heard how long the first will take yet."""
+    for _ in range(80):
+        answer = await asyncio.to_thread(desk.machine.status, desk.root)
+        if answer["sessions"][0]["estimate"]:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(answer["sessions"])
 
 
 async def _progress_of_the_first(desk: Desk) -> tuple[object, object]:

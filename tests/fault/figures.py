@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from support.lab.faults import DISK_FAULTS, NETWORK_FAULTS, PROCESS_FAULTS
+from support.lab.faults import FAULTS
 from support.lab.figures import Figures
 from support.lab.lab import Lab, lab
 from support.lab.network import missing
@@ -26,7 +26,6 @@ from support.lab.run import run
 from support.processes import end_on_signals
 
 HOOK_GOAL_S = 2.5
-FAULTS = (*PROCESS_FAULTS, *NETWORK_FAULTS, *DISK_FAULTS)
 _SAY_EVERY_S = 0.2
 _SAY_EVERY = 20
 """What takes less than that is said only so often."""

@@ -9,11 +9,12 @@ from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord
 from scoord_server.store import keys
 from support.lab.checks import check
-from support.lab.faults import Fault
+from support.lab.fault import LabFault
+from support.lab.faults import FAULTS
 from support.lab.figures import Figures
 from support.lab.lab import Lab
 from support.lab.load import History, Hook, Section, Verdict
-from support.lab.run import run
+from support.lab.run import InvalidRunError, Met, check_valid, run
 from support.lab.store_log import Change, StoreLog
 
 PATH = "a.py"
@@ -92,6 +93,72 @@ def test_a_history_with_gaps_is_invalid() -> None:
         check(History(), log)
 
 
+def test_a_revision_that_is_not_what_it_was_is_found() -> None:
+    log = store(*GOOD)
+    log.see(4, (gone(4),), 9.0)
+    check(History(), log)
+
+    log.see(4, (put(4, pid=9),), 9.0)
+
+    with pytest.raises(AssertionError, match="what was committed is not what is there"):
+        check(History(), log)
+
+
+def test_the_tokens_of_a_moment_are_those_of_the_locks_that_were_held() -> None:
+    log = store(*GOOD)
+
+    assert [{KEY: 1}, {}, {KEY: 5}] == [log.tokens(until) for until in (3, 4, 5)]
+
+
+def asked(machine: str, verdict: Verdict, number: int = 10) -> list[Hook]:
+    return [Hook(machine, 7, "PreToolUse", PATH, 1.0, 1.1, verdict)] * number
+
+
+FAULT = LabFault("of m2", lambda _: nullcontext(lambda: True), feels=("m2",))
+M1 = asked("m1", Verdict.ALLOWED)
+M2 = [*asked("m2", Verdict.HELD), *asked("m2", Verdict.ALLOWED)]
+
+
+def test_a_load_that_met_the_fault_is_valid() -> None:
+    check_valid(FAULT, Met(True, M1 + M2, M1 + M2))
+
+
+@pytest.mark.parametrize(
+    ("met", "found"),
+    [
+        (Met(False, M1 + M2, M1 + M2), "the fault did not happen"),
+        (Met(True, M1 + M2[:4], M1 + M2), "only 4 edits were asked on m2"),
+        (
+            Met(True, M1 + asked("m2", Verdict.UNANSWERED), M1 + M2),
+            "only 0 edits were asked on m2",
+        ),
+        (
+            Met(True, asked("m1", Verdict.UNKNOWN) + M2, M1 + M2),
+            "only 0 edits were asked on m1",
+        ),
+        (Met(True, M1 + M2, M1 + asked("m1", Verdict.HELD) + M2[10:]), "met another's lock"),
+        (Met(True, M1 + M2, M1 + M2[:10]), "nobody on m2 edited"),
+    ],
+    ids=[
+        "no fault",
+        "a thin load",
+        "nobody answers where it is felt",
+        "nothing decided where it is not felt",
+        "no conflict where it is felt",
+        "no edit where it is felt",
+    ],
+)
+def test_a_load_that_did_not_meet_the_fault_is_invalid(met: Met, found: str) -> None:
+    with pytest.raises(InvalidRunError, match=f"INVALID: .*{found}"):
+        check_valid(FAULT, met)
+
+
+def test_names_of_faults_are_their_own() -> None:
+    names = [fault.name for fault in FAULTS]
+
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize(
     ("ci", "ends"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)]
 )
@@ -99,7 +166,7 @@ def test_a_fault_that_cannot_be_done_here_is_skipped_and_in_ci_a_failure(
     ci: str, ends: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    fault = Fault("impossible", lambda _: nullcontext(lambda: True), missing=lambda: "no tool")
+    fault = LabFault("impossible", lambda _: nullcontext(lambda: True), missing=lambda: "no tool")
 
     with pytest.raises(ends, match="no tool"):
         run(cast("Lab", None), fault, Figures())

@@ -1,7 +1,6 @@
 """Which member of etcd is asked when one of them stands still."""
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from scoord.errors import Unknown
 from scoord.ids import LeaseId
 from scoord_server.store.etcd import EtcdStore
 from support.etcd import Etcd, Member
+from support.lab.fault import happening
+from support.lab.line_faults import MEMBER_STILL
 
 pytestmark = pytest.mark.etcd
 
@@ -57,12 +58,10 @@ async def test_a_renewal_that_is_given_up_leaves_the_member_that_did_not_answer(
     lease, clock = LeaseId(7), asyncio.get_running_loop().time
     try:
         await store.grant(lease, 60)
-        frozen = await asked_follower(cluster, store, lease)
-        frozen.send(signal.SIGSTOP)
-        begun = clock()
-        while not await renewed(store, lease):
-            assert clock() - begun < 2 * AGENT_WAITS_S, "the frozen one is asked again and again"
-        frozen.send(signal.SIGCONT)
+        with happening(MEMBER_STILL, await asked_follower(cluster, store, lease)):
+            begun = clock()
+            while not await renewed(store, lease):
+                assert clock() - begun < 2 * AGENT_WAITS_S, "the frozen one is asked ever again"
     finally:
         await store.close()
 
@@ -78,9 +77,8 @@ async def test_a_member_that_answers_again_is_asked_before_one_that_does_not(
         frozen = await asked_follower(cluster, store, lease)
         for member in store._link._members:
             member.avoid()
-        frozen.send(signal.SIGSTOP)
-        answered = [await reads(store) for _ in range(6)]
-        frozen.send(signal.SIGCONT)
+        with happening(MEMBER_STILL, frozen):
+            answered = [await reads(store) for _ in range(6)]
     finally:
         await store.close()
 

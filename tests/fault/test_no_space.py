@@ -1,15 +1,19 @@
 """An etcd that takes no more: what is held stays held, and what ends is free."""
 
+import contextlib
+import functools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from support.etcd import Etcd
+from support.lab.fault import Fault, Proof, happening
 from support.lab.trouble import filled_up
-from support.machines import FAST_LEASES, Machine, machines, refusal
+from support.machines import FAST_LEASES, CodingSession, Machine, machines, refusal, started
 from support.pair import clones
 from support.processes import coordinator, wait_until
 
@@ -21,14 +25,38 @@ QUOTA_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Full:
+    """Two machines on one small etcd, and a session of each that has started."""
+
     etcd: Etcd
-    alice: Machine
-    bob: Machine
+    alice: CodingSession
+    bob: CodingSession
+    probes: tuple[CodingSession, ...]
+    _asked: Iterator[int] = field(default_factory=count)
+
+    def check_health(self) -> None:
+        """Fail unless edits succeed on both machines."""
+        self.etcd.member.check_health()
+        for probe in self.probes:
+            path = f"probe-{next(self._asked)}.py"
+            wait_until("an edit succeeds", functools.partial(_edits, probe, path), TTL_S)
+
+
+def _edits(session: CodingSession, path: str) -> bool:
+    return "" == refusal(session.edit(path))
+
+
+@contextlib.contextmanager
+def _no_space(full: Full) -> Iterator[Proof]:
+    with filled_up(full.etcd.members) as is_full:
+        yield is_full
+
+
+NO_SPACE = Fault("etcd has no space", _no_space)
 
 
 @pytest.fixture
 def full(etcd_binary: None, tmp_path: Path) -> Iterator[Full]:
-    """Two machines, whose sessions say every second what they use."""
+    """Their sessions say every second what they use."""
     etcd = Etcd(tmp_path / "etcd")
     etcd.member.flags = (f"--quota-backend-bytes={QUOTA_BYTES}",)
     env = {"SCOORD_UNREACHABLE_ACTION": "block", "SCOORD_HEARTBEAT_INTERVAL": "1"}
@@ -38,22 +66,21 @@ def full(etcd_binary: None, tmp_path: Path) -> Iterator[Full]:
             alice = Machine(tmp_path / "alice", "alice", running.address, **env)
             bob = Machine(tmp_path / "bob", "bob", running.address, **env)
             with machines(alice, bob):
-                yield Full(etcd, alice, bob)
+                made = clones(tmp_path, {"a.py": "", "b.py": ""})
+                places = ((alice, made.alices), (bob, made.bobs))
+                first, second, *probes = (
+                    started(machine.session(cwd)) for machine, cwd in (*places, *places)
+                )
+                yield Full(etcd, first, second, tuple(probes))
     finally:
         etcd.stop()
 
 
-def test_without_space_what_is_held_stays_held_and_what_ends_is_free(
-    full: Full, tmp_path: Path
-) -> None:
-    made = clones(tmp_path, {"a.py": "", "b.py": ""})
-    alice, bob = full.alice.session(made.alices), full.bob.session(made.bobs)
-    alice.start()
-    bob.start()
+def test_without_space_what_is_held_stays_held_and_what_ends_is_free(full: Full) -> None:
+    alice, bob = full.alice, full.bob
     assert {} == alice.edit("a.py")
 
-    with filled_up(full.etcd.members) as is_full:
-        assert is_full()
+    with happening(NO_SPACE, full):
         assert "no lock can be taken now" in refusal(bob.edit("b.py"))
         until = time.monotonic() + TTL_S + 1
         while time.monotonic() < until:
@@ -63,3 +90,23 @@ def test_without_space_what_is_held_stays_held_and_what_ends_is_free(
         alice.end()
 
     wait_until("bob gets it", lambda: "" == refusal(bob.edit("a.py")), TTL_S / 3)
+
+
+@pytest.mark.parametrize("name", ["a.py", "src/**"])
+def test_what_is_broken_without_space_stays_broken_and_its_holder_hears_of_it(
+    full: Full, name: str
+) -> None:
+    holder = started(full.alice.machine.running_session(full.alice.cwd))
+    bob = full.bob.machine
+    try:
+        holder.run("lock", name)
+        with happening(NO_SPACE, full):
+            broken = bob.scoord("unlock", name, "--force", "--yes", cwd=full.bob.cwd)
+            assert "neither history nor the holder is told" in broken.stdout
+
+        assert f"Your lock on {name} was taken away" in holder.told_at_last("was taken away")
+        time.sleep(TTL_S / 3)
+        locks = {lock["path"] for lock in bob.status(full.bob.cwd)["locks"]}
+        assert name not in locks, "and does not come back"
+    finally:
+        holder.kill()

@@ -6,9 +6,11 @@ import time
 import pytest
 
 from scoord_server.store.etcd.versions import ends_live_leases
-from support.lab.faults import PROCESS_FAULTS, Fault
+from support.lab.fault import LabFault
 from support.lab.figures import Figures
+from support.lab.hook_faults import HOOK_FAULTS
 from support.lab.lab import MACHINES, Lab
+from support.lab.process_faults import PROCESS_FAULTS
 from support.lab.run import TTL_S, run
 from support.lab.team import LabSession, stopped
 from support.machines import refusal
@@ -17,8 +19,10 @@ from support.processes import wait_until
 pytestmark = pytest.mark.etcd
 
 
-@pytest.mark.parametrize("fault", PROCESS_FAULTS, ids=lambda fault: str(fault.name))
-def test_no_file_has_two_holders_when(team: Lab, fault: Fault, figures: Figures) -> None:
+@pytest.mark.parametrize(
+    "fault", [*PROCESS_FAULTS, *HOOK_FAULTS], ids=lambda fault: str(fault.name)
+)
+def test_no_file_has_two_holders_when(team: Lab, fault: LabFault, figures: Figures) -> None:
     run(team, fault, figures)
 
 

@@ -105,5 +105,27 @@ def test_what_a_session_was_not_told_is_told_by_the_next_agent(
     told = context(alice.prompt("go on"))
 
     assert 'says: "look at main"' in told
-    assert "Your lock on auth.py was broken by bob" in told
+    assert "Your lock on auth.py was broken by Session_2 (bob@" in told
     assert context(alice.prompt("go on")) == "", "it is told once"
+
+
+def test_what_an_agent_was_giving_back_is_given_back_by_the_next_one(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = two.alice.running_session(shop.alices), two.bob.running_session(shop.bobs)
+    alice.start()
+    bob.start()
+    alice.edit("auth.py")
+    alice.edit("other.py")
+    two.coordinator.freeze()
+    try:
+        assert alice.run("release", "auth.py")[0] != 0
+        end_agent(two.alice, "killed")
+    finally:
+        two.coordinator.thaw()
+
+    two.alice.start_agent()
+
+    wait_until("auth.py is free", lambda: {"other.py"} == held(two.alice, shop))
+    assert "auth.py" not in context(alice.prompt("go on")), "it did not lose it"
+    assert not refusal(bob.edit("auth.py"))

@@ -101,9 +101,20 @@ def test_who_switches_branches_gives_back_what_was_held_for_the_old_one(
     )
 
 
-def test_with_locks_that_hold_everywhere_a_switch_gives_nothing_back(
-    two: Pair, tmp_path: Path
-) -> None:
+def test_who_switches_branches_waits_for_nothing_on_the_old_one(two: Pair, shop: Clones) -> None:
+    alice, bob = started(two.alice.session(shop.alices)), started(two.bob.session(shop.bobs))
+    alice.edit("auth.py")
+    assert "auth.py is locked by" in refusal(bob.edit("auth.py"))
+
+    git(shop.bobs, "switch", "-q", "-c", "feature")
+    time.sleep(SEEN_S)
+    _told(bob)
+
+    wait_until("bob waits no more", lambda: not two.alice.status(shop.alices)["waiters"])
+    assert refusal(bob.edit("auth.py")) == ""
+
+
+def test_locks_that_hold_everywhere_go_along_with_a_switch(two: Pair, tmp_path: Path) -> None:
     shop = clones(tmp_path, {"auth.py": "pass\n"})
     alice, bob = started(two.alice.session(shop.alices)), started(two.bob.session(shop.bobs))
     alice.edit("auth.py")
@@ -113,7 +124,24 @@ def test_with_locks_that_hold_everywhere_a_switch_gives_nothing_back(
 
     assert _told(alice) == ""
     assert {("alice", "auth.py"): ""} == branches(two, shop)
-    assert refusal(bob.edit("auth.py"))
+    wait_until(
+        "bob reads where it is now", lambda: "branch feature" in refusal(bob.edit("auth.py"))
+    )
+    (row,) = two.bob.status(shop.bobs)["locks"]
+    assert row["branch"] == "feature"
+
+
+def test_a_commit_beside_the_session_shows_in_its_locks(two: Pair, shop: Clones) -> None:
+    alice = started(two.alice.session(shop.alices))
+    alice.edit("auth.py")
+    git(shop.alices, "commit", "-q", "--allow-empty", "-m", "next")
+    commit = git(shop.alices, "rev-parse", "HEAD").strip()
+
+    def commits() -> list[str]:
+        return [row["commit"] for row in two.bob.status(shop.bobs)["locks"]]
+
+    started(two.bob.session(shop.bobs))
+    wait_until("bob reads where it is now", lambda: commits() == [commit])
 
 
 def _told(session: CodingSession) -> str:

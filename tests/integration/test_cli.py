@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Any
 import pytest
 
 from support.machines import Machine, machines, repository
-from support.processes import free_port, wait_until
+from support.ports import free_port
+from support.processes import wait_until
 
 ASKING = [
     ["status"],
@@ -204,7 +207,7 @@ def test_a_lock_is_taken_shown_and_given_back(running: Machine, project: Path) -
     assert [grant["path"] for grant in granted["granted"]] == ["auth.py"]
     assert [(row["path"], row["reason"]) for row in shown["locks"]] == [("auth.py", "x")]
     assert shown["locks"][0]["token"] == granted["granted"][0]["token"]
-    assert released == {"released": ["auth.py"], "not_held": []}
+    assert released == {"released": ["auth.py"], "owed": [], "not_held": [], "within": []}
 
 
 def test_a_file_that_is_named_twice_is_locked_once(running: Machine, project: Path) -> None:
@@ -214,6 +217,29 @@ def test_a_file_that_is_named_twice_is_locked_once(running: Machine, project: Pa
 
     assert [grant["path"] for grant in granted["granted"]] == ["auth.py"]
     assert "only sessions of this machine see it" in outside.stdout
+
+
+def test_what_is_locked_again_for_a_time_ends_then(running: Machine, project: Path) -> None:
+    names, short_s = ("other.py", "src/**"), 8.0
+
+    def lock(*more: str) -> dict[str, dict[str, Any]]:
+        granted = _json(running.scoord("lock", *names, *more, "--json", cwd=project))["granted"]
+        return {grant["path"]: grant for grant in granted}
+
+    first, shorter = lock(), lock("--for", f"{short_s:g}s")
+    longer, begun = lock("--for", "2h"), time.monotonic()
+    said = running.scoord("lock", *names, cwd=project).stdout
+    time.sleep(max(0.0, begun + short_s + 2 - time.monotonic()))
+    after = lock()
+    running.scoord("release", *names, cwd=project)
+
+    for line, name in zip(said.splitlines(), names, strict=True):
+        assert re.fullmatch(rf"locked {re.escape(name)}, which ends in (1 h 59|2 h 0) min", line)
+    for name in names:
+        assert first[name]["ends_in_s"] is None
+        assert 0 < shorter[name]["ends_in_s"] <= short_s
+        assert 7_000 < after[name]["ends_in_s"] < longer[name]["ends_in_s"] <= 7_200
+        assert first[name]["token"] == longer[name]["token"] == after[name]["token"]
 
 
 def test_what_is_not_held_cannot_be_given_back(running: Machine, project: Path) -> None:
@@ -245,6 +271,18 @@ def test_a_held_file_is_refused_and_can_be_broken(running: Machine, project: Pat
     assert "auth.py is held by Session_" in broken.stderr
     assert nothing.returncode == 1
     assert nothing.stdout == "auth.py is not locked\n"
+
+
+def test_a_file_of_tasks_that_is_missing_is_told(running: Machine, project: Path) -> None:
+    running.scoord("task", "list", cwd=project)  # the agent has read the settings of before
+    (project / "coordination.yaml").write_text("tasks: [TODO.md, none.md]\n")
+    (project / "TODO.md").write_text("- [ ] round the price\n")
+
+    said = f"tasks: none.md is no file of {project.resolve()}"
+    listed = running.scoord("task", "list", cwd=project)
+    assert (0, f"problem: {said}\n") == (listed.returncode, listed.stderr)
+    assert "round the price" in listed.stdout
+    assert f"for {project.resolve()}, but {said}\n" in running.scoord("doctor", cwd=project).stdout
 
 
 def test_the_demo_collides(running: Machine, tmp_path: Path) -> None:
@@ -501,6 +539,26 @@ def test_a_wrong_command_ends_with_2_and_one_line(command: list[str], fresh: Mac
     assert "--help`" in _one_line(done)
 
 
+def test_every_file_of_tls_that_cannot_be_read_is_named_before_a_store_is_asked(
+    fresh: Machine,
+) -> None:
+    tls = ("--tls-cert", "no.pem", "--tls-key", "no.key")
+    done = fresh.scoord("server", "--etcd", "127.0.0.1:1", "--quiet", *tls, cwd=fresh.home)
+
+    assert done.returncode == 2
+    assert "cannot read no.pem" in done.stderr
+    assert "cannot read no.key" in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_the_folder_of_a_completion_script_is_made_first(shell: str, fresh: Machine) -> None:
+    lines = fresh.scoord("completion", "--help", cwd=fresh.home).stdout.splitlines()
+
+    (at,) = [n for n, line in enumerate(lines) if f"scoord completion {shell} >" in line]
+    folder = lines[at].rpartition(" ")[2].rpartition("/")[0]
+    assert lines[at - 1].split() == [shell, "mkdir", "-p", folder]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_completion_script_is_printed(shell: str, fresh: Machine) -> None:
     done = fresh.scoord("completion", shell, cwd=fresh.home)
@@ -536,5 +594,6 @@ def test_ctrl_c_ends_a_waiting_command_quietly(running: Machine, tmp_path: Path)
 
 
 def _of_demos(machine: Machine, cwd: Path) -> list[str]:
-    seen = _json(machine.scoord("status", "--all", "--json", cwd=cwd))
+    # Of all repositories it says what is wrong, too, as others of these tests make it.
+    seen = json.loads(machine.scoord("status", "--all", "--json", cwd=cwd).stdout)
     return [one["worktree"] for one in seen["sessions"] if "scoord-demo-" in one["worktree"]]

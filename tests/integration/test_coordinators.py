@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from scoord.v1.events_pb2_grpc import EventServiceStub
 from support.etcd import Etcd
 from support.machines import CodingSession, Machine, machines, refusal, repository
 from support.pair import ORIGIN
-from support.processes import CoordinatorProcess, coordinator, etcd_store, free_port
+from support.ports import free_port
+from support.processes import CoordinatorProcess, coordinator, etcd_store, wait_until
 
 FILES = {"auth.py": "", "b.py": "", "c.py": ""}
 ANSWER_S = 2.5
@@ -63,9 +65,9 @@ def test_when_one_coordinator_is_killed_the_other_answers_the_next_edit(
     assert {} == replicas.session.edit("b.py")
 
     assert time.monotonic() - begun < ANSWER_S
-    after = tokens(replicas.session)
-    assert before["auth.py"] == after["auth.py"]
-    assert {"auth.py", "b.py"} == set(after)
+    # What is listed is what the coordinator has heard of, a moment after it granted it.
+    wait_until("both are listed", lambda: {"auth.py", "b.py"} == set(tokens(replicas.session)))
+    assert before["auth.py"] == tokens(replicas.session)["auth.py"]
 
 
 @pytest.mark.etcd
@@ -80,6 +82,33 @@ def test_when_one_coordinator_hangs_the_other_answers_the_next_edit(replicas: Re
         assert time.monotonic() - begun < 0.5, "the one that hangs is not asked again"
     finally:
         replicas.first.thaw()
+
+
+SWEPT_S = 2.5
+"""Within this a coordinator that goes on has looked for what is overdue."""
+
+
+@pytest.mark.etcd
+def test_one_that_stood_still_takes_nothing_away_at_an_end_that_was_moved(
+    tmp_path: Path, etcd: Etcd, namespace: bytes
+) -> None:
+    store = etcd_store(etcd, namespace)
+    with coordinator(tmp_path, *store) as first, coordinator(tmp_path, *store) as second:
+        machine = Machine(tmp_path / "home", "alice", first.address, **BLOCK)
+        with machines(machine):
+            session = machine.running_session(repository(tmp_path / "shop", FILES, ORIGIN))
+            session.start()
+            session.run("lock", "auth.py", "--for", "4s")
+            time.sleep(1)
+            second.freeze()
+            session.run("lock", "auth.py", "--for", "30m")
+            held = tokens(session)
+            time.sleep(4)
+            second.thaw()
+            time.sleep(SWEPT_S)
+            assert held == tokens(session)
+            assert "auth.py" in held
+            session.kill()
 
 
 def test_a_coordinator_that_was_never_there_is_passed_over(tmp_path: Path) -> None:
@@ -97,6 +126,35 @@ def embedded(directory: Path) -> tuple[str, ...]:
 def takes_a_lock(machine: Machine, directory: Path) -> bool:
     root = repository(directory / "shop", FILES, f"{ORIGIN}/{directory.name}")
     return {} == machine.session(root).edit("auth.py")
+
+
+@contextmanager
+def restartable(directory: Path, port: int) -> Iterator[CoordinatorProcess]:
+    """A coordinator on that port, with the store that is there."""
+    directory.mkdir(exist_ok=True)
+    running = CoordinatorProcess(directory, embedded(directory.parent), port, {})
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.kill()
+
+
+def test_a_lock_taken_for_a_time_ends_then_though_its_coordinator_restarts(tmp_path: Path) -> None:
+    port, lasts_s, restarts_after_s = free_port(), 6.0, 4.0
+    machine = Machine(tmp_path / "home", "alice", f"127.0.0.1:{port}")
+    session = machine.running_session(repository(tmp_path / "shop", FILES, f"{ORIGIN}/for"))
+    with machines(machine):
+        with restartable(tmp_path / "first", port):
+            session.start()
+            begun = time.monotonic()
+            session.run("lock", "src/**", "--for", f"{lasts_s:g}s")
+            time.sleep(restarts_after_s)
+        with restartable(tmp_path / "again", port):
+            again_s = wait_until("it has ended", lambda: not tokens(session))
+            assert time.monotonic() - begun > lasts_s
+            assert again_s < restarts_after_s, "its time does not begin anew"
+        session.kill()
 
 
 # -- the end of one ----------------------------------------------------------------------

@@ -183,6 +183,36 @@ def test_another_conversation_in_a_process_has_an_intent_of_its_own(
     assert '"port the lexer"' in refusal(b.edit("lexer.py"))
 
 
+@pytest.mark.parametrize("how", ["clear", "resume", "fork"])
+def test_what_its_person_said_it_is_to_do_stays_in_another_conversation(
+    both: Pair, shop: Clones, b: CodingSession, how: str
+) -> None:
+    a = both.alice.session(shop.alices)
+    a.said_intent = "migrate the billing"
+    a.start()
+    a.prompt("a word between us")
+
+    a.end("resume" if how == "fork" else how)
+    a.session_id = f"another-conversation-{how}"
+    a.post("SessionStart", source=how)
+    a.prompt("another word between us")
+    a.edit("auth.py")
+
+    assert '"migrate the billing"' in refusal(b.edit("auth.py"))
+
+
+def test_what_its_person_said_at_its_start_goes_before_a_prompt_that_came_first(
+    both: Pair, shop: Clones, b: CodingSession
+) -> None:
+    a = both.alice.session(shop.alices)
+    a.prompt("a word between us")
+    a.said_intent = "migrate the billing"
+    a.start()
+    a.edit("auth.py")
+
+    assert '"migrate the billing"' in refusal(b.edit("auth.py"))
+
+
 def test_the_same_conversation_taken_up_again_keeps_its_intent(
     a: CodingSession, b: CodingSession
 ) -> None:

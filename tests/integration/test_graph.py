@@ -47,6 +47,18 @@ class Bench:
         found = (row for row in self.graph()["entities"] if row["name"] == name)
         return next(found, None)
 
+    def facts(self, alias: str) -> list[str]:
+        """What is known of a session."""
+        return self.facts_of(f"active_session_{alias}")
+
+    def facts_of(self, name: str) -> list[str]:
+        """What is known of an entity; nothing where there is none."""
+        return list((self.entity(name) or {}).get("observations", ()))
+
+    def of_type(self, entity_type: str) -> list[dict[str, Any]]:
+        """The entities of a type."""
+        return [row for row in self.graph()["entities"] if row["entityType"] == entity_type]
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
@@ -85,6 +97,78 @@ def test_nothing_is_deleted_where_one_of_several_may_not_be(bench: Bench) -> Non
         bench.ask("/v1/graph/remove", entities=["Note", "lock_auth.py", "active_session_Session_1"])
 
     assert {"Note", "lock_auth.py"} <= {row["name"] for row in bench.graph()["entities"]}
+
+
+def test_of_a_session_that_has_ended_it_is_said_when_it_leaves_the_graph(bench: Bench) -> None:
+    session, name = bench.session(), "active_session_Session_1"
+    session.end()
+    facts = "status: finished"
+    wait_until(
+        "its end is seen",
+        lambda: any(facts in one for one in (bench.entity(name) or {}).get("observations", ())),
+    )
+
+    with pytest.raises(NotAllowed, match="has ended already, and leaves the graph by itself in 4 "):
+        bench.ask("/v1/graph/remove", entities=[name])
+
+
+def test_a_terminal_that_gave_up_does_not_wait_any_more(bench: Bench) -> None:
+    bench.session().edit(bench.root / "auth.py")
+    terminal = bench.machine.running_session(bench.root)
+    command = terminal.start_command("wait", "auth.py")
+    wait_until("it is seen to wait", lambda: "status: waiting" in bench.facts("Session_2"))
+
+    command.interrupt()
+    assert command.wait() == 130
+
+    wait_until("it does not", lambda: "status: waiting" not in bench.facts("Session_2"))
+    assert bench.facts("Session_2"), "it is there"
+
+
+def test_areas_and_tasks_of_files_are_there_without_a_session(bench: Bench) -> None:
+    named = (
+        "areas:\n  checkout: {patterns: [cart.py], description: what is paid}\ntasks: [TODO.md]\n"
+    )
+    (bench.root / "coordination.yaml").write_text(named)
+    (bench.root / "TODO.md").write_text("# checkout\n- [ ] round the price\n- [x] old\n")
+
+    area, (task,) = bench.entity("area_checkout"), bench.of_type("task")
+
+    assert area is not None
+    assert ["description: what is paid", "files: 1"] == area["observations"]
+    assert ["title: round the price", "area: checkout", "from: TODO.md", "status: open"] == (
+        task["observations"]
+    )
+    with pytest.raises(NotAllowed, match="is a part of the repository"):
+        bench.ask("/v1/graph/remove", entities=["area_checkout"])
+
+
+def test_areas_are_found_where_none_are_named_and_say_who_works_there(bench: Bench) -> None:
+    session = bench.session()
+    session.edit(bench.root / "auth.py")
+    session.edited(bench.root / "auth.py")
+    wait_until("it works there", lambda: len(bench.facts_of("area_top level")) > 1)
+
+    assert "files: 2" in bench.facts_of("area_top level")
+
+
+def test_a_lock_says_when_it_will_be_free_as_refusals_do(bench: Bench) -> None:
+    session = bench.session()
+    session.edit(bench.root / "auth.py")
+    wait_until("the lock is seen", lambda: bench.entity("lock_auth.py") is not None)
+
+    assert "estimated completion: not known" in bench.facts_of("lock_auth.py")
+
+
+def test_a_session_that_has_ended_comes_after_what_lives(bench: Bench) -> None:
+    bench.session().end()
+    bench.session().edit(bench.root / "auth.py")
+    wait_until("its end is seen", lambda: any(row["ended"] for row in bench.graph()["entities"]))
+    wait_until("the lock is seen", lambda: bench.entity("lock_auth.py") is not None)
+
+    shown = bench.machine.scoord("graph", cwd=bench.root).stdout
+
+    assert shown.index("lock_auth.py") < shown.index("status: finished")
 
 
 def test_facts_and_relations_that_follow_from_the_state_are_not_deleted(bench: Bench) -> None:
@@ -129,7 +213,7 @@ def test_the_command_line_shows_and_imports_the_same_graph(bench: Bench, tmp_pat
     written = bench.machine.scoord("graph", "--format", "jsonl", cwd=bench.root)
     drawn = bench.machine.scoord("graph", "--format", "mermaid", cwd=bench.root)
 
-    assert "added 1 entities and 1 relations" in imported.stdout
+    assert "added 1 entity and 1 relation" in imported.stdout
     assert written.stdout.startswith('{"type":"_aim","source":"mcp-knowledge-graph"}\n')
     assert '"from":"Alice","to":"lock_auth.py","relationType":"asked for"' in written.stdout
     assert '-->|"asked for"|' in drawn.stdout
@@ -171,6 +255,7 @@ def test_notes_are_kept_in_etcd_and_an_entity_goes_with_all_its_relations(
             removed = bench.ask("/v1/graph/remove", entities=["Alice"])
 
             left = bench.graph()
-    assert {"entities": 1, "relations": 250, "live": 0} == json.loads(imported.stdout)
+    assert {"entities": 1, "relations": 250, "left_out": 0} == json.loads(imported.stdout)
     assert ["Alice"] == removed["entities"]
-    assert ([], []) == (left["entities"], left["relations"])
+    assert [] == [row for row in left["entities"] if not row["derived"]]
+    assert [] == left["relations"]

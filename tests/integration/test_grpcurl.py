@@ -108,9 +108,10 @@ def test_all_services_are_listed(grpcurl: Grpcurl) -> None:
         ("GraphService", {"ReadGraph", "AddToGraph", "RemoveFromGraph"}),
         (
             "LockService",
-            {"Acquire", "Reserve", "Reclaim", "Leave", "Report", "Release", "Break", "ListLocks"},
+            {"Acquire", "Reserve", "Release", "Break", "ListLocks"}
+            | {"Reclaim", "ReadTrace", "Leave", "Report"},
         ),
-        ("TaskService", {"AddTasks", "ListTasks", "FinishTask", "Offer"}),
+        ("TaskService", {"AddTasks", "ListTasks", "FinishTask", "RemoveTask", "Offer"}),
         ("HistoryService", {"ReadHistory", "FollowHistory", "ListArchive", "ListHoldTimes"}),
         (
             "SessionService",
@@ -179,8 +180,12 @@ def test_a_session_lives_by_hand(grpcurl: Grpcurl) -> None:
 
     lock = take(grpcurl, beat, "auth.py", "r5")
     by = {"project": "shop", "lock": lock, "by": "bob", "reason": "late"}
-    assert {"broken": {}} == grpcurl.call("LockService/Break", {"request_id": "r6", **by})
+    broken = grpcurl.call("LockService/Break", {"request_id": "r6", **by})
+    assert {"broken": {"unrecorded": False}} == broken
     assert {"not_broken"} == set(grpcurl.call("LockService/Break", {"request_id": "r7", **by}))
+
+    end = grpcurl.call("LockService/ReadTrace", {**beat, "lock": lock})
+    assert ("broken", "bob", "late") == (end["how"], end["by"], end["reason"])
 
     pattern = {"request_id": "r9", **beat, "pattern": "docs/**"}
     reserved = grpcurl.call("LockService/Reserve", pattern)["reserved"]
@@ -197,13 +202,17 @@ def test_a_session_lives_by_hand(grpcurl: Grpcurl) -> None:
     new = {"request_id": "r13", "project": "shop", "tasks": [{"title": "tidy\nup"}], "source": "me"}
     (task,) = grpcurl.call("TaskService/AddTasks", new)["tasks"]
     assert ("1", "tidy up", False) == (task["task_id"], task["title"], task["done"])
-    work = {"kind": "task", "name": "1"}
+    work = {"kind": "task", "name": "1", "title": "tidy up"}
     wish = {"request_id": "r14", **where, "candidates": [work], "lasts": "5s"}
     assert [work] == grpcurl.call("TaskService/Offer", wish)["offered"]
     (task,) = grpcurl.call("TaskService/ListTasks", {"project": "shop"})["tasks"]
     assert SESSION["session_id"] == task["offered_to"]["session_id"]
     done = {"request_id": "r15", "project": "shop", "task_id": "1", "by": "bob"}
     assert "bob" == grpcurl.call("TaskService/FinishTask", done)["task"]["done_by"]
+    assert (
+        "1"
+        == grpcurl.call("TaskService/RemoveTask", done | {"request_id": "r16"})["task"]["task_id"]
+    )
 
     assert {} == grpcurl.call("SessionService/End", {"request_id": "r8", **beat, "why": "done"})
     assert [] == grpcurl.call("SessionService/ListSessions", {"project": "shop"})["sessions"]
@@ -284,7 +293,7 @@ def next_message(lines: Iterator[str]) -> dict[str, Any]:
             "LockService/Acquire",
             {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["../up.py"]},
             "InvalidArgument",
-            "component '..' at position 0",
+            "'..' at position 0",
         ),
         (
             "LockService/Acquire",

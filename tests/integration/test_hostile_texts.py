@@ -15,13 +15,25 @@ from scoord_agent.cli.show_past import event_line
 from scoord_agent.mcp.asking import Caller
 from scoord_agent.mcp.server import Desk
 from support.hostile import MARKER, TEXTS, harm_in
-from support.hostile_places import PLACES, Place, Printed, command, graph_lines, read, texts_of
+from support.hostile_places import (
+    HISTORY,
+    PLACES,
+    Place,
+    Printed,
+    command,
+    graph_lines,
+    read,
+    texts_of,
+)
 from support.hostile_ways import Scene, speak, speak_raw
 from support.machines import seconds_until
 from support.pair import Pair, clones, pair
 
 AT_ONCE = 11
 """Texts of one scene: a welcome has room for its sessions."""
+
+pytestmark = pytest.mark.timeout(300)
+"""What all texts are said by comes first, in the first test's time."""
 
 EXACT = frozenset({"path", "paths", "worktree", "session_id", "agent_id"})
 """A script needs these as they are; in JSON what is harmful of them is escaped."""
@@ -153,7 +165,7 @@ def test_a_command_shows_a_line_for_each(scenes: list[Scene], name: str) -> None
 
         assert (0, "") == (shown.code, shown.err)
         assert "" == harm_in(shown.out.rstrip("\n"), lines=lines)
-        assert scene.by not in place.of or seen_in(shown.out) >= through(scene)
+        assert scene.by not in place.of or seen_in(shown.out) >= place.share * through(scene)
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -163,7 +175,7 @@ def test_its_json_is_harmless_to_look_at_and_exact_to_read(scenes: list[Scene], 
         shown = _at_bobs(scene, *place.arguments, "--json").out
 
         assert "" == harm_in(shown, lines=30_000, longest=9000)
-        assert scene.by not in place.of or seen_in(shown) >= through(scene)
+        assert scene.by not in place.of or seen_in(shown) >= place.share * through(scene)
         for field, text in texts_of(json.loads(shown)):
             assert field in EXACT or "" == harm_in(text, longest=500), field
 
@@ -205,7 +217,7 @@ def test_the_graph_is_a_line_for_each_in_every_format(scenes: list[Scene]) -> No
 
 def test_history_that_is_followed_is_a_line_each(scenes: list[Scene]) -> None:
     for scene in scenes:
-        events = read(scene.two.bob, scene.at.bobs, "history", "--limit", "900", "--json")["events"]
+        events = read(scene.two.bob, scene.at.bobs, *HISTORY, "--json")["events"]
         lines = [event_line(event_row(row)) for row in events]
         for line in lines:
             assert "" == harm_in(line)
@@ -264,7 +276,7 @@ async def test_what_the_tools_answer_is_a_line_for_each(
                 ("status", {}),
                 ("claim", {"paths": held}),
                 ("suggest", {"count": 20}),
-                ("history", {"limit": 200}),
+                ("history", {"limit": 200, "details": True}),
                 ("aim_read_graph", {}),
                 ("aim_memory_search", {"query": "", "format": "pretty"}),
             )
@@ -319,7 +331,7 @@ async def _call(desk: Desk, name: str, arguments: Any) -> tuple[str, object]:
 def test_a_request_that_is_too_large_is_refused_in_one_line(two: Pair, tmp_path: Path) -> None:
     at = clones(tmp_path, FILES).bobs
 
-    told = command(two.bob, at, "task", "add", *(["x" * 100_000] * 11))
+    told = command(two.bob, at, "task", "add", "--each", *(["x" * 100_000] * 11))
 
     assert (2, "") == (told.code, told.out)
     assert "error: the request is over 1 MiB; ask for less\n" == told.err

@@ -9,7 +9,8 @@ import pytest
 
 from support.machines import Machine, machines, refusal, repository
 from support.pair import ORIGIN
-from support.processes import Program, coordinator, free_port, wait_until
+from support.ports import free_port
+from support.processes import Program, coordinator, wait_until
 
 PROMPT, CONTENT, OLD = "planted-prompt-7f3a", "planted-content-9c1e", "planted-old-text-55d0"
 

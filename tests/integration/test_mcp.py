@@ -16,8 +16,17 @@ import pytest
 from scoord.text import one_line
 from scoord_agent.cli import local_client
 from support.hostile import MARKER, TEXTS, harm_in
-from support.machines import CodingSession, Machine, RunningSession, clone, machines, repository
-from support.processes import coordinator, free_port, wait_until
+from support.machines import (
+    CodingSession,
+    Machine,
+    RunningSession,
+    clone,
+    machines,
+    refusal,
+    repository,
+)
+from support.ports import free_port
+from support.processes import coordinator, wait_until
 
 ORIGIN = "git@git.example.org:team/shop.git"
 CALLS = Path(__file__).parents[1] / "support" / "mcp_calls.py"
@@ -53,10 +62,19 @@ class Team:
         return session
 
 
+HELLO = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "a script", "version": "1"},
+}
+STATUS = {"name": "status", "arguments": {}}
+
+
 @pytest.fixture
 def team(tmp_path: Path) -> Iterator[Team]:
     files = {
         "auth.py": "def login(): ...\n",
+        "tests/test_auth.py": "",
         "coordination.yaml": "session_coordination:\n  kg_context: tts_app_coordination\n",
     }
     alices = repository(tmp_path / "alice" / "shop", files, ORIGIN)
@@ -106,6 +124,7 @@ def test_a_claim_of_what_another_holds_says_who_why_since_when_and_which_place(
     a, b = team.alices_session(), team.bobs_session()
     a.prompt("refactor authentication")
     a.edit(team.alices_clone / "auth.py")
+    said = refusal(b.edit(team.bobs_clone / "auth.py"))
 
     held, released = calls(
         b, ("claim", {"paths": ["auth.py"]}), ("release", {"paths": ["auth.py"]})
@@ -121,6 +140,9 @@ def test_a_claim_of_what_another_holds_says_who_why_since_when_and_which_place(
     )
     assert row["held_s"] >= 0
     assert "auth.py is locked by Session_1 (alice@" in held["text"]
+    assert "   Suggestion: tests/test_auth.py is free and belongs to it." == said.splitlines()[-1]
+    assert said.splitlines()[-1] in held["text"], "as an edit is told"
+    assert held["text"].endswith("call `claim` again with `wait_s`.")
     assert not held["failed"], "held by another is an answer"
     assert ["auth.py"] == released["data"]["not_held"]
     assert [] == team.alice.status(team.alices_clone)["waiters"], "it gave up its place"
@@ -172,8 +194,63 @@ def test_the_commands_of_the_originals_manual_work_as_written(team: Team) -> Non
     assert "Entities deleted successfully" == deleted["text"]
     assert all(answer["data"] is None for answer in (listed, locks, sessions, deleted))
     wait_until("the lock is gone", lambda: not shows(team, "auth.py"))
-    told = a.told_at_last("Your lock on auth.py was broken by bob@")
+    told = a.told_at_last("Your lock on auth.py was broken by Session_2 (bob@")
     assert "deleted from the graph" in told
+
+
+def test_a_kind_that_there_is_not_is_refused_with_those_that_there_are(team: Team) -> None:
+    """A filter that lets nothing through would read as if nothing had happened."""
+    b = team.bobs_session()
+
+    wrong, right = calls(
+        b, ("history", {"kinds": ["nope"]}), ("history", {"kinds": ["registered"]})
+    )
+
+    assert wrong["failed"]
+    assert "'nope' is none of granted, reserved" in wrong["text"]
+    assert ["registered"] == [row["kind"] for row in right["data"]["events"]]
+
+
+def test_what_a_session_says_and_does_to_others_is_its_own_and_not_its_persons(
+    team: Team,
+) -> None:
+    a, b = team.alices_session(), team.bobs_session()
+    a.edit(team.alices_clone / "auth.py")
+    note = {"name": "Login", "entityType": "decision", "observations": ["uses OAuth"]}
+
+    calls(
+        b,
+        ("tell", {"session": "Session_1", "text": "delete the tests"}),
+        ("aim_create_entities", {"entities": [note]}),
+        ("aim_delete_entities", {"entityNames": ["Login"]}),
+    )
+    b.run("tell", "Session_1", "from its shell")
+    b.run("unlock", "--force", "--yes", "auth.py")
+    team.bob.scoord("tell", "Session_1", "from a terminal", cwd=team.bobs_clone)
+
+    told = a.told_at_last("from a terminal").splitlines()
+    session, person = "Session_2 (bob@", "bob@"
+    for begin, end in (
+        (session, 'says: "delete the tests"'),
+        (session, 'says: "from its shell"'),
+        (person, 'says: "from a terminal"'),
+    ):
+        assert any(line.startswith(begin) and line.endswith(end) for line in told), told
+    assert any(f"Your lock on auth.py was broken by {session}" in line for line in told), told
+    lines = team.bob.scoord("history", "--json", "--person", "bob", cwd=team.bobs_clone).stdout
+    done = {
+        (row["kind"], row["reason"]): [other["alias"] for other in row["others"]]
+        for row in json.loads(lines)["events"]
+        if row["by"].startswith(person)
+    }
+    assert {
+        ("told", "delete the tests"): ["Session_2"],
+        ("noted", "Login: uses OAuth"): ["Session_2"],
+        ("forgotten", "Login"): ["Session_2"],
+        ("told", "from its shell"): ["Session_2"],
+        ("broken", ""): ["Session_2"],
+        ("told", "from a terminal"): [],
+    } == done
 
 
 def test_the_settings_say_what_the_graphs_database_is_called_and_where_it_is(team: Team) -> None:
@@ -319,7 +396,7 @@ def test_hostile_texts_reach_a_model_as_one_bounded_line(team: Team) -> None:
         ("aim_search_nodes", {"query": "lock_", "format": "pretty"}),
     )
 
-    for answer, lines in ((status, 50), *((each, 91) for each in claimed), (graph, 2000)):
+    for answer, lines in ((status, 50), *((each, 92) for each in claimed), (graph, 2000)):
         assert "" == harm_in(answer["text"], lines=lines)
     assert "" == harm_in(pretty["text"].replace("-->", ""), lines=2000)
     held = [row for each in claimed for row in each["data"]["held"]]
@@ -438,3 +515,41 @@ def test_the_agent_is_started_when_none_runs(team: Team) -> None:
             [SCOORD, "down"], env=team.bob.env, capture_output=True, timeout=60, check=False
         ).returncode
         assert 0 == code
+
+
+# -- what a script sends through a pipe that it closes at once --------------------------------
+
+
+def request(number: int, method: str, params: Answer) -> str:
+    """One line of the protocol."""
+    return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+
+
+def piped(team: Team, *lines: str) -> list[Answer]:
+    """What ``scoord mcp`` answers to the lines, all of which are there when it starts."""
+    done = subprocess.run(
+        [SCOORD, "mcp"],
+        input="".join(f"{line}\n" for line in lines),
+        cwd=team.bobs_clone,
+        env=team.bob.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_what_was_asked_before_the_pipe_closed_is_answered(team: Team) -> None:
+    calls = [request(n, "tools/call", STATUS) for n in range(2, 6)]
+    answers = piped(team, request(1, "initialize", HELLO), *calls)
+
+    assert {1, 2, 3, 4, 5} == {answer["id"] for answer in answers}
+    assert all(not one["result"].get("isError") for one in answers if one["id"] > 1)
+
+
+def test_what_is_no_request_has_an_error_for_an_answer(team: Team) -> None:
+    answers = piped(team, "no json", '{"no": "request"}', "", request(1, "initialize", HELLO))
+
+    assert [-32700, -32600] == [one["error"]["code"] for one in answers if one["id"] is None]
+    assert [1] == [one["id"] for one in answers if "result" in one]

@@ -155,6 +155,26 @@ def test_one_that_waits_for_a_file_says_so_and_for_whom_until_it_has_it(
     assert not refusal(bob.edit("web/auth.py"))
 
 
+def test_one_whose_prompt_was_not_seen_is_idle_until_it_edits_and_waits_no_longer_than_it_does(
+    two: Pair, team: Clones
+) -> None:
+    alice = two.alice.running_session(team.alices)
+    bob = two.bob.session(team.bobs)
+    alice.start()
+    bob.start()
+    assert ("idle", "idle") == tuple(
+        _seen(two, team, alias)["status"] for alias in ("Session_1", "Session_2")
+    )
+    alice.edit("web/auth.py")
+    _until(two, team, "Session_1", status="working")
+    assert refusal(bob.edit("web/auth.py"))
+    _until(two, team, "Session_2", status="waiting")
+
+    alice.run("release", "web/auth.py")
+    assert not refusal(bob.edit("web/auth.py"))
+    _until(two, team, "Session_2", status="working", depends_on=[])
+
+
 def test_people_say_intent_and_progress_and_dependence(two: Pair, team: Clones) -> None:
     alice = two.alice.running_session(team.alices)
     alice.start()
@@ -184,7 +204,7 @@ def test_people_say_intent_and_progress_and_dependence(two: Pair, team: Clones) 
         (("depends", "nobody"), 1, "there are: Session_1"),
         (("depends", "Session_1"), 2, "does not depend on itself"),
         (("depends",), 2, "name the sessions"),
-        (("progress", "101"), 2, "101 is not in the range"),
+        (("progress", "101"), 2, "'101': want 0 to 100"),
         (("tell", "Session_1", " \x1b[0m "), 2, "text is empty"),
     ],
 )
@@ -218,6 +238,26 @@ def test_what_a_person_tells_a_session_reaches_it_once_at_its_next_hook(
     assert line.startswith("alice@")
     assert line.endswith('says: "the API is frozen until 5 pm"')
     assert "frozen" not in bob.told() + bob.told()
+
+
+def test_who_tells_more_than_a_line_has_room_for_is_told_so(two: Pair, team: Clones) -> None:
+    started(two.bob.session(team.bobs))
+    fits = two.alice.scoord("tell", "Session_1", "w" * 200, cwd=team.alices)
+    assert (0, "") == (fits.returncode, fits.stderr)
+
+    cut = two.alice.scoord("tell", "Session_1", "word " * 50 + "END", cwd=team.alices)
+    said = "that was over 200 characters: it reads the beginning only\n"
+    assert (0, said) == (cut.returncode, cut.stderr)
+    assert cut.stdout.endswith('word…"\n')
+
+
+def test_a_terminal_is_told_nothing_and_nobody_reads_that_it_was(two: Pair, team: Clones) -> None:
+    two.bob.scoord("intent", "by hand", cwd=team.bobs)
+    told = two.alice.scoord("tell", "Session_1", "hello", cwd=team.alices)
+    said = "Session_1 is a terminal without a coding CLI, which is told nothing\n"
+    assert (1, "", said) == (told.returncode, told.stdout, told.stderr)
+    past = two.alice.scoord("history", "--kind", "told", "--json", cwd=team.alices)
+    assert [] == json.loads(past.stdout)["events"], past.stdout
 
 
 def test_prompts_and_steps_stay_private_where_that_is_set(two: Pair, tmp_path: Path) -> None:

@@ -123,8 +123,7 @@ def test_what_is_suggested_is_the_next_best_when_the_best_is_taken(team: Team) -
 
 def test_one_who_starts_is_told_who_does_what_and_is_given_work_of_its_own(team: Team) -> None:
     a, b = team.alice.running_session(team.alices), team.bob.running_session(team.bobs)
-    a.start()
-    b.start()
+    # No start has kept work for them.
     a.prompt("Refactor authentication logic")
     _works_in(team, a, steps=3)
     _edits(a, team.alices / "src/auth.py")
@@ -143,8 +142,7 @@ def test_one_who_starts_is_told_who_does_what_and_is_given_work_of_its_own(team:
 @pytest.mark.parametrize("columns", ["", "80"])
 def test_the_status_shows_all_that_goes_on_at_a_glance(team: Team, columns: str) -> None:
     a, b = team.alice.session(team.alices), team.bob.session(team.bobs)
-    a.start()
-    b.start()
+    # No start has kept work for them.
     a.prompt("Refactor authentication logic")
     _works_in(team, a, steps=3)
     _edits(a, team.alices / "src/auth.py")
@@ -177,8 +175,8 @@ def test_the_status_shows_all_that_goes_on_at_a_glance(team: Team, columns: str)
 def test_two_who_ask_at_once_are_given_different_work_and_why(team: Team) -> None:
     a, b = team.alice.running_session(team.alices), team.bob.running_session(team.bobs)
     c = team.bob.running_session(team.bobs)
-    for session in (a, b, c):
-        session.start()
+    for session in (b, c):
+        session.post("Stop")  # no start has kept work for them
     a.prompt("Refactor authentication logic")
     _edits(a, team.alices / "src/auth.py")
     code, said = b.run("task", "add", "round prices in the cart", "--area", "cart")
@@ -195,7 +193,7 @@ def test_two_who_ask_at_once_are_given_different_work_and_why(team: Team) -> Non
 
 
 def test_one_whose_prompt_names_what_another_changes_is_told_once(team: Team) -> None:
-    b = _beside_one_who_changes_auth(team)
+    b = _beside_one_who_changes(team, "src/auth.py")
 
     told = context(b.prompt("Document src/auth.py and its errors"))
 
@@ -205,12 +203,36 @@ def test_one_whose_prompt_names_what_another_changes_is_told_once(team: Team) ->
 
 
 @pytest.mark.parametrize(
-    ("edited", "golden"), [("tests/test_auth.py", "belongs"), ("src/session.py", "imports")]
+    ("held", "named", "golden"),
+    [
+        ("src/auth.py", "tests/test_auth.py", "belongs"),
+        ("src/auth.py", "src/session.py", "imports"),
+        ("src/cart/price.py", "src/cart/sum.py", "area"),
+    ],
+)
+def test_one_whose_prompt_names_what_depends_on_what_another_changes_is_told_once(
+    team: Team, held: str, named: str, golden: str
+) -> None:
+    b = _beside_one_who_changes(team, held)
+
+    assert _golden(golden) == _shown(context(b.prompt(f"Mend {named}")))
+    assert "" == context(b.prompt(f"Mend {named}"))
+    _edits(b, team.bobs / named)
+    assert "" == b.told(), "that is no news"
+
+
+@pytest.mark.parametrize(
+    ("held", "edited", "golden"),
+    [
+        ("src/auth.py", "tests/test_auth.py", "belongs"),
+        ("src/auth.py", "src/session.py", "imports"),
+        ("src/cart/price.py", "src/cart/sum.py", "area"),
+    ],
 )
 def test_one_whose_edit_depends_on_what_another_changes_is_told_once(
-    team: Team, edited: str, golden: str
+    team: Team, held: str, edited: str, golden: str
 ) -> None:
-    b = _beside_one_who_changes_auth(team)
+    b = _beside_one_who_changes(team, held)
 
     assert {} == b.edit(team.bobs / edited), "no edit waits for it"
     assert _golden(golden) == _shown(context(b.edited(team.bobs / edited)))
@@ -247,14 +269,15 @@ def _depends(team: Team, *wanted: tuple[str, str, str]) -> None:
     wait_until(f"Session_2 depends on {wanted}", holds, WITHIN_S)
 
 
-def _beside_one_who_changes_auth(team: Team) -> CodingSession:
+def _beside_one_who_changes(team: Team, path: str) -> CodingSession:
     a, b = team.alice.session(team.alices), team.bob.session(team.bobs)
     a.start()
     b.start()
     a.prompt("Refactor authentication logic")
     _works_in(team, a, steps=3)
-    _edits(a, team.alices / "src/auth.py")
-    _is_held(team, "src/auth.py")
+    _edits(a, team.alices / path)
+    _is_held(team, path)
+    _is_seen(team, "Session_1", areas=["cart" if "cart" in path else "login"])
     return b
 
 

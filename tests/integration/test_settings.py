@@ -1,12 +1,13 @@
 """Every setting that acts does what it says, from the repository's own files."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.machines import FAST_LEASES, CodingSession, context, refusal, seconds_until
+from support.machines import FAST_LEASES, CodingSession, context, refusal, repository, seconds_until
 from support.pair import Clones, Pair, clones, pair
 
 SEED = Path(__file__).parents[1] / "unit" / "protos" / "data" / "coordination.yaml"
@@ -114,6 +115,39 @@ def test_file_patterns_add_and_take_away(both: Pair, tmp_path: Path) -> None:
     assert ["auth.py", "notes.md"] == [file for file in files if refusal(b.edit(file))]
 
 
+@pytest.mark.parametrize(
+    ("argument", "reason"),
+    [
+        ("vendor/lib.py", "`ignore` in file-patterns.yaml names vendor/lib.py"),
+        ("vendor/**", "`ignore` in file-patterns.yaml names vendor/**"),
+        (
+            "api/web.go",
+            "neither `critical_files` nor `lock` in file-patterns.yaml names api/web.go",
+        ),
+        ("*.md", "neither `critical_files` nor `lock` in file-patterns.yaml names *.md"),
+    ],
+)
+@pytest.mark.parametrize("command", ["lock", "wait"])
+def test_what_no_edit_asks_for_is_not_locked(
+    both: Pair, tmp_path: Path, command: str, argument: str, reason: str
+) -> None:
+    patterns = 'ignore: ["vendor/"]\n'
+    here = shop(tmp_path, 'critical_files: ["*.py"]', patterns=patterns)
+    done = both.alice.scoord(command, argument, "auth.py", cwd=here.alices)
+
+    assert done.returncode == 2
+    assert done.stderr == f"error: not coordinated here: {reason}; nothing was locked\n"
+    assert [] == both.alice.status(here.alices)["locks"]
+
+
+def test_a_pattern_is_locked_of_which_some_is_ignored(both: Pair, tmp_path: Path) -> None:
+    here = shop(tmp_path, "scope: repository", patterns='ignore: ["*.md"]\n')
+    done = both.alice.scoord("lock", "api/**", cwd=here.alices)
+    both.alice.scoord("release", "api/**", cwd=here.alices)
+
+    assert done.stdout == "locked api/**\n"
+
+
 def test_a_lock_that_is_used_outlives_its_timeout_and_an_unused_one_does_not(
     both: Pair, tmp_path: Path
 ) -> None:
@@ -214,9 +248,27 @@ def test_settings_that_break_leave_the_last_good_ones_in_force_until_they_are_me
     assert "" == refusal(b.edit("auth.py")), "still warn, not the default"
     assert any(line in problem for problem in both.bob.status(here.bobs)["problems"])
     assert "" == refusal(b.edit(file)), "the session can mend it"
+    assert "" == _told(b.edit("notes.md")), "it was told that once"
+
+    file.write_text(f"{good}  claim_timeout: soon\n")
+    other = f"{file}:3: session_coordination.claim_timeout"
+    seconds_until("what changed is told", lambda: other in _told(b.edit("notes.md")), 3)
 
     file.write_text(good)
-    seconds_until("it is mended", lambda: "Settings" not in _told(b.edit("notes.md")), 3)
+    seconds_until("it is mended", lambda: not both.bob.status(here.bobs)["problems"], 3)
+
+
+def test_of_another_repositorys_settings_only_who_asks_for_everything_is_told(
+    both: Pair, tmp_path: Path
+) -> None:
+    here = shop(tmp_path / "one")
+    other = repository(tmp_path / "secret client", {"coordination.yaml": "colour: blue\n"})
+    assert both.alice.status(other)["problems"]
+
+    everything = both.alice.scoord("status", "--all", "--json", cwd=here.alices)
+
+    assert [] == both.alice.status(here.alices)["problems"]
+    assert "secret client" in " ".join(json.loads(everything.stdout)["problems"])
 
 
 def test_an_unknown_key_is_told_with_the_allowed_ones(both: Pair, tmp_path: Path) -> None:

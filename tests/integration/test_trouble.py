@@ -4,17 +4,20 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from scoord import local
 from support.machines import Machine, context, machines, refusal, repository, seconds_until
 from support.pair import ORIGIN
-from support.processes import CoordinatorProcess, Program, coordinator, free_port, wait_until
+from support.ports import free_port
+from support.processes import CoordinatorProcess, Program, coordinator, wait_until
+from support.small_disk import fill, small_disk
 
 FILES = {"auth.py": "", "b.py": ""}
 
@@ -79,9 +82,8 @@ def test_a_store_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     assert "cannot make " in complaint(run_server(tmp_path, *data, *listening()))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_grants_nothing_until_there_is_space_again(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", kib=512) as disk:
         store = ("--embedded", "--data", str(disk / "store"))
         with coordinator(tmp_path, *store) as running:
             machine = Machine(tmp_path / "home", "alice", running.address, **BLOCK)
@@ -102,24 +104,6 @@ def test_a_full_disk_grants_nothing_until_there_is_space_again(tmp_path: Path) -
 
 
 BLOCK = {"SCOORD_UNREACHABLE_ACTION": "block"}
-
-
-@contextlib.contextmanager
-def small_disk(at: Path) -> Iterator[Path]:
-    at.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(at)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", str(at)], check=True)
-
-
-def fill(file: Path) -> None:
-    with file.open("wb", buffering=0) as out, contextlib.suppress(OSError):
-        while True:
-            out.write(bytes(1024))
 
 
 def test_an_etcd_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -237,8 +221,8 @@ def test_what_a_dead_agent_left_is_no_obstacle(
     machine: Machine, tmp_path: Path, content: str
 ) -> None:
     (machine.state_dir / "agent.lock").write_text(content)
-    with socket.socket(socket.AF_UNIX) as stale:
-        stale.bind(str(machine.state_dir / "agent.sock"))
+    with patch.dict(os.environ, machine.env), socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(local.socket_path()))
 
     with machines(machine):
         assert works(machine, tmp_path)

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from support.machines import Answer, CodingSession, context, refusal, seconds_until
-from support.pair import Pair, clones, pair
+from support.machines import FAST_LEASES, Answer, CodingSession, context, refusal, seconds_until
+from support.pair import Pair, alices, bobs, clones, pair
 from support.processes import coordinator
 
 ACTIONS = ("block", "warn", "proceed")
 LONG_BELIEF = {"SCOORD_LEASES_TTL": "60", "SCOORD_LEASES_BELIEF": "40"}
 FILES = ("auth.py", "b.py", "c.py", "d.py", "e.py")
+OVER_S = float(FAST_LEASES["SCOORD_LEASES_TTL"]) + 1
+"""After that every lease is over that nobody renewed."""
+
 ANSWER_S = 2.5
 """A hook answers within this, whatever happens."""
 
@@ -129,6 +132,7 @@ def test_status_says_that_the_picture_is_old(severed: dict[str, Project]) -> Non
     assert "cannot be reached" in status["coordinator"]["error"]
     assert status["view_age_s"] > 0
     assert ["auth.py", "c.py"] == [lock["path"] for lock in status["locks"]]
+    assert all(lock["held_s"] >= status["view_age_s"] for lock in status["locks"])
 
 
 def test_what_was_asked_of_a_coordinator_that_stood_still_is_known_when_it_goes_on(
@@ -145,6 +149,26 @@ def test_what_was_asked_of_a_coordinator_that_stood_still_is_known_when_it_goes_
         assert "is locked by Session_1" in refusal(told["warn"].b.edit("b.py"))
         b = told["block"].b
         seconds_until("it is given back", lambda: not refusal(b.edit("b.py")), 10)
+
+
+def test_what_is_given_back_while_nobody_can_be_asked_is_owed_and_said_so(tmp_path: Path) -> None:
+    with pair(tmp_path) as both:
+        here = clones(tmp_path, dict.fromkeys(FILES, ""))
+        a, b = alices(both, here), bobs(both, here)
+        a.edit("auth.py")
+        both.coordinator.freeze()
+        for _ in range(2):
+            code, output = a.run("release", "auth.py")
+            assert 3 == code
+            assert "auth.py is given back as soon as the coordinator can be asked" in output
+        time.sleep(OVER_S)
+        both.coordinator.thaw()
+
+        seconds_until("it is free", lambda: not refusal(b.edit("auth.py")), 10)
+        seconds_until("it is owed no more", lambda: a.run("release", "auth.py")[0] == 1, 10)
+        assert "lost" not in a.told()
+        a.kill()
+        b.kill()
 
 
 def _locked(both: Pair, project: Project) -> list[str]:

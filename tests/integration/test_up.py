@@ -1,6 +1,5 @@
 """``scoord up`` when something has changed or is in its way, as real processes."""
 
-import contextlib
 import errno
 import json
 import os
@@ -16,7 +15,9 @@ import pytest
 
 from scoord_agent.spawn import is_listening
 from support.machines import Machine, repository
-from support.processes import coordinator, free_port, wait_until
+from support.ports import free_port
+from support.processes import coordinator, wait_until
+from support.small_disk import fill, small_disk
 
 
 @pytest.fixture
@@ -82,6 +83,72 @@ def test_up_replaces_an_agent_whose_settings_have_changed(tmp_path: Path) -> Non
     assert again["coordinator"]["pid"] != before["coordinator"]["pid"], "one store, one process"
 
 
+NEVER_WORKS = {
+    "a coordinator that is away": (
+        'coordinator: {addresses: ["192.0.2.1:7780"], insecure: true}',
+        "the coordinator at 192.0.2.1:7780 cannot be reached",
+        3,
+    ),
+    "plaintext to another machine": (
+        'coordinator: {addresses: ["192.0.2.1:7780"]}',
+        "coordinator.addresses: 192.0.2.1:7780 is not loopback",
+        2,
+    ),
+    "files that are not there": (
+        'coordinator: {addresses: ["192.0.2.1:7780"], ca: /nowhere/ca.pem}',
+        "coordinator.ca: cannot read /nowhere/ca.pem",
+        2,
+    ),
+    "a port that is not ours to take": (
+        'coordinator: {addresses: ["127.0.0.1:{taken}"]}',
+        "127.0.0.1:{taken} is taken by another program",
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NEVER_WORKS.values(), ids=NEVER_WORKS)
+def test_settings_that_cannot_work_end_nothing_that_works(
+    case: tuple[str, str, int], tmp_path: Path
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    machine = Machine(tmp_path / "home", "alice", "", SCOORD_COORDINATOR_ADDRESSES="")
+    _settings(machine, f'coordinator:\n  addresses: ["{address}"]\n')
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        text, why, code = (str(one).replace("{taken}", str(other.getsockname()[1])) for one in case)
+        try:
+            before = _json(machine.scoord("up", "--json", cwd=tmp_path))
+            _settings(machine, f"{text}\n")
+            refused = machine.scoord("up", cwd=tmp_path)
+            doctor = json.loads(machine.scoord("doctor", "--json", cwd=tmp_path).stdout)
+            seen = machine.status(tmp_path)
+        finally:
+            _end(machine)
+    faults = [one for one in doctor["checks"] if one["level"] == "fail"]
+
+    assert refused.returncode == int(code)
+    assert why in _one_line(refused)
+    assert f"; the agent (pid {before['agent']['pid']}) goes on with the settings" in refused.stderr
+    assert seen["agent"]["pid"] == before["agent"]["pid"]
+    assert seen["coordinator"]["state"] == "connected"
+    assert any(why in one["text"] for one in faults)
+    assert not any(one["advice"] == "run: scoord up" for one in faults)
+
+
+def test_a_port_that_is_taken_ends_no_agent(fresh: Machine) -> None:
+    before = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        fresh.env["SCOORD_AGENT_PORT"] = str(taken)
+        refused = fresh.scoord("up", cwd=fresh.home)
+    fresh.env.pop("SCOORD_AGENT_PORT")
+    again = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+
+    assert refused.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{taken}" in _one_line(refused)
+    assert (again["agent"]["pid"], again["agent"]["port"]) == (before["agent"]["pid"], fresh.port)
+
+
 def test_a_coordinator_that_an_earlier_up_started_is_never_a_strangers(fresh: Machine) -> None:
     address = fresh.env["SCOORD_COORDINATOR_ADDRESSES"]
     fresh.scoord("up", cwd=fresh.home)
@@ -110,6 +177,41 @@ def test_a_port_that_up_was_given_stays(fresh: Machine) -> None:
     assert first["agent"]["port"] == second["agent"]["port"] == fresh.port
     assert f"SCOORD_PORT={fresh.port}\n" in (fresh.state_dir / "hook.env").read_text()
     assert status["complete"]
+
+
+def test_up_writes_what_the_hooks_read_also_where_the_agent_runs(fresh: Machine) -> None:
+    fresh.scoord("hooks", "install", cwd=fresh.home)
+    before = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    (fresh.state_dir / "hook.env").unlink()
+    missed = _checks(fresh, fresh.home)
+    after = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    mended = _checks(fresh, fresh.home)
+
+    assert (missed["hook.env"]["level"], missed["hook.env"]["advice"]) == ("fail", "run: scoord up")
+    assert after["agent"]["pid"] == before["agent"]["pid"]
+    assert mended["hook.env"]["level"] == mended["shim"]["level"] == "ok"
+
+
+def test_a_token_that_was_made_anew_replaces_the_agent(fresh: Machine) -> None:
+    """The hooks give the token of the file, and the agent knows the one before."""
+    before = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    (fresh.state_dir / "token").unlink()
+    after = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    checks = _checks(fresh, fresh.home)
+
+    assert after["agent"]["pid"] != before["agent"]["pid"]
+    assert checks["hook port"]["level"] == checks["hook.env"]["level"] == "ok"
+
+
+def test_an_agent_whose_socket_was_removed_can_be_asked_again(fresh: Machine) -> None:
+    _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    socket_file = fresh.socket
+    socket_file.unlink()
+
+    wait_until("its socket is there again", socket_file.is_socket)
+
+    assert fresh.status(fresh.home)["agent"]["port"]
+    assert 0o600 == socket_file.stat().st_mode & 0o777
 
 
 def test_what_to_do_next_can_be_typed_as_it_stands(fresh: Machine, tmp_path: Path) -> None:
@@ -168,7 +270,7 @@ def test_a_coordinators_port_that_is_taken_is_named_soon(fresh: Machine) -> None
     with socket.create_server((host, int(port))):
         done = fresh.scoord("up", cwd=fresh.home)
 
-    assert done.returncode == 3
+    assert done.returncode == 2, "as for the agent's port"
     assert _one_line(done) == (
         f"error: {address} is taken by another program; end it, or set coordinator.addresses"
         f" in {fresh.home}/.config/scoord/coordination.yaml"
@@ -187,6 +289,27 @@ def test_a_coordinator_that_someone_else_started_is_used(fresh: Machine, tmp_pat
         assert f"127.0.0.1:{port}, not started by `scoord up`" in done.stdout
 
 
+def test_of_two_users_who_start_one_at_once_one_is_told_whose_it_is(tmp_path: Path) -> None:
+    """Both find the address free, and one of the two coordinators gets it."""
+    address = f"127.0.0.1:{free_port()}"
+    users = [Machine(tmp_path / name, name, address) for name in ("alice", "bob")]
+    scoord = str(Path(sys.executable).parent / "scoord")
+    try:
+        begun = [
+            subprocess.Popen([scoord, "up", "--json"], env=one.env, stdout=subprocess.PIPE)
+            for one in users
+        ]
+        told = [json.loads(process.communicate()[0]) for process in begun]
+    finally:
+        for user in users:
+            _end(user)
+    coordinators = [one["coordinator"] for one in told]
+
+    assert sorted(one["started"] for one in coordinators) == [False, True]
+    assert {one["address"] for one in coordinators} == {address}
+    assert [one["agent"]["started"] for one in told] == [True, True]
+
+
 def test_a_store_that_is_damaged_is_said_in_one_line(fresh: Machine) -> None:
     store = fresh.state_dir / "store"
     store.mkdir(parents=True)
@@ -194,29 +317,11 @@ def test_a_store_that_is_damaged_is_said_in_one_line(fresh: Machine) -> None:
     (store / "scoord.db").write_bytes(b"this is no database" * 100)
     done = fresh.scoord("up", cwd=fresh.home)
 
-    assert done.returncode == 1, "the coordinator's own"
+    assert done.returncode == 70, "the coordinator's own"
     assert "scoord.db is damaged" in _one_line(done)
 
 
 # -- a full disk ----------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def small_disk(at: Path) -> Iterator[Path]:
-    at.mkdir(mode=0o700)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=768k,mode=0700", "tmpfs", str(at)]
-    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", str(at)], check=True)
-
-
-def fill(file: Path) -> None:
-    with file.open("wb", buffering=0) as out, contextlib.suppress(OSError):
-        while True:
-            out.write(bytes(1024))
 
 
 def test_a_port_that_has_changed_replaces_the_agent_and_names_the_hooks(fresh: Machine) -> None:
@@ -230,7 +335,7 @@ def test_a_port_that_has_changed_replaces_the_agent_and_names_the_hooks(fresh: M
 
 
 def test_on_a_full_disk_nothing_is_started_and_one_line_says_why(fresh: Machine) -> None:
-    with small_disk(fresh.home / "disk") as disk:
+    with small_disk(fresh.home / "disk", kib=768) as disk:
         fresh.env["SCOORD_STATE_DIR"] = str(disk)
         fill(disk / "rest")
         done = fresh.scoord("up", cwd=fresh.home)
@@ -242,7 +347,7 @@ def test_on_a_full_disk_nothing_is_started_and_one_line_says_why(fresh: Machine)
 
 
 def test_a_disk_that_is_full_by_now_is_no_health(fresh: Machine, tmp_path: Path) -> None:
-    with small_disk(fresh.home / "disk") as disk:
+    with small_disk(fresh.home / "disk", kib=768) as disk:
         fresh.env["SCOORD_STATE_DIR"] = str(disk)
         assert fresh.scoord("up", cwd=tmp_path).returncode == 0
         healthy = _coordinator(fresh, tmp_path)
@@ -265,5 +370,10 @@ def test_a_disk_that_is_full_by_now_is_no_health(fresh: Machine, tmp_path: Path)
 
 
 def _coordinator(machine: Machine, cwd: Path) -> Any:
+    return _checks(machine, cwd)["coordinator"]
+
+
+def _checks(machine: Machine, cwd: Path) -> dict[str, Any]:
+    """What ``scoord doctor`` finds, by the name of the check."""
     told = json.loads(machine.scoord("doctor", "--json", cwd=cwd).stdout)
-    return next(one for one in told["checks"] if one["name"] == "coordinator")
+    return {one["name"]: one for one in told["checks"]}

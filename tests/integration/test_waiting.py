@@ -13,6 +13,8 @@ from support.processes import wait_until
 
 TOLD_S = 0.5
 """Who waits is told within this, by a hook or by the command that waits."""
+A_BEAT_S = 2.0
+"""Twice the agents' heartbeat here."""
 
 FILES = {"auth.py": "pass\n", "other.py": "pass\n"}
 
@@ -177,6 +179,43 @@ def test_a_turn_that_is_over_is_not_told_as_one_that_lasts(two: Pair, shop: Clon
     assert "auth.py" not in context(bob.prompt("go on")), "it is told once"
 
 
+def test_a_holder_is_told_of_nobody_who_waits_no_more_nor_for_what_it_gave_back(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    assert [refusal(alice.edit(file)) for file in FILES] == ["", ""]
+    assert all(refusal(bob.edit(file)) for file in FILES)
+    gave_up = two.bob.running_session(shop.bobs)
+    gave_up.start()
+    waits(two, shop, gave_up, "--timeout", "1").wait()
+    wait_until("it has left the queue", lambda: len(queue(two, shop)) == 2)
+    alice.run("release", "auth.py")
+
+    (told,) = [line for line in alice.told().splitlines() if "waits for" in line]
+    assert told.startswith("Session_2 (bob@")
+    assert "waits for other.py, which you hold" in told
+
+
+def test_a_session_that_was_ended_as_idle_after_its_turn_came_hears_that_it_is_over(
+    two: Pair, tmp_path: Path
+) -> None:
+    settings = "session_coordination: {heartbeat_interval: 0.5, session_timeout: 1}\n"
+    files = FILES | {"coordination.yaml": settings}
+    short = clones(tmp_path / "short", files)
+    alice, bob = alices(two, short), bobs(two, short)
+    assert refusal(alice.edit("auth.py")) == ""
+    assert refusal(bob.edit("auth.py"))
+    alice.run("release", "auth.py")
+
+    def is_ended() -> bool:
+        alice.prompt("go on")
+        return len(two.alice.status(short.alices)["sessions"]) == 1
+
+    seconds_until("Bob's session is ended", is_ended, 30)
+    time.sleep(A_BEAT_S)  # and his agent has heard of it
+    assert "your turn at it is over" in bob.told()
+
+
 def test_a_refusal_is_not_told_with_the_turn_before_it(two: Pair, shop: Clones) -> None:
     set_claim(shop, 1)
     alice, bob, carol = alices(two, shop), bobs(two, shop), bobs(two, shop)
@@ -303,6 +342,13 @@ def test_a_terminal_that_is_refused_takes_no_place_and_is_shown_how_to_wait(
     assert "scoord wait" not in shared.stderr, "it would wait for another lock"
     assert [] == queue(two, shop)
     assert "waits for auth.py" not in context(alice.prompt("go on"))
+    history = two.alice.scoord("history", "--kind", "refused", "--json", cwd=shop.alices)
+    (line,) = json.loads(history.stdout)["events"]
+    assert (["auth.py"], "bob", ["alice"]) == (
+        line["paths"],
+        line["person"],
+        [other["person"] for other in line["others"]],
+    )
 
 
 def test_a_coding_session_that_is_refused_is_told_later(two: Pair, shop: Clones) -> None:

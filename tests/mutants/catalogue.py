@@ -25,8 +25,18 @@ class Mutant:
 
 _RULES = tuple(
     f"tests/unit/server/test_{name}.py"
-    for name in ("locks", "claims", "modes", "reservations", "reclaims", "sessions", "keys")
+    for name in (
+        "locks",
+        "claims",
+        "modes",
+        "branches",
+        "reservations",
+        "reclaims",
+        "sessions",
+        "keys",
+    )
 )
+_TIMELY = ("tests/unit/server/test_timely.py", "tests/integration/test_timely.py")
 _COMPACTOR = ("tests/unit/server/test_compactor.py",)
 _RESUMED = tuple(
     f"tests/integration/test_etcd_store.py::test_{name}"
@@ -36,6 +46,10 @@ _RESUMED = tuple(
     )
 )
 _AGENT = ("tests/unit/agent",)
+_REPLACED = (
+    "tests/integration/test_agent_replaced.py"
+    "::test_what_an_agent_was_giving_back_is_given_back_by_the_next_one"
+)
 
 MUTANTS = (
     Mutant(
@@ -51,6 +65,13 @@ MUTANTS = (
         "(*txn.compares, unchanged(fact.key, fact.mod_revision))",
         "txn.compares",
         _RULES,
+    ),
+    Mutant(
+        "a lock is taken away at the end that it had before",
+        f"{SERVER}/model/endings.py",
+        '"lasted": plan_end_unused, ',
+        "",
+        ("tests/unit/server/test_lasting.py",),
     ),
     Mutant(
         "a use is published without a compare",
@@ -95,6 +116,20 @@ MUTANTS = (
         _RULES,
     ),
     Mutant(
+        "a command goes on after its time",
+        f"{SERVER}/timely.py",
+        "    if left_s is not None and left_s <= 0:\n",
+        "    if left_s is not None and left_s < 0:\n",
+        _TIMELY,
+    ),
+    Mutant(
+        "for how long a caller waits is not looked at",
+        f"{SERVER}/rpc/interceptors.py",
+        "        time_left.set(context.time_remaining)\n",
+        "",
+        _TIMELY,
+    ),
+    Mutant(
         "a grant leaves no trace",
         f"{SERVER}/model/locks.py",
         "    if not before and not who.shared:\n",
@@ -125,22 +160,22 @@ MUTANTS = (
     Mutant(
         "a lost lock is given back whoever had a pattern over it",
         f"{SERVER}/model/traces.py",
-        "        if session != who.session and ",
-        "        if session == who.session and ",
+        "        if session != who.session and _meets(",
+        "        if session == who.session and _meets(",
         _RULES,
     ),
     Mutant(
         "a waiter is overtaken",
         f"{SERVER}/model/conflicts.py",
-        "    ahead = () if has_part(who, holds) else _ahead(who, room)\n",
-        "    ahead: tuple[WaiterFact, ...] = ()\n",
+        "(*holds, *_before(who, _ahead(who, room), holds))\n",
+        "holds\n",
         _RULES,
     ),
     Mutant(
         "who waits is overtaken by a pattern",
         f"{SERVER}/model/reservations.py",
-        "    waiters = () if own(command, found) else found.waiters\n",
-        "    waiters = ()\n",
+        "    waiters = conflicts.not_waiting_for(_mine(command, found), found.waiters)\n",
+        "    waiters: tuple[WaiterFact, ...] = ()\n",
         _RULES,
     ),
     Mutant(
@@ -153,8 +188,8 @@ MUTANTS = (
     Mutant(
         "all who wait are woken",
         f"{SERVER}/model/conflicts.py",
-        "        ahead = () if has_part(who, (*room.holds, *patterns)) else room.waiters[:place]\n",
-        "        ahead: tuple[WaiterFact, ...] = ()\n",
+        "_exclude((*holds, *_before(who, room.waiters[:place], holds)), who):\n",
+        "_exclude(holds, who):\n",
         _RULES,
     ),
     Mutant(
@@ -167,8 +202,22 @@ MUTANTS = (
     Mutant(
         "a granted waiter stays in the queue",
         f"{SERVER}/model/locks.py",
-        "        done.append(Delete(mine.key))\n",
-        "        pass\n",
+        " = (*room.holds, *room.waiters)\n",
+        " = room.holds\n",
+        _RULES,
+    ),
+    Mutant(
+        "a place goes to another branch with its holder",
+        f"{SERVER}/model/locks.py",
+        "    place = PlaceRef(name, branch=command.claimant.branch)\n",
+        "    place = PlaceRef(name)\n",
+        _RULES,
+    ),
+    Mutant(
+        "who has a file on one branch passes those who wait on another",
+        f"{SERVER}/model/conflicts.py",
+        "if not any(part.meets(w.claimant) for part in parts))\n",
+        "if not parts)\n",
         _RULES,
     ),
     Mutant(
@@ -195,7 +244,7 @@ MUTANTS = (
     Mutant(
         "a branch keeps nobody out",
         f"{SHARED}/claimant.py",
-        "        return not (self.branch and other.branch) or self.branch == other.branch\n",
+        "        return self.covers(other) or other.covers(self)\n",
         "        return not self.branch\n",
         _RULES,
     ),
@@ -272,8 +321,8 @@ MUTANTS = (
     Mutant(
         "a report does not read who edited since",
         f"{SERVER}/model/reclaims.py",
-        "_look(command, since=command.heard_revision)",
-        "_look(command, since=command.heard_revision + 9)",
+        "since = command.asker, command.heard_revision + 1",
+        "since = command.asker, command.heard_revision + 9",
         _RULES,
     ),
     Mutant(
@@ -286,9 +335,37 @@ MUTANTS = (
     Mutant(
         "a share is enough to write",
         f"{AGENT}/held.py",
-        "lock is None or lock.shared or lock.branch",
-        "lock is None or lock.branch",
+        "lock is None or lock.shared else lock\n",
+        "lock is None else lock\n",
         _AGENT,
+    ),
+    Mutant(
+        "a holder has one lock of a file, whatever the branch",
+        f"{AGENT}/held.py",
+        "    return lock.session, lock.agent, lock.branch\n",
+        '    return lock.session, lock.agent, ""\n',
+        _AGENT,
+    ),
+    Mutant(
+        "a lock of every branch becomes one of that on which it is asked for again",
+        f"{AGENT}/held.py",
+        "    lock = replace(lock, branch=before.branch and lock.branch)\n",
+        "",
+        ("tests/unit/agent/test_held.py",),
+    ),
+    Mutant(
+        "what was being given back dies with its agent",
+        f"{AGENT}/parts.py",
+        "            self._owed.take_over(session)\n",
+        "            pass\n",
+        (_REPLACED,),
+    ),
+    Mutant(
+        "what the agent before was giving back is believed in",
+        f"{AGENT}/registration.py",
+        "            if session.remembered.has_given_back(held):\n",
+        "            if False:\n",
+        ("tests/unit/agent/test_registration.py",),
     ),
     Mutant(
         "a lock that a later grant ended is used on",

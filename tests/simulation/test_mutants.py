@@ -3,15 +3,16 @@
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from unittest.mock import patch
 
 import pytest
 
-from support.simulation.campaign import first_violation, processes
-from support.simulation.mutants import MUTANTS, Mutant
+from scoord_server.farewells import Farewells
+from support.simulation.campaign import Finding, first_finding, processes
+from support.simulation.mutants import BY_NAME, MUTANTS, Mutant
+from support.simulation.record import CHECKS, CRASH
 
-WITHIN_SEEDS = 400
-
-Found = Future[tuple[int, str] | None]
+Found = Future[Finding | None]
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,7 @@ def findings(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Found]]:
         if item.path == request.path and hasattr(item, "callspec")
     }
     with processes(min(2, os.cpu_count() or 1)) as pool:
-        seeds = range(WITHIN_SEEDS)
-        yield {name: pool.submit(first_violation, seeds, name) for name in chosen}
+        yield {name: pool.submit(first_finding, name) for name in chosen}
         pool.shutdown(cancel_futures=True)
 
 
@@ -32,3 +32,20 @@ def findings(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Found]]:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_planted_mistake_is_found(mutant: Mutant, findings: Mapping[str, Found]) -> None:
     assert findings[mutant.name].result(), f"nobody saw that {mutant.breaks}"
+
+
+def test_each_is_found_by_what_is_there_for_it_and_never_by_a_crash() -> None:
+    assert all(mutant.found_by for mutant in MUTANTS)
+    assert {check for mutant in MUTANTS for check in mutant.found_by} <= CHECKS.keys() - {CRASH}
+
+
+async def _breaks_off(*_: object) -> list[object]:
+    raise RuntimeError("a crash; that it breaks a promise too proves nothing")
+
+
+def test_a_mistake_that_crashes_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = tuple(CHECKS.keys() - {CRASH})
+    crash = Mutant("a crash", "all", checks, lambda: patch.object(Farewells, "look", _breaks_off))
+    monkeypatch.setitem(BY_NAME, crash.name, crash)
+
+    assert first_finding(crash.name, range(2)) is None

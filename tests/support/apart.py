@@ -7,7 +7,8 @@ from pathlib import Path
 
 from support.etcd import Etcd
 from support.machines import Machine, machines
-from support.processes import CoordinatorProcess, coordinator, etcd_store, free_port
+from support.ports import free_port
+from support.processes import CoordinatorProcess, coordinator, etcd_store
 
 
 @dataclass

@@ -24,6 +24,7 @@ from scoord_server.model.values import (
     Keep,
     LockFact,
     LockName,
+    PlaceRef,
     Registered,
     Reserve,
     Standing,
@@ -31,7 +32,7 @@ from scoord_server.model.values import (
 )
 from scoord_server.store import keys
 from scoord_server.store.embedded import EmbeddedStore
-from scoord_server.store.port import RangeResult, Txn, TxnResult, prefix_end
+from scoord_server.store.port import Put, RangeResult, StoreFull, Txn, TxnResult, prefix_end
 from scoord_server.view import View
 
 PROJECT = ProjectId("example.org/team/shop")
@@ -45,10 +46,21 @@ class Courteous(EmbeddedStore):
     So commands that are given at once all read before the first of them writes.
     """
 
+    full = False
+    """Whether it has no space, as an etcd over its quota: it reads, deletes and renews."""
+
     async def txn(self, txn: Txn) -> TxnResult:
-        """Run ``txn``, after others."""
+        """Run ``txn``, after others. Raises StoreFull."""
         await asyncio.sleep(0)
+        if self.full and any(isinstance(op, Put) for op in (*txn.then, *txn.otherwise)):
+            raise StoreFull("database space exceeded")
         return await super().txn(txn)
+
+    async def grant(self, lease: LeaseId, ttl_s: int) -> int:
+        """Begin a lease. Raises StoreFull."""
+        if self.full:
+            raise StoreFull("database space exceeded")
+        return await super().grant(lease, ttl_s)
 
     async def range(
         self, key: bytes, end: bytes = b"", *, limit: int = 0, descending: bool = False
@@ -62,7 +74,7 @@ class Courteous(EmbeddedStore):
 class Bench:
     """One coordinator, and short ways to say what tests say often."""
 
-    store: EmbeddedStore
+    store: Courteous
     clock: FakeClock
     view: View
     coordinator: Coordinator
@@ -81,10 +93,11 @@ class Bench:
         project: ProjectId = PROJECT,
         keep: Keep | None = None,
         lease: LeaseId = LeaseId(0),
+        **what: Any,
     ) -> Registered:
-        """Register the session ``name``."""
+        """Register the session ``name``, with ``what`` else is known of it."""
         session = Session(
-            session_id=name, project=project, machine_id="m1", person=name, host="host"
+            session_id=name, project=project, machine_id="m1", person=name, host="host", **what
         )
         outcome = await self.coordinator.register(
             self.request(), session, TTL_S, lease, timeout_ms, keep=keep or Keep()
@@ -110,6 +123,7 @@ class Bench:
         agent: str = "",
         enqueue: bool = False,
         overlaps: bool = False,
+        yields: bool = False,
         request: str = "",
         **terms: Any,
     ) -> Granted | Held:
@@ -121,6 +135,7 @@ class Bench:
                 terms=Terms(**{"reason": f"{session} works"} | terms),
                 enqueue=enqueue,
                 overlaps=overlaps,
+                yields=yields,
                 claim_ms=CLAIM_MS,
             )
         )
@@ -150,9 +165,10 @@ class Bench:
         await self.settle()
         return released
 
-    async def leaves(self, session: str, *paths: str) -> None:
-        """Give up waiting for ``paths``."""
-        await self.coordinator.locks.leave(self.asker(session), [LockName.of(p) for p in paths])
+    async def leaves(self, session: str, *paths: str, revision: int = 0, branch: str = "") -> None:
+        """Give up waiting for ``paths``, as last asked for at ``revision``."""
+        places = [PlaceRef(LockName.of(path), revision, branch) for path in paths]
+        await self.coordinator.locks.leave(self.asker(session), places)
         await self.settle()
 
     async def breaks(self, path: str, token: FencingToken, by: str = "carol") -> Ended | Standing:

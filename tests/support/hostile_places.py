@@ -57,6 +57,8 @@ class Place:
     lines: Callable[[Answer], int]
     of: frozenset[str] = frozenset({"agents", "hand"})
     """Whose texts must be there: only agents of ours add tasks, only by hand sessions end."""
+    share: float = 1.0
+    """How many of them: some tasks are kept for the sessions that were told of them."""
 
 
 def _table(rows: Sequence[object]) -> int:
@@ -71,18 +73,21 @@ def _status(answer: Answer) -> int:
 
 
 def _suggest(answer: Answer) -> int:
-    return max(1, sum(1 + len(row["why"]) for row in answer["suggestions"]))
+    """With the line that says how long it is kept, or that there is nothing."""
+    return 1 + sum(1 + len(row["why"]) for row in answer["suggestions"])
 
+
+HISTORY: Final = ("history", "--all", "--limit", "900")
 
 PLACES: Final = {
     "status": Place(("status",), _status),
     "locks": Place(("locks",), lambda answer: _table(answer["locks"])),
-    "history": Place(("history", "--limit", "900"), lambda answer: _table(answer["events"])),
+    "history": Place(HISTORY, lambda answer: _table(answer["events"])),
     "finished": Place(
         ("history", "--sessions"), lambda answer: _table(answer["logs"]), frozenset({"hand"})
     ),
     "tasks": Place(("task", "list"), lambda answer: _table(answer["tasks"]), frozenset({"agents"})),
-    "suggest": Place(("suggest", "--count", "20"), _suggest, frozenset({"agents"})),
+    "suggest": Place(("suggest", "--count", "20"), _suggest, frozenset({"agents"}), share=0.1),
 }
 
 

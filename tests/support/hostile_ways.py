@@ -154,8 +154,10 @@ def _break(scene: Scene, bob: CodingSession, number: int, text: str) -> None:
 def _write_down(scene: Scene, alice: CodingSession, text: str) -> None:
     """Tasks, and the graph; a text that is too long for a name stands among the facts."""
     machine, note = scene.two.alice, f"note{alice.pid}"
+    scene.ask(machine, "/v1/tasks/add", titles=[text], area="")
     scene.ask(machine, "/v1/tasks/add", titles=[text], area=text)
-    scene.ask(machine, "/v1/tasks/done", task_id=text)
+    for route in ("/v1/tasks/done", "/v1/tasks/remove"):
+        scene.ask(machine, route, task_id=text)
     for name, facts in ((text, [text]), (note, [text]), (f"{note}b", [text[:1500]])):
         row = {"name": name, "entityType": text if name == text else "note", "observations": facts}
         scene.ask(machine, "/v1/graph/add", entities=[row])
@@ -266,6 +268,9 @@ class _Raw:
             text=f"{text} said",
         )
         self._sessions.Tell(request, timeout=5, metadata=self._metadata)
+        request.request_id += " through a session"
+        request.through.CopyFrom(_holder(text))
+        self._sessions.Tell(request, timeout=5, metadata=self._metadata)
 
     def snatch(self, path: str, text: str) -> None:
         """Break a lock, whoever has it."""
@@ -275,8 +280,16 @@ class _Raw:
             lock=locks.LockRef(path=path, token=2**62),
             by=text,
             reason=text,
+            through=_holder(text),
         )
         shown = self._locks.Break(request, timeout=5, metadata=self._metadata)
         request.request_id = f"break {path}"
         request.lock.token = shown.not_broken.current.token
         self._locks.Break(request, timeout=5, metadata=self._metadata)
+
+
+def _holder(text: str) -> locks.Holder:
+    """A session of which everything is ``text`` but its id."""
+    return locks.Holder(
+        session_id="raw", alias=text, person=text, host=text, branch=text, commit=text
+    )

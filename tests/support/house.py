@@ -18,13 +18,15 @@ from scoord_agent.edits import Edits
 from scoord_agent.held import HeldLock, HeldLocks
 from scoord_agent.hold_times import HoldTimes
 from scoord_agent.knowledge.knowing import Knowing, Learn
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbourhood, Neighbours
+from scoord_agent.owed import Owed
 from scoord_agent.protection import Protection
 from scoord_agent.reclaiming import Reclaiming
 from scoord_agent.registration import Machine, Registration
 from scoord_agent.reporting import Reporting
 from scoord_agent.request import Request
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from scoord_agent.suggest import Instead
 from scoord_agent.taking import Taking
@@ -68,6 +70,10 @@ class OneStream:
     def of(self, _project: ProjectId) -> Neighbourhood:
         return self._known
 
+    def is_over(self, lock: HeldLock) -> bool:
+        """Whether a grant is known to have ended."""
+        return self._known.is_over(lock.key, lock.token, is_pattern=lock.is_pattern)
+
 
 @dataclass
 class House:
@@ -77,8 +83,10 @@ class House:
     clock: FakeClock
     coordinator: ScriptedCoordinator
     held: HeldLocks
+    turns: Turns
     stream: OneStream
     registration: Registration
+    owed: Owed
     sessions: Sessions
     settings: SettingsFor
     reclaiming: Reclaiming
@@ -126,7 +134,11 @@ class House:
 
     def block(self) -> None:
         """Unknown is refused from now on."""
-        text = "session_coordination: {unreachable_action: block}"
+        self.set("unreachable_action: block")
+
+    def set(self, setting: str) -> None:
+        """Its repository has this setting from now on, and no other."""
+        text = f"session_coordination: {{{setting}}}"
         (self.root / "coordination.yaml").write_text(text)
         self.clock.advance(RECHECK_S)
 
@@ -150,13 +162,17 @@ async def editing_house(
     coordinator, held, background = ScriptedCoordinator(clock), HeldLocks(BELIEF_S), Background()
     stream = OneStream(clock)
     coordinator.connection.answered(clock.now())
+    owed = Owed(coordinator.client)
+    turns = Turns(clock)
     registration = Registration(
         client=coordinator.client,
         held=held,
+        turns=turns,
         clock=clock,
         machine=Machine(MachineId("m1"), "mbp", "alice"),
         ttl_s=30.0,
         changed=lambda: None,
+        is_over=stream.is_over,
     )
     neighbours = cast("Neighbours", stream)
     reclaiming = Reclaiming(
@@ -172,8 +188,9 @@ async def editing_house(
         registration=registration,
         held=held,
         neighbours=neighbours,
-        turns=Turns(clock),
+        turns=turns,
         reclaiming=reclaiming,
+        owed=owed,
         clock=clock,
         background=background,
     )
@@ -186,6 +203,7 @@ async def editing_house(
         client=coordinator.client,
         sessions=sessions,
         unreported=unreported,
+        held=held,
         clock=clock,
         background=background,
     )
@@ -222,8 +240,10 @@ async def editing_house(
             clock=clock,
             coordinator=coordinator,
             held=held,
+            turns=turns,
             stream=stream,
             registration=registration,
+            owed=owed,
             sessions=sessions,
             settings=settings,
             reclaiming=reclaiming,

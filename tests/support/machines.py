@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 from uuid import uuid4
 
+from scoord import local
 from scoord_agent.cli import local_client
-from support.processes import Program, free_port, wait_until
+from support.ports import free_port
+from support.processes import Program, wait_until
 
 FAST_LEASES = {
     "SCOORD_LEASES_TTL": "6",
@@ -92,14 +94,23 @@ class Machine:
         return session
 
     @property
+    def socket(self) -> Path:
+        """Where its agent's own programs ask it."""
+        with self._at_home():
+            return local.socket_path()
+
+    @property
     def token(self) -> str:
         """What its agent's listener asks for."""
         return (self.state_dir / "token").read_text(encoding="ascii").strip()
 
     def status(self, cwd: Path) -> Answer:
         """What ``scoord status --json`` prints there, without starting it."""
-        with patch.dict(os.environ, {"SCOORD_STATE_DIR": str(self.state_dir)}):
+        with self._at_home():
             return local_client.status(everything=False, cwd=str(cwd))
+
+    def _at_home(self) -> AbstractContextManager[object]:
+        return patch.dict(os.environ, {"SCOORD_STATE_DIR": str(self.state_dir)})
 
     def scoord(self, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
         """Run a command of ours, as its user would."""
@@ -149,6 +160,8 @@ class CodingSession:
     cwd: Path
     session_id: str
     process: "subprocess.Popen[bytes]" = field(init=False)
+    said_intent: str = field(default="", init=False)
+    """``SCOORD_INTENT`` of its environment: the hook of a start passes it on."""
 
     def __post_init__(self) -> None:
         self.process = subprocess.Popen(["sleep", "600"])
@@ -160,11 +173,11 @@ class CodingSession:
 
     def post(self, event: str, **fields: Any) -> Answer:
         """Post one event the way a command hook does, with the process id."""
-        status, answer = self.machine.post(
-            f"/v1/hooks/claude-code/{event}",
-            json.dumps(self.body(event, **fields)).encode(),
-            {"X-Scoord-Pid": str(self.pid)},
-        )
+        headers = {"X-Scoord-Pid": str(self.pid)}
+        if event == "SessionStart" and self.said_intent:
+            headers["X-Scoord-Intent"] = self.said_intent
+        body = json.dumps(self.body(event, **fields)).encode()
+        status, answer = self.machine.post(f"/v1/hooks/claude-code/{event}", body, headers)
         assert status == 200, answer
         return answer
 

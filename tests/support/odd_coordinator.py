@@ -13,7 +13,8 @@ from unittest.mock import patch
 
 from scoord.clock import SystemClock
 from scoord_server import main, reaper
-from support.processes import CoordinatorProcess, coordinator, free_port
+from support.ports import free_port
+from support.processes import CoordinatorProcess, coordinator
 
 _DAY_MS = 24 * 3600 * 1000
 

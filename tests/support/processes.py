@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.etcd import Etcd
+from support.ports import free_port
 
 READY_S = 20.0
 
@@ -22,14 +22,6 @@ def end_on_signals() -> None:
     """Let SIGTERM and SIGINT end this program as Ctrl-C does, so that all it started ends too."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(what: str, holds: Callable[[], bool], within_s: float = READY_S) -> float:

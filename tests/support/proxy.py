@@ -8,15 +8,36 @@ were swallowed are never followed by later ones, as TCP would not allow that.
 import asyncio
 import contextlib
 import random
+import socket
+import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 _CHUNK = 64 * 1024
 _CALL_S = 5.0
 
 T = TypeVar("T")
+
+
+class Place(Protocol):
+    """Where sockets are made."""
+
+    def entered(self) -> AbstractContextManager[None]:
+        """This thread's sockets are of that place meanwhile."""
+
+
+class _Here:
+    """Where the program runs itself."""
+
+    @staticmethod
+    def entered() -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+_HERE = _Here()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,12 @@ class _Pair:
         for writer in (self.client, self.server):
             writer.transport.abort()
 
+    def reset(self) -> None:
+        """End both, and tell the client that its connection was reset."""
+        plain: socket.socket = self.client.get_extra_info("socket")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.cut()
+
 
 @dataclass
 class Proxy:
@@ -50,11 +77,20 @@ class Proxy:
 
     target: tuple[str, int]
     seed: int = 0
+    here: Place = _HERE
+    there: Place = _HERE
     delay: Delay = Delay()
     swallowed: int = 0
-    """Bytes of answers that nobody got."""
+    """Bytes that nobody got."""
+    held: int = 0
+    """Pieces that had to wait until others were let through."""
+    passed: int = 0
+    """Pieces that got through."""
     port: int = 0
     _refusing: bool = False
+    _losing: bool = False
+    _burying: bool = False
+    _resetting: bool = False
     _pairs: set[_Pair] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _asking: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,11 +140,14 @@ class Proxy:
             self._do(self._answering.set)
 
     @contextlib.contextmanager
-    def black_holes(self) -> Iterator[None]:
-        """What passes over connections that stand is lost, new ones are good; then they are cut."""
+    def black_holes(self) -> Iterator[int]:
+        """What passes over connections that stand is lost, new ones are good; then they are cut.
+
+        Yields how many stood.
+        """
         stood = self._do(self._bury)
         try:
-            yield
+            yield len(stood)
         finally:
             self._do(lambda: _cut_all(stood))
 
@@ -120,6 +159,36 @@ class Proxy:
             yield
         finally:
             self._do(self._cut_losing)
+
+    @contextlib.contextmanager
+    def answers_always_lost(self) -> Iterator[None]:
+        """The same, also over connections that are made meanwhile."""
+        self._losing = True
+        try:
+            with self.answers_lost():
+                yield
+        finally:
+            self._losing = False
+
+    @contextlib.contextmanager
+    def questions_lost(self) -> Iterator[None]:
+        """Nothing arrives, over connections that stand or are made; at the end all are cut."""
+        self._burying = True
+        try:
+            with self.black_holes():
+                yield
+        finally:
+            self._burying = False
+            self.cut()
+
+    @contextlib.contextmanager
+    def answers_reset(self) -> Iterator[None]:
+        """Requests arrive, and instead of its answer each connection gets a reset."""
+        self._resetting = True
+        try:
+            yield
+        finally:
+            self._resetting = False
 
     def half_close(self) -> None:
         """Tell each client that nothing more will come, and go on reading from it."""
@@ -155,11 +224,11 @@ class Proxy:
             writer.transport.abort()
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection(*self.target)
-        except OSError:
+            far_reader, far_writer = await self._open()
+        except (OSError, asyncio.CancelledError):  # cancelled: the proxy ends
             writer.transport.abort()
             return
-        pair = _Pair(writer, far_writer)
+        pair = _Pair(writer, far_writer, self._losing, self._burying)
         self._pairs.add(pair)
         try:
             await asyncio.gather(
@@ -169,6 +238,17 @@ class Proxy:
         finally:
             self._pairs.discard(pair)
             pair.cut()
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        with self.there.entered():
+            far = socket.socket(socket.AF_INET)
+        far.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(far, self.target)
+        except OSError:
+            far.close()
+            raise
+        return await asyncio.open_connection(sock=far)
 
     async def _pump(
         self,
@@ -181,17 +261,27 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
                 await asyncio.sleep(self._rng.uniform(self.delay.least_s, self.delay.most_s))
-                await (self._answering if answers else self._asking).wait()
-                if pair.dead:
-                    continue
-                if answers and pair.losing:
+                gate = self._answering if answers else self._asking
+                self.held += not gate.is_set()
+                await gate.wait()
+                if pair.dead or (answers and (pair.losing or self._resetting)):
                     self.swallowed += len(data)
-                    continue
+                    if not self._resetting:
+                        continue
+                    pair.reset()
+                    return
+                self.passed += 1
                 writer.write(data)
                 await writer.drain()
-        pair.cut()
+        if not (answers and (pair.losing or pair.dead)):
+            pair.cut()  # else the end is lost as well, and who asked waits until it gives up
 
     # -- the thread -------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Pass on, in the thread that calls this, until the loop is stopped."""
+        with self.here.entered():
+            self._loop.run_forever()
 
     def _do(self, what: Callable[[], T]) -> T:
         async def done() -> T:
@@ -225,11 +315,13 @@ def _cut_all(pairs: Iterable[_Pair]) -> None:
 
 
 @contextlib.contextmanager
-def proxy(target: str, seed: int = 0) -> Iterator[Proxy]:
-    """A proxy to ``target`` (host:port), ended afterwards."""
-    host, _, port = target.rpartition(":")
-    made = Proxy((host, int(port)), seed)
-    thread = threading.Thread(target=made._loop.run_forever, name="proxy")
+def proxy(
+    target: str, seed: int = 0, *, port: int = 0, here: Place = _HERE, there: Place = _HERE
+) -> Iterator[Proxy]:
+    """A proxy on ``port`` ``here`` to ``target`` (host:port) ``there``, ended afterwards."""
+    host, _, far_port = target.rpartition(":")
+    made = Proxy((host, int(far_port)), seed, here, there, port=port)
+    thread = threading.Thread(target=made.work, name="proxy")
     thread.start()
     try:
         server = made._await(made._start())

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
 
 from scoord.clock import Clock
-from scoord.errors import CoordinatorUnreachable, InvalidPath, SessionEnded
+from scoord.errors import Contended, CoordinatorUnreachable, InvalidPath, SessionEnded
 from scoord.names import path_key
 from scoord.v1.history_pb2 import HoldTime, ListHoldTimesRequest, ListHoldTimesResponse
 from scoord.v1.locks_pb2 import (
@@ -17,9 +18,12 @@ from scoord.v1.locks_pb2 import (
     Granted,
     Held,
     Holder,
+    LeaveRequest,
     Lock,
     LockRef,
     Lost,
+    ReadTraceRequest,
+    ReadTraceResponse,
     ReclaimRequest,
     ReclaimResponse,
     ReleaseOutcome,
@@ -56,6 +60,8 @@ class Fate(Enum):
     """It is done, and the connection breaks off."""
     REFUSED = auto()
     """It is no command that anybody would carry out."""
+    CONTENDED = auto()
+    """Others were faster each time."""
 
 
 @dataclass
@@ -69,15 +75,21 @@ class ScriptedCoordinator:
     """Of the next acquires, reclaims and reports; the others are answered."""
     acquires: list[AcquireRequest] = field(default_factory=list)
     releases: list[ReleaseRequest] = field(default_factory=list)
+    left: list[LeaveRequest] = field(default_factory=list)
     reclaims: list[ReclaimRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
+    beats: list[HeartbeatRequest] = field(default_factory=list)
     reservations: list[ReserveRequest] = field(default_factory=list)
     past_holds: list[HoldTime] = field(default_factory=list)
     asked_for_holds: int = 0
     last: dict[str, Lost] = field(default_factory=dict)
     """Who was granted a path after the lost grant, by path key; nobody, if not said."""
+    ends: dict[str, ReadTraceResponse] = field(default_factory=dict)
+    """What the traces of ended grants tell, by path key; nothing, if not said."""
     gate: asyncio.Event | None = None
     """What a release waits for, if anything, and a late answer."""
+    meanwhile: Callable[[], None] | None = None
+    """What happens while the answer to a registration is on its way."""
     connection: Connection = field(default_factory=lambda: Connection(belief_s=20.0))
     revision: int = 100
 
@@ -96,13 +108,18 @@ class ScriptedCoordinator:
         self.locks.clear()
 
     async def register(self, request: RegisterRequest, _patience_s: float = 0) -> RegisterResponse:
-        """Give a new lease, unless the session has one."""
+        """Give a new lease, unless the session has one, and tell of its locks."""
         lease = request.lease_id or self._next()
         self.leases.add(lease)
-        return RegisterResponse(lease_id=lease, alias="Session_1")
+        session = request.session.session_id
+        own = [lock for lock in self.locks.values() if lock.holder.session_id == session]
+        if self.meanwhile:
+            self.meanwhile()
+        return RegisterResponse(lease_id=lease, alias="Session_1", locks=own)
 
     async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
         """Say which leases stand; late, if there is a gate."""
+        self.beats.append(request)
         if self.gate:
             await self.gate.wait()
         pulses = (
@@ -121,6 +138,8 @@ class ScriptedCoordinator:
         fate = self._fate()
         if fate is Fate.LOST:
             await asyncio.Event().wait()
+        if fate is Fate.CONTENDED:
+            raise Contended("it changes hands too fast")
         response = self._acquire(request)
         if fate is Fate.LOST_ANSWER:
             await asyncio.Event().wait()
@@ -138,6 +157,10 @@ class ScriptedCoordinator:
             await self.gate.wait()
         return ReleaseResponse(outcomes=map(self._release, request.locks))
 
+    async def leave(self, request: LeaveRequest) -> None:
+        """Take note of who waits no more."""
+        self.left.append(request)
+
     async def reclaim(self, request: ReclaimRequest, _patience_s: float = 0) -> ReclaimResponse:
         """Grant it again, unless ``last`` says that somebody else had it."""
         self.reclaims.append(request)
@@ -146,6 +169,12 @@ class ScriptedCoordinator:
         if fate is Fate.UNREACHABLE:
             raise CoordinatorUnreachable("it cannot be reached")
         return response
+
+    async def read_trace(self, request: ReadTraceRequest) -> ReadTraceResponse:
+        """Tell what the trace of a grant tells."""
+        if request.lease_id not in self.leases:
+            raise SessionEnded("its lease ran out")
+        return self.ends.get(path_key(request.lock.path), ReadTraceResponse())
 
     async def report(self, request: ReportRequest) -> ReportResponse:
         """Say whom an edit met: the one that ``last`` names."""
@@ -198,7 +227,7 @@ class ScriptedCoordinator:
         holder = Holder(session_id=request.session_id, agent_id=request.agent_id)
         found = [(path, self.locks.get(path_key(path))) for path in request.paths]
         conflicts = [
-            Conflict(path=path, lock=lock, place=1)
+            Conflict(path=path, lock=lock, place=1, place_revision=self._next())
             for path, lock in found
             if lock and lock.holder != holder
         ]

@@ -38,12 +38,18 @@ class SkewedClock:
             rate, jump = map(float, said.split())
             self._said, self._rate = said, rate
             self._real, self._own = real, own + jump
+            _taken(self._control).write_text(said, encoding="ascii")
             return self._own
         return own
 
     def wall_ms(self) -> int:
         """Milliseconds since 1970."""
         return self._system.wall_ms()
+
+
+def _taken(control: Path) -> Path:
+    """What the clock goes by, as it says itself."""
+    return control.with_suffix(".taken")
 
 
 class SkewedMachine(Machine):
@@ -59,6 +65,11 @@ class SkewedMachine(Machine):
         part = self.control.with_suffix(".part")
         part.write_text(f"{rate} {jump_s}", encoding="ascii")
         part.replace(self.control)
+
+    def goes_as_said(self) -> bool:
+        """Whether the agent has read what its clock was set to last."""
+        said = self.control.read_text(encoding="ascii")
+        return _taken(self.control).read_text(encoding="ascii") == said
 
     def start_agent(self) -> Program:
         """Start the agent on that clock, and wait until it listens."""

@@ -1,5 +1,6 @@
 """Rules of the house that no tool knows."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -104,3 +105,15 @@ def test_every_pinned_dependency_is_pinned_once() -> None:
 
 def test_the_help_of_lock_tells_the_limit_that_the_coordinator_has() -> None:
     assert f"up to {MAX_PATHS} in a project" in str(lock.help)
+
+
+def test_in_ci_what_a_test_needs_and_is_not_here_is_a_failure(tmp_path: Path) -> None:
+    """Whatever the machine that runs it sets: without this, such tests are skipped there."""
+    make = tmp_path / "make"
+    make.write_text('#!/bin/sh\necho "$CI: $*"\n', encoding="ascii")
+    make.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    said = subprocess.check_output([ROOT / ".ci" / "run"], env=env, text=True)
+
+    assert said == "true: test\n"

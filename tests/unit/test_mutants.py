@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from mutants import simulated
 from mutants.catalogue import MUTANTS, Mutant
+from mutants.planted import noticed_by
+from mutants.trials import Ran
+from support.simulation import mutants as of_simulation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,3 +30,24 @@ def _stands(file: str, *name: str) -> bool:
 
 def test_there_are_enough_of_them_with_names_of_their_own() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 25
+
+
+def test_a_mistake_is_noticed_by_a_test_that_fails() -> None:
+    output = "FAILED tests/unit/test_a.py::test_b - assert 1 == 2\n1 failed"
+
+    assert "test_b" == noticed_by(Ran(1, output, 0.1))
+
+
+def test_a_test_that_could_not_be_set_up_notices_nothing() -> None:
+    output = "ERROR tests/unit/test_a.py::test_b - NameError: gone\n1 error"
+
+    assert "" == noticed_by(Ran(1, output, 0.1))
+    assert "" == noticed_by(Ran(0, "1 passed", 0.1))
+
+
+def test_those_of_the_simulation_are_tried_too_and_scored_with_the_others() -> None:
+    names = {trial.name for trial in simulated.trials(())}
+
+    assert len(names) == len(of_simulation.MUTANTS)
+    assert names.isdisjoint(mutant.name for mutant in MUTANTS)
+    assert names == {trial.name for trial in simulated.trials(("simulation",))}

@@ -17,7 +17,7 @@ import click
 
 from scoord import local, text
 from scoord.errors import BY_CODE, BadRequest, InvalidConfig, ScoordError
-from scoord_agent.cli.exits import CRASHED, DONE, INTERRUPTED, REFUSED, exit_code
+from scoord.exits import CRASHED, DONE, INTERRUPTED, REFUSED, exit_code
 
 DISTRIBUTION: Final = "session-coordinator"
 COMMANDS: Final = "scoord.commands"

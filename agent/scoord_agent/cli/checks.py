@@ -6,25 +6,32 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 from scoord import config, local
 from scoord.errors import InvalidConfig, ScoordError
 from scoord.text import age
 from scoord.variables import misspelt
-from scoord_agent.cli import local_client
+from scoord_agent import own, spawn
+from scoord_agent.cli import local_client, proof
 from scoord_agent.cli.differences import differences
 from scoord_agent.cli.pictures import AgentFacts, CoordinatorFacts, Picture, picture
+from scoord_agent.knowledge import backlog
+from scoord_agent.spawn import AGENT, COORDINATOR
 from scoord_hooks import claude_version, connectivity, installed
 from scoord_hooks.git_exclude import worktree_root
 from scoord_hooks.in_force import in_force
-from scoord_hooks.places import Scope, bash_path, shim_path
+from scoord_hooks.places import bash_path, shim_path
 from scoord_hooks.status import Status
-from scoord_hooks.status import status as hooks_status
+from scoord_hooks.status import statuses as hooks_statuses
 
+_ANYWHERE: Final = Path("/")
+"""For what the agent tells alike wherever it is asked, also where a project's name is wrong."""
 _SLOW_MS: Final = 250.0
 """A hook that has to ask takes about as long; more is felt at every edit."""
 
@@ -55,10 +62,13 @@ def findings() -> list[Finding]:
 
 
 def _each_told_once(found: Iterable[Finding]) -> Iterator[Finding]:
-    """What keeps several checks from being made is told by the first of them."""
+    """What keeps several checks from being made is told by the first of them.
+
+    It may say more of it in further lines.
+    """
     told: dict[str, str] = {}
     for one in found:
-        first = told.setdefault(one.text, one.name)
+        first = told.setdefault(one.text.partition("\n")[0], one.name)
         if one.level is Level.FAIL and first != one.name:
             yield Finding(one.name, Level.WARN, f"not checked; see {first}")
         else:
@@ -66,8 +76,11 @@ def _each_told_once(found: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _made(name: str, check: Callable[[], Finding]) -> Finding:
+    # What one check refuses does not keep the others from being made.
+    allowance = nullcontext() if check is _state_dir else local.even_if_readable()
     try:
-        return check()
+        with allowance:
+            return check()
     except ScoordError as failure:
         return Finding(name, Level.FAIL, "\n".join(failure.lines))
 
@@ -98,25 +111,32 @@ def _settings() -> Finding:
     wrong = [f"{name} is not read; did you mean {near}?" for name, near in misspelt(os.environ)]
     if wrong:
         return Finding("settings", Level.WARN, f"{text}, but {'; '.join(wrong)}", "rename it")
+    if root and (gone := backlog.problems(root, _load(root).tasks)):
+        return Finding("settings", Level.WARN, f"{text}, but {'; '.join(gone)}", "correct tasks:")
     return Finding("settings", Level.OK, text)
 
 
 def _wrong_here() -> list[str]:
     """Return what is wrong with the settings that hold here, a line each."""
     try:
-        config.load(worktree_root(local.here()), local.config_dir(), os.environ)
+        proof.check(_load(worktree_root(local.here())))
     except InvalidConfig as error:
         return list(error.lines)
     return []
 
 
+def _load(root: Path | None) -> config.Settings:
+    return config.load(root, local.config_dir(), os.environ)
+
+
 def _agent() -> Finding:
-    agent, ours = _look().agent, version("session-coordinator")
+    if failed := spawn.last_failure(AGENT):
+        text = f"{local_client.NOT_RUNNING}\nit ended last with: {failed}"
+        return Finding("agent", Level.FAIL, text, "correct that; then run: scoord up")
+    agent, ours = _look(_ANYWHERE).agent, version("session-coordinator")
     text = f"runs (pid {agent.pid}, version {agent.version}) for {age(agent.uptime_s)}"
-    outdated = _outdated(agent)
-    if outdated:
-        why = "; ".join(outdated)
-        return Finding("agent", Level.FAIL, f"{text}, with other settings: {why}", "run: scoord up")
+    if outdated := _outdated(agent):
+        return _with_other_settings(f"{text}, with other settings: {'; '.join(outdated)}")
     if agent.version == ours:
         return Finding("agent", Level.OK, text)
     return Finding(
@@ -124,10 +144,20 @@ def _agent() -> Finding:
     )
 
 
+def _with_other_settings(text: str) -> Finding:
+    """Advise to begin with the settings of now only where they would work."""
+    try:
+        proof.prove(_load(None), _look(_ANYWHERE))
+    except ScoordError as failure:
+        lines = "\n".join((text, f"those of now would not work: {failure.lines[0]}"))
+        return Finding("agent", Level.FAIL, lines, "correct them; then run: scoord up")
+    return Finding("agent", Level.FAIL, text, "run: scoord up")
+
+
 def _outdated(agent: AgentFacts) -> tuple[str, ...]:
     """Return how the agent's settings differ; settings that do not load are told by their check."""
     try:
-        return differences(agent, config.load(None, local.config_dir(), os.environ))
+        return differences(agent, _load(None))
     except InvalidConfig:
         return ()
 
@@ -136,12 +166,12 @@ def _listener() -> Finding:
     port = local.agent_port()
     if connectivity.agent_answers(port, local.token()):
         return Finding("hook port", Level.OK, f"127.0.0.1:{port} answers and takes the token")
-    return Finding(
-        "hook port",
-        Level.FAIL,
-        f"127.0.0.1:{port} does not answer as our agent",
-        "run: scoord up; if another program has the port, set SCOORD_AGENT_PORT",
-    )
+    if not local_client.healthy() and spawn.is_listening(f"127.0.0.1:{port}"):
+        taken = f"127.0.0.1:{port} is taken by another program"
+        advice = "end it, or run: SCOORD_AGENT_PORT=N scoord hooks install; then: scoord up"
+        return Finding("hook port", Level.FAIL, taken, advice)
+    silent = f"127.0.0.1:{port} does not answer as our agent"
+    return Finding("hook port", Level.FAIL, silent, "run: scoord up")
 
 
 def _hook_env() -> Finding:
@@ -149,17 +179,23 @@ def _hook_env() -> Finding:
     try:
         written = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return Finding("hook.env", Level.FAIL, f"{file} is missing", "run: scoord hooks install")
+        return Finding("hook.env", Level.FAIL, f"{file} is missing", "run: scoord up")
     fresh = f"SCOORD_PORT={local.agent_port()}\n" in written and local.token() in written
     if fresh:
         return Finding("hook.env", Level.OK, f"{file} has the agent's port and token")
-    advice = "run: scoord hooks install"
-    return Finding("hook.env", Level.FAIL, f"{file} has another port or token", advice)
+    other = f"{file} has another port or token"
+    return Finding("hook.env", Level.FAIL, other, "run: scoord up")
 
 
 def _coordinator() -> Finding:
+    if not local_client.healthy():
+        settings = _load(None)  # what an agent would be started with
+        proof.ask(settings)
+        if failed := _failure_of_ours(settings):
+            advice = "correct that; then run: scoord up"
+            return Finding("coordinator", Level.FAIL, f"it ended last with: {failed}", advice)
     start = time.perf_counter()
-    facts = _look().coordinator
+    facts = _look(_ANYWHERE).coordinator
     took_ms = (time.perf_counter() - start) * 1000
     if not facts.connected:
         return _not_connected(facts)
@@ -174,9 +210,17 @@ def _coordinator() -> Finding:
     return Finding("coordinator", level, text, advice)
 
 
+def _failure_of_ours(settings: config.Settings) -> str:
+    """Return what keeps this machine's own coordinator from running, where that is to be asked."""
+    is_asked = own.may_be_ours(settings.coordinator) is not None
+    return spawn.last_failure(COORDINATOR) if is_asked else ""
+
+
 def _not_connected(facts: CoordinatorFacts) -> Finding:
     heard = "never heard" if facts.heard_s is None else f"heard {age(facts.heard_s)} ago"
-    why = f": {facts.error}" if facts.error else ""
+    why = f": {facts.why}" if facts.why else ""
+    if failed := _failure_of_ours(_load(None)):
+        why += f"\nit ended last with: {failed}"
     return Finding(
         "coordinator",
         Level.FAIL,
@@ -186,7 +230,7 @@ def _not_connected(facts: CoordinatorFacts) -> Finding:
 
 
 def _project() -> Finding:
-    seen = _look()
+    seen = _look(local.here())
     others = sorted(set(seen.problems) - set(_wrong_here()))
     if others:
         text = "\n".join(others)
@@ -200,27 +244,23 @@ def _project() -> Finding:
 
 
 def _hooks() -> Finding:
-    """Look at both scopes: one of them is enough."""
-    found = [hooks_status(scope) for scope in Scope]
+    """Look at every scope: one of them is enough."""
+    found = hooks_statuses()
     if doubled := found[0].doubled:
-        advice = "run: scoord hooks uninstall, or claude plugin uninstall"
-        return Finding("hooks", Level.WARN, doubled, advice)
+        return Finding("hooks", Level.WARN, doubled, found[0].advice)
     complete = next((status for status in found if status.complete), None)
     if complete:
         where = " and ".join(complete.ways)
         return Finding("hooks", Level.OK, f"installed: {where}")
-    wrong = next((problem for status in found if (problem := _first_problem(status))), None)
-    if wrong:
-        return Finding("hooks", Level.FAIL, wrong, "run: scoord hooks install")
-    return Finding("hooks", Level.WARN, "not installed", "run: scoord hooks install")
+    if found[0].wired:
+        return Finding("hooks", Level.FAIL, _first_problem(found[0]), found[0].advice)
+    return Finding("hooks", Level.WARN, "not installed", found[0].advice)
 
 
 def _first_problem(status: Status) -> str:
-    """Return what is wrong with hooks that are there in part; empty if none is there."""
-    if not any(event.transport for event in status.events):
-        return ""
+    """Return what is wrong with hooks that are there in part."""
     problems = (f"{event.event}: {event.problem}" for event in status.events if event.problem)
-    return f"{status.settings}: {next(problems, 'incomplete')}"
+    return f"{status.plugin or status.settings}: {next(problems, 'incomplete')}"
 
 
 def _shim() -> Finding:
@@ -247,8 +287,8 @@ def _claude() -> Finding:
     return Finding("claude", Level.OK, f"{shown} has all that the installed hooks use")
 
 
-def _look() -> Picture:
-    return picture(local_client.status(everything=False))
+def _look(place: Path) -> Picture:
+    return picture(local_client.status(everything=False, cwd=str(place)))
 
 
 _CHECKS: Final[tuple[tuple[str, Callable[[], Finding]], ...]] = (

@@ -9,9 +9,11 @@ from scoord_agent.cli.app import root
 
 _WHERE: Final = """\
 \b
-bash   scoord completion bash > ~/.local/share/bash-completion/completions/scoord
+bash   mkdir -p ~/.local/share/bash-completion/completions
+       scoord completion bash > ~/.local/share/bash-completion/completions/scoord
 zsh    scoord completion zsh > "${fpath[1]}/_scoord"
-fish   scoord completion fish > ~/.config/fish/completions/scoord.fish
+fish   mkdir -p ~/.config/fish/completions
+       scoord completion fish > ~/.config/fish/completions/scoord.fish
 """
 
 

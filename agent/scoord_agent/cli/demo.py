@@ -13,10 +13,10 @@ from rich.text import Text
 
 from scoord import config, local
 from scoord.errors import CoordinatorUnreachable
+from scoord.exits import REFUSED as FAILED
 from scoord.text import one_line
 from scoord_agent.cli import local_client, show
 from scoord_agent.cli.demo_script import CLIENT, Held, Outcome, Scene, Step, body, scene, steps
-from scoord_agent.cli.exits import REFUSED as FAILED
 from scoord_agent.cli.hook_post import by_shim, post
 from scoord_agent.cli.pictures import Picture, picture
 
@@ -66,7 +66,7 @@ def _check_coordinator() -> None:
     """Raise what stands in the way of every lock, before any is tried."""
     facts = picture(local_client.status(everything=False)).coordinator
     if not facts.connected:
-        why = f": {facts.error}" if facts.error else ""
+        why = f": {facts.why}" if facts.why else ""
         raise CoordinatorUnreachable(
             f"the coordinator at {facts.address} cannot be asked{why};"
             " `scoord up` starts this machine's own, `scoord doctor` says more"

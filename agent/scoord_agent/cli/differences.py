@@ -11,6 +11,7 @@ from scoord.config import Settings
 from scoord.text import one_line
 from scoord_agent.cli.pictures import AgentFacts
 from scoord_agent.settings import read_once
+from scoord_hooks import connectivity
 
 
 def differences(agent: AgentFacts, settings: Settings) -> tuple[str, ...]:
@@ -32,6 +33,8 @@ def _differences(agent: AgentFacts, settings: Settings) -> Iterator[str]:
         yield (
             f"its port is {agent.port} there, {port} now (`scoord hooks install` tells the hooks)"
         )
+    elif connectivity.token_is_refused(port, local.token()):
+        yield "it takes another token than the hooks have"
 
 
 def _shown(value: object) -> str:
@@ -40,4 +43,6 @@ def _shown(value: object) -> str:
         return one_line(", ".join(map(str, value)))
     if isinstance(value, float):
         return f"{value:g} s"
+    if isinstance(value, bool):
+        return str(value).lower()  # as YAML has it
     return "not set" if value is None else one_line(str(value))

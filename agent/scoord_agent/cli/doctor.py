@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from scoord import local, text
+from scoord.exits import REFUSED as FAILED
 from scoord_agent.cli import show
 from scoord_agent.cli.checks import Finding, Level, findings
-from scoord_agent.cli.exits import REFUSED as FAILED
 
 _STYLE: Final = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 

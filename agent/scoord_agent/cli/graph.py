@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.text import Text
 
 from scoord import local
-from scoord.errors import NotAllowed, Refused, ScoordError
+from scoord.errors import InvalidPath, NotAllowed, Refused, ScoordError
 from scoord.text import one_line
 from scoord_agent.cli import local_client, show
 from scoord_agent.cli.graph_formats import FORMATS, by_type, clean
 from scoord_agent.cli.listing import PIPE_COLUMNS, Listing
+from scoord_agent.wording_free import STILL_READ
 
 if TYPE_CHECKING:
     from scoord_agent.cli.graph_import import Memory
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How it is written.",
 )
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -68,19 +70,24 @@ def import_(file: Path, *, as_json: bool) -> None:
     if as_json:
         show.print_json(counts)
         return
-    click.echo(f"added {counts['entities']} entities and {counts['relations']} relations")
-    if counts["live"]:
+    entities = _counted(counts["entities"], "entity", "entities")
+    click.echo(f"added {entities} and {_counted(counts['relations'], 'relation', 'relations')}")
+    if counts["left_out"]:
         click.echo(
-            f"left out {counts['live']} that told of sessions or locks: those follow from what"
-            " lives"
+            f"left out {counts['left_out']} that told of sessions, locks, areas or tasks: those"
+            " follow from what there is"
         )
+
+
+def _counted(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
 
 
 def _add(memory: "Memory") -> dict[str, int]:
     """Add it in parts; if that is cut off, say how far it came."""
     from scoord_agent.graph_shapes import batches  # noqa: PLC0415 (as above)
 
-    counts = {"entities": 0, "relations": 0, "live": memory.live}
+    counts = {"entities": 0, "relations": 0, "left_out": memory.left_out}
     parts = (("entities", memory.entities), ("relations", memory.relations))
     for kind, shapes in parts:
         for batch in batches(shapes):
@@ -108,6 +115,8 @@ def _how_far(counts: dict[str, int], error: ScoordError) -> str:
 def _write(file: Path, text: str) -> None:
     try:
         local.atomic_write(file.absolute(), text.encode())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InvalidPath(f"cannot write {one_line(str(file))}: its folder is not there") from error
     except OSError as error:
         raise NotAllowed(f"cannot write {one_line(str(file))}: {error.strerror}") from error
 
@@ -125,6 +134,8 @@ def _print_table(console: Console, seen: dict[str, Any]) -> None:
         console.print(_relations(seen))
     if seen["left_out"]:
         console.print(f"and {seen['left_out']} more that have no room here")
+    if not seen["known"]:
+        console.print(STILL_READ)
 
 
 def _entities(seen: dict[str, Any]) -> Listing:

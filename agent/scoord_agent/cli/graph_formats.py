@@ -39,6 +39,7 @@ def clean(graph: Graph) -> dict[str, Any]:
         "entities": [_entity(row) for row in graph.get("entities", ())],
         "relations": [_relation(row) for row in graph.get("relations", ())],
         "left_out": int(graph.get("left_out", 0)),
+        "known": graph.get("known") is not False,
     }
 
 
@@ -114,6 +115,7 @@ def _entity(row: Row) -> dict[str, Any]:
         "observations": [one_line(str(f), MOST_FACT) for f in row.get("observations", ())],
         "derived": row.get("derived") is True,
         "tokens": [int(token) for token in row.get("tokens", ())],
+        "ended": row.get("ended") is True,
     }
 
 
@@ -152,6 +154,9 @@ def _dot(text: str) -> str:
 
 
 def by_type(rows: Iterable[Row]) -> Sequence[Row]:
-    """Entities in the order in which people look: who, what is locked, then the rest."""
+    """Entities in the order in which people look: who, what is locked, the rest, who was."""
     order = {name: number for number, name in enumerate(_SHAPES)}
-    return sorted(rows, key=lambda row: (order.get(row["entityType"], len(order)), row["name"]))
+    return sorted(
+        rows,
+        key=lambda row: (row["ended"], order.get(row["entityType"], len(order)), row["name"]),
+    )

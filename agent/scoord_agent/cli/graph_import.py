@@ -1,8 +1,8 @@
 """Reads the files of knowledge-graph memories: each line checked before any is used.
 
 Two kinds are known: with the marker of mcp-knowledge-graph as the first line, and
-the plain ``memory.jsonl`` of the MCP memory server. What such a file says of live
-sessions and locks is left out: here that follows from what lives.
+the plain ``memory.jsonl`` of the MCP memory server. What such a file says of sessions,
+locks, areas and tasks is left out: here that follows from the state.
 """
 
 import json
@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from scoord.errors import InvalidRequest
-from scoord.graph_limits import LIVE_TYPES, MOST_FACT, MOST_FACTS, MOST_NAME, MOST_TYPE
+from scoord.graph_limits import (
+    MOST_FACT,
+    MOST_FACTS,
+    MOST_NAME,
+    MOST_TYPE,
+    state_name,
+    state_relation,
+    state_type,
+)
 from scoord.text import one_line
 from scoord_agent.cli.graph_formats import MARKER
 from scoord_agent.graph_shapes import Checked, EntityShape, RelationShape, check
@@ -27,8 +35,8 @@ class Memory:
 
     entities: tuple[EntityShape, ...]
     relations: tuple[RelationShape, ...]
-    live: int = 0
-    """Entities that tell of sessions and locks."""
+    left_out: int = 0
+    """Entities and relations that would pose as the state."""
 
 
 def read_memory(file: Path) -> Memory:
@@ -47,16 +55,21 @@ def read_memory(file: Path) -> Memory:
             case other:
                 shown = one_line(str(other), 40)
                 raise InvalidRequest(f"{where}: type {shown!r}; want 'entity' or 'relation'")
-    return _without_live(entities, relations)
+    return _notes(entities, relations)
 
 
-def _without_live(entities: list[EntityShape], relations: list[RelationShape]) -> Memory:
-    live = {entity.name for entity in entities if entity.entity_type in LIVE_TYPES}
-    return Memory(
-        tuple(entity for entity in entities if entity.name not in live),
-        tuple(r for r in relations if not {r.source, r.target} & live),
-        len(live),
+def _notes(entities: list[EntityShape], relations: list[RelationShape]) -> Memory:
+    """What may be written down, by the coordinator's rule, and does not lead to what may not."""
+    state = {e.name for e in entities if state_type(e.entity_type) or state_name(e.name)}
+    noted = tuple(entity for entity in entities if entity.name not in state)
+    linked = tuple(
+        r
+        for r in relations
+        if not {r.source, r.target} & state
+        and not state_relation(r.source, r.relation_type, r.target)
     )
+    left_out = len(entities) + len(relations) - len(noted) - len(linked)
+    return Memory(noted, linked, left_out)
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """``scoord lock``, ``release``, ``unlock``: locks for the session, or the terminal, above."""
 
 import getpass
+import shlex
 import socket
 import sys
 from collections.abc import Sequence
@@ -9,14 +10,16 @@ from typing import Any, Final
 
 import click
 
-from scoord.text import one_line
+from scoord.exits import DONE, REFUSED, UNREACHABLE
+from scoord.text import age, one_line
 from scoord_agent.cli import local_client, problems, show
-from scoord_agent.cli.exits import REFUSED
 from scoord_agent.cli.pictures import LockRow, lock_row
 from scoord_agent.cli.spans import span
 
 NO_GRANT: Final = 2**63 - 1
 """A token that no grant has: a break that names it breaks nothing, and tells who holds."""
+
+_OWED: Final = "is given back as soon as the coordinator can be asked; it is not held any more"
 
 paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 reason_option = click.option("--reason", default="", help="Why; others read it.")
@@ -46,7 +49,8 @@ def lock(
     A PATH with *, ? or [, or with a slash at its end, is a pattern as in
     .gitignore: 'src/api/**' holds all that is or will be below src/api. Put it in
     quotes. Locks belong to the coding session that runs this command; in a
-    terminal of yours, to that terminal, until it is closed.
+    terminal of yours, to that terminal, until it is closed. What you have
+    already ends as --for says now; without --for, as before.
     """
     problems.tell_own()
     answer = local_client.acquire(paths, reason, shared=shared, lasts_s=lasts_s)
@@ -65,9 +69,12 @@ def lock(
 @json_option
 @click.pass_context
 def release(ctx: click.Context, paths: tuple[str, ...], *, as_json: bool) -> None:
-    """Give back locks of files and patterns before the session ends."""
-    if not _release(paths, as_json=as_json):
-        ctx.exit(REFUSED)
+    """Give back locks of files and patterns before the session ends.
+
+    While the coordinator is away, what is given back is not held any more, and others
+    can have it as soon as the coordinator is back; the exit code is 3 then.
+    """
+    ctx.exit(_release(paths, as_json=as_json))
 
 
 @click.command()
@@ -90,20 +97,26 @@ def unlock(
 
     The holder of a lock that was broken is told who did it and why.
     """
-    if force:
-        _check_may_ask(yes=yes)
-        done = _break_all(paths, reason, yes=yes, as_json=as_json)
-    else:
-        done = _release(paths, as_json=as_json)
-    if not done:
+    if not force:
+        ctx.exit(_release(paths, as_json=as_json))
+    if not _break_all(paths, reason, yes=yes, as_json=as_json):
         ctx.exit(REFUSED)
 
 
 def print_granted(granted: Sequence[dict[str, Any]]) -> None:
-    """Print what is ours now, and where nobody on another machine can meet it."""
+    """Print what is ours now, until when, and where nobody on another machine can meet it."""
+    several = len({grant.get("project") for grant in granted}) > 1
     for grant in granted:
-        alone = " (in no project: only sessions of this machine see it)"
-        click.echo(f"locked {one_line(grant['path'])}{alone if grant.get('outside') else ''}")
+        left_s = grant.get("ends_in_s")
+        ends = f", which ends in {age(round(left_s))}" if left_s else ""
+        click.echo(f"locked {one_line(grant['path'])}{_where(grant, several=several)}{ends}")
+
+
+def _where(grant: dict[str, Any], *, several: bool) -> str:
+    """Return where a path is, if that is not plain: paths of several projects may look alike."""
+    if grant.get("outside"):
+        return " (in no project: only sessions of this machine see it)"
+    return f" (of {one_line(grant['project'])})" if several else ""
 
 
 def _print_held(held: Sequence[dict[str, Any]]) -> None:
@@ -112,28 +125,52 @@ def _print_held(held: Sequence[dict[str, Any]]) -> None:
         click.echo(conflict["message"], err=True)
 
 
-def _release(paths: Sequence[str], *, as_json: bool) -> bool:
+def _release(paths: Sequence[str], *, as_json: bool) -> int:
+    """Give ``paths`` back, and return the exit code."""
     problems.tell_own()
     answer = local_client.release(paths)
     problems.tell(answer)
     if as_json:
         show.print_json(answer)
-        return not answer["not_held"]
+    else:
+        _print_released(answer)
+    if answer["not_held"]:
+        return REFUSED
+    return UNREACHABLE if answer.get("owed") else DONE
+
+
+def _print_released(answer: dict[str, Any]) -> None:
     for path in answer["released"]:
         click.echo(f"released {one_line(path)}")
+    for path in answer.get("owed", ()):
+        click.echo(f"{one_line(path)} {_OWED}", err=True)
+    patterns = {row["path"]: row for row in answer.get("within", ())}
     for path in answer["not_held"]:
-        click.echo(
-            f"{one_line(path)} is not locked by this session; `scoord locks` shows who has what",
-            err=True,
-        )
-    return not answer["not_held"]
+        click.echo(_not_held(path, patterns.get(path)), err=True)
 
 
-def _check_may_ask(*, yes: bool) -> None:
-    if not yes and not sys.stdin.isatty():
+def _not_held(path: str, within: dict[str, Any] | None) -> str:
+    if within is None:
+        return f"{one_line(path)} is not locked by this session; `scoord locks` shows who has what"
+    return f"{one_line(path)} {_lies_in(within, 'release')}"
+
+
+def _lies_in(within: dict[str, Any], command: str) -> str:
+    """Return in which pattern a file lies that is held by nothing else, and how to name that."""
+    pattern = one_line(within["pattern"])
+    where = "" if within["said_here"] else " in the top folder of its worktree"
+    return (
+        f"is held by the pattern {pattern}, as a whole;"
+        f" say{where}: scoord {command} {shlex.quote(pattern)}"
+    )
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
         raise click.UsageError(
             "--force asks before it breaks a lock; without a terminal, say --yes"
         )
+    return click.confirm("Break this lock?", err=True)
 
 
 def _break_all(paths: Sequence[str], reason: str, *, yes: bool, as_json: bool) -> bool:
@@ -151,24 +188,35 @@ def _break_all(paths: Sequence[str], reason: str, *, yes: bool, as_json: bool) -
 
 def _break(path: str, reason: str, *, yes: bool) -> dict[str, Any]:
     """Show who holds the lock, ask, and break exactly the grant that was shown."""
-    shown = _current(path)
+    shown, within = _current(path)
     if shown is None:
-        return _outcome(path, None, "is not locked")
+        lies = [_lies_in(row, "unlock --force") for row in within]
+        return _outcome(path, None, lies[0] if lies else "is not locked")
     click.echo(f"{one_line(shown.path)} is held by {show.holding(shown)}", err=True)
-    if not yes and not click.confirm("Break this lock?", err=True):
+    if not yes and not _confirmed():
         return _outcome(path, shown, "is left as it is")
     answer = local_client.break_lock(path, shown.token, _me(), reason)
     problems.tell(answer)
     if answer.get("broken"):
-        return _outcome(path, shown, "was taken from its holder, who is told", broken=True)
+        return _outcome(path, shown, _how_taken(answer), broken=True)
     return _outcome(path, shown, _what_happened(answer))
 
 
-def _current(path: str) -> LockRow | None:
-    """Return the lock as the store has it now, not as a list showed it."""
+def _current(path: str) -> tuple[LockRow | None, Sequence[dict[str, Any]]]:
+    """Return the lock as the store has it now, not as a list showed it; else what it lies in."""
     answer = local_client.break_lock(path, NO_GRANT, _me(), "")
     problems.tell(answer)
-    return lock_row(answer["current"]) if answer.get("current") else None
+    shown = lock_row(answer["current"]) if answer.get("current") else None
+    return shown, answer.get("within", ())
+
+
+def _how_taken(answer: dict[str, Any]) -> str:
+    if answer.get("unrecorded"):
+        return (
+            "was taken from its holder; the store is full, so that neither history nor the holder"
+            " is told by whom and why"
+        )
+    return "was taken from its holder, who is told"
 
 
 def _what_happened(answer: dict[str, Any]) -> str:

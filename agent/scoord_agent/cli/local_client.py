@@ -26,8 +26,13 @@ from scoord.errors import (
 ANSWER_S: Final = 10.0
 """The agent gives up on its coordinator well before this."""
 
+SUGGEST_S: Final = 20.0
+"""How long a repository may be read that was never read before, and the coordinator asked."""
+
 GLANCE_S: Final = 2.0
 """What is good to see, but not worth waiting for, has so long."""
+
+NOT_RUNNING: Final = "the agent is not running; start it with `scoord up`"
 
 Answer = dict[str, Any]
 """A JSON object, as the agent sent it; ``pictures.py`` gives it types."""
@@ -39,11 +44,10 @@ def status(*, everything: bool, cwd: str = "", timeout_s: float = ANSWER_S) -> A
     return ask("GET", f"/v1/status?{query}", timeout_s=timeout_s)
 
 
-def suggestions() -> Sequence[Answer]:
+def suggestions() -> Answer:
     """Return what is free to be done here; nothing of it is kept for anybody."""
     query = urlencode({"cwd": str(local.here())})
-    answer = ask("GET", f"/v1/suggestions?{query}", timeout_s=GLANCE_S)
-    return list(answer["suggestions"])
+    return ask("GET", f"/v1/suggestions?{query}", timeout_s=GLANCE_S)
 
 
 def rehearse() -> None:
@@ -151,9 +155,7 @@ def _explained(timeout_s: float) -> Iterator[None]:
             f"the agent did not answer within {timeout_s:g} s; see `scoord doctor`"
         ) from failure
     except (OSError, http.client.HTTPException) as failure:
-        raise CoordinatorUnreachable(
-            "the agent is not running; start it with `scoord up`"
-        ) from failure
+        raise CoordinatorUnreachable(NOT_RUNNING) from failure
 
 
 def stream(path: str, body: Mapping[str, object], quiet_s: float = ANSWER_S) -> Iterator[Answer]:

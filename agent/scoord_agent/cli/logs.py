@@ -67,10 +67,12 @@ def logs(lines: int, level: str, program: str | None, *, follow: bool, as_json: 
     wanted = frozenset(LEVELS[LEVELS.index(level) :])
     with contextlib.ExitStack() as stack:
         tails = [stack.enter_context(contextlib.closing(_Tail(log_file(p)))) for p in programs]
-        entries = deque((e for e in _kept(tails) if e.level in wanted), maxlen=lines)
-        _print(entries, as_json=as_json)
-        if not entries and not follow:
-            click.echo("nothing is written down yet", err=True)
+        kept = _kept(tails)
+        found = [entry for entry in kept if entry.level in wanted]
+        _print(deque(found, maxlen=lines), as_json=as_json)
+        if not found and not follow:
+            above = f" of level {level} or above" if kept else ""
+            click.echo(f"nothing{above} is written down yet", err=True)
         while follow:
             time.sleep(_POLL_S)
             new = [e for tail in tails for e in tail.more() if e.level in wanted]

@@ -7,11 +7,12 @@ import click
 from rich.console import Group, RenderableType
 
 from scoord.errors import ScoordError
+from scoord.exits import UNREACHABLE
 from scoord_agent.cli import local_client, problems, show
-from scoord_agent.cli.exits import UNREACHABLE
 from scoord_agent.cli.pictures import Picture, picture
 from scoord_agent.cli.show_sessions import sessions_table, work_table
 from scoord_agent.cli.watching import watch
+from scoord_agent.wording_free import BEING_READ
 
 _everything = click.option(
     "--all", "everything", is_flag=True, help="Every project, not only the one of this directory."
@@ -27,7 +28,8 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for
 def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) -> None:
     """Show sessions and how far they are, locks, who waits, what is free to do, the coordinator.
 
-    Exits with 3 if the coordinator cannot be asked: what is shown is what was last heard.
+    Exits with 3 if the coordinator or its store cannot be asked: what is shown is what
+    was last heard.
     """
 
     def look() -> Group:
@@ -41,8 +43,10 @@ def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) 
     problems.tell_own()
     answer = _look(everything=everything)
     if as_json:
+        problems.tell_beside(answer)
         show.print_json(answer)
     else:
+        problems.tell(answer)
         show.console().print(_status(picture(answer), everything=everything))
     _exit_by_state(ctx, answer)
 
@@ -54,17 +58,19 @@ def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) 
 def locks(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
     """Show which files are locked, by whom and why.
 
-    Exits with 3 if the coordinator cannot be asked: what is shown is what was last heard.
+    Exits with 3 if the coordinator or its store cannot be asked: what is shown is what
+    was last heard.
     """
     problems.tell_own()
     answer = local_client.status(everything=everything)
+    problems.tell(answer)
     if as_json:
         show.print_json(_locks_alone(answer))
     else:
         seen = picture(answer)
-        show.console().print(_locks(seen, everything=everything))
-        if not seen.coordinator.connected:
+        if not seen.is_current:
             show.console().print(show.coordinator_line(seen))
+        show.console().print(_locks(seen, everything=everything))
     _exit_by_state(ctx, answer)
 
 
@@ -72,14 +78,15 @@ def _look(*, everything: bool) -> dict[str, Any]:
     """Ask what goes on, and what is free to do in this project, if that is told in time."""
     answer = local_client.status(everything=everything)
     answer["suggestions"] = []
-    if not everything and picture(answer).coordinator.connected:
+    if not everything and picture(answer).is_current:
         with contextlib.suppress(ScoordError):
-            answer["suggestions"] = local_client.suggestions()
+            told = local_client.suggestions()
+            answer |= {key: told[key] for key in ("suggestions", "known") if key in told}
     return answer
 
 
 def _exit_by_state(ctx: click.Context, answer: dict[str, Any]) -> None:
-    if not picture(answer).coordinator.connected:
+    if not picture(answer).is_current:
         ctx.exit(UNREACHABLE)
 
 
@@ -95,6 +102,8 @@ def _status(seen: Picture, *, everything: bool) -> Group:
         parts += ["", show.waiters_table(seen.waiters, projects=everything)]
     if seen.suggestions:
         parts += ["", show.suggestions_table(seen.suggestions)]
+    if seen.project and not seen.known:
+        parts += ["", BEING_READ]
     return Group(*parts)
 
 
@@ -112,7 +121,7 @@ def _locks(seen: Picture, *, everything: bool) -> RenderableType:
 
 def _as_far_as_known(seen: Picture) -> str:
     """What was last heard is never shown as if it were known."""
-    return "" if seen.coordinator.connected else " that this machine has heard of"
+    return "" if seen.is_current else " that this machine has heard of"
 
 
 _LOCKS = ("project", "locks", "waiters", "view_age_s", "coordinator")

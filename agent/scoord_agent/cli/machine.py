@@ -1,6 +1,5 @@
 """``scoord up`` and ``scoord down``: everything one machine needs, in the background."""
 
-import asyncio
 import os
 import shutil
 import sys
@@ -14,20 +13,17 @@ from typing import Any, Final
 import click
 
 from scoord import config, local
-from scoord.config import CONFIG_FILE, Settings
-from scoord.errors import CoordinatorUnreachable, DeadlineExceeded, InternalError, ScoordError
+from scoord.config import Settings
+from scoord.errors import DeadlineExceeded, InternalError, ScoordError
+from scoord.exits import CRASHED
 from scoord_agent import own, spawn
-from scoord_agent.cli import local_client, show
+from scoord_agent.cli import local_client, problems, proof, show
 from scoord_agent.cli.differences import differences
-from scoord_agent.cli.exits import CRASHED
 from scoord_agent.cli.pictures import Picture, picture
-from scoord_agent.coordinator import ClientOptions, is_coordinator
 from scoord_agent.spawn import AGENT, COORDINATOR, Program, Started
 
 READY_S: Final = 30.0
 """A cold start on a busy machine takes some seconds."""
-PROBE_S: Final = 3.0
-"""A coordinator on this machine answers in milliseconds, unless the machine is very busy."""
 CONNECTED_S: Final = 10.0
 """Both run by then; what does not answer now is no coordinator, or a very slow one."""
 _POLL_S: Final = 0.1
@@ -65,8 +61,10 @@ def up(*, as_json: bool) -> None:
     another machine. An agent that was started with other settings is replaced:
     its sessions go on under the new one.
     """
+    here = local.here()
     with spawn.alone("up"):
         now = _bring_up()
+    problems.tell_of(here)
     if as_json:
         show.print_json(_up_facts(now))
     else:
@@ -80,7 +78,8 @@ def down(*, as_json: bool) -> None:
 
     Sessions that still run lose their locks; they register again when it is back.
     """
-    with spawn.alone("up"):
+    # Before it is asked to close its directory: what runs there hears hooks all the while.
+    with local.even_if_readable(), spawn.alone("up"):
         stopped = {program.name: _stop(program, quiet=as_json) for program in (AGENT, COORDINATOR)}
     if as_json:
         show.print_json({"stopped": stopped})
@@ -88,13 +87,16 @@ def down(*, as_json: bool) -> None:
 
 def _bring_up() -> Up:
     settings = config.load(None, local.config_dir(), os.environ)
-    local.keep_agent_port()
-    address = own.may_be_ours(settings.coordinator.addresses)
-    theirs = address is not None and _is_served(address, settings)
-    # Before the coordinator: an agent that misses its own would start it again.
-    outdated = _end_outdated(settings)
+    outdated = _outdated(settings)
+    address = own.may_be_ours(settings.coordinator)
+    theirs = address is not None and proof.is_served(address, settings)
+    _write_files(settings)
+    if outdated:
+        # Before the coordinator: an agent that misses its own would start it again.
+        spawn.stop(AGENT)
     with _undone_on_failure() as begun:
-        coordinator = _start_coordinator(address, begun) if address and not theirs else None
+        to_start = None if theirs else address
+        coordinator = _start_coordinator(to_start, settings, begun) if to_start else None
         agent = _start_agent(begun)
         if coordinator is None:
             begun.clear()  # an agent whose coordinator is elsewhere may find it later
@@ -102,6 +104,12 @@ def _bring_up() -> Up:
             _await_connection(agent)
     seen = _look()
     return Up(coordinator or _of_earlier(seen.coordinator.address), agent, seen, outdated)
+
+
+def _write_files(settings: Settings) -> None:
+    """Write what the hooks read, also where an agent runs that wrote it: it may be gone since."""
+    local.keep_agent_port()
+    local.write_hook_env(settings.session_coordination.unreachable_action)
 
 
 @contextmanager
@@ -116,14 +124,6 @@ def _undone_on_failure() -> Iterator[list[Started]]:
             if started.fresh and spawn.running(started.program) == started.pid:
                 spawn.stop(started.program)
         raise
-
-
-def _is_served(address: str, settings: Settings) -> bool:
-    """Whether a coordinator that we did not start serves the address already."""
-    if spawn.running(COORDINATOR) or not spawn.is_listening(address):
-        return False
-    _check_serves(address, settings)
-    return True
 
 
 @contextmanager
@@ -154,29 +154,30 @@ def _await_connection(agent: Started) -> None:
             local_client.rehearse()
 
 
-def _start_coordinator(address: str, begun: list[Started]) -> Started:
-    """Start the embedded coordinator there, unless it runs; move it if it runs elsewhere."""
+def _start_coordinator(address: str, settings: Settings, begun: list[Started]) -> Started | None:
+    """Start the embedded coordinator there, unless it runs; move it if it runs elsewhere.
+
+    None if another one came first: two users may bring up theirs at once.
+    """
     with _progress("starting the coordinator"):
         pid = spawn.running(COORDINATOR)
         if pid and spawn.recorded_address() != address:
             spawn.stop(COORDINATOR)  # the store has room for one
         started = spawn.start_coordinator(address)
         begun.append(started)
-        _await(started, lambda: spawn.is_listening(address), "the coordinator does not answer")
+        try:
+            _await_serving(started, address)
+        except _Ended:
+            if not proof.is_served(address, settings):
+                raise
+            begun.remove(started)
+            spawn.stop(COORDINATOR)  # its record: the address is not ours
+            return None
     return started
 
 
-def _check_serves(address: str, settings: Settings) -> None:
-    """Raise CoordinatorUnreachable if what listens there is another program."""
-    chosen = settings.coordinator
-    if chosen.ca:
-        return  # by TLS, the agent tells better what is wrong
-    options = ClientOptions((address,), insecure=chosen.insecure)
-    if not asyncio.run(is_coordinator(options, PROBE_S)):
-        file = local.config_dir() / CONFIG_FILE
-        raise CoordinatorUnreachable(
-            f"{address} is taken by another program; end it, or set coordinator.addresses in {file}"
-        )
+def _await_serving(started: Started, address: str) -> None:
+    _await(started, lambda: spawn.serves(started, address), "the coordinator does not answer")
 
 
 def _of_earlier(address: str) -> Started | None:
@@ -187,14 +188,27 @@ def _of_earlier(address: str) -> Started | None:
     return None
 
 
-def _end_outdated(settings: Settings) -> tuple[str, ...]:
-    """End an agent that was started with other settings; return how they differ."""
+def _outdated(settings: Settings) -> tuple[str, ...]:
+    """Return how the settings of the agent that runs differ, if any; these are proved then."""
     if not local_client.healthy():
+        proof.check(settings)
         return ()
-    found = differences(_look().agent, settings)
+    now = _look()
+    found = differences(now.agent, settings)
     if found:
-        spawn.stop(AGENT)
+        with _told_what_stays(now):
+            proof.prove(settings, now)
     return found
+
+
+@contextmanager
+def _told_what_stays(now: Picture) -> Iterator[None]:
+    """Say so when nothing was changed, because the settings do not work."""
+    try:
+        yield
+    except ScoordError as error:
+        stays = f"the agent (pid {now.agent.pid}) goes on with the settings it was started with"
+        raise type(error)(f"{error.message}; {stays}") from error
 
 
 def _await(
@@ -216,7 +230,8 @@ def _is_connected() -> bool:
 
 
 def _look() -> Picture:
-    return picture(local_client.status(everything=False))
+    # Nowhere in a repository: a project whose name is wrong is no matter of the machine's.
+    return picture(local_client.status(everything=False, cwd="/"))
 
 
 def _what_it_says() -> str:

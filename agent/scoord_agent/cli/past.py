@@ -48,6 +48,8 @@ class LogRow:
 
     who: Who = Who()
     holds: tuple[HoldRow, ...] = ()
+    files: tuple[str, ...] = ()
+    """Which it edited, as far as that is kept."""
     how: str = ""
     why: str = ""
     lasted_s: float = 0.0
@@ -69,7 +71,8 @@ def event_row(answer: Mapping[str, Any]) -> EventRow:
 def log_row(answer: Mapping[str, Any]) -> LogRow:
     """Read one log."""
     holds = tuple(read_row(HoldRow, hold) for hold in answer.get("holds", ()))
-    return read_row(LogRow, {**answer, "who": read_row(Who, answer), "holds": holds})
+    made = {"who": read_row(Who, answer), "holds": holds, "files": tuple(answer.get("files", ()))}
+    return read_row(LogRow, {**answer, **made})
 
 
 def who(answer: Mapping[str, Any]) -> Who:

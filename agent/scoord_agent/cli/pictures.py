@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from scoord.duration_limits import HEALTHY_AGE_S
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -175,6 +177,11 @@ class CoordinatorFacts:
         """Whether it can be asked now."""
         return self.state == "connected"
 
+    @property
+    def why(self) -> str:
+        """What keeps it from being asked, to be said behind its address; empty if not known."""
+        return self.error.removeprefix(f"the coordinator at {self.address} ")
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectFacts:
@@ -198,8 +205,16 @@ class Picture:
     locks: tuple[LockRow, ...]
     waiters: tuple[WaiterRow, ...]
     suggestions: tuple[SuggestionRow, ...]
+    known: bool
+    """False while the repository is still being read, of which there may be more to suggest."""
     view_age_s: float | None
     problems: tuple[str, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the coordinator can be asked, and can read its store."""
+        age_s = self.view_age_s
+        return self.coordinator.connected and (age_s is None or age_s < HEALTHY_AGE_S)
 
 
 def picture(answer: Mapping[str, Any]) -> Picture:
@@ -213,6 +228,7 @@ def picture(answer: Mapping[str, Any]) -> Picture:
         locks=tuple(read_row(LockRow, row) for row in answer.get("locks", ())),
         waiters=tuple(read_row(WaiterRow, row) for row in answer.get("waiters", ())),
         suggestions=tuple(map(suggestion_row, answer.get("suggestions", ()))),
+        known=answer.get("known") is not False,
         view_age_s=answer.get("view_age_s"),
         problems=tuple(map(str, answer.get("problems", ()))),
     )

@@ -6,6 +6,7 @@ only the command sees. The last good settings stay in force, so it goes on.
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,12 +14,18 @@ import click
 from scoord import local, text
 from scoord.errors import InvalidConfig
 from scoord.program_variables import OF_PROGRAMS
+from scoord_hooks.git_exclude import worktree_root
 
 
 def tell_own() -> None:
     """Tell what is wrong with the settings of this user and of this environment, if it sets any."""
     if any(name.startswith("SCOORD_") and name not in OF_PROGRAMS for name in os.environ):
-        _tell(_own())
+        _tell(_wrong_for(None))
+
+
+def tell_of(place: Path) -> None:
+    """Tell what is wrong with the settings that hold at ``place``."""
+    _tell(_wrong_for(worktree_root(place)))
 
 
 def tell(answer: dict[str, Any]) -> None:
@@ -26,12 +33,17 @@ def tell(answer: dict[str, Any]) -> None:
     _tell(answer.pop("problems", ()))
 
 
-def _own() -> list[str]:
+def tell_beside(answer: dict[str, Any]) -> None:
+    """Tell the same of an answer that scripts read, which has it, too."""
+    _tell(answer.get("problems", ()))
+
+
+def _wrong_for(root: Path | None) -> list[str]:
     # Not at the top: it takes longer than all else here, and most set nothing.
     from scoord import config  # noqa: PLC0415
 
     try:
-        config.load(None, local.config_dir(), os.environ)
+        config.load(root, local.config_dir(), os.environ)
     except InvalidConfig as error:
         return list(error.lines)
     return []

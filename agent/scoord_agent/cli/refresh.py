@@ -46,7 +46,7 @@ def _ended(answer: Answer) -> Iterator[str]:
     ]
     if answer["turns"]:
         done.append(f"passed on {_count(answer['turns'], 'turn')} that nobody used")
-    yield from done or ["nothing   was stale"]
+    yield from done or ["stale     nothing"]
 
 
 def _taken(row: Answer) -> str:
@@ -60,7 +60,7 @@ def _named(session: Who) -> str:
 
 def _there_is(answer: Answer) -> str:
     counts = f"{_count(answer['sessions'], 'session')}, {_count(answer['held'], 'lock')}"
-    return f"there is  {counts}, {answer['waiting']} waiting, at revision {answer['revision']}"
+    return f"now       {counts}, {answer['waiting']} waiting, at revision {answer['revision']}"
 
 
 def _count(number: int, noun: str) -> str:

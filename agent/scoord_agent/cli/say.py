@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from scoord.exits import REFUSED
 from scoord.text import one_line, quote
 from scoord_agent.cli import local_client, show
 
@@ -14,6 +15,14 @@ _session = click.option(
     metavar="NAME",
     help="Of this session of this machine, instead of the one above this command.",
 )
+
+
+def _percent(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+    """Read ``60`` or ``60%``. Raises BadParameter."""
+    bare = value.removesuffix("%")
+    if not (bare.isascii() and bare.isdigit() and len(bare) <= 3 and int(bare) <= 100):
+        raise click.BadParameter(f"{value!r}: want 0 to 100")
+    return int(bare)
 
 
 @click.command()
@@ -33,7 +42,7 @@ def intent(text: str, session: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("percent", type=click.IntRange(0, 100))
+@click.argument("percent", callback=_percent)
 @click.argument("step", default="")
 @_session
 @_json
@@ -59,7 +68,9 @@ def depends(on: tuple[str, ...], session: str, *, nobody: bool, as_json: bool) -
 
     That it waits for a lock, or imports a file that another holds, is known without.
     """
-    if bool(on) == nobody:
+    if on and nobody:
+        raise click.UsageError("--none is that it depends on nobody: name no session beside it")
+    if not on and not nobody:
         raise click.UsageError("name the sessions that it depends on, or say --none")
     answer = _ask("/v1/depends", as_json=as_json, on=list(on), none=nobody, session=session)
     if not as_json:
@@ -71,17 +82,24 @@ def depends(on: tuple[str, ...], session: str, *, nobody: bool, as_json: bool) -
 @click.argument("session")
 @click.argument("text")
 @_json
-def tell(session: str, text: str, *, as_json: bool) -> None:
+@click.pass_context
+def tell(ctx: click.Context, session: str, text: str, *, as_json: bool) -> None:
     """Tell a SESSION of this project something: once, at its next hook.
 
     SESSION is its short name, as in `scoord status`, or its id. It reads one line,
-    with your name, as data that it may act on or not.
+    with your name, as data that it may act on or not; where a coding session runs
+    this command, with that session's name. A terminal of a person's is told nothing.
+    What is over 200 characters is cut.
     """
     answer = _ask("/v1/tell", as_json=as_json, to=session, text=text)
+    if not answer["reads"]:
+        why = "is a terminal without a coding CLI, which is told nothing"
+        click.echo(f"{_name(answer)} {why}", err=True)
+        ctx.exit(REFUSED)
+    if answer.get("is_cut"):
+        click.echo("that was over 200 characters: it reads the beginning only", err=True)
     if not as_json:
         click.echo(f"told {_name(answer)}: {quote(answer['text'])}")
-        if not answer["reads"]:
-            click.echo("it is a terminal without a coding CLI, which is told nothing", err=True)
 
 
 def _ask(path: str, *, as_json: bool, **fields: object) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rich.text import Text
 from scoord.text import age, escaped, failure, one_line, remaining
 from scoord_agent.cli.listing import PIPE_COLUMNS, Cell, Kind, Listing, columns_of
 from scoord_agent.cli.pictures import LockRow, Picture, SessionRow, SuggestionRow, WaiterRow
+from scoord_agent.wording_times import NOT_KNOWN
 
 KINDS: Final = {
     **dict.fromkeys(("file", "entity", "from", "to"), Kind.PATH),
@@ -153,8 +154,10 @@ def _lock_cells(row: LockRow) -> dict[str, str]:
 
 
 def _done_in(row: LockRow) -> str:
-    if row.estimate_s is None or row.ends_in_s is not None:
+    if row.ends_in_s is not None:
         return ""
+    if row.estimate_s is None:
+        return NOT_KNOWN
     left = remaining(row.estimate_s).replace("about ", "~")
     return f"{left} ({one_line(row.estimate_basis, 80)})"
 
@@ -187,7 +190,10 @@ def coordinator_line(picture: Picture) -> Text:
     line.append(f" at {one_line(facts.address, 120)}")
     if not facts.connected:
         heard = "never heard" if facts.heard_s is None else f"last heard {age(facts.heard_s)} ago"
-        line.append(f", {heard}{_because(facts.error)}")
+        line.append(f", {heard}{_because(facts.why)}")
+    elif picture.view_age_s is not None and not picture.is_current:
+        old = f"; it cannot read its store: this picture is {age(picture.view_age_s)} old"
+        line.append(old, "bold red")
     elif picture.view_age_s is not None and picture.view_age_s > STALE_S:
         line.append(f"; this picture is {age(picture.view_age_s)} old", "yellow")
     return line

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from scoord.names import path_key
 from scoord.text import age, one_line
 from scoord_agent.cli import show
 from scoord_agent.cli.listing import Listing
@@ -36,7 +37,9 @@ def _when(row: EventRow) -> str:
 def event_line(row: EventRow, now: datetime | None = None) -> str:
     """Return one line of history on one line, by the clock of this machine."""
     at = (now or datetime.now(UTC)).astimezone() - timedelta(seconds=row.ago_s)
-    parts = (f"{at:%H:%M:%S}", name(row.who), f"({place(row.who)})", what(row), files(row.paths))
+    who, where = name(row.who), place(row.who)
+    whose = f"{who} ({where})" if who and where else who or where
+    parts = (f"{at:%H:%M:%S}", whose, what(row), files(row.paths))
     reason = f': "{why(row)}"' if row.reason else ""
     return " ".join(filter(None, parts)) + reason
 
@@ -52,7 +55,7 @@ def logs_table(rows: Sequence[LogRow]) -> Listing:
                 place(row.who),
                 one_line(row.how, 20),
                 age(row.lasted_s),
-                files([f"{hold.path} ({age(hold.held_s)})" for hold in row.holds]),
+                files(_worked_on(row)),
                 _work(row),
                 one_line(row.summary),
             )
@@ -90,6 +93,13 @@ def name(who: Who) -> str:
 def place(who: Who) -> str:
     """Return ``alice@mbp``; of one that has long ended, not all may be known."""
     return "@".join(one_line(part, 40) for part in (who.person, who.host) if part)
+
+
+def _worked_on(row: LogRow) -> list[str]:
+    """What it edited or held, and for how long it held that; edits without a lock come first."""
+    held = {path_key(hold.path) for hold in row.holds}
+    unlocked = [path for path in row.files if path_key(path) not in held]
+    return [*unlocked, *(f"{hold.path} ({age(hold.held_s)})" for hold in row.holds)]
 
 
 def _work(row: LogRow) -> str:

@@ -3,7 +3,7 @@
 As in ``show``, every text that came from another session is made safe where it is shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich.text import Text
@@ -12,16 +12,19 @@ from scoord.text import age, one_line, remaining
 from scoord_agent.cli.listing import Cell, Listing
 from scoord_agent.cli.pictures import DependencyRow, SessionRow
 from scoord_agent.cli.show import listing, name, projects_of, who
+from scoord_agent.wording_times import NOT_KNOWN
 
 _BAR: Final = 10
 """Characters of a bar for all there is to do."""
+_AT_WORK: Final = frozenset({"working", "waiting"})
+_DONE: Final = 100
 _QUIET_S: Final = 600.0
 """One that works is heard of more often than that."""
 
 
 def sessions_table(rows: Sequence[SessionRow], *, projects: bool) -> Listing:
     """Return the sessions, with their projects if there may be several."""
-    far = any(row.progress for row in rows)
+    far = any(row.progress or row.status in _AT_WORK for row in rows)
     columns = ["session", "who", "branch", "state", *(["progress"] if far else []), "doing"]
     shown = list[Sequence[Cell]]()
     for row in rows:
@@ -42,7 +45,7 @@ def work_table(rows: Sequence[SessionRow], *, projects: bool) -> Listing | None:
             name(row),
             _changed(row),
             ", ".join(one_line(area, 60) for area in row.areas),
-            ", ".join(map(_depends, row.depends_on)),
+            _depends(row.depends_on),
         )
         for row in told
     ]
@@ -63,16 +66,19 @@ def _state(row: SessionRow) -> str:
 
 
 def _progress(row: SessionRow) -> Text:
-    """Return a bar, when it will be done as far as anybody can tell, and how far it is."""
+    """Return a bar, how far it is, and when it will be done; of one at work also "not known"."""
     if row.progress is None:
-        return Text("")
+        return Text(NOT_KNOWN if row.status in _AT_WORK else "")
     full = _BAR * min(max(row.progress.percent, 0), 100) // 100
     text = Text("━" * full, "green")
     text.append("╌" * (_BAR - full), "dim")
     done, total = row.progress.done, row.progress.total
     far = f"{done} of {total} steps" if total else f"{row.progress.percent} %"
-    left = row.estimate and f"{_left(row.estimate.left_s)} ({far})"
-    text.append(f" {left or far}", "default")
+    if row.estimate:
+        far = f"{_left(row.estimate.left_s)} ({far})"
+    elif row.status in _AT_WORK and row.progress.percent < _DONE:
+        far = f"{far}, time left {NOT_KNOWN}"
+    text.append(f" {far}", "default")
     return text
 
 
@@ -95,8 +101,13 @@ def _changed(row: SessionRow) -> str:
     return ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts if n)
 
 
-def _depends(on: DependencyRow) -> str:
-    """Return ``Session_1 (waits for auth.py)``."""
-    alias = one_line(on.alias or on.session_id, 60)
-    how = {"waits": "waits for", "imports": "imports"}.get(on.why, "")
-    return f"{alias} ({how} {one_line(on.path, 80)})" if how and on.path else alias
+def _depends(rows: Iterable[DependencyRow]) -> str:
+    """Return ``Session_1 (waits for auth.py, imports cart.py)``: each session once."""
+    each = dict[str, list[str]]()
+    for on in rows:
+        hows = each.setdefault(one_line(on.alias or on.session_id, 60), [])
+        how = {"waits": "waits for", "imports": "imports"}.get(on.why, "")
+        if how and on.path:
+            hows.append(f"{how} {one_line(on.path, 80)}")
+    named = ((alias, f" ({', '.join(hows)})" if hows else "") for alias, hows in each.items())
+    return ", ".join(f"{alias}{how}" for alias, how in named)

@@ -10,11 +10,11 @@ import click
 from rich.text import Text
 
 from scoord.errors import ScoordError, Unknown
+from scoord.exits import REFUSED
 from scoord.text import age
 from scoord_agent.cli import local_client, problems, show
-from scoord_agent.cli.exits import REFUSED
 from scoord_agent.cli.hold import json_option, paths_argument, print_granted, reason_option
-from scoord_agent.cli.spans import span
+from scoord_agent.cli.spans import seconds_in
 
 POLL_S: Final = 10.0
 """How long one call to the agent waits."""
@@ -32,12 +32,12 @@ Tell = Callable[[str, float], object]
 """Shows why it waits, and for how many seconds it has."""
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     """Read seconds, or a duration as people type it; a day at most. Raises BadParameter."""
     try:
         found = float(value)
     except ValueError:
-        found = span(ctx, param, value)
+        found = seconds_in(value)
     if not 0 <= found <= _MOST_S:
         raise click.BadParameter(f"{value!r} is not between 0 and {_MOST_S} seconds")
     return found
@@ -86,6 +86,7 @@ def _wait(paths: Sequence[str], reason: str, timeout_s: float, tell: Tell) -> An
         raise
     if "held" in answer:
         _leave(paths)
+        answer["left_queue"] = any(conflict["place"] for conflict in answer["held"])
         for conflict in answer["held"]:
             conflict["place"] = 0
     return answer
@@ -154,6 +155,7 @@ def _print(answer: Answer, *, as_json: bool) -> None:
     elif "held" in answer:
         for conflict in answer["held"]:
             click.echo(str(conflict["message"]).partition("\n")[0], err=True)
-        click.echo(f"gave up after {age(answer['waited_s'])}, and left the queue", err=True)
+        left = ", and left the queue" if answer["left_queue"] else ""
+        click.echo(f"gave up after {age(answer['waited_s'])}{left}", err=True)
     else:
         print_granted(answer["granted"])

@@ -1,7 +1,7 @@
 """``scoord task`` and ``scoord suggest``: the team's backlog, and what to do next."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 import click
@@ -9,13 +9,11 @@ from rich.text import Text
 
 from scoord import local
 from scoord.text import age, one_line
-from scoord_agent.cli import local_client, show
+from scoord_agent.cli import local_client, problems, show
 from scoord_agent.cli.pictures import suggestion_row
+from scoord_agent.wording_free import NOTHING, missing
 
 Answer = dict[str, Any]
-
-SUGGEST_S: Final = 20.0
-"""How long a repository may be read that was never read before, and the coordinator asked."""
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -26,18 +24,27 @@ def task() -> None:
 
 
 @task.command("add")
-@click.argument("titles", nargs=-1, required=True, metavar="TITLE…")
-@click.option("--area", default="", help="The area it is in; see `scoord suggest`.")
+@click.argument("words", nargs=-1, required=True, metavar="TITLE…")
+@click.option("--each", is_flag=True, help="Make a task of each TITLE.")
+@click.option("--area", default="", help="The area it is in, by its name in `scoord graph`.")
 @_as_json
-def add(titles: tuple[str, ...], area: str, *, as_json: bool) -> None:
-    """Add tasks. One that is open under the same title is not added twice."""
-    body = local_client.from_here(titles=list(titles), area=area)
-    answer = local_client.ask("POST", "/v1/tasks/add", body)
+def add(words: tuple[str, ...], area: str, *, each: bool, as_json: bool) -> None:
+    """Add a task. One that is open under the same title is not added twice."""
+    titles = list(words) if each else [_one_title(words)]
+    body = local_client.from_here(titles=titles, area=area)
+    answer = local_client.ask("POST", "/v1/tasks/add", body, timeout_s=local_client.SUGGEST_S)
     if as_json:
         show.print_json(answer)
         return
     for row in answer["tasks"]:
         click.echo(f"{_id(row)}  {_title(row)}")
+
+
+def _one_title(words: Sequence[str]) -> str:
+    """Return the title that the words make. Raises UsageError where some are titles in quotes."""
+    if len(words) > 1 and any(" " in word.strip() for word in words):
+        raise click.UsageError("several titles: say --each to make a task of each of them")
+    return " ".join(words)
 
 
 @task.command("list")
@@ -47,6 +54,7 @@ def list_(*, everything: bool, as_json: bool) -> None:
     """List open tasks: the team's, and those of the files that `tasks:` names."""
     query = urlencode({"cwd": str(local.here()), "all": int(everything)})
     answer = local_client.ask("GET", f"/v1/tasks?{query}")
+    problems.tell(answer)
     if as_json:
         show.print_json(answer)
     elif answer["tasks"]:
@@ -67,6 +75,18 @@ def done(task_id: str, *, as_json: bool) -> None:
         click.echo(f"done: {_id(answer['task'])}  {_title(answer['task'])}")
 
 
+@task.command("remove")
+@click.argument("task_id", metavar="ID")
+@_as_json
+def remove(task_id: str, *, as_json: bool) -> None:
+    """Take a task off the backlog, which is not wanted any more."""
+    answer = local_client.ask("POST", "/v1/tasks/remove", local_client.from_here(task_id=task_id))
+    if as_json:
+        show.print_json(answer)
+    else:
+        click.echo(f"removed: {_id(answer['task'])}  {_title(answer['task'])}")
+
+
 @click.command()
 @click.option(
     "--count",
@@ -84,7 +104,7 @@ def suggest(count: int, intent: str, *, as_json: bool) -> None:
     suggested the same meanwhile.
     """
     body = local_client.from_here(count=count, intent=intent)
-    answer = local_client.ask("POST", "/v1/suggest", body, timeout_s=SUGGEST_S)
+    answer = local_client.ask("POST", "/v1/suggest", body, timeout_s=local_client.SUGGEST_S)
     if as_json:
         show.print_json(answer)
     else:
@@ -99,10 +119,11 @@ def _print_suggestions(answer: Answer) -> None:
         console.print(line, soft_wrap=True)
         for why in row.why:
             console.print(Text(f"      {one_line(why)}"), soft_wrap=True)
-    if not answer["suggestions"]:
-        click.echo('nothing is free to suggest; add work: scoord task add "what is to be done"')
-    if not answer["known"]:
-        click.echo("the repository is still being read: ask again in a moment for areas and files")
+    if answer["suggestions"] and (kept_s := answer.get("kept_s")):
+        click.echo(f"kept for this session for {age(kept_s)}")
+    if said := missing(answer):
+        add = ' Add work: scoord task add "what is to be done"' if said == NOTHING else ""
+        click.echo(f"{said}{add}")
 
 
 def _table(rows: Sequence[Answer], *, everything: bool) -> Any:

@@ -74,6 +74,10 @@ class Areas:
         """The area of that name, in any case."""
         return next((a for a in self.all if a.name.casefold() == name.casefold()), None)
 
+    def among(self, names: Iterable[str]) -> Area | None:
+        """The area that the first of ``names`` which is an area's names."""
+        return next(filter(None, map(self.named, names)), None)
+
     def of(self, key: str) -> tuple[str, ...]:
         """The names of the areas that a file is in."""
         known = self._of.get(key)

@@ -55,6 +55,12 @@ def parsed(file: str, text: str) -> list[FileTask]:
     return list(by_id.values())
 
 
+def problems(root: Path, files: Iterable[str]) -> list[str]:
+    """What is wrong with the names of ``files`` in the worktree at ``root``, a line each."""
+    gone = (file for file in files if not (root / file).is_file())
+    return [f"tasks: {one_line(file)} is no file of {one_line(str(root))}" for file in gone]
+
+
 def _of_markdown(file: str, text: str) -> Iterator[FileTask]:
     heading: tuple[str, ...] = ()
     for line in text.splitlines():

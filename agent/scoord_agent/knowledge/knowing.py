@@ -56,6 +56,7 @@ class Knowing:
         self._clock = clock
         self._learned = learned
         self._kept = BoundedDict[Path, Knowledge](_MOST_WORKTREES)
+        self._worktrees = BoundedDict[Path, Worktree](_MOST_WORKTREES)
         self._begun_at = BoundedDict[Path, float](_MOST_WORKTREES)
         self._learning: dict[Path, asyncio.Task[None]] = {}
         self._sorting: dict[Path, asyncio.Task[None]] = {}
@@ -66,12 +67,17 @@ class Knowing:
 
     def at_once(self, worktree: Worktree) -> Knowledge | None:
         """What is known now; None before the first time. Sees to it that it becomes known."""
+        self._worktrees[worktree.root] = worktree
         kept = self._kept.get(worktree.root)
         if self._learn and worktree.root not in self._learning:
             commit = self._locator.head(worktree).commit
             if kept is None or kept.commit != commit:
                 self._begin(self._learn, worktree.root, commit)
         return kept
+
+    def worktree_at(self, root: Path) -> Worktree | None:
+        """The worktree with this root, as it was last asked about; None when it was not."""
+        return self._worktrees.get(root)
 
     async def of(self, worktree: Worktree, within_s: float) -> Knowledge | None:
         """As ``at_once``; wait for the first time that all is known, for so long at most."""

@@ -1,7 +1,7 @@
 """Which free work fits a session best: least in the way of others, nearest to its intent. Pure.
 
 The **expected collision** of a piece of work is how likely its files meet those that
-others hold or will want soon. Four things speak for that, each with a weight that
+others hold or will want soon. Five things speak for that, each with a weight that
 says how sure it is; they are combined as independent chances:
 
 | sign | weight | what it is |
@@ -10,6 +10,7 @@ says how sure it is; they are combined as independent chances:
 | co-change | 0.7 | what others hold has changed together with its files |
 | imports | 0.4 | what others hold imports its files, or is imported by them |
 | same area | 0.8 | another session says that it works in its area |
+| same task | 0.9 | another session says that it does this very task |
 
 **Fit** is how alike its words and the session's intent are, or how close a file is to
 what the session holds. **Life** is how much happens there: an area that nobody ever
@@ -26,12 +27,17 @@ from rapidfuzz import fuzz, process, utils
 
 from scoord.names import path_key
 from scoord.patterns import matches
+from scoord_agent.knowledge.meant import who_means
 from scoord_agent.knowledge.repository import Knowledge
 
 SHARED = 1.0
 CO_CHANGE = 0.7
 IMPORTS = 0.4
 SAME_AREA = 0.8
+SAME_TASK = 0.9
+
+_PROBABLE = 0.5
+"""From here on a collision is expected rather than not."""
 
 NEUTRAL_FIT = 0.3
 """Of everything, where a session has said nothing of its intent."""
@@ -71,6 +77,8 @@ class Work:
     """0 to 1: how close it is to what the session holds."""
     because: str = ""
     """Why it is close."""
+    named: frozenset[str] = frozenset()
+    """Those of its files that its title names: of the rest it may touch none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,8 @@ class Others:
     """Patterns that are held, and by whom."""
     areas: Mapping[str, str] = field(default_factory=dict)
     """Who works in an area."""
+    intents: Mapping[str, str] = field(default_factory=dict)
+    """Who says that it does something, by its words as they are compared."""
     offered: frozenset[tuple[str, str]] = frozenset()
     """What is offered to others, by kind and name."""
 
@@ -127,6 +137,8 @@ class Collision:
     imports: float = 0.0
     worker: str = ""
     """Who works in its area."""
+    doer: str = ""
+    """Who says that it does this task."""
     of: int = 0
     """How many files it has."""
 
@@ -138,8 +150,14 @@ class Collision:
             CO_CHANGE * self.co_change,
             IMPORTS * self.imports,
             SAME_AREA * bool(self.worker),
+            SAME_TASK * bool(self.doer),
         )
         return 1.0 - prod(1.0 - sign for sign in signs)
+
+    @property
+    def is_probable(self) -> bool:
+        """Whether who does this work would rather meet others than not."""
+        return self.expected >= _PROBABLE
 
     @property
     def _share(self) -> float:
@@ -177,7 +195,13 @@ def ranked(
         if (work.kind, work.name) not in others.offered
     ]
     free = (one for one in found if one.collision.expected < 1.0)
-    return sorted(free, key=lambda one: (-one.score, one.work.kind, one.work.name))
+    return sorted(free, key=_order)
+
+
+def _order(one: Ranked) -> tuple[float, str, str]:
+    """Of equal ones, tasks come as they stand in the backlog: an id may be a hash."""
+    kind = one.work.kind
+    return -one.score, kind, "" if kind == "task" else one.work.name
 
 
 def collision_of(work: Work, others: Others, ahead: Ahead) -> Collision:
@@ -186,7 +210,9 @@ def collision_of(work: Work, others: Others, ahead: Ahead) -> Collision:
     wanted = prod(1.0 - ahead.wanted[key] for key in work.files & ahead.wanted.keys())
     links = sum(ahead.links[key] for key in work.files & ahead.links.keys())
     worker = next((who for name in work.areas if (who := others.areas.get(name))), "")
-    return Collision(shared, 1.0 - wanted, min(1.0, _NEAR * links), worker, len(work.files))
+    doer = who_means(work.title, others.intents) if work.kind == "task" else ""
+    near = min(1.0, _NEAR * links)
+    return Collision(shared, 1.0 - wanted, near, worker, doer, len(work.files))
 
 
 def fit_of(work: Work, intent: str) -> float:

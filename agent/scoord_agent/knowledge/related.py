@@ -4,11 +4,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from pathlib import PurePosixPath
 
 from scoord.names import path_key
 from scoord_agent.knowledge.areas import Areas
-from scoord_agent.knowledge.cochange import Partner
 from scoord_agent.knowledge.repository import Knowledge
 
 MOST_OF_A_KIND = 8
@@ -55,24 +53,39 @@ def related(
 ) -> Iterator[Related]:
     """Its test or source; what changes with it; what imports it or is imported; its area.
 
-    Each file once, at most ``MOST_OF_A_KIND`` of each kind. A test that never changed with
-    its source, where both often changed, comes after what did.
+    Each file once, at most ``MOST_OF_A_KIND`` of each kind. But what also changes with what
+    the asker holds comes first of all, and what rather changes with what the others hold
+    comes last: that is what they will want next.
     """
     key = path_key(shown)
+    own, theirs = _near(knowledge, hands.own, key), _near(knowledge, hands.theirs, key)
+
+    def is_theirs(one: Related) -> float:
+        other = path_key(one.path)
+        return theirs.get(other, 0.0) - own.get(other, 0.0)
+
     seen = {key}
+    for one in sorted(_by_kinds(knowledge, areas, shown, key), key=is_theirs):
+        if (found := path_key(one.path)) not in seen:
+            seen.add(found)
+            yield one
+
+
+def _by_kinds(knowledge: Knowledge, areas: Areas, shown: str, key: str) -> Iterator[Related]:
+    """Some of each kind.
+
+    A test that never changed with its source, where both often changed, comes after what did.
+    """
     named = list(_by_name(knowledge, shown))
     belied = [one for one in named if _is_belied(knowledge, key, path_key(one.path))]
     for kind in (
         (one for one in named if one not in belied),
-        _by_history(knowledge, key, hands),
+        _by_history(knowledge, key),
         iter(belied),
         _by_imports(knowledge, key),
         _by_area(knowledge, areas, shown, key),
     ):
-        for one in islice(kind, MOST_OF_A_KIND):
-            if (found := path_key(one.path)) not in seen:
-                seen.add(found)
-                yield one
+        yield from islice(kind, MOST_OF_A_KIND)
 
 
 def _by_name(knowledge: Knowledge, shown: str) -> Iterator[Related]:
@@ -87,15 +100,8 @@ def _is_belied(knowledge: Knowledge, key: str, other: str) -> bool:
     return often and all(path_key(p.path) != other for p in knowledge.cochange.of(key))
 
 
-def _by_history(knowledge: Knowledge, key: str, hands: Hands) -> Iterator[Related]:
-    """Nearer what also changes with what the asker holds, further what the others will want."""
-    own, theirs = _near(knowledge, hands.own, key), _near(knowledge, hands.theirs, key)
-
-    def closeness(partner: Partner) -> float:
-        other = path_key(partner.path)
-        return partner.closeness + own.get(other, 0.0) - theirs.get(other, 0.0)
-
-    for partner in sorted(knowledge.cochange.of(key), key=closeness, reverse=True):
+def _by_history(knowledge: Knowledge, key: str) -> Iterator[Related]:
+    for partner in knowledge.cochange.of(key):
         yield Related(partner.path, How.CHANGES, partner.together, partner.of)
 
 
@@ -120,15 +126,19 @@ def _by_imports(knowledge: Knowledge, key: str) -> Iterator[Related]:
 
 def _by_area(knowledge: Knowledge, areas: Areas, shown: str, key: str) -> Iterator[Related]:
     """Those in the same folder first, then those that change most."""
-    folder = PurePosixPath(shown).parent
+    folder = _folder(shown)
     for name in areas.of(key):
         area = areas.named(name)
         found = [knowledge.files[each] for each in (area.files if area else ())]
         found.sort(
             key=lambda path: (
-                PurePosixPath(path).parent != folder,
+                _folder(path) != folder,
                 -knowledge.cochange.changes.get(path_key(path), 0),
                 path,
             )
         )
         yield from (Related(path, How.AREA, area=name) for path in found)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]

@@ -10,6 +10,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +22,7 @@ from scoord_agent.knowledge.areas import Areas
 from scoord_agent.knowledge.cochange import CoChange
 from scoord_agent.knowledge.habits import Habits
 from scoord_agent.knowledge.imports import Imports
+from scoord_agent.knowledge.mentions import Mentions
 
 MOST_FILES = 20_000
 MOST_COMMITS = 1500
@@ -34,7 +36,7 @@ _MANIFESTS = ("pyproject.toml", "Cargo.toml", "package.json")
 """Those with a description in them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Knowledge:
     """One worktree at one commit."""
 
@@ -47,6 +49,11 @@ class Knowledge:
     areas: Areas = areas.NOTHING
     """As found; the repository may name others."""
 
+    @cached_property
+    def mentions(self) -> Mentions:
+        """Finds its files in texts. Worked out once: it costs a look at each file."""
+        return Mentions(self.files)
+
 
 def learn(root: Path, commit: str) -> Knowledge:
     """Read the worktree at ``root``. Raises InvalidPath when git cannot be had."""
@@ -56,7 +63,7 @@ def learn(root: Path, commit: str) -> Knowledge:
     files = {path_key(path): path for path in shown}
     commits = git.touched(str(root), MOST_COMMITS, time.monotonic() + _GIT_S)
     together = cochange.learn(commits, files)
-    return Knowledge(
+    known = Knowledge(
         commit=commit,
         files=files,
         habits=habits.learn(shown),
@@ -64,6 +71,8 @@ def learn(root: Path, commit: str) -> Knowledge:
         imports=imports.learn(root, files, begun + LEARN_S),
         areas=areas.found(files, together, _descriptions(root, shown)),
     )
+    _ = known.mentions  # here, not where a hook is the first to ask
+    return known
 
 
 def _descriptions(root: Path, shown: list[str]) -> dict[str, str]:

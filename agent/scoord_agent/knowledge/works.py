@@ -11,7 +11,9 @@ from scoord.names import path_key
 from scoord.v1.locks_pb2 import Lock
 from scoord.v1.sessions_pb2 import Session
 from scoord_agent.knowledge.areas import Area, Areas
-from scoord_agent.knowledge.ranking import Others, Ranked, Work, ranked
+from scoord_agent.knowledge.meant import as_compared
+from scoord_agent.knowledge.mentions import Mentions
+from scoord_agent.knowledge.ranking import Collision, Others, Ranked, Work
 from scoord_agent.knowledge.repository import Knowledge
 
 _MOST_FILES = 12
@@ -20,7 +22,6 @@ _TELLING = 12
 """Files of an area whose names say what it is about."""
 _ALIKE = 70.0
 _MOST_COMPARED = 5000
-_WORD = re.compile(r"[\w./-]{3,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +34,6 @@ class OpenTask:
     topics: tuple[str, ...] = ()
 
 
-class Mentions:
-    """Finds the files that a text names by their path or their name."""
-
-    def __init__(self, files: Iterable[str]) -> None:
-        """``files`` are keys."""
-        self._by_name: dict[str, list[str]] = {}
-        for key in files:
-            self._by_name.setdefault(key.rpartition("/")[2], []).append(key)
-
-    def of(self, text: str) -> frozenset[str]:
-        """The keys of the files that ``text`` names."""
-        words = (path_key(word.strip("./")) for word in _WORD.findall(text))
-        return frozenset(
-            key
-            for word in words
-            for key in self._by_name.get(word.rpartition("/")[2], ())
-            if key == word or key.endswith(f"/{word}")
-        )
-
-
 def others_of(
     session_id: str,
     sessions: Iterable[Session],
@@ -60,17 +41,13 @@ def others_of(
     offered: frozenset[tuple[str, str]] = frozenset(),
 ) -> Others:
     """What all sessions but ``session_id`` have and do."""
+    others = [session for session in sessions if session.session_id != session_id]
     theirs = [lock for lock in locks if lock.holder.session_id != session_id]
-    areas = {
-        name: session.alias
-        for session in sessions
-        if session.session_id != session_id
-        for name in session.areas
-    }
     return Others(
         held={path_key(k.path): k.holder.alias for k in theirs if not k.is_pattern},
         patterns=tuple((k.path, k.holder.alias) for k in theirs if k.is_pattern),
-        areas=areas,
+        areas={name: session.alias for session in others for name in session.areas},
+        intents={as_compared(each.intent): each.alias for each in others if each.intent},
         offered=offered,
     )
 
@@ -83,41 +60,43 @@ def works(
     intent: str,
 ) -> list[Work]:
     """Everything there is to do. ``own`` are the keys of what the session holds."""
-    mentions = Mentions(knowledge.files)
     return [
-        *(_of_task(task, mentions, areas) for task in tasks),
-        *of_areas(areas, knowledge),
+        *(_of_task(task, knowledge.mentions, areas) for task in tasks),
+        *_of_areas(areas, knowledge),
         *_of_files(knowledge, areas, own, intent),
     ]
 
 
-def free_areas(
-    knowledge: Knowledge, areas: Areas, others: Others, intent: str, most: int = 5
-) -> list[Ranked]:
-    """The areas in which nobody else holds a file or says to work, best first."""
-    found = ranked(of_areas(areas, knowledge), others, knowledge, intent)
-    return wholly_free(found)[:most]
-
-
 def wholly_free(found: Iterable[Ranked]) -> list[Ranked]:
-    """What nobody else holds a file of, or says to work in."""
-    return [one for one in found if not one.collision.shared and not one.collision.worker]
+    """What nobody else holds a file of, or says to work in or to do."""
+
+    def is_free(of: Collision) -> bool:
+        return not (of.shared or of.worker or of.doer)
+
+    return [one for one in found if is_free(one.collision)]
+
+
+def avoiding(found: Sequence[Ranked]) -> Sequence[Ranked]:
+    """What probably meets nobody; all of it where there is no such work."""
+    return [one for one in found if not one.collision.is_probable] or found
 
 
 def tasks_first(found: Sequence[Ranked], of: Iterable[Work]) -> list[Ranked]:
-    """What was found best of works, with the areas that have open tasks at the end.
+    """What was found best of works; areas that have open tasks after all that meets nobody.
 
-    Work there is the task: who is given the area beside it would meet who has that.
+    Work there is the task: who is given the area beside it would meet who has that. What
+    meets others already comes after both, whatever its score.
     """
     with_tasks = {name for work in of if work.kind == "task" for name in work.areas}
 
-    def is_late(one: Ranked) -> bool:
-        return one.work.kind == "area" and one.work.name in with_tasks
+    def is_late(one: Ranked) -> tuple[bool, bool]:
+        is_of_tasks = one.work.kind == "area" and one.work.name in with_tasks
+        return one.collision.is_probable, is_of_tasks
 
     return sorted(found, key=is_late)
 
 
-def of_areas(areas: Areas, knowledge: Knowledge) -> list[Work]:
+def _of_areas(areas: Areas, knowledge: Knowledge) -> list[Work]:
     """Every area, with how much happens in it."""
     changes = knowledge.cochange.changes
     lives = [sum(changes.get(key, 0) for key in area.files) for area in areas.all]
@@ -145,8 +124,9 @@ def _of_area(area: Area, knowledge: Knowledge, life: float) -> Work:
 
 
 def _of_task(task: OpenTask, mentions: Mentions, areas: Areas) -> Work:
-    named = next(filter(None, map(areas.named, (task.area, *task.topics))), None)
-    files = mentions.of(task.title) or (named.files if named else frozenset())
+    named = areas.among((task.area, *task.topics))
+    said = mentions.of(task.title)
+    files = said or (named.files if named else frozenset())
     where = (named.name,) if named else tuple(areas.of_all(files)[:2])
     return Work(
         kind="task",
@@ -154,6 +134,7 @@ def _of_task(task: OpenTask, mentions: Mentions, areas: Areas) -> Work:
         title=task.title,
         text=" ".join((*where, *task.topics)),
         files=files,
+        named=said,
         areas=where,
     )
 

@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 import anyio
 from pydantic import BaseModel, ConfigDict, Field
 
+from scoord.happenings import DETAILS, KINDS
 from scoord_agent import processes
 from scoord_agent import wording_mcp as wording
-from scoord_agent.cli.local_client import ANSWER_S
+from scoord_agent.cli.local_client import ANSWER_S, SUGGEST_S
 from scoord_agent.graph_shapes import check
 from scoord_agent.mcp.asking import Answer, Caller, ask
 from scoord_agent.mcp.tool import Arguments, Reply, Tool, bounded
@@ -25,7 +26,7 @@ Paths = Annotated[
 
 
 class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Nothing(_Input):
@@ -44,7 +45,10 @@ class ClaimInput(_Input):
         default=False, description="Share them with others that read too; nobody edits meanwhile."
     )
     lasts_s: float = Field(
-        default=0.0, ge=0, le=604_800, description="End after so many seconds; 0: with the session."
+        default=0.0,
+        ge=0,
+        le=604_800,
+        description="End after so many seconds; 0: with the session, or as before.",
     )
 
 
@@ -82,6 +86,12 @@ class HistoryInput(_Input):
     session: str = Field(default="", max_length=200, description="Short name or id.")
     path: str = Field(default="", max_length=4096, description="A file, or a folder.")
     person: str = Field(default="", max_length=200, description="Whose sessions.")
+    kinds: list[Annotated[str, Field(max_length=40)]] = Field(
+        default=[], max_length=100, description=f"Only what happened thus: {', '.join(KINDS)}."
+    )
+    details: bool = Field(
+        default=False, description=f"Also, where kinds names none: {', '.join(DETAILS)}."
+    )
     since_s: float = Field(default=0.0, ge=0, le=3.2e9, description="Not older than that.")
     limit: int = Field(default=20, ge=1, le=200, description="How many at most.")
 
@@ -114,7 +124,7 @@ def coordination_tools() -> tuple[Tool, ...]:
             wording.RELEASE,
             _schema(ReleaseInput),
             _release,
-            _object(released=_TEXTS, not_held=_TEXTS),
+            _object(released=_TEXTS, owed=_TEXTS, not_held=_TEXTS),
         ),
         Tool(
             "suggest",
@@ -157,9 +167,10 @@ async def _claim(caller: Caller, arguments: Arguments) -> Reply:
     if "granted" in answer:
         locks = answer["granted"]
         data = {"granted": True, "locks": locks, "held": []}
-        return Reply(wording.granted([lock["path"] for lock in locks]), bounded(data))
+        return Reply(wording.granted(locks), bounded(data))
     held = [_held_row(row) for row in answer["held"]]
-    text = wording.held([row["message"] for row in answer["held"]])
+    messages = [row["message"] for row in answer["held"]]
+    text = wording.held(messages, waited=wish.wait_s > 0)
     return Reply(text, bounded({"granted": False, "locks": [], "held": held}))
 
 
@@ -185,17 +196,15 @@ async def _release(caller: Caller, arguments: Arguments) -> Reply:
     answer = await ask("POST", "/v1/release", _body(caller, paths=paths))
     if answer["not_held"]:
         await ask("POST", "/v1/leave", _body(caller, paths=answer["not_held"]))
-    free, not_held = answer["released"], answer["not_held"]
-    return Reply(
-        wording.released(free, not_held), bounded({"released": free, "not_held": not_held})
-    )
+    told = {key: answer.get(key, []) for key in ("released", "owed", "not_held")}
+    return Reply(wording.released(**told), bounded(told))
 
 
 async def _suggest(caller: Caller, arguments: Arguments) -> Reply:
     count = check(SuggestInput, dict(arguments)).count
-    answer = await ask("POST", "/v1/suggest", _body(caller, count=count))
+    answer = await ask("POST", "/v1/suggest", _body(caller, count=count), SUGGEST_S)
     rows = answer.get("suggestions", [])
-    return Reply(wording.suggested(rows), bounded({**answer, "suggestions": rows}))
+    return Reply(wording.suggested(answer), bounded({**answer, "suggestions": rows}))
 
 
 async def _tell(caller: Caller, arguments: Arguments) -> Reply:
@@ -212,7 +221,8 @@ async def _progress(caller: Caller, arguments: Arguments) -> Reply:
 
 async def _history(caller: Caller, arguments: Arguments) -> Reply:
     filters = check(HistoryInput, dict(arguments))
-    wanted = {**filters.model_dump(exclude={"path"}), "file": filters.path}
+    wanted = filters.model_dump(exclude={"path", "details"})
+    wanted |= {"file": filters.path, "all": filters.details}
     answer = await ask("POST", "/v1/history", _body(caller, **wanted))
     rows = answer.get("events", [])
     return Reply(wording.history(rows), bounded({**answer, "events": rows}))

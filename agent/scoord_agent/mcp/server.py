@@ -18,6 +18,7 @@ from scoord_agent import wording_mcp as wording
 from scoord_agent.mcp.aim import Memory
 from scoord_agent.mcp.asking import Caller, behind_port, own_parent
 from scoord_agent.mcp.coordination import coordination_tools
+from scoord_agent.mcp.pipe import answering
 from scoord_agent.mcp.tool import Reply, Tool
 
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def serve_stdio() -> None:
 
 async def _serve_stdio() -> None:
     server = Desk(own_parent()).server()
-    async with stdio_server() as (reading, writing):
+    async with stdio_server() as pipe, answering(*pipe) as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options())
 
 

@@ -26,7 +26,7 @@ from scoord.v1 import locks_pb2 as scoord_dot_v1_dot_locks__pb2
 from scoord.v1 import sessions_pb2 as scoord_dot_v1_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16scoord/v1/events.proto\x12\tscoord.v1\x1a\x15scoord/v1/locks.proto\x1a\x18scoord/v1/sessions.proto\"M\n\x12\x41\x63knowledgeRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\nnotice_ids\x18\x03 \x03(\t\"\x15\n\x13\x41\x63knowledgeResponse\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"\xba\x01\n\x08Snapshot\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.scoord.v1.Session\x12\x1e\n\x05locks\x18\x02 \x03(\x0b\x32\x0f.scoord.v1.Lock\x12\"\n\x07waiters\x18\x03 \x03(\x0b\x32\x11.scoord.v1.Waiter\x12\"\n\x07notices\x18\x04 \x03(\x0b\x32\x11.scoord.v1.Notice\x12 \n\x06offers\x18\x05 \x03(\x0b\x32\x10.scoord.v1.Offer\"A\n\x0bSessionGone\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05\x61lias\x18\x03 \x01(\t\"R\n\x08LockGone\x12\x1d\n\x04lock\x18\x01 \x01(\x0b\x32\x0f.scoord.v1.Lock\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x8d\x01\n\x06Notice\x12\x11\n\tnotice_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12!\n\x06sender\x18\x06 \x01(\x0b\x32\x11.scoord.v1.Holder\x12\x0c\n\x04text\x18\x07 \x01(\t\"\x7f\n\x07Waiting\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12!\n\x06waiter\x18\x03 \x01(\x0b\x32\x11.scoord.v1.Holder\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\"\n\x07holders\x18\x05 \x03(\x0b\x32\x11.scoord.v1.Holder\"X\n\x05Offer\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\"\n\x07session\x18\x04 \x01(\x0b\x32\x11.scoord.v1.Holder\"\n\n\x08Progress\"\xd8\x03\n\rWatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\'\n\x08snapshot\x18\x02 \x01(\x0b\x32\x13.scoord.v1.SnapshotH\x00\x12%\n\x07session\x18\x03 \x01(\x0b\x32\x12.scoord.v1.SessionH\x00\x12.\n\x0csession_gone\x18\x04 \x01(\x0b\x32\x16.scoord.v1.SessionGoneH\x00\x12\x1f\n\x04lock\x18\x05 \x01(\x0b\x32\x0f.scoord.v1.LockH\x00\x12(\n\tlock_gone\x18\x06 \x01(\x0b\x32\x13.scoord.v1.LockGoneH\x00\x12\'\n\x08progress\x18\x07 \x01(\x0b\x32\x13.scoord.v1.ProgressH\x00\x12%\n\x07waiting\x18\x08 \x01(\x0b\x32\x12.scoord.v1.WaitingH\x00\x12!\n\x04turn\x18\t \x01(\x0b\x32\x11.scoord.v1.WaiterH\x00\x12#\n\x06notice\x18\n \x01(\x0b\x32\x11.scoord.v1.NoticeH\x00\x12!\n\x05offer\x18\x0b \x01(\x0b\x32\x10.scoord.v1.OfferH\x00\x12&\n\noffer_gone\x18\x0c \x01(\x0b\x32\x10.scoord.v1.OfferH\x00\x42\x07\n\x05\x65vent2\x9a\x01\n\x0c\x45ventService\x12<\n\x05Watch\x12\x17.scoord.v1.WatchRequest\x1a\x18.scoord.v1.WatchResponse0\x01\x12L\n\x0b\x41\x63knowledge\x12\x1d.scoord.v1.AcknowledgeRequest\x1a\x1e.scoord.v1.AcknowledgeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16scoord/v1/events.proto\x12\tscoord.v1\x1a\x15scoord/v1/locks.proto\x1a\x18scoord/v1/sessions.proto\"M\n\x12\x41\x63knowledgeRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\nnotice_ids\x18\x03 \x03(\t\"\x15\n\x13\x41\x63knowledgeResponse\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"\xba\x01\n\x08Snapshot\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.scoord.v1.Session\x12\x1e\n\x05locks\x18\x02 \x03(\x0b\x32\x0f.scoord.v1.Lock\x12\"\n\x07waiters\x18\x03 \x03(\x0b\x32\x11.scoord.v1.Waiter\x12\"\n\x07notices\x18\x04 \x03(\x0b\x32\x11.scoord.v1.Notice\x12 \n\x06offers\x18\x05 \x03(\x0b\x32\x10.scoord.v1.Offer\"A\n\x0bSessionGone\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05\x61lias\x18\x03 \x01(\t\"v\n\x08LockGone\x12\x1d\n\x04lock\x18\x01 \x01(\x0b\x32\x0f.scoord.v1.Lock\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\"\n\x07through\x18\x05 \x01(\x0b\x32\x11.scoord.v1.Holder\"\x8d\x01\n\x06Notice\x12\x11\n\tnotice_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12!\n\x06sender\x18\x06 \x01(\x0b\x32\x11.scoord.v1.Holder\x12\x0c\n\x04text\x18\x07 \x01(\t\"\xa4\x01\n\x07Waiting\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12!\n\x06waiter\x18\x03 \x01(\x0b\x32\x11.scoord.v1.Holder\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\"\n\x07holders\x18\x05 \x03(\x0b\x32\x11.scoord.v1.Holder\x12#\n\x05scope\x18\x06 \x01(\x0e\x32\x14.scoord.v1.LockScope\"X\n\x05Offer\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\"\n\x07session\x18\x04 \x01(\x0b\x32\x11.scoord.v1.Holder\"\n\n\x08Progress\"\x83\x04\n\rWatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\'\n\x08snapshot\x18\x02 \x01(\x0b\x32\x13.scoord.v1.SnapshotH\x00\x12%\n\x07session\x18\x03 \x01(\x0b\x32\x12.scoord.v1.SessionH\x00\x12.\n\x0csession_gone\x18\x04 \x01(\x0b\x32\x16.scoord.v1.SessionGoneH\x00\x12\x1f\n\x04lock\x18\x05 \x01(\x0b\x32\x0f.scoord.v1.LockH\x00\x12(\n\tlock_gone\x18\x06 \x01(\x0b\x32\x13.scoord.v1.LockGoneH\x00\x12\'\n\x08progress\x18\x07 \x01(\x0b\x32\x13.scoord.v1.ProgressH\x00\x12%\n\x07waiting\x18\x08 \x01(\x0b\x32\x12.scoord.v1.WaitingH\x00\x12!\n\x04turn\x18\t \x01(\x0b\x32\x11.scoord.v1.WaiterH\x00\x12#\n\x06notice\x18\n \x01(\x0b\x32\x11.scoord.v1.NoticeH\x00\x12!\n\x05offer\x18\x0b \x01(\x0b\x32\x10.scoord.v1.OfferH\x00\x12&\n\noffer_gone\x18\x0c \x01(\x0b\x32\x10.scoord.v1.OfferH\x00\x12)\n\x0cwaiting_gone\x18\r \x01(\x0b\x32\x11.scoord.v1.WaiterH\x00\x42\x07\n\x05\x65vent2\x9a\x01\n\x0c\x45ventService\x12<\n\x05Watch\x12\x17.scoord.v1.WatchRequest\x1a\x18.scoord.v1.WatchResponse0\x01\x12L\n\x0b\x41\x63knowledge\x12\x1d.scoord.v1.AcknowledgeRequest\x1a\x1e.scoord.v1.AcknowledgeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,17 +44,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONGONE']._serialized_start=410
   _globals['_SESSIONGONE']._serialized_end=475
   _globals['_LOCKGONE']._serialized_start=477
-  _globals['_LOCKGONE']._serialized_end=559
-  _globals['_NOTICE']._serialized_start=562
-  _globals['_NOTICE']._serialized_end=703
-  _globals['_WAITING']._serialized_start=705
-  _globals['_WAITING']._serialized_end=832
-  _globals['_OFFER']._serialized_start=834
-  _globals['_OFFER']._serialized_end=922
-  _globals['_PROGRESS']._serialized_start=924
-  _globals['_PROGRESS']._serialized_end=934
-  _globals['_WATCHRESPONSE']._serialized_start=937
-  _globals['_WATCHRESPONSE']._serialized_end=1409
-  _globals['_EVENTSERVICE']._serialized_start=1412
-  _globals['_EVENTSERVICE']._serialized_end=1566
+  _globals['_LOCKGONE']._serialized_end=595
+  _globals['_NOTICE']._serialized_start=598
+  _globals['_NOTICE']._serialized_end=739
+  _globals['_WAITING']._serialized_start=742
+  _globals['_WAITING']._serialized_end=906
+  _globals['_OFFER']._serialized_start=908
+  _globals['_OFFER']._serialized_end=996
+  _globals['_PROGRESS']._serialized_start=998
+  _globals['_PROGRESS']._serialized_end=1008
+  _globals['_WATCHRESPONSE']._serialized_start=1011
+  _globals['_WATCHRESPONSE']._serialized_end=1526
+  _globals['_EVENTSERVICE']._serialized_start=1529
+  _globals['_EVENTSERVICE']._serialized_end=1683
 # @@protoc_insertion_point(module_scope)

@@ -179,9 +179,11 @@ class LockGone(_message.Message):
     HOW_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
     how: _builtins.str
     """How it ended: "released", "broken", "idle", "lasted" as long as it was to,
-    or "ended" with its session.
+    or "ended" with its session; "taken" from a session that goes on, or given back by
+    it, while the store was full, so that nobody could write down how.
     """
     by: _builtins.str
     """Who ended it, when someone else did."""
@@ -191,6 +193,10 @@ class LockGone(_message.Message):
     def lock(self) -> _locks_pb2.Lock:
         """The lock as it was."""
 
+    @_builtins.property
+    def through(self) -> _locks_pb2.Holder:
+        """The coding session that ended it; absent when a person did, at a terminal of their own."""
+
     def __init__(
         self,
         *,
@@ -198,10 +204,11 @@ class LockGone(_message.Message):
         how: _builtins.str = ...,
         by: _builtins.str = ...,
         reason: _builtins.str = ...,
+        through: _locks_pb2.Holder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock", "through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "how", b"how", "lock", b"lock", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "how", b"how", "lock", b"lock", "reason", b"reason", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,12 +276,15 @@ class Waiting(_message.Message):
     WAITER_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     HOLDERS_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """The project."""
     path: _builtins.str
     """The path as the waiter wrote it."""
     reason: _builtins.str
     """Why; one line, untrusted text."""
+    scope: _locks_pb2.LockScope.ValueType
+    """Where it is to hold."""
     @_builtins.property
     def waiter(self) -> _locks_pb2.Holder:
         """Who waits."""
@@ -291,10 +301,11 @@ class Waiting(_message.Message):
         waiter: _locks_pb2.Holder | None = ...,
         reason: _builtins.str = ...,
         holders: _abc.Iterable[_locks_pb2.Holder] | None = ...,
+        scope: _locks_pb2.LockScope.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["waiter", b"waiter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holders", b"holders", "path", b"path", "project", b"project", "reason", b"reason", "waiter", b"waiter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holders", b"holders", "path", b"path", "project", b"project", "reason", b"reason", "scope", b"scope", "waiter", b"waiter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -373,6 +384,7 @@ class WatchResponse(_message.Message):
     NOTICE_FIELD_NUMBER: _builtins.int
     OFFER_FIELD_NUMBER: _builtins.int
     OFFER_GONE_FIELD_NUMBER: _builtins.int
+    WAITING_GONE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Store revision the step brings the subscriber to."""
     @_builtins.property
@@ -419,6 +431,12 @@ class WatchResponse(_message.Message):
     def offer_gone(self) -> Global___Offer:
         """It is not kept any more."""
 
+    @_builtins.property
+    def waiting_gone(self) -> _locks_pb2.Waiter:
+        """It has no place in this queue any more: it was granted the lock, gave up, did not
+        use its turn, or its session is gone.
+        """
+
     def __init__(
         self,
         *,
@@ -434,12 +452,13 @@ class WatchResponse(_message.Message):
         notice: Global___Notice | None = ...,
         offer: Global___Offer | None = ...,
         offer_gone: Global___Offer | None = ...,
+        waiting_gone: _locks_pb2.Waiter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "lock", b"lock", "lock_gone", b"lock_gone", "notice", b"notice", "offer", b"offer", "offer_gone", b"offer_gone", "progress", b"progress", "session", b"session", "session_gone", b"session_gone", "snapshot", b"snapshot", "turn", b"turn", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "lock", b"lock", "lock_gone", b"lock_gone", "notice", b"notice", "offer", b"offer", "offer_gone", b"offer_gone", "progress", b"progress", "session", b"session", "session_gone", b"session_gone", "snapshot", b"snapshot", "turn", b"turn", "waiting", b"waiting", "waiting_gone", b"waiting_gone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "lock", b"lock", "lock_gone", b"lock_gone", "notice", b"notice", "offer", b"offer", "offer_gone", b"offer_gone", "progress", b"progress", "revision", b"revision", "session", b"session", "session_gone", b"session_gone", "snapshot", b"snapshot", "turn", b"turn", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "lock", b"lock", "lock_gone", b"lock_gone", "notice", b"notice", "offer", b"offer", "offer_gone", b"offer_gone", "progress", b"progress", "revision", b"revision", "session", b"session", "session_gone", b"session_gone", "snapshot", b"snapshot", "turn", b"turn", "waiting", b"waiting", "waiting_gone", b"waiting_gone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "session", "session_gone", "lock", "lock_gone", "progress", "waiting", "turn", "notice", "offer", "offer_gone"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "session", "session_gone", "lock", "lock_gone", "progress", "waiting", "turn", "notice", "offer", "offer_gone", "waiting_gone"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -22,34 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from scoord.v1 import locks_pb2 as scoord_dot_v1_dot_locks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15scoord/v1/graph.proto\x12\tscoord.v1\x1a\x15scoord/v1/locks.proto\"v\n\x06\x45ntity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65ntity_type\x18\x02 \x01(\t\x12\x14\n\x0cobservations\x18\x03 \x03(\t\x12\x0f\n\x07\x64\x65rived\x18\x04 \x01(\x08\x12\"\n\x06grants\x18\x05 \x03(\x0b\x32\x12.scoord.v1.LockRef\"R\n\x08Relation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x15\n\rrelation_type\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x65rived\x18\x04 \x01(\x08\"0\n\x0cObservations\x12\x0e\n\x06\x65ntity\x18\x01 \x01(\t\x12\x10\n\x08\x63ontents\x18\x02 \x03(\t\"#\n\x10ReadGraphRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"r\n\x11ReadGraphResponse\x12#\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x11.scoord.v1.Entity\x12&\n\trelations\x18\x02 \x03(\x0b\x32\x13.scoord.v1.Relation\x12\x10\n\x08left_out\x18\x03 \x01(\x05\"\xc0\x01\n\x11\x41\x64\x64ToGraphRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12#\n\x08\x65ntities\x18\x04 \x03(\x0b\x32\x11.scoord.v1.Entity\x12-\n\x0cobservations\x18\x05 \x03(\x0b\x32\x17.scoord.v1.Observations\x12&\n\trelations\x18\x06 \x03(\x0b\x32\x13.scoord.v1.Relation\"\x90\x01\n\x12\x41\x64\x64ToGraphResponse\x12#\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x11.scoord.v1.Entity\x12-\n\x0cobservations\x18\x02 \x03(\x0b\x32\x17.scoord.v1.Observations\x12&\n\trelations\x18\x03 \x03(\x0b\x32\x13.scoord.v1.Relation\"\xb2\x01\n\x16RemoveFromGraphRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x10\n\x08\x65ntities\x18\x04 \x03(\t\x12-\n\x0cobservations\x18\x05 \x03(\x0b\x32\x17.scoord.v1.Observations\x12&\n\trelations\x18\x06 \x03(\x0b\x32\x13.scoord.v1.Relation\"<\n\x17RemoveFromGraphResponse\x12\x10\n\x08\x65ntities\x18\x01 \x03(\t\x12\x0f\n\x07\x64\x65rived\x18\x02 \x03(\t2\xfb\x01\n\x0cGraphService\x12\x46\n\tReadGraph\x12\x1b.scoord.v1.ReadGraphRequest\x1a\x1c.scoord.v1.ReadGraphResponse\x12I\n\nAddToGraph\x12\x1c.scoord.v1.AddToGraphRequest\x1a\x1d.scoord.v1.AddToGraphResponse\x12X\n\x0fRemoveFromGraph\x12!.scoord.v1.RemoveFromGraphRequest\x1a\".scoord.v1.RemoveFromGraphResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15scoord/v1/graph.proto\x12\tscoord.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15scoord/v1/locks.proto\"\xa4\x01\n\x06\x45ntity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65ntity_type\x18\x02 \x01(\t\x12\x14\n\x0cobservations\x18\x03 \x03(\t\x12\x0f\n\x07\x64\x65rived\x18\x04 \x01(\x08\x12\"\n\x06grants\x18\x05 \x03(\x0b\x32\x12.scoord.v1.LockRef\x12,\n\tleaves_in\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"R\n\x08Relation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x15\n\rrelation_type\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x65rived\x18\x04 \x01(\x08\"0\n\x0cObservations\x12\x0e\n\x06\x65ntity\x18\x01 \x01(\t\x12\x10\n\x08\x63ontents\x18\x02 \x03(\t\"#\n\x10ReadGraphRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"r\n\x11ReadGraphResponse\x12#\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x11.scoord.v1.Entity\x12&\n\trelations\x18\x02 \x03(\x0b\x32\x13.scoord.v1.Relation\x12\x10\n\x08left_out\x18\x03 \x01(\x05\"\xe4\x01\n\x11\x41\x64\x64ToGraphRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12#\n\x08\x65ntities\x18\x04 \x03(\x0b\x32\x11.scoord.v1.Entity\x12-\n\x0cobservations\x18\x05 \x03(\x0b\x32\x17.scoord.v1.Observations\x12&\n\trelations\x18\x06 \x03(\x0b\x32\x13.scoord.v1.Relation\x12\"\n\x07through\x18\x07 \x01(\x0b\x32\x11.scoord.v1.Holder\"\x90\x01\n\x12\x41\x64\x64ToGraphResponse\x12#\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x11.scoord.v1.Entity\x12-\n\x0cobservations\x18\x02 \x03(\x0b\x32\x17.scoord.v1.Observations\x12&\n\trelations\x18\x03 \x03(\x0b\x32\x13.scoord.v1.Relation\"\xd6\x01\n\x16RemoveFromGraphRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x10\n\x08\x65ntities\x18\x04 \x03(\t\x12-\n\x0cobservations\x18\x05 \x03(\x0b\x32\x17.scoord.v1.Observations\x12&\n\trelations\x18\x06 \x03(\x0b\x32\x13.scoord.v1.Relation\x12\"\n\x07through\x18\x07 \x01(\x0b\x32\x11.scoord.v1.Holder\"<\n\x17RemoveFromGraphResponse\x12\x10\n\x08\x65ntities\x18\x01 \x03(\t\x12\x0f\n\x07\x64\x65rived\x18\x02 \x03(\t2\xfb\x01\n\x0cGraphService\x12\x46\n\tReadGraph\x12\x1b.scoord.v1.ReadGraphRequest\x1a\x1c.scoord.v1.ReadGraphResponse\x12I\n\nAddToGraph\x12\x1c.scoord.v1.AddToGraphRequest\x1a\x1d.scoord.v1.AddToGraphResponse\x12X\n\x0fRemoveFromGraph\x12!.scoord.v1.RemoveFromGraphRequest\x1a\".scoord.v1.RemoveFromGraphResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scoord.v1.graph_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENTITY']._serialized_start=59
-  _globals['_ENTITY']._serialized_end=177
-  _globals['_RELATION']._serialized_start=179
-  _globals['_RELATION']._serialized_end=261
-  _globals['_OBSERVATIONS']._serialized_start=263
-  _globals['_OBSERVATIONS']._serialized_end=311
-  _globals['_READGRAPHREQUEST']._serialized_start=313
-  _globals['_READGRAPHREQUEST']._serialized_end=348
-  _globals['_READGRAPHRESPONSE']._serialized_start=350
-  _globals['_READGRAPHRESPONSE']._serialized_end=464
-  _globals['_ADDTOGRAPHREQUEST']._serialized_start=467
-  _globals['_ADDTOGRAPHREQUEST']._serialized_end=659
-  _globals['_ADDTOGRAPHRESPONSE']._serialized_start=662
-  _globals['_ADDTOGRAPHRESPONSE']._serialized_end=806
-  _globals['_REMOVEFROMGRAPHREQUEST']._serialized_start=809
-  _globals['_REMOVEFROMGRAPHREQUEST']._serialized_end=987
-  _globals['_REMOVEFROMGRAPHRESPONSE']._serialized_start=989
-  _globals['_REMOVEFROMGRAPHRESPONSE']._serialized_end=1049
-  _globals['_GRAPHSERVICE']._serialized_start=1052
-  _globals['_GRAPHSERVICE']._serialized_end=1303
+  _globals['_ENTITY']._serialized_start=92
+  _globals['_ENTITY']._serialized_end=256
+  _globals['_RELATION']._serialized_start=258
+  _globals['_RELATION']._serialized_end=340
+  _globals['_OBSERVATIONS']._serialized_start=342
+  _globals['_OBSERVATIONS']._serialized_end=390
+  _globals['_READGRAPHREQUEST']._serialized_start=392
+  _globals['_READGRAPHREQUEST']._serialized_end=427
+  _globals['_READGRAPHRESPONSE']._serialized_start=429
+  _globals['_READGRAPHRESPONSE']._serialized_end=543
+  _globals['_ADDTOGRAPHREQUEST']._serialized_start=546
+  _globals['_ADDTOGRAPHREQUEST']._serialized_end=774
+  _globals['_ADDTOGRAPHRESPONSE']._serialized_start=777
+  _globals['_ADDTOGRAPHRESPONSE']._serialized_end=921
+  _globals['_REMOVEFROMGRAPHREQUEST']._serialized_start=924
+  _globals['_REMOVEFROMGRAPHREQUEST']._serialized_end=1138
+  _globals['_REMOVEFROMGRAPHRESPONSE']._serialized_start=1140
+  _globals['_REMOVEFROMGRAPHRESPONSE']._serialized_end=1200
+  _globals['_GRAPHSERVICE']._serialized_start=1203
+  _globals['_GRAPHSERVICE']._serialized_end=1454
 # @@protoc_insertion_point(module_scope)

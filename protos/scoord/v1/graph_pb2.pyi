@@ -5,6 +5,7 @@ Graph: the coordinator's state as entities and relations, and what people add to
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from scoord.v1 import locks_pb2 as _locks_pb2
@@ -30,6 +31,7 @@ class Entity(_message.Message):
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
     DERIVED_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
+    LEAVES_IN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique in its project: "active_session_…", "lock_…", "area_…", "task_…", or as given."""
     entity_type: _builtins.str
@@ -44,6 +46,10 @@ class Entity(_message.Message):
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[_locks_pb2.LockRef]:
         """The grants that a lock stands for, as they were seen: what a break of it names."""
 
+    @_builtins.property
+    def leaves_in(self) -> _duration_pb2.Duration:
+        """What it stands for is over, and it leaves the graph after this; absent for what is not."""
+
     def __init__(
         self,
         *,
@@ -52,10 +58,11 @@ class Entity(_message.Message):
         observations: _abc.Iterable[_builtins.str] | None = ...,
         derived: _builtins.bool = ...,
         grants: _abc.Iterable[_locks_pb2.LockRef] | None = ...,
+        leaves_in: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["leaves_in", b"leaves_in"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived", b"derived", "entity_type", b"entity_type", "grants", b"grants", "name", b"name", "observations", b"observations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived", b"derived", "entity_type", b"entity_type", "grants", b"grants", "leaves_in", b"leaves_in", "name", b"name", "observations", b"observations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -193,16 +200,18 @@ class AddToGraphRequest(_message.Message):
     ENTITIES_FIELD_NUMBER: _builtins.int
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
     RELATIONS_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call harmless."""
     project: _builtins.str
     """The project."""
     by: _builtins.str
-    """Who adds it, for history."""
+    """The person who adds it, or whose session does, for history."""
     @_builtins.property
     def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entity]:
         """New ones; one of a name that exists is not changed. "derived" and "grants" are ignored.
-        "active_session" and "file_lock" are no types to add: sessions and locks are made.
+        "active_session" and "file_lock" are no types to add, in any case, and no name begins
+        as theirs do, with "active_session_" or "lock_": sessions and locks are made.
         """
 
     @_builtins.property
@@ -213,6 +222,10 @@ class AddToGraphRequest(_message.Message):
     def relations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Relation]:
         """New relations. "derived" is ignored."""
 
+    @_builtins.property
+    def through(self) -> _locks_pb2.Holder:
+        """The coding session that does it; absent when a person does, at a terminal of their own."""
+
     def __init__(
         self,
         *,
@@ -222,10 +235,11 @@ class AddToGraphRequest(_message.Message):
         entities: _abc.Iterable[Global___Entity] | None = ...,
         observations: _abc.Iterable[Global___Observations] | None = ...,
         relations: _abc.Iterable[Global___Relation] | None = ...,
+        through: _locks_pb2.Holder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "entities", b"entities", "observations", b"observations", "project", b"project", "relations", b"relations", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "entities", b"entities", "observations", b"observations", "project", b"project", "relations", b"relations", "request_id", b"request_id", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,12 +293,13 @@ class RemoveFromGraphRequest(_message.Message):
     ENTITIES_FIELD_NUMBER: _builtins.int
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
     RELATIONS_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call harmless."""
     project: _builtins.str
     """The project."""
     by: _builtins.str
-    """Who removes it, for history."""
+    """The person who removes it, or whose session does, for history."""
     @_builtins.property
     def entities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of entities; their relations go too."""
@@ -297,6 +312,10 @@ class RemoveFromGraphRequest(_message.Message):
     def relations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Relation]:
         """Relations."""
 
+    @_builtins.property
+    def through(self) -> _locks_pb2.Holder:
+        """The coding session that does it; absent when a person does, at a terminal of their own."""
+
     def __init__(
         self,
         *,
@@ -306,10 +325,11 @@ class RemoveFromGraphRequest(_message.Message):
         entities: _abc.Iterable[_builtins.str] | None = ...,
         observations: _abc.Iterable[Global___Observations] | None = ...,
         relations: _abc.Iterable[Global___Relation] | None = ...,
+        through: _locks_pb2.Holder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "entities", b"entities", "observations", b"observations", "project", b"project", "relations", b"relations", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "entities", b"entities", "observations", b"observations", "project", b"project", "relations", b"relations", "request_id", b"request_id", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

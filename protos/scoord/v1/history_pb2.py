@@ -27,39 +27,39 @@ from scoord.v1 import locks_pb2 as scoord_dot_v1_dot_locks__pb2
 from scoord.v1 import sessions_pb2 as scoord_dot_v1_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17scoord/v1/history.proto\x12\tscoord.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15scoord/v1/locks.proto\x1a\x18scoord/v1/sessions.proto\"w\n\rHistoryFilter\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\r\n\x05kinds\x18\x04 \x03(\t\x12(\n\x05since\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa3\x02\n\x0cHistoryEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\"\n\x07session\x18\x04 \x01(\x0b\x32\x11.scoord.v1.Holder\x12\r\n\x05paths\x18\x05 \x03(\t\x12\x0e\n\x06tokens\x18\x06 \x03(\x03\x12\n\n\x02\x62y\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12!\n\x06others\x18\t \x03(\x0b\x32\x11.scoord.v1.Holder\x12&\n\x03\x61go\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nat_unix_ms\x18\x0b \x01(\x03\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x12\x10\n\x08revision\x18\r \x01(\x03\"n\n\x12ReadHistoryRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.scoord.v1.HistoryFilter\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\"`\n\x13ReadHistoryResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.scoord.v1.HistoryEvent\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\"i\n\x14\x46ollowHistoryRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.scoord.v1.HistoryFilter\x12\x16\n\x0e\x61\x66ter_revision\x18\x03 \x01(\x03\"?\n\x15\x46ollowHistoryResponse\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.scoord.v1.HistoryEvent\"Q\n\x04Hold\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06grants\x18\x02 \x01(\x05\x12+\n\x08held_for\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8f\x02\n\x07WorkLog\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.scoord.v1.Session\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12)\n\x06lasted\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tended_ago\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x05holds\x18\x06 \x03(\x0b\x32\x0f.scoord.v1.Hold\x12\x10\n\x08refusals\x18\x07 \x01(\x05\x12)\n\x06waited\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07partial\x18\t \x01(\x08\"\x8f\x01\n\x12ListArchiveRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12(\n\x05since\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06\x62\x65\x66ore\x18\x06 \x01(\t\"G\n\x13ListArchiveResponse\x12 \n\x04logs\x18\x01 \x03(\x0b\x32\x12.scoord.v1.WorkLog\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\"\'\n\x14ListHoldTimesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"E\n\x08HoldTime\x12\x0c\n\x04path\x18\x01 \x01(\t\x12+\n\x08held_for\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\";\n\x15ListHoldTimesResponse\x12\"\n\x05holds\x18\x01 \x03(\x0b\x32\x13.scoord.v1.HoldTime2\xd6\x02\n\x0eHistoryService\x12L\n\x0bReadHistory\x12\x1d.scoord.v1.ReadHistoryRequest\x1a\x1e.scoord.v1.ReadHistoryResponse\x12T\n\rFollowHistory\x12\x1f.scoord.v1.FollowHistoryRequest\x1a .scoord.v1.FollowHistoryResponse0\x01\x12L\n\x0bListArchive\x12\x1d.scoord.v1.ListArchiveRequest\x1a\x1e.scoord.v1.ListArchiveResponse\x12R\n\rListHoldTimes\x12\x1f.scoord.v1.ListHoldTimesRequest\x1a .scoord.v1.ListHoldTimesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17scoord/v1/history.proto\x12\tscoord.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15scoord/v1/locks.proto\x1a\x18scoord/v1/sessions.proto\"\x8e\x01\n\rHistoryFilter\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\r\n\x05kinds\x18\x04 \x03(\t\x12(\n\x05since\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rwithout_kinds\x18\x06 \x03(\t\"\xa3\x02\n\x0cHistoryEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\"\n\x07session\x18\x04 \x01(\x0b\x32\x11.scoord.v1.Holder\x12\r\n\x05paths\x18\x05 \x03(\t\x12\x0e\n\x06tokens\x18\x06 \x03(\x03\x12\n\n\x02\x62y\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12!\n\x06others\x18\t \x03(\x0b\x32\x11.scoord.v1.Holder\x12&\n\x03\x61go\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nat_unix_ms\x18\x0b \x01(\x03\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x12\x10\n\x08revision\x18\r \x01(\x03\"n\n\x12ReadHistoryRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.scoord.v1.HistoryFilter\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\"`\n\x13ReadHistoryResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.scoord.v1.HistoryEvent\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\"i\n\x14\x46ollowHistoryRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.scoord.v1.HistoryFilter\x12\x16\n\x0e\x61\x66ter_revision\x18\x03 \x01(\x03\"?\n\x15\x46ollowHistoryResponse\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.scoord.v1.HistoryEvent\"Q\n\x04Hold\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06grants\x18\x02 \x01(\x05\x12+\n\x08held_for\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8f\x02\n\x07WorkLog\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.scoord.v1.Session\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12)\n\x06lasted\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tended_ago\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x05holds\x18\x06 \x03(\x0b\x32\x0f.scoord.v1.Hold\x12\x10\n\x08refusals\x18\x07 \x01(\x05\x12)\n\x06waited\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07partial\x18\t \x01(\x08\"\x8f\x01\n\x12ListArchiveRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12(\n\x05since\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06\x62\x65\x66ore\x18\x06 \x01(\t\"G\n\x13ListArchiveResponse\x12 \n\x04logs\x18\x01 \x03(\x0b\x32\x12.scoord.v1.WorkLog\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\"\'\n\x14ListHoldTimesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"E\n\x08HoldTime\x12\x0c\n\x04path\x18\x01 \x01(\t\x12+\n\x08held_for\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\";\n\x15ListHoldTimesResponse\x12\"\n\x05holds\x18\x01 \x03(\x0b\x32\x13.scoord.v1.HoldTime2\xd6\x02\n\x0eHistoryService\x12L\n\x0bReadHistory\x12\x1d.scoord.v1.ReadHistoryRequest\x1a\x1e.scoord.v1.ReadHistoryResponse\x12T\n\rFollowHistory\x12\x1f.scoord.v1.FollowHistoryRequest\x1a .scoord.v1.FollowHistoryResponse0\x01\x12L\n\x0bListArchive\x12\x1d.scoord.v1.ListArchiveRequest\x1a\x1e.scoord.v1.ListArchiveResponse\x12R\n\rListHoldTimes\x12\x1f.scoord.v1.ListHoldTimesRequest\x1a .scoord.v1.ListHoldTimesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scoord.v1.history_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HISTORYFILTER']._serialized_start=119
-  _globals['_HISTORYFILTER']._serialized_end=238
-  _globals['_HISTORYEVENT']._serialized_start=241
-  _globals['_HISTORYEVENT']._serialized_end=532
-  _globals['_READHISTORYREQUEST']._serialized_start=534
-  _globals['_READHISTORYREQUEST']._serialized_end=644
-  _globals['_READHISTORYRESPONSE']._serialized_start=646
-  _globals['_READHISTORYRESPONSE']._serialized_end=742
-  _globals['_FOLLOWHISTORYREQUEST']._serialized_start=744
-  _globals['_FOLLOWHISTORYREQUEST']._serialized_end=849
-  _globals['_FOLLOWHISTORYRESPONSE']._serialized_start=851
-  _globals['_FOLLOWHISTORYRESPONSE']._serialized_end=914
-  _globals['_HOLD']._serialized_start=916
-  _globals['_HOLD']._serialized_end=997
-  _globals['_WORKLOG']._serialized_start=1000
-  _globals['_WORKLOG']._serialized_end=1271
-  _globals['_LISTARCHIVEREQUEST']._serialized_start=1274
-  _globals['_LISTARCHIVEREQUEST']._serialized_end=1417
-  _globals['_LISTARCHIVERESPONSE']._serialized_start=1419
-  _globals['_LISTARCHIVERESPONSE']._serialized_end=1490
-  _globals['_LISTHOLDTIMESREQUEST']._serialized_start=1492
-  _globals['_LISTHOLDTIMESREQUEST']._serialized_end=1531
-  _globals['_HOLDTIME']._serialized_start=1533
-  _globals['_HOLDTIME']._serialized_end=1602
-  _globals['_LISTHOLDTIMESRESPONSE']._serialized_start=1604
-  _globals['_LISTHOLDTIMESRESPONSE']._serialized_end=1663
-  _globals['_HISTORYSERVICE']._serialized_start=1666
-  _globals['_HISTORYSERVICE']._serialized_end=2008
+  _globals['_HISTORYFILTER']._serialized_start=120
+  _globals['_HISTORYFILTER']._serialized_end=262
+  _globals['_HISTORYEVENT']._serialized_start=265
+  _globals['_HISTORYEVENT']._serialized_end=556
+  _globals['_READHISTORYREQUEST']._serialized_start=558
+  _globals['_READHISTORYREQUEST']._serialized_end=668
+  _globals['_READHISTORYRESPONSE']._serialized_start=670
+  _globals['_READHISTORYRESPONSE']._serialized_end=766
+  _globals['_FOLLOWHISTORYREQUEST']._serialized_start=768
+  _globals['_FOLLOWHISTORYREQUEST']._serialized_end=873
+  _globals['_FOLLOWHISTORYRESPONSE']._serialized_start=875
+  _globals['_FOLLOWHISTORYRESPONSE']._serialized_end=938
+  _globals['_HOLD']._serialized_start=940
+  _globals['_HOLD']._serialized_end=1021
+  _globals['_WORKLOG']._serialized_start=1024
+  _globals['_WORKLOG']._serialized_end=1295
+  _globals['_LISTARCHIVEREQUEST']._serialized_start=1298
+  _globals['_LISTARCHIVEREQUEST']._serialized_end=1441
+  _globals['_LISTARCHIVERESPONSE']._serialized_start=1443
+  _globals['_LISTARCHIVERESPONSE']._serialized_end=1514
+  _globals['_LISTHOLDTIMESREQUEST']._serialized_start=1516
+  _globals['_LISTHOLDTIMESREQUEST']._serialized_end=1555
+  _globals['_HOLDTIME']._serialized_start=1557
+  _globals['_HOLDTIME']._serialized_end=1626
+  _globals['_LISTHOLDTIMESRESPONSE']._serialized_start=1628
+  _globals['_LISTHOLDTIMESRESPONSE']._serialized_end=1687
+  _globals['_HISTORYSERVICE']._serialized_start=1690
+  _globals['_HISTORYSERVICE']._serialized_end=2032
 # @@protoc_insertion_point(module_scope)

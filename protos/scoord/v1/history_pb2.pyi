@@ -32,12 +32,13 @@ class HistoryFilter(_message.Message):
     PERSON_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
+    WITHOUT_KINDS_FIELD_NUMBER: _builtins.int
     session: _builtins.str
-    """Id of a session, or its short name."""
+    """Id of a session, or its short name, in any case."""
     path: _builtins.str
     """A path, or a folder with everything in it; compared as locks are."""
     person: _builtins.str
-    """A person."""
+    """A person, as "alice" or "alice@host", in any case: of their sessions, or who did it."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only these kinds."""
@@ -45,6 +46,10 @@ class HistoryFilter(_message.Message):
     @_builtins.property
     def since(self) -> _duration_pb2.Duration:
         """Not older than this; 0 is as old as there is."""
+
+    @_builtins.property
+    def without_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All but these kinds."""
 
     def __init__(
         self,
@@ -54,10 +59,11 @@ class HistoryFilter(_message.Message):
         person: _builtins.str = ...,
         kinds: _abc.Iterable[_builtins.str] | None = ...,
         since: _duration_pb2.Duration | None = ...,
+        without_kinds: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "path", b"path", "person", b"person", "session", b"session", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "path", b"path", "person", b"person", "session", b"session", "since", b"since", "without_kinds", b"without_kinds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -104,7 +110,7 @@ class HistoryEvent(_message.Message):
 
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The paths, as shown."""
+        """The paths, as shown; of the end of a session what it still held, as in EventRecord."""
 
     @_builtins.property
     def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -323,7 +329,9 @@ class WorkLog(_message.Message):
     why: _builtins.str
     """Why, in the words of who ended it; one line."""
     refusals: _builtins.int
-    """How often it was refused and took a place in a queue."""
+    """How often it was refused: each path once, however often it was asked for again while
+    it had a place in its queue or the same was in the way.
+    """
     partial: _builtins.bool
     """True when its history was too long to be read whole: holds, refusals and waits
     are those of its last part.
@@ -384,9 +392,9 @@ class ListArchiveRequest(_message.Message):
     project: _builtins.str
     """The project."""
     session: _builtins.str
-    """Id of a session, or its short name; empty for all."""
+    """Id of a session, or its short name, in any case; empty for all."""
     person: _builtins.str
-    """A person; empty for all."""
+    """A person, as "alice" or "alice@host", in any case; empty for all."""
     limit: _builtins.int
     """How many at most; 1 to 1000, 0 is 100."""
     before: _builtins.str

@@ -147,9 +147,9 @@ class Holder(_message.Message):
     host: _builtins.str
     """The host, for display."""
     branch: _builtins.str
-    """The branch it was taken on; empty when unknown."""
+    """The branch it was taken on, or is held on by now; empty when unknown."""
     commit: _builtins.str
-    """The commit it was taken at; empty when unknown."""
+    """The commit it was taken at, or that is checked out by now; empty when unknown."""
     def __init__(
         self,
         *,
@@ -286,6 +286,7 @@ class Waiter(_message.Message):
     PLACE_FIELD_NUMBER: _builtins.int
     HAS_TURN_FIELD_NUMBER: _builtins.int
     WAITING_FOR_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """The project."""
     path: _builtins.str
@@ -298,6 +299,8 @@ class Waiter(_message.Message):
     """True when nothing is in its way any more: the path is kept for it, for the
     time of its claim.
     """
+    scope: Global___LockScope.ValueType
+    """Where it is to hold."""
     @_builtins.property
     def holder(self) -> Global___Holder:
         """Who waits."""
@@ -316,10 +319,11 @@ class Waiter(_message.Message):
         place: _builtins.int = ...,
         has_turn: _builtins.bool = ...,
         waiting_for: _duration_pb2.Duration | None = ...,
+        scope: Global___LockScope.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "waiting_for", b"waiting_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_turn", b"has_turn", "holder", b"holder", "path", b"path", "place", b"place", "project", b"project", "reason", b"reason", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_turn", b"has_turn", "holder", b"holder", "path", b"path", "place", b"place", "project", b"project", "reason", b"reason", "scope", b"scope", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,6 +351,7 @@ class AcquireRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     LASTS_FIELD_NUMBER: _builtins.int
     CLAIM_FIELD_NUMBER: _builtins.int
+    YIELDS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same token."""
     project: _builtins.str
@@ -371,6 +376,8 @@ class AcquireRequest(_message.Message):
     """Who else may hold them."""
     scope: Global___LockScope.ValueType
     """Where they are to hold."""
+    yields: _builtins.bool
+    """The asker does without what it is refused, and takes no place: history has the refusal."""
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Paths inside the project, as shown; 1 to 30."""
@@ -383,7 +390,9 @@ class AcquireRequest(_message.Message):
 
     @_builtins.property
     def lasts(self) -> _duration_pb2.Duration:
-        """The locks end by themselves after this time. Absent or 0 is never."""
+        """The locks end by themselves after this time, also what the asker has already. Absent
+        or 0 is never, or as before.
+        """
 
     @_builtins.property
     def claim(self) -> _duration_pb2.Duration:
@@ -410,10 +419,11 @@ class AcquireRequest(_message.Message):
         scope: Global___LockScope.ValueType = ...,
         lasts: _duration_pb2.Duration | None = ...,
         claim: _duration_pb2.Duration | None = ...,
+        yields: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "lasts", b"lasts", "lock_timeout", b"lock_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "branch", b"branch", "claim", b"claim", "commit", b"commit", "enqueue", b"enqueue", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "mode", b"mode", "overlaps", b"overlaps", "paths", b"paths", "project", b"project", "reason", b"reason", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "branch", b"branch", "claim", b"claim", "commit", b"commit", "enqueue", b"enqueue", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "mode", b"mode", "overlaps", b"overlaps", "paths", b"paths", "project", b"project", "reason", b"reason", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id", "yields", b"yields"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -453,12 +463,17 @@ class Conflict(_message.Message):
     LOCK_FIELD_NUMBER: _builtins.int
     PLACE_FIELD_NUMBER: _builtins.int
     IS_CLAIM_FIELD_NUMBER: _builtins.int
+    PLACE_REVISION_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """The path as the caller wrote it."""
     place: _builtins.int
     """The caller's place in the queue, from 1; 0 when not queued."""
     is_claim: _builtins.bool
     """True when nobody holds the path, but it is kept for a waiter that came before."""
+    place_revision: _builtins.int
+    """The store revision at which the caller's place was asked for, which is by this
+    command: names it in a Leave. 0 when not queued.
+    """
     @_builtins.property
     def lock(self) -> Global___Lock:
         """The lock in the way. When the path is only kept for a waiter: its place."""
@@ -470,10 +485,11 @@ class Conflict(_message.Message):
         lock: Global___Lock | None = ...,
         place: _builtins.int = ...,
         is_claim: _builtins.bool = ...,
+        place_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_claim", b"is_claim", "lock", b"lock", "path", b"path", "place", b"place"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_claim", b"is_claim", "lock", b"lock", "path", b"path", "place", b"place", "place_revision", b"place_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -578,7 +594,9 @@ class ReserveRequest(_message.Message):
     """Where it is to hold."""
     @_builtins.property
     def lasts(self) -> _duration_pb2.Duration:
-        """The reservation ends by itself after this time. Absent or 0 is never."""
+        """The reservation ends by itself after this time. Absent or 0 is never; what the asker
+        has already ends as before.
+        """
 
     @_builtins.property
     def lock_timeout(self) -> _duration_pb2.Duration:
@@ -692,7 +710,9 @@ class ReclaimRequest(_message.Message):
 
     @_builtins.property
     def lasts(self) -> _duration_pb2.Duration:
-        """The lock ends by itself after this time. Absent or 0 is never."""
+        """The lock ends by itself after this time: what remains of the time that it was taken
+        for. Absent or 0 is never.
+        """
 
     @_builtins.property
     def away(self) -> _duration_pb2.Duration:
@@ -735,6 +755,9 @@ class Lost(_message.Message):
     HOW_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
     how: _builtins.str
     """How its grant ended: "released", "broken", "idle", "lasted"; "granted" while
     it stands or when it ended with its session. "unasked" or "unprotected" when
@@ -743,6 +766,10 @@ class Lost(_message.Message):
     """
     token: _builtins.int
     """The token of that grant, where it has ended; else 0."""
+    by: _builtins.str
+    """Who ended it, when that was not its holder."""
+    reason: _builtins.str
+    """Why it was ended; one line, untrusted text."""
     @_builtins.property
     def holder(self) -> Global___Holder:
         """Who was granted the path last; empty when nobody knows any more."""
@@ -751,6 +778,10 @@ class Lost(_message.Message):
     def since(self) -> _duration_pb2.Duration:
         """Time since that grant or edit, or since it waits; for display."""
 
+    @_builtins.property
+    def through(self) -> Global___Holder:
+        """The coding session that ended it, when that was not the holder's; absent for a person."""
+
     def __init__(
         self,
         *,
@@ -758,10 +789,13 @@ class Lost(_message.Message):
         how: _builtins.str = ...,
         since: _duration_pb2.Duration | None = ...,
         token: _builtins.int = ...,
+        by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        through: Global___Holder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "since", b"since", "through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "how", b"how", "since", b"since", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "holder", b"holder", "how", b"how", "reason", b"reason", "since", b"since", "through", b"through", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -800,6 +834,84 @@ class ReclaimResponse(_message.Message):
 Global___ReclaimResponse: _TypeAlias = ReclaimResponse  # noqa: Y015
 
 @_typing.final
+class ReadTraceRequest(_message.Message):
+    """Asks how a grant ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    LEASE_ID_FIELD_NUMBER: _builtins.int
+    LOCK_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """The project."""
+    session_id: _builtins.str
+    """The session that held it; it must be live."""
+    lease_id: _builtins.int
+    """Its lease."""
+    @_builtins.property
+    def lock(self) -> Global___LockRef:
+        """Which grant."""
+
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        lease_id: _builtins.int = ...,
+        lock: Global___LockRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_id", b"lease_id", "lock", b"lock", "project", b"project", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadTraceRequest: _TypeAlias = ReadTraceRequest  # noqa: Y015
+
+@_typing.final
+class ReadTraceResponse(_message.Message):
+    """How it ended. Of a live session, a grant that neither stands nor has a trace went with
+    a lease before this one, or was taken away and nobody could write down how.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOW_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STANDS_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
+    how: _builtins.str
+    """"released", "broken", "idle" or "lasted"; empty when no trace tells."""
+    by: _builtins.str
+    """Who ended it, when that was not its holder."""
+    reason: _builtins.str
+    """Why it was ended; one line, untrusted text."""
+    stands: _builtins.bool
+    """True when it has not ended at all."""
+    @_builtins.property
+    def through(self) -> Global___Holder:
+        """The coding session that ended it, when that was not the holder's; absent for a person."""
+
+    def __init__(
+        self,
+        *,
+        how: _builtins.str = ...,
+        by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        stands: _builtins.bool = ...,
+        through: Global___Holder | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["through", b"through"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "how", b"how", "reason", b"reason", "stands", b"stands", "through", b"through"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadTraceResponse: _TypeAlias = ReadTraceResponse  # noqa: Y015
+
+@_typing.final
 class LeaveRequest(_message.Message):
     """Gives up waiting."""
 
@@ -810,6 +922,8 @@ class LeaveRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
     PATHS_FIELD_NUMBER: _builtins.int
+    PLACE_REVISIONS_FIELD_NUMBER: _builtins.int
+    PLACE_BRANCHES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call harmless."""
     project: _builtins.str
@@ -822,6 +936,18 @@ class LeaveRequest(_message.Message):
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The paths; at most 30."""
 
+    @_builtins.property
+    def place_revisions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """For each path, place_revision of the last answer: a place that was asked for again
+        since stays. 0, or none at all, is whatever place there is.
+        """
+
+    @_builtins.property
+    def place_branches(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For each path, the branch that the place is confined to. Empty, or none at all, is
+        the place for every branch.
+        """
+
     def __init__(
         self,
         *,
@@ -830,10 +956,12 @@ class LeaveRequest(_message.Message):
         session_id: _builtins.str = ...,
         agent_id: _builtins.str = ...,
         paths: _abc.Iterable[_builtins.str] | None = ...,
+        place_revisions: _abc.Iterable[_builtins.int] | None = ...,
+        place_branches: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "paths", b"paths", "project", b"project", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "paths", b"paths", "place_branches", b"place_branches", "place_revisions", b"place_revisions", "project", b"project", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1015,17 +1143,22 @@ class BreakRequest(_message.Message):
     LOCK_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same answer."""
     project: _builtins.str
     """The project."""
     by: _builtins.str
-    """Who breaks it, for the record."""
+    """The person who breaks it, or whose session does, for the record."""
     reason: _builtins.str
     """Why; one line, untrusted text."""
     @_builtins.property
     def lock(self) -> Global___LockRef:
         """The lock the caller saw: broken only while that grant stands."""
+
+    @_builtins.property
+    def through(self) -> Global___Holder:
+        """The coding session that does it; absent when a person does, at a terminal of their own."""
 
     def __init__(
         self,
@@ -1035,10 +1168,11 @@ class BreakRequest(_message.Message):
         lock: Global___LockRef | None = ...,
         by: _builtins.str = ...,
         reason: _builtins.str = ...,
+        through: Global___Holder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock", "through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "lock", b"lock", "project", b"project", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "lock", b"lock", "project", b"project", "reason", b"reason", "request_id", b"request_id", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1050,12 +1184,19 @@ class Broken(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    UNRECORDED_FIELD_NUMBER: _builtins.int
+    unrecorded: _builtins.bool
+    """True when the store took no word of it, as it is full: neither history nor its
+    holder knows by whom and why.
+    """
     def __init__(
         self,
+        *,
+        unrecorded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["unrecorded", b"unrecorded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,6 +50,11 @@ class LockServiceStub(object):
                 request_serializer=scoord_dot_v1_dot_locks__pb2.ReclaimRequest.SerializeToString,
                 response_deserializer=scoord_dot_v1_dot_locks__pb2.ReclaimResponse.FromString,
                 _registered_method=True)
+        self.ReadTrace = channel.unary_unary(
+                '/scoord.v1.LockService/ReadTrace',
+                request_serializer=scoord_dot_v1_dot_locks__pb2.ReadTraceRequest.SerializeToString,
+                response_deserializer=scoord_dot_v1_dot_locks__pb2.ReadTraceResponse.FromString,
+                _registered_method=True)
         self.Leave = channel.unary_unary(
                 '/scoord.v1.LockService/Leave',
                 request_serializer=scoord_dot_v1_dot_locks__pb2.LeaveRequest.SerializeToString,
@@ -98,6 +103,13 @@ class LockServiceServicer(object):
     def Reclaim(self, request, context):
         """Asks for a lock again that was lost with its lease. Granted only if nobody
         else was granted the path since, or waits for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadTrace(self, request, context):
+        """Tells how a grant ended whose end its holder did not hear of.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +168,11 @@ def add_LockServiceServicer_to_server(servicer, server):
                     servicer.Reclaim,
                     request_deserializer=scoord_dot_v1_dot_locks__pb2.ReclaimRequest.FromString,
                     response_serializer=scoord_dot_v1_dot_locks__pb2.ReclaimResponse.SerializeToString,
+            ),
+            'ReadTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadTrace,
+                    request_deserializer=scoord_dot_v1_dot_locks__pb2.ReadTraceRequest.FromString,
+                    response_serializer=scoord_dot_v1_dot_locks__pb2.ReadTraceResponse.SerializeToString,
             ),
             'Leave': grpc.unary_unary_rpc_method_handler(
                     servicer.Leave,
@@ -265,6 +282,33 @@ class LockService(object):
             '/scoord.v1.LockService/Reclaim',
             scoord_dot_v1_dot_locks__pb2.ReclaimRequest.SerializeToString,
             scoord_dot_v1_dot_locks__pb2.ReclaimResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scoord.v1.LockService/ReadTrace',
+            scoord_dot_v1_dot_locks__pb2.ReadTraceRequest.SerializeToString,
+            scoord_dot_v1_dot_locks__pb2.ReadTraceResponse.FromString,
             options,
             channel_credentials,
             insecure,

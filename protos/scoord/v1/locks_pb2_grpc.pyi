@@ -44,6 +44,8 @@ class LockServiceStub:
     """Asks for a lock again that was lost with its lease. Granted only if nobody
     else was granted the path since, or waits for it.
     """
+    ReadTrace: _grpc.UnaryUnaryMultiCallable[_locks_pb2.ReadTraceRequest, _locks_pb2.ReadTraceResponse]
+    """Tells how a grant ended whose end its holder did not hear of."""
     Leave: _grpc.UnaryUnaryMultiCallable[_locks_pb2.LeaveRequest, _locks_pb2.LeaveResponse]
     """Gives up the places in the queues of paths."""
     Report: _grpc.UnaryUnaryMultiCallable[_locks_pb2.ReportRequest, _locks_pb2.ReportResponse]
@@ -70,6 +72,8 @@ class LockServiceAsyncStub(LockServiceStub):
     """Asks for a lock again that was lost with its lease. Granted only if nobody
     else was granted the path since, or waits for it.
     """
+    ReadTrace: _aio.UnaryUnaryMultiCallable[_locks_pb2.ReadTraceRequest, _locks_pb2.ReadTraceResponse]  # type: ignore[assignment]
+    """Tells how a grant ended whose end its holder did not hear of."""
     Leave: _aio.UnaryUnaryMultiCallable[_locks_pb2.LeaveRequest, _locks_pb2.LeaveResponse]  # type: ignore[assignment]
     """Gives up the places in the queues of paths."""
     Report: _aio.UnaryUnaryMultiCallable[_locks_pb2.ReportRequest, _locks_pb2.ReportResponse]  # type: ignore[assignment]
@@ -111,6 +115,14 @@ class LockServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks for a lock again that was lost with its lease. Granted only if nobody
         else was granted the path since, or waits for it.
         """
+
+    @_abc_1.abstractmethod
+    def ReadTrace(
+        self,
+        request: _locks_pb2.ReadTraceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_locks_pb2.ReadTraceResponse, _abc.Awaitable[_locks_pb2.ReadTraceResponse]]:
+        """Tells how a grant ended whose end its holder did not hear of."""
 
     @_abc_1.abstractmethod
     def Leave(

@@ -121,9 +121,11 @@ class LockRecord(_message.Message):
     reason: _builtins.str
     """Why; one line, untrusted text."""
     request_id: _builtins.str
-    """The acquire that took it."""
+    """The acquire that took it, or that set its present time."""
     acquired_unix_ms: _builtins.int
-    """Wall clock at the grant, in ms since 1970; display only."""
+    """Wall clock at the grant, or when its holder asked for its present time, in ms since
+    1970; for display, and for a replica that finds a lock there that ends after a time.
+    """
     touched_unix_ms: _builtins.int
     """Wall clock at its last published use, in ms since 1970; display only."""
     lock_timeout_ms: _builtins.int
@@ -228,6 +230,8 @@ class TraceRecord(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     GRANTED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
+    MET_FIELD_NUMBER: _builtins.int
     token: _builtins.int
     """The token of the grant that ended; 0 while how is "granted"."""
     how: _builtins.str
@@ -246,6 +250,14 @@ class TraceRecord(_message.Message):
     def holder(self) -> _locks_pb2.Holder:
         """The last holder."""
 
+    @_builtins.property
+    def through(self) -> _locks_pb2.Holder:
+        """The coding session that ended it, when that was not the holder's; absent for a person."""
+
+    @_builtins.property
+    def met(self) -> Global___MetRecord:
+        """Of an edit without a lock whose report is answered: whom it met."""
+
     def __init__(
         self,
         *,
@@ -256,14 +268,40 @@ class TraceRecord(_message.Message):
         by: _builtins.str = ...,
         reason: _builtins.str = ...,
         granted_unix_ms: _builtins.int = ...,
+        through: _locks_pb2.Holder | None = ...,
+        met: Global___MetRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "met", b"met", "through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "granted_unix_ms", b"granted_unix_ms", "holder", b"holder", "how", b"how", "reason", b"reason", "request_id", b"request_id", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "granted_unix_ms", b"granted_unix_ms", "holder", b"holder", "how", b"how", "met", b"met", "reason", b"reason", "request_id", b"request_id", "through", b"through", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TraceRecord: _TypeAlias = TraceRecord  # noqa: Y015
+
+@_typing.final
+class MetRecord(_message.Message):
+    """The answer to the report of an edit without a lock, for when that is repeated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OTHERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraceRecord]:
+        """What those whom it met had left, or have; oldest first."""
+
+    def __init__(
+        self,
+        *,
+        others: _abc.Iterable[Global___TraceRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["others", b"others"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetRecord: _TypeAlias = MetRecord  # noqa: Y015
 
 @_typing.final
 class NoticeRecord(_message.Message):
@@ -320,17 +358,20 @@ class EventRecord(_message.Message):
     OTHERS_FIELD_NUMBER: _builtins.int
     KEPT_MS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """What happened: "granted", "reserved", "waiting", "released", "broken",
-    "idle", "lasted", "orphaned" (its session was gone), "reclaimed", "lost", "unasked",
-    "unprotected", "overlap"; of a place in a queue "left" or "unused" (its turn was
-    not used in time); of a session "registered", "intent", "told", "ended", "expired",
-    and "idle" without a path; of the backlog "task_added", "task_done"; "noted" in the
-    graph, "forgotten" there.
+    """What happened: "granted", "reserved", "timed" (it ends at another time than before),
+    "waiting" (refused, with a place in a queue), "refused" (without one), "released",
+    "broken", "idle", "lasted", "orphaned" (its session was gone), "reclaimed", "lost",
+    "unasked", "unprotected", "overlap"; of a place in a queue "left" or "unused" (its
+    turn was not used in time); of a session "registered", a new "intent", "branch",
+    "status", "progress" (how far it is), "areas" or "depends" (on whom it does), "told",
+    "ended", "expired", and "idle" without a token; of the backlog "task_added",
+    "task_done", "task_removed", "offered", "withdrawn" (what was offered is not any
+    more); "noted" in the graph, "forgotten" there.
     """
     by: _builtins.str
     """Who did it, when that was another."""
     reason: _builtins.str
-    """Why; one line, untrusted text."""
+    """Why, or what is so now; one line, untrusted text."""
     at_unix_ms: _builtins.int
     """Wall clock of the replica that stored it, in ms since 1970; display only."""
     request_id: _builtins.str
@@ -343,15 +384,19 @@ class EventRecord(_message.Message):
 
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The paths, as shown."""
+        """The paths, as shown; of the end of a session what it still held, the latest first, at
+        most 500 and 64 KiB.
+        """
 
     @_builtins.property
     def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The tokens, in the same order; empty when there are none."""
+        """The tokens, in the same order; empty when there are none. The end of an idle session
+        has none, that of an idle lock has its own.
+        """
 
     @_builtins.property
     def others(self) -> _containers.RepeatedCompositeFieldContainer[_locks_pb2.Holder]:
-        """The others that it concerns."""
+        """The others that it concerns; of "depends" those on whom it depends, and did before."""
 
     def __init__(
         self,
@@ -402,7 +447,9 @@ class ArchiveRecord(_message.Message):
     ended_unix_ms: _builtins.int
     """Wall clock when it ended or was found gone, in ms since 1970; display only."""
     refusals: _builtins.int
-    """How often it was refused and took a place in a queue."""
+    """How often it was refused: each path once, however often it was asked for again while
+    it had a place in its queue or the same was in the way.
+    """
     waited_ms: _builtins.int
     """How long it waited in queues altogether, in ms."""
     partial: _builtins.bool
@@ -484,6 +531,7 @@ class TaskRecord(_message.Message):
     DONE_FIELD_NUMBER: _builtins.int
     DONE_BY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """What is to be done; one line, untrusted text."""
     area: _builtins.str
@@ -498,6 +546,10 @@ class TaskRecord(_message.Message):
     """Who finished it."""
     request_id: _builtins.str
     """The command that added it."""
+    removed: _builtins.bool
+    """True when it was taken off the backlog: kept like one that is done, so that its
+    number is not given again, and on no list.
+    """
     def __init__(
         self,
         *,
@@ -508,10 +560,11 @@ class TaskRecord(_message.Message):
         done: _builtins.bool = ...,
         done_by: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        removed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_unix_ms", b"added_unix_ms", "area", b"area", "done", b"done", "done_by", b"done_by", "request_id", b"request_id", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_unix_ms", b"added_unix_ms", "area", b"area", "done", b"done", "done_by", b"done_by", "removed", b"removed", "request_id", b"request_id", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -527,8 +580,11 @@ class OfferRecord(_message.Message):
 
     SESSION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command behind it."""
+    title: _builtins.str
+    """What a task says; one line."""
     @_builtins.property
     def session(self) -> _locks_pb2.Holder:
         """To whom."""
@@ -538,10 +594,11 @@ class OfferRecord(_message.Message):
         *,
         session: _locks_pb2.Holder | None = ...,
         request_id: _builtins.str = ...,
+        title: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "session", b"session", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

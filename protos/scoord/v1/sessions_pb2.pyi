@@ -193,6 +193,7 @@ class Session(_message.Message):
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     EDITS_FIELD_NUMBER: _builtins.int
     COMMITS_FIELD_NUMBER: _builtins.int
+    EDITED_FILES_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Session_{hostname}_{pid}_{UTC timestamp}; unique for ever."""
     alias: _builtins.str
@@ -251,6 +252,12 @@ class Session(_message.Message):
     def depends_on(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dependency]:
         """Whom it depends on: relation depends_on."""
 
+    @_builtins.property
+    def edited_files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which files it has edited: of the latest 100 those that fit into 8 KiB, sorted. Told of
+        a finished session only, in its log.
+        """
+
     def __init__(
         self,
         *,
@@ -276,10 +283,11 @@ class Session(_message.Message):
         depends_on: _abc.Iterable[Global___Dependency] | None = ...,
         edits: _builtins.int = ...,
         commits: _builtins.int = ...,
+        edited_files: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "idle_for", b"idle_for", "live_for", b"live_for", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "areas", b"areas", "branch", b"branch", "client", b"client", "client_version", b"client_version", "commits", b"commits", "depends_on", b"depends_on", "edits", b"edits", "estimate", b"estimate", "host", b"host", "idle_for", b"idle_for", "intent", b"intent", "live_for", b"live_for", "machine_id", b"machine_id", "person", b"person", "pid", b"pid", "progress", b"progress", "project", b"project", "session_id", b"session_id", "status", b"status", "terminal", b"terminal", "worktree", b"worktree"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "areas", b"areas", "branch", b"branch", "client", b"client", "client_version", b"client_version", "commits", b"commits", "depends_on", b"depends_on", "edited_files", b"edited_files", "edits", b"edits", "estimate", b"estimate", "host", b"host", "idle_for", b"idle_for", "intent", b"intent", "live_for", b"live_for", "machine_id", b"machine_id", "person", b"person", "pid", b"pid", "progress", b"progress", "project", b"project", "session_id", b"session_id", "status", b"status", "terminal", b"terminal", "worktree", b"worktree"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -396,6 +404,7 @@ class SessionBeat(_message.Message):
     LEASE_ID_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
     TOUCHED_FIELD_NUMBER: _builtins.int
+    MOVED_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """The project it is registered in."""
     session_id: _builtins.str
@@ -408,6 +417,10 @@ class SessionBeat(_message.Message):
     def touched(self) -> _containers.RepeatedCompositeFieldContainer[_locks_pb2.LockRef]:
         """Locks it used since they were last published, with their tokens."""
 
+    @_builtins.property
+    def moved(self) -> _containers.RepeatedCompositeFieldContainer[Global___LockHead]:
+        """Locks that say otherwise than what is checked out now. That is no use of them."""
+
     def __init__(
         self,
         *,
@@ -416,14 +429,47 @@ class SessionBeat(_message.Message):
         lease_id: _builtins.int = ...,
         active: _builtins.bool = ...,
         touched: _abc.Iterable[_locks_pb2.LockRef] | None = ...,
+        moved: _abc.Iterable[Global___LockHead] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "lease_id", b"lease_id", "project", b"project", "session_id", b"session_id", "touched", b"touched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "lease_id", b"lease_id", "moved", b"moved", "project", b"project", "session_id", b"session_id", "touched", b"touched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionBeat: _TypeAlias = SessionBeat  # noqa: Y015
+
+@_typing.final
+class LockHead(_message.Message):
+    """What is checked out now where a lock is held."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCK_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    branch: _builtins.str
+    """The branch; empty when detached. A lock that holds on one branch only stays there."""
+    commit: _builtins.str
+    """The commit; empty when unknown."""
+    @_builtins.property
+    def lock(self) -> _locks_pb2.LockRef:
+        """The grant."""
+
+    def __init__(
+        self,
+        *,
+        lock: _locks_pb2.LockRef | None = ...,
+        branch: _builtins.str = ...,
+        commit: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "commit", b"commit", "lock", b"lock"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockHead: _TypeAlias = LockHead  # noqa: Y015
 
 @_typing.final
 class HeartbeatRequest(_message.Message):
@@ -531,6 +577,7 @@ class UpdateRequest(_message.Message):
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     EDITS_FIELD_NUMBER: _builtins.int
     COMMITS_FIELD_NUMBER: _builtins.int
+    EDITED_FILES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call harmless."""
     project: _builtins.str
@@ -563,6 +610,10 @@ class UpdateRequest(_message.Message):
     def depends_on(self) -> Global___Dependencies:
         """Whom it depends on now, all of them."""
 
+    @_builtins.property
+    def edited_files(self) -> Global___EditedFiles:
+        """Which files it has edited so far, all of them that are to be kept."""
+
     def __init__(
         self,
         *,
@@ -578,10 +629,11 @@ class UpdateRequest(_message.Message):
         depends_on: Global___Dependencies | None = ...,
         edits: _builtins.int | None = ...,
         commits: _builtins.int | None = ...,
+        edited_files: Global___EditedFiles | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "_commits", b"_commits", "_edits", b"_edits", "_intent", b"_intent", "_status", b"_status", "areas", b"areas", "branch", b"branch", "commits", b"commits", "depends_on", b"depends_on", "edits", b"edits", "estimate", b"estimate", "intent", b"intent", "progress", b"progress", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "_commits", b"_commits", "_edits", b"_edits", "_intent", b"_intent", "_status", b"_status", "areas", b"areas", "branch", b"branch", "commits", b"commits", "depends_on", b"depends_on", "edited_files", b"edited_files", "edits", b"edits", "estimate", b"estimate", "intent", b"intent", "progress", b"progress", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "_commits", b"_commits", "_edits", b"_edits", "_intent", b"_intent", "_status", b"_status", "areas", b"areas", "branch", b"branch", "commits", b"commits", "depends_on", b"depends_on", "edits", b"edits", "estimate", b"estimate", "intent", b"intent", "progress", b"progress", "project", b"project", "request_id", b"request_id", "session_id", b"session_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "_commits", b"_commits", "_edits", b"_edits", "_intent", b"_intent", "_status", b"_status", "areas", b"areas", "branch", b"branch", "commits", b"commits", "depends_on", b"depends_on", "edited_files", b"edited_files", "edits", b"edits", "estimate", b"estimate", "intent", b"intent", "progress", b"progress", "project", b"project", "request_id", b"request_id", "session_id", b"session_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__branch: _TypeAlias = _typing.Literal["branch"]  # noqa: Y015
     _WhichOneofArgType__branch: _TypeAlias = _typing.Literal["_branch", b"_branch"]  # noqa: Y015
@@ -605,6 +657,30 @@ class UpdateRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
 
 Global___UpdateRequest: _TypeAlias = UpdateRequest  # noqa: Y015
+
+@_typing.final
+class EditedFiles(_message.Message):
+    """Files that a session has edited."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100 and 8 KiB."""
+
+    def __init__(
+        self,
+        *,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EditedFiles: _TypeAlias = EditedFiles  # noqa: Y015
 
 @_typing.final
 class Areas(_message.Message):
@@ -728,7 +804,7 @@ Global___EndResponse: _TypeAlias = EndResponse  # noqa: Y015
 
 @_typing.final
 class TellRequest(_message.Message):
-    """A message from a person to a session."""
+    """A message from a person, or from another session, to a session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -737,6 +813,7 @@ class TellRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call harmless."""
     project: _builtins.str
@@ -744,9 +821,13 @@ class TellRequest(_message.Message):
     session_id: _builtins.str
     """The session that is told."""
     by: _builtins.str
-    """Who says it."""
+    """The person who says it, or whose session does."""
     text: _builtins.str
     """What; one line, untrusted text."""
+    @_builtins.property
+    def through(self) -> _locks_pb2.Holder:
+        """The coding session that does it; absent when a person does, at a terminal of their own."""
+
     def __init__(
         self,
         *,
@@ -755,10 +836,11 @@ class TellRequest(_message.Message):
         session_id: _builtins.str = ...,
         by: _builtins.str = ...,
         text: _builtins.str = ...,
+        through: _locks_pb2.Holder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "project", b"project", "request_id", b"request_id", "session_id", b"session_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "project", b"project", "request_id", b"request_id", "session_id", b"session_id", "text", b"text", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

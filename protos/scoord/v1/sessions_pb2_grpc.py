@@ -105,7 +105,7 @@ class SessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Tell(self, request, context):
-        """Lays a message from a person into a session's inbox; it is told at its next hook.
+        """Lays a message from a person or a session into a session's inbox; it is told at its next hook.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,7 @@ class SessionServiceStub:
     End: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.EndRequest, _sessions_pb2.EndResponse]
     """Ends a session; everything it held is free at once."""
     Tell: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.TellRequest, _sessions_pb2.TellResponse]
-    """Lays a message from a person into a session's inbox; it is told at its next hook."""
+    """Lays a message from a person or a session into a session's inbox; it is told at its next hook."""
     Sweep: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.SweepRequest, _sessions_pb2.SweepResponse]
     """Ends now whatever is stale, by the rules that end it sooner or later anyway."""
     ListSessions: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.ListSessionsRequest, _sessions_pb2.ListSessionsResponse]
@@ -62,7 +62,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
     End: _aio.UnaryUnaryMultiCallable[_sessions_pb2.EndRequest, _sessions_pb2.EndResponse]  # type: ignore[assignment]
     """Ends a session; everything it held is free at once."""
     Tell: _aio.UnaryUnaryMultiCallable[_sessions_pb2.TellRequest, _sessions_pb2.TellResponse]  # type: ignore[assignment]
-    """Lays a message from a person into a session's inbox; it is told at its next hook."""
+    """Lays a message from a person or a session into a session's inbox; it is told at its next hook."""
     Sweep: _aio.UnaryUnaryMultiCallable[_sessions_pb2.SweepRequest, _sessions_pb2.SweepResponse]  # type: ignore[assignment]
     """Ends now whatever is stale, by the rules that end it sooner or later anyway."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_sessions_pb2.ListSessionsRequest, _sessions_pb2.ListSessionsResponse]  # type: ignore[assignment]
@@ -109,7 +109,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sessions_pb2.TellRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sessions_pb2.TellResponse, _abc.Awaitable[_sessions_pb2.TellResponse]]:
-        """Lays a message from a person into a session's inbox; it is told at its next hook."""
+        """Lays a message from a person or a session into a session's inbox; it is told at its next hook."""
 
     @_abc_1.abstractmethod
     def Sweep(

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from scoord.v1 import locks_pb2 as scoord_dot_v1_dot_locks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15scoord/v1/tasks.proto\x12\tscoord.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15scoord/v1/locks.proto\"\xb2\x01\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04\x61rea\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12&\n\x03\x61ge\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04\x64one\x18\x06 \x01(\x08\x12\x0f\n\x07\x64one_by\x18\x07 \x01(\t\x12%\n\noffered_to\x18\x08 \x01(\x0b\x32\x11.scoord.v1.Holder\"&\n\x07NewTask\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04\x61rea\x18\x02 \x01(\t\"i\n\x0f\x41\x64\x64TasksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.scoord.v1.NewTask\x12\x0e\n\x06source\x18\x04 \x01(\t\"2\n\x10\x41\x64\x64TasksResponse\x12\x1e\n\x05tasks\x18\x01 \x03(\x0b\x32\x0f.scoord.v1.Task\"5\n\x10ListTasksRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x10\n\x08\x64one_too\x18\x02 \x01(\x08\"3\n\x11ListTasksResponse\x12\x1e\n\x05tasks\x18\x01 \x03(\x0b\x32\x0f.scoord.v1.Task\"U\n\x11\x46inishTaskRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"3\n\x12\x46inishTaskResponse\x12\x1d\n\x04task\x18\x01 \x01(\x0b\x32\x0f.scoord.v1.Task\"\"\n\x04Work\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xa5\x01\n\x0cOfferRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12#\n\ncandidates\x18\x04 \x03(\x0b\x32\x0f.scoord.v1.Work\x12\r\n\x05\x63ount\x18\x05 \x01(\x05\x12(\n\x05lasts\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"1\n\rOfferResponse\x12 \n\x07offered\x18\x01 \x03(\x0b\x32\x0f.scoord.v1.Work2\xa1\x02\n\x0bTaskService\x12\x43\n\x08\x41\x64\x64Tasks\x12\x1a.scoord.v1.AddTasksRequest\x1a\x1b.scoord.v1.AddTasksResponse\x12\x46\n\tListTasks\x12\x1b.scoord.v1.ListTasksRequest\x1a\x1c.scoord.v1.ListTasksResponse\x12I\n\nFinishTask\x12\x1c.scoord.v1.FinishTaskRequest\x1a\x1d.scoord.v1.FinishTaskResponse\x12:\n\x05Offer\x12\x17.scoord.v1.OfferRequest\x1a\x18.scoord.v1.OfferResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15scoord/v1/tasks.proto\x12\tscoord.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15scoord/v1/locks.proto\"\xb2\x01\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04\x61rea\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12&\n\x03\x61ge\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04\x64one\x18\x06 \x01(\x08\x12\x0f\n\x07\x64one_by\x18\x07 \x01(\t\x12%\n\noffered_to\x18\x08 \x01(\x0b\x32\x11.scoord.v1.Holder\"&\n\x07NewTask\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04\x61rea\x18\x02 \x01(\t\"\x8d\x01\n\x0f\x41\x64\x64TasksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.scoord.v1.NewTask\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\"\n\x07through\x18\x05 \x01(\x0b\x32\x11.scoord.v1.Holder\"2\n\x10\x41\x64\x64TasksResponse\x12\x1e\n\x05tasks\x18\x01 \x03(\x0b\x32\x0f.scoord.v1.Task\"5\n\x10ListTasksRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x10\n\x08\x64one_too\x18\x02 \x01(\x08\"3\n\x11ListTasksResponse\x12\x1e\n\x05tasks\x18\x01 \x03(\x0b\x32\x0f.scoord.v1.Task\"y\n\x11\x46inishTaskRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\"\n\x07through\x18\x05 \x01(\x0b\x32\x11.scoord.v1.Holder\"3\n\x12\x46inishTaskResponse\x12\x1d\n\x04task\x18\x01 \x01(\x0b\x32\x0f.scoord.v1.Task\"y\n\x11RemoveTaskRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\"\n\x07through\x18\x05 \x01(\x0b\x32\x11.scoord.v1.Holder\"3\n\x12RemoveTaskResponse\x12\x1d\n\x04task\x18\x01 \x01(\x0b\x32\x0f.scoord.v1.Task\"1\n\x04Work\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\"\xb9\x01\n\x0cOfferRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12#\n\ncandidates\x18\x04 \x03(\x0b\x32\x0f.scoord.v1.Work\x12\r\n\x05\x63ount\x18\x05 \x01(\x05\x12(\n\x05lasts\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nkeeps_rest\x18\x07 \x01(\x08\"1\n\rOfferResponse\x12 \n\x07offered\x18\x01 \x03(\x0b\x32\x0f.scoord.v1.Work2\xec\x02\n\x0bTaskService\x12\x43\n\x08\x41\x64\x64Tasks\x12\x1a.scoord.v1.AddTasksRequest\x1a\x1b.scoord.v1.AddTasksResponse\x12\x46\n\tListTasks\x12\x1b.scoord.v1.ListTasksRequest\x1a\x1c.scoord.v1.ListTasksResponse\x12I\n\nFinishTask\x12\x1c.scoord.v1.FinishTaskRequest\x1a\x1d.scoord.v1.FinishTaskResponse\x12I\n\nRemoveTask\x12\x1c.scoord.v1.RemoveTaskRequest\x1a\x1d.scoord.v1.RemoveTaskResponse\x12:\n\x05Offer\x12\x17.scoord.v1.OfferRequest\x1a\x18.scoord.v1.OfferResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,24 +37,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASK']._serialized_end=270
   _globals['_NEWTASK']._serialized_start=272
   _globals['_NEWTASK']._serialized_end=310
-  _globals['_ADDTASKSREQUEST']._serialized_start=312
-  _globals['_ADDTASKSREQUEST']._serialized_end=417
-  _globals['_ADDTASKSRESPONSE']._serialized_start=419
-  _globals['_ADDTASKSRESPONSE']._serialized_end=469
-  _globals['_LISTTASKSREQUEST']._serialized_start=471
-  _globals['_LISTTASKSREQUEST']._serialized_end=524
-  _globals['_LISTTASKSRESPONSE']._serialized_start=526
-  _globals['_LISTTASKSRESPONSE']._serialized_end=577
-  _globals['_FINISHTASKREQUEST']._serialized_start=579
-  _globals['_FINISHTASKREQUEST']._serialized_end=664
-  _globals['_FINISHTASKRESPONSE']._serialized_start=666
-  _globals['_FINISHTASKRESPONSE']._serialized_end=717
-  _globals['_WORK']._serialized_start=719
-  _globals['_WORK']._serialized_end=753
-  _globals['_OFFERREQUEST']._serialized_start=756
-  _globals['_OFFERREQUEST']._serialized_end=921
-  _globals['_OFFERRESPONSE']._serialized_start=923
-  _globals['_OFFERRESPONSE']._serialized_end=972
-  _globals['_TASKSERVICE']._serialized_start=975
-  _globals['_TASKSERVICE']._serialized_end=1264
+  _globals['_ADDTASKSREQUEST']._serialized_start=313
+  _globals['_ADDTASKSREQUEST']._serialized_end=454
+  _globals['_ADDTASKSRESPONSE']._serialized_start=456
+  _globals['_ADDTASKSRESPONSE']._serialized_end=506
+  _globals['_LISTTASKSREQUEST']._serialized_start=508
+  _globals['_LISTTASKSREQUEST']._serialized_end=561
+  _globals['_LISTTASKSRESPONSE']._serialized_start=563
+  _globals['_LISTTASKSRESPONSE']._serialized_end=614
+  _globals['_FINISHTASKREQUEST']._serialized_start=616
+  _globals['_FINISHTASKREQUEST']._serialized_end=737
+  _globals['_FINISHTASKRESPONSE']._serialized_start=739
+  _globals['_FINISHTASKRESPONSE']._serialized_end=790
+  _globals['_REMOVETASKREQUEST']._serialized_start=792
+  _globals['_REMOVETASKREQUEST']._serialized_end=913
+  _globals['_REMOVETASKRESPONSE']._serialized_start=915
+  _globals['_REMOVETASKRESPONSE']._serialized_end=966
+  _globals['_WORK']._serialized_start=968
+  _globals['_WORK']._serialized_end=1017
+  _globals['_OFFERREQUEST']._serialized_start=1020
+  _globals['_OFFERREQUEST']._serialized_end=1205
+  _globals['_OFFERRESPONSE']._serialized_start=1207
+  _globals['_OFFERRESPONSE']._serialized_end=1256
+  _globals['_TASKSERVICE']._serialized_start=1259
+  _globals['_TASKSERVICE']._serialized_end=1623
 # @@protoc_insertion_point(module_scope)

@@ -110,15 +110,20 @@ class AddTasksRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the first answer."""
     project: _builtins.str
     """The project."""
     source: _builtins.str
-    """Who adds them, or the file they were read from."""
+    """Who adds them, as others read it, or the file they were read from."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewTask]:
-        """At most 100. A project has at most 1000 open ones."""
+        """At most 100. A project has at most 1000 open ones, and about 1000 that are done."""
+
+    @_builtins.property
+    def through(self) -> _locks_pb2.Holder:
+        """The coding session that adds them; absent when a person does, at a terminal of their own."""
 
     def __init__(
         self,
@@ -127,10 +132,11 @@ class AddTasksRequest(_message.Message):
         project: _builtins.str = ...,
         tasks: _abc.Iterable[Global___NewTask] | None = ...,
         source: _builtins.str = ...,
+        through: _locks_pb2.Holder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "request_id", b"request_id", "source", b"source", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "request_id", b"request_id", "source", b"source", "tasks", b"tasks", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,6 +226,7 @@ class FinishTaskRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the first answer."""
     project: _builtins.str
@@ -227,7 +234,11 @@ class FinishTaskRequest(_message.Message):
     task_id: _builtins.str
     """Which."""
     by: _builtins.str
-    """Who finished it."""
+    """Who finished it, as others read it."""
+    @_builtins.property
+    def through(self) -> _locks_pb2.Holder:
+        """The coding session that did; absent for a person, at a terminal of their own."""
+
     def __init__(
         self,
         *,
@@ -235,10 +246,11 @@ class FinishTaskRequest(_message.Message):
         project: _builtins.str = ...,
         task_id: _builtins.str = ...,
         by: _builtins.str = ...,
+        through: _locks_pb2.Holder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "project", b"project", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "project", b"project", "request_id", b"request_id", "task_id", b"task_id", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,6 +281,70 @@ class FinishTaskResponse(_message.Message):
 Global___FinishTaskResponse: _TypeAlias = FinishTaskResponse  # noqa: Y015
 
 @_typing.final
+class RemoveTaskRequest(_message.Message):
+    """Removes a task, open or done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeated call return the first answer."""
+    project: _builtins.str
+    """The project."""
+    task_id: _builtins.str
+    """Which."""
+    by: _builtins.str
+    """Who removes it, as others read it."""
+    @_builtins.property
+    def through(self) -> _locks_pb2.Holder:
+        """The coding session that does; absent for a person, at a terminal of their own."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        project: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        by: _builtins.str = ...,
+        through: _locks_pb2.Holder | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["through", b"through"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "project", b"project", "request_id", b"request_id", "task_id", b"task_id", "through", b"through"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveTaskRequest: _TypeAlias = RemoveTaskRequest  # noqa: Y015
+
+@_typing.final
+class RemoveTaskResponse(_message.Message):
+    """It is on no list any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """As it was last."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveTaskResponse: _TypeAlias = RemoveTaskResponse  # noqa: Y015
+
+@_typing.final
 class Work(_message.Message):
     """A piece of work that may be offered."""
 
@@ -276,19 +352,23 @@ class Work(_message.Message):
 
     KIND_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """"task", "area" or "file"."""
     name: _builtins.str
     """Id of the task, name of the area, or path."""
+    title: _builtins.str
+    """What a task says, for people who read of its offer: an id of a file's task says nothing."""
     def __init__(
         self,
         *,
         kind: _builtins.str = ...,
         name: _builtins.str = ...,
+        title: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -306,6 +386,7 @@ class OfferRequest(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     LASTS_FIELD_NUMBER: _builtins.int
+    KEEPS_REST_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the first answer."""
     project: _builtins.str
@@ -314,8 +395,10 @@ class OfferRequest(_message.Message):
     """For whom."""
     count: _builtins.int
     """How many at most; 0 is 1. What the session was offered before and does not choose
-    again is let go.
+    again is let go, unless "keeps_rest".
     """
+    keeps_rest: _builtins.bool
+    """Whether the rest of what the session was offered stays so for as long as was said then."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Work]:
         """Best first; at most 50."""
@@ -333,10 +416,11 @@ class OfferRequest(_message.Message):
         candidates: _abc.Iterable[Global___Work] | None = ...,
         count: _builtins.int = ...,
         lasts: _duration_pb2.Duration | None = ...,
+        keeps_rest: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "count", b"count", "lasts", b"lasts", "project", b"project", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "count", b"count", "keeps_rest", b"keeps_rest", "lasts", b"lasts", "project", b"project", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

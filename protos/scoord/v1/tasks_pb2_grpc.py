@@ -50,6 +50,11 @@ class TaskServiceStub(object):
                 request_serializer=scoord_dot_v1_dot_tasks__pb2.FinishTaskRequest.SerializeToString,
                 response_deserializer=scoord_dot_v1_dot_tasks__pb2.FinishTaskResponse.FromString,
                 _registered_method=True)
+        self.RemoveTask = channel.unary_unary(
+                '/scoord.v1.TaskService/RemoveTask',
+                request_serializer=scoord_dot_v1_dot_tasks__pb2.RemoveTaskRequest.SerializeToString,
+                response_deserializer=scoord_dot_v1_dot_tasks__pb2.RemoveTaskResponse.FromString,
+                _registered_method=True)
         self.Offer = channel.unary_unary(
                 '/scoord.v1.TaskService/Offer',
                 request_serializer=scoord_dot_v1_dot_tasks__pb2.OfferRequest.SerializeToString,
@@ -82,6 +87,13 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveTask(self, request, context):
+        """Takes a task off the backlog that is not wanted any more. Removed twice is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Offer(self, request, context):
         """Keeps the first of some pieces of work that nobody else was offered, for a while.
         """
@@ -106,6 +118,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.FinishTask,
                     request_deserializer=scoord_dot_v1_dot_tasks__pb2.FinishTaskRequest.FromString,
                     response_serializer=scoord_dot_v1_dot_tasks__pb2.FinishTaskResponse.SerializeToString,
+            ),
+            'RemoveTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveTask,
+                    request_deserializer=scoord_dot_v1_dot_tasks__pb2.RemoveTaskRequest.FromString,
+                    response_serializer=scoord_dot_v1_dot_tasks__pb2.RemoveTaskResponse.SerializeToString,
             ),
             'Offer': grpc.unary_unary_rpc_method_handler(
                     servicer.Offer,
@@ -195,6 +212,33 @@ class TaskService(object):
             '/scoord.v1.TaskService/FinishTask',
             scoord_dot_v1_dot_tasks__pb2.FinishTaskRequest.SerializeToString,
             scoord_dot_v1_dot_tasks__pb2.FinishTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scoord.v1.TaskService/RemoveTask',
+            scoord_dot_v1_dot_tasks__pb2.RemoveTaskRequest.SerializeToString,
+            scoord_dot_v1_dot_tasks__pb2.RemoveTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

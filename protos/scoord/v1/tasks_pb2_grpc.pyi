@@ -39,6 +39,8 @@ class TaskServiceStub:
     """Lists tasks, oldest first."""
     FinishTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.FinishTaskRequest, _tasks_pb2.FinishTaskResponse]
     """Says that a task is done. Done twice is no error."""
+    RemoveTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.RemoveTaskRequest, _tasks_pb2.RemoveTaskResponse]
+    """Takes a task off the backlog that is not wanted any more. Removed twice is no error."""
     Offer: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.OfferRequest, _tasks_pb2.OfferResponse]
     """Keeps the first of some pieces of work that nobody else was offered, for a while."""
 
@@ -53,6 +55,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Lists tasks, oldest first."""
     FinishTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.FinishTaskRequest, _tasks_pb2.FinishTaskResponse]  # type: ignore[assignment]
     """Says that a task is done. Done twice is no error."""
+    RemoveTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.RemoveTaskRequest, _tasks_pb2.RemoveTaskResponse]  # type: ignore[assignment]
+    """Takes a task off the backlog that is not wanted any more. Removed twice is no error."""
     Offer: _aio.UnaryUnaryMultiCallable[_tasks_pb2.OfferRequest, _tasks_pb2.OfferResponse]  # type: ignore[assignment]
     """Keeps the first of some pieces of work that nobody else was offered, for a while."""
 
@@ -82,6 +86,14 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.FinishTaskResponse, _abc.Awaitable[_tasks_pb2.FinishTaskResponse]]:
         """Says that a task is done. Done twice is no error."""
+
+    @_abc_1.abstractmethod
+    def RemoveTask(
+        self,
+        request: _tasks_pb2.RemoveTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.RemoveTaskResponse, _abc.Awaitable[_tasks_pb2.RemoveTaskResponse]]:
+        """Takes a task off the backlog that is not wanted any more. Removed twice is no error."""
 
     @_abc_1.abstractmethod
     def Offer(

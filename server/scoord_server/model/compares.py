@@ -24,6 +24,11 @@ def unchanged(key: bytes, mod_revision: int) -> Compare:
     return Compare(key, Target.MOD, Relation.EQUAL, mod_revision)
 
 
+def not_put_since(key: bytes, revision: int) -> Compare:
+    """``key`` was not put after ``revision``; that it was deleted does not count."""
+    return Compare(key, Target.MOD, Relation.LESS, revision + 1)
+
+
 def none_put_since(prefix: bytes, revision: int) -> Compare:
     """Nothing under ``prefix`` was put after ``revision``; what was deleted does not count."""
     return Compare(prefix, Target.MOD, Relation.LESS, revision + 1, prefix_end(prefix))

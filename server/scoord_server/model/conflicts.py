@@ -5,8 +5,8 @@ whether it may be shared, and on which branch. ``Claimant.excludes`` is the rule
 and the only one.
 
 A place in a queue is in the way of those who came later, so that nobody overtakes.
-It is not in the way of one who has the path already: that one would wait for
-somebody who waits for it.
+It is not in the way of one who has the path already, where both hold: that one would
+wait for somebody who waits for it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,18 +33,16 @@ def first(who: Claimant, known: Known, path_key: str) -> LockFact | WaiterFact |
     """What keeps ``who`` from a path now: a grant, or a place of one who came before."""
     room = known.room(path_key)
     holds = (*room.holds, *covering(known.reservations, path_key))
-    ahead = () if has_part(who, holds) else _ahead(who, room)
-    facts: Iterable[LockFact | WaiterFact] = (*holds, *ahead)
+    facts: Iterable[LockFact | WaiterFact] = (*holds, *_before(who, _ahead(who, room), holds))
     return next((fact for fact in facts if fact.claimant.excludes(who)), None)
 
 
 def turns(room: Room, reservations: Sequence[LockFact], path_key: str) -> Iterator[WaiterFact]:
     """Those whom nothing keeps from a path any more: they have the first claim."""
-    patterns = covering(reservations, path_key)
+    holds = (*room.holds, *covering(reservations, path_key))
     for place, waiter in enumerate(room.waiters):
         who = waiter.claimant
-        ahead = () if has_part(who, (*room.holds, *patterns)) else room.waiters[:place]
-        if not _exclude((*room.holds, *patterns, *ahead), who):
+        if not _exclude((*holds, *_before(who, room.waiters[:place], holds)), who):
             yield waiter
 
 
@@ -57,7 +55,7 @@ def place_of(who: Claimant, waiters: Sequence[WaiterFact]) -> int:
     """The place of ``who`` in a queue, from 1: how many of those ahead it waits for."""
     ahead = 0
     for waiter in waiters:
-        if waiter.claimant.is_same(who):
+        if _is_place_of(who, waiter):
             return ahead + 1
         ahead += waiter.claimant.excludes(who)
     return 0
@@ -65,29 +63,46 @@ def place_of(who: Claimant, waiters: Sequence[WaiterFact]) -> int:
 
 def holding(who: Claimant, room: Room) -> LockFact | None:
     """What ``who`` has of a path already that is enough for what it wants."""
-    enough = (
-        fact
-        for fact in room.holds
-        if fact.claimant.is_same(who)
-        and (who.shared or not fact.claimant.shared)
-        and fact.claimant.branch in ("", who.branch)
-    )
+    enough = (fact for fact in room.holds if is_enough(fact, who))
     return next(enough, None)
 
 
-def has_part(who: Claimant, holds: Iterable[LockFact]) -> bool:
-    """Whether ``who``, or its session, has any part in a path: in its own right or by a pattern."""
-    return any(fact.claimant.session == who.session for fact in holds)
+def is_enough(fact: LockFact, who: Claimant) -> bool:
+    """Whether a grant is what ``who`` wants, or more: what it has alone it need not share."""
+    has = fact.claimant
+    return has.is_same(who) and (who.shared or not has.shared) and has.covers(who)
 
 
 def waiting(who: Claimant, room: Room) -> WaiterFact | None:
     """The place that ``who`` has in the queue of a path."""
-    return next((waiter for waiter in room.waiters if waiter.claimant.is_same(who)), None)
+    return next((waiter for waiter in room.waiters if _is_place_of(who, waiter)), None)
+
+
+def not_waiting_for(
+    own: Iterable[LockFact], waiters: Iterable[WaiterFact]
+) -> tuple[WaiterFact, ...]:
+    """Those of ``waiters`` who came for a branch that none of ``own`` holds on."""
+    parts = [fact.claimant for fact in own]
+    return tuple(w for w in waiters if not any(part.meets(w.claimant) for part in parts))
+
+
+def _before(
+    who: Claimant, ahead: Iterable[WaiterFact], holds: Iterable[LockFact]
+) -> tuple[WaiterFact, ...]:
+    """For whom ``who`` waits of those who came first: not for who waits for its session."""
+    own = (fact for fact in holds if fact.claimant.session == who.session)
+    return not_waiting_for(own, ahead)
+
+
+def _is_place_of(who: Claimant, waiter: WaiterFact) -> bool:
+    return waiter.claimant.is_same(who) and waiter.claimant.branch == who.branch
 
 
 def _ahead(who: Claimant, room: Room) -> tuple[WaiterFact, ...]:
-    mine = waiting(who, room)
-    return room.waiters[: room.waiters.index(mine)] if mine else room.waiters
+    """Those who came before ``who``: also a place for every branch is one on that branch."""
+    own = (at for at, w in enumerate(room.waiters) if w.claimant.is_same(who))
+    mine = (at for at in own if room.waiters[at].claimant.covers(who))
+    return room.waiters[: next(mine, len(room.waiters))]
 
 
 def _exclude(facts: Iterable[LockFact | WaiterFact], who: Claimant) -> bool:

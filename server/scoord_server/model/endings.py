@@ -4,17 +4,34 @@ Each compares the token that was seen, and leaves a trace in the same step. A
 repeated command finds its own trace, and gets its first answer.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from scoord.ids import FencingToken, ProjectId, RequestId
+from scoord.ids import FencingToken, LeaseId, ProjectId, RequestId
 from scoord.names import path_key
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model import traces
 from scoord_server.model.compares import absent, is_grant, present, unchanged
 from scoord_server.model.history import Journal
-from scoord_server.model.values import Ended, Ending, Grant, LockFact, LockName, Standing
+from scoord_server.model.values import (
+    Asker,
+    Ended,
+    Ending,
+    Grant,
+    LockFact,
+    LockName,
+    Standing,
+)
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, OpResult, Put, Txn, TxnResult
+
+ORPHANED = "orphaned"
+
+_TAKEN = frozenset({"broken", "idle", "lasted"})
+"""How a grant ends against its holder's will, while its session goes on."""
+
+_NOWHERE = Journal(LeaseId(0), LeaseId(0), 0)
+"""For a plan of which nothing is written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +44,10 @@ class Found:
     def grant(self, token: FencingToken) -> LockFact | None:
         """The grant that ``token`` names, if it stands."""
         return next((fact for fact in self.facts if fact.token == token), None)
+
+    def end_of(self, token: FencingToken) -> TraceRecord | None:
+        """The trace of the end of the grant that ``token`` names, if a command ended it."""
+        return next((trace for trace in self.traces if trace.token == token), None)
 
     def was_ended_by(self, token: FencingToken, request: RequestId) -> bool:
         """Whether this very command ended it before."""
@@ -68,6 +89,7 @@ def plan_end(
         by=end.by,
         reason=end.reason,
         granted_unix_ms=fact.record.acquired_unix_ms,
+        through=end.through,
     )
     line = journal.line(
         project,
@@ -78,6 +100,7 @@ def plan_end(
         tokens=(fact.token,),
         by=end.by,
         reason=end.reason,
+        others=end.others,
     )
     is_pattern = fact.record.is_pattern
     left = traces.grant_key(project, name.key, fact.claimant, is_pattern=is_pattern)
@@ -88,7 +111,10 @@ def plan_end(
 def plan_end_unused(
     project: ProjectId, name: LockName, fact: LockFact, end: Ending, journal: Journal
 ) -> Txn:
-    """End one grant if it was not even used since it was seen."""
+    """End one grant if it was not even used since it was seen.
+
+    Nor asked for anew, for a time: that keeps its token, and a view may be too old to show it.
+    """
     txn = plan_end(project, name, fact, end, journal)
     return Txn((*txn.compares, unchanged(fact.key, fact.mod_revision)), txn.then)
 
@@ -105,11 +131,24 @@ def plan_end_orphan(
     return Txn((*txn.compares, is_gone), (Delete(fact.key), txn.then[-1]))
 
 
-def plan_end_silently(fact: LockFact, *, unused: bool) -> Txn:
-    """End one grant and write nothing, for a store that takes nothing more."""
-    guards = (is_grant(fact.key, fact.token), present(fact.key))
-    untouched = (unchanged(fact.key, fact.mod_revision),) if unused else ()
-    return Txn((*guards, *untouched), (Delete(fact.key),))
+def plan_end_silently(project: ProjectId, name: LockName, fact: LockFact, end: Ending) -> Txn:
+    """End one grant and write nothing, for a store that takes nothing more.
+
+    What is taken from its holder would come back by its trace, which still says that it
+    was granted: that goes too, and nobody knows any more. A share leaves none, and a
+    pattern is not given back by it, but others see by it what they lost.
+    """
+    plan = plan_of(end.how)(project, name, fact, end, _NOWHERE)
+    done = [op for op in plan.then if isinstance(op, Delete)]
+    if end.how in _TAKEN and not fact.claimant.shared and not fact.record.is_pattern:
+        done.append(Delete(traces.grant_key(project, name.key, fact.claimant)))
+    return Txn(plan.compares, tuple(done))
+
+
+def plan_of(how: str) -> Callable[[ProjectId, LockName, LockFact, Ending, Journal], Txn]:
+    """What plans an end of this kind: what ends by itself is guarded beside the grant."""
+    by_itself = {"idle": plan_end_unused, "lasted": plan_end_unused, ORPHANED: plan_end_orphan}
+    return by_itself.get(how, plan_end)
 
 
 def over(found: Found, token: FencingToken, end: Ending) -> Ended | Standing:
@@ -117,6 +156,20 @@ def over(found: Found, token: FencingToken, end: Ending) -> Ended | Standing:
     if found.was_ended_by(token, end.request_id):
         return Ended()
     return Standing(found.facts[0] if found.facts else None)
+
+
+def plan_read_trace(asker: Asker, grant: Grant) -> Txn:
+    """Read how a grant ended, and whether its session lives; in one step."""
+    session = Get(keys.session(grant.project, asker.session))
+    return Txn((), (session, *plan_find(grant).then))
+
+
+def read_trace(asker: Asker, grant: Grant, result: TxnResult) -> Found | None:
+    """Read the answer to it; None when the session is not live on the asker's lease."""
+    session, *found = result.results
+    if not any(kv.lease == asker.lease for kv in session.kvs):
+        return None
+    return read_find(grant.name, replace(result, results=tuple(found)))
 
 
 def _facts(op: OpResult) -> tuple[LockFact, ...]:

@@ -11,16 +11,29 @@ from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
-from scoord.graph_limits import LOCK, MOST_SHOWN_NAME, SESSION
+from scoord.graph_limits import (
+    AREA,
+    AREA_NAME,
+    DEPENDS_ON,
+    HOLDS_LOCK,
+    LOCK,
+    LOCK_NAME,
+    MOST_SHOWN_NAME,
+    SESSION,
+    SESSION_NAME,
+    TASK,
+    TASK_NAME,
+    WAITS_FOR,
+    WORKING_ON,
+)
 from scoord.text import age, one_line
 from scoord.v1.graph_pb2 import Entity, ReadGraphResponse, Relation
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockScope, Waiter
 from scoord.v1.records_pb2 import ArchiveRecord, EntityRecord, RelationRecord, TaskRecord
-from scoord.v1.sessions_pb2 import Estimate, Session, SessionStatus
+from scoord.v1.sessions_pb2 import Estimate, Session
+from scoord_server.model.states import status_name
 
 _Item = TypeVar("_Item", Entity, Relation)
-
-AREA, TASK = "area", "task"
 
 FINISHED_SHOWN_MS = 5 * 60 * 1000
 """How long a session stays in the graph when it has ended."""
@@ -70,7 +83,7 @@ def graph(present: Present, kept: Kept, now_ms: int) -> ReadGraphResponse:
 
 def lock_name(path: str) -> str:
     """What the entity of a lock is called."""
-    return one_line(f"lock_{path}", MOST_SHOWN_NAME)
+    return one_line(f"{LOCK_NAME}{path}", MOST_SHOWN_NAME)
 
 
 def _session_names(present: Present, kept: Kept, now_ms: int) -> dict[str, str]:
@@ -82,7 +95,7 @@ def _session_names(present: Present, kept: Kept, now_ms: int) -> dict[str, str]:
         alias = session.alias if session.alias not in taken else ""
         names.setdefault(session.session_id, alias or session.session_id)
         taken.add(names[session.session_id])
-    return {key: one_line(f"{SESSION}_{name}", MOST_SHOWN_NAME) for key, name in names.items()}
+    return {key: one_line(f"{SESSION_NAME}{name}", MOST_SHOWN_NAME) for key, name in names.items()}
 
 
 def _just_finished(kept: Kept, now_ms: int) -> list[ArchiveRecord]:
@@ -100,13 +113,12 @@ def _derived_entities(
     living = {session.session_id for session in present.sessions}
     for record in _just_finished(kept, now_ms):
         if record.session.session_id not in living:
-            facts = _finished_facts(record, now_ms)
-            yield _entity(names[record.session.session_id], SESSION, facts)
+            yield _finished(names[record.session.session_id], record, now_ms)
     for lock in present.locks:
         yield _lock_entity(lock)
     yield from _areas(present)
     for task_id, task in kept.tasks:
-        name = one_line(f"{TASK}_{task_id}", MOST_SHOWN_NAME)
+        name = one_line(f"{TASK_NAME}{task_id}", MOST_SHOWN_NAME)
         yield _entity(name, TASK, _task_facts(task, now_ms))
 
 
@@ -142,8 +154,7 @@ def _fact(label: str, value: str, limit: int = 200) -> str:
 
 def _session_facts(session: Session) -> Iterator[str]:
     yield from _who_facts(session)
-    status = SessionStatus.Name(session.status).removeprefix("SESSION_STATUS_").lower()
-    yield _fact("status", status if session.status else "")
+    yield _fact("status", status_name(session))
     yield _fact("intent", session.intent)
     yield _progress(session)
     yield _estimate(session)
@@ -173,16 +184,23 @@ def _progress(session: Session) -> str:
 
 
 def _estimate(session: Session) -> str:
-    """When it will be done, and how sure that is; nothing without a basis."""
+    """When it will be done, and how sure that is; or that there is no basis to tell."""
     estimate: Estimate = session.estimate
     if not estimate.HasField("left"):
-        return ""
+        return "estimated completion: not known"
     spread = f"{_age(estimate.low)} to {_age(estimate.high)}"
     basis = one_line(estimate.basis, 40)
     return (
         f"estimated completion: {_age(estimate.left)} ({spread}, from {basis},"
         f" {estimate.samples} samples)"
     )
+
+
+def _finished(name: str, record: ArchiveRecord, now_ms: int) -> Entity:
+    entity = _entity(name, SESSION, _finished_facts(record, now_ms))
+    left_ms = record.ended_unix_ms + FINISHED_SHOWN_MS - now_ms
+    entity.leaves_in.FromMilliseconds(max(0, min(left_ms, FINISHED_SHOWN_MS)))
+    return entity
 
 
 def _finished_facts(record: ArchiveRecord, now_ms: int) -> Iterator[str]:
@@ -224,7 +242,7 @@ def _areas(present: Present) -> Iterator[Entity]:
 
 
 def _area_name(area: str) -> str:
-    return one_line(f"{AREA}_{area}", MOST_SHOWN_NAME)
+    return one_line(f"{AREA_NAME}{area}", MOST_SHOWN_NAME)
 
 
 def _task_facts(task: TaskRecord, now_ms: int) -> Iterator[str]:
@@ -238,15 +256,15 @@ def _task_facts(task: TaskRecord, now_ms: int) -> Iterator[str]:
 
 def _derived_relations(present: Present, names: Mapping[str, str]) -> Iterator[Relation]:
     for lock in present.locks:
-        yield _link(names, lock.holder.session_id, "holds_lock", lock_name(lock.path))
+        yield _link(names, lock.holder.session_id, HOLDS_LOCK, lock_name(lock.path))
     for waiter in present.waiters:
-        yield _link(names, waiter.holder.session_id, "waits_for", lock_name(waiter.path))
+        yield _link(names, waiter.holder.session_id, WAITS_FOR, lock_name(waiter.path))
     for session in present.sessions:
         for area in session.areas:
-            yield _link(names, session.session_id, "working_on", _area_name(area))
+            yield _link(names, session.session_id, WORKING_ON, _area_name(area))
         for other in session.depends_on:
             target = names.get(other.session_id, "")
-            yield _link(names, session.session_id, "depends_on", target)
+            yield _link(names, session.session_id, DEPENDS_ON, target)
 
 
 def _link(names: Mapping[str, str], session_id: str, relation_type: str, target: str) -> Relation:

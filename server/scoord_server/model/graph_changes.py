@@ -5,7 +5,7 @@ nothing was put since; so the bounds hold however many write at once. A repeated
 command finds its own name in the records, and gets its first answer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scoord import graph_limits as limits
@@ -26,10 +26,20 @@ from scoord_server.model.history import Journal
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Delete, KeyValue, Operation, Put, Txn
 
-_NOT_ADDED = {
+_INSTEAD = {
     limits.SESSION: "sessions register themselves",
     limits.LOCK: "a lock is taken, with `scoord lock` or the tool `claim`",
+    limits.AREA: "areas are found in the repository, or named in its coordination.yaml",
+    limits.TASK: "a task is added with `scoord task add`",
+    limits.HOLDS_LOCK: "a lock is taken, with `scoord lock` or the tool `claim`",
+    limits.WAITS_FOR: "a session waits for what it was refused, or with `scoord wait`",
+    limits.WORKING_ON: "what a session works on follows from what it edits",
+    limits.DEPENDS_ON: "a session says on whom it depends with `scoord depends`",
 }
+"""What to do about what follows from the state, which no note may pose as."""
+
+_MOST_SAID = 100
+"""Of one entity with its new facts, in a line of history."""
 
 Triple = tuple[str, str, str]
 """Source, type and target of a relation."""
@@ -69,6 +79,8 @@ class Change:
     """Of those to remove only the names count."""
     observations: tuple[Observations, ...] = ()
     relations: tuple[Relation, ...] = ()
+    through: Holder | None = None
+    """The coding session that does it; None for a person at a terminal of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +98,14 @@ def plan_add(change: Change, stored: Stored, derived: frozenset[str]) -> Planned
     ``derived`` are the names that follow from the state now.
     """
     _check_types(change.entities)
+    _check_names(entity.name for entity in change.entities if entity.name not in derived)
     draft = _Draft(change.request_id, stored, derived)
     for entity in change.entities:
         draft.add_entity(entity)
     for facts in change.observations:
         draft.add_facts(facts)
     for relation in change.relations:
+        _check_relation(relation)
         draft.add_relation(relation)
     _check_bounds(stored, draft)
     return Planned(draft.entities, draft.relations, draft.answer)
@@ -110,7 +124,7 @@ def txn_add(change: Change, stored: Stored, planned: Planned, journal: Journal) 
     ]
     if not puts:
         return None
-    told = (*planned.entities, *map(_said, planned.relations))
+    told = (*_facts_said(planned.answer), *map(_said, planned.relations))
     line = _line(change, "noted", told, journal, change.request_id)
     return Txn(_guards(change, stored, planned.entities), (*puts, line))
 
@@ -190,7 +204,7 @@ class _Draft:
         new_here, found = self.entities.get(facts.entity), self.stored.entities.get(facts.entity)
         before = new_here or (found[0] if found else None)
         if before is None:
-            raise _no_entity(facts.entity, self.derived)
+            raise _no_entity(facts.entity)
         if new_here is None and before.request_id == self.request_id:
             # Done before, by this very command.
             new = list(before.observations)[len(before.observations) - before.added :]
@@ -225,15 +239,38 @@ class _Draft:
 
 def _check_types(entities: Iterable[Entity]) -> None:
     for entity in entities:
-        if instead := _NOT_ADDED.get(entity.entity_type):
+        if instead := _INSTEAD.get(limits.state_type(entity.entity_type)):
             raise NotAllowed(
                 f"{entity.name}: an entity of type {entity.entity_type} cannot be written down:"
                 f" {instead}"
             )
 
 
-def _no_entity(name: str, derived: frozenset[str]) -> NotAllowed | InvalidRequest:
-    if name in derived:
+def _check_names(names: Iterable[str]) -> None:
+    """Whoever searches by them must not find a session, lock, area or task that there is not."""
+    for name in names:
+        if instead := _INSTEAD.get(limits.state_name(name)):
+            raise NotAllowed(
+                f"{name}: names that begin with {limits.LOCK_NAME}, {limits.SESSION_NAME},"
+                f" {limits.AREA_NAME} or {limits.TASK_NAME} are not those of notes: {instead}."
+                " A note needs another name"
+            )
+
+
+def _check_relation(relation: Relation) -> None:
+    """It would stay when the state has moved on, and be another session's with its name."""
+    poses_as = limits.state_relation(relation.source, relation.relation_type, relation.target)
+    if poses_as:
+        raise NotAllowed(
+            f"{relation.source} {relation.relation_type} {relation.target}: {poses_as} follows"
+            f" from what sessions do, and cannot be written down: {_INSTEAD[poses_as]}."
+            " A note needs another relation type"
+        )
+
+
+def _no_entity(name: str) -> NotAllowed | InvalidRequest:
+    """Which areas and tasks a repository has itself, only its agents know."""
+    if limits.state_name(name):
         return NotAllowed(
             f"{name} follows from what sessions do; it is changed by them, and takes no notes."
             " To say something to a session, use `scoord tell` or the tool `tell`"
@@ -273,13 +310,22 @@ def _guards(change: Change, stored: Stored, changed: Iterable[str]) -> tuple[Com
     )
 
 
+def _facts_said(added: AddToGraphResponse) -> Iterator[str]:
+    """Each entity with the facts that are new of it."""
+    named = [(entity.name, entity.observations) for entity in added.entities]
+    named += [(facts.entity, facts.contents) for facts in added.observations if facts.contents]
+    for name, facts in named:
+        yield one_line(f"{name}: {'; '.join(facts)}", _MOST_SAID) if facts else name
+
+
 def _line(
     change: Change, kind: str, names: Sequence[str], journal: Journal, line_id: str
 ) -> Operation:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    said = one_line(", ".join(names[:5]))
+    reason = one_line(", ".join(names[:5])) + more
+    others = (change.through,) if change.through else ()
     return journal.line(
-        change.project, kind, Holder(), line_id, by=change.by, reason=f"{said}{more}"
+        change.project, kind, Holder(), line_id, by=change.by, reason=reason, others=others
     )
 
 

@@ -2,12 +2,24 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate, islice, takewhile
+from typing import Final
 
 from scoord.ids import LeaseId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
+from scoord.v1.sessions_pb2 import Session
 from scoord_server.store import keys
 from scoord_server.store.port import Put
+
+MOST_PATHS: Final = 500
+MOST_PATH_BYTES: Final = 64 * 1024
+"""How many paths a line has room for, where there may be many."""
+
+IDLE: Final = "idle"
+
+Holding = tuple[str, int]
+"""A path or pattern that is held, and its token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class Journal:
     ) -> Put:
         """Say what happened. A grant's token is the mod revision of its line.
 
+        Whoever has several things in the way is named once.
         One command may end several grants at once: each has a line, told apart by its token.
         """
         tokens = tuple(tokens)
@@ -48,8 +61,53 @@ class Journal:
             reason=reason,
             at_unix_ms=self.now_ms,
             request_id=request_id,
-            others=others,
+            others=_each_once(others),
             kept_ms=self.kept_ms,
         )
         key = keys.event(project, self.now_ms, name)
         return Put(key, record.SerializeToString(), self.lease)
+
+    def over(
+        self, about: Session, how: str, request_id: str, reason: str, held: Iterable[Holding]
+    ) -> Put:
+        """Say that a session is over, and what it still held: as much as there is room for.
+
+        The line of an idle lock has its token. That of an idle session has none: this is
+        how they are told apart.
+        """
+        told = list(held)
+        told = told[: room_for(path for path, _ in told)]
+        tokens = () if how == IDLE else (token for _, token in told)
+        return self.line(
+            about.project,
+            how,
+            holder_of(about),
+            request_id,
+            paths=(path for path, _ in told),
+            tokens=tokens,
+            reason=reason,
+        )
+
+
+def holder_of(session: Session) -> Holder:
+    """A session as it is named in history."""
+    return Holder(
+        session_id=session.session_id,
+        alias=session.alias,
+        person=session.person,
+        host=session.host,
+        branch=session.branch,
+    )
+
+
+def room_for(paths: Iterable[str]) -> int:
+    """How many of ``paths`` a line has room for."""
+    sizes = accumulate(len(path.encode()) for path in islice(paths, MOST_PATHS))
+    return sum(1 for _ in takewhile(lambda size: size <= MOST_PATH_BYTES, sizes))
+
+
+def _each_once(holders: Iterable[Holder]) -> Iterable[Holder]:
+    first = dict[tuple[str, str], Holder]()
+    for holder in holders:
+        first.setdefault((holder.session_id, holder.agent_id), holder)
+    return first.values()

@@ -12,6 +12,7 @@ transaction that decided it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken
@@ -19,8 +20,9 @@ from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, WaiterRecord
 from scoord_server.model import conflicts, traces
-from scoord_server.model.compares import lives, none_put_since, present, unchanged
+from scoord_server.model.compares import lives, none_put_since, unchanged
 from scoord_server.model.history import Journal
+from scoord_server.model.lasting import keep_time, puts_timed
 from scoord_server.model.values import (
     Acquire,
     Asker,
@@ -30,6 +32,8 @@ from scoord_server.model.values import (
     Known,
     LockFact,
     LockName,
+    Moved,
+    PlaceRef,
     Raced,
     Room,
     Terms,
@@ -50,7 +54,10 @@ from scoord_server.store.port import (
 
 
 def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journal) -> Txn:
-    """Take every name that is free, keep or take over what is the asker's already."""
+    """Take every name that is free, keep or take over what is the asker's already.
+
+    What it keeps ends after the time that it asks for now, if it asks for one.
+    """
     asker, then = command.asker, list[Operation]()
     for name in command.names:
         then += _take(command, holder, known.room(name.key), name, journal)
@@ -61,6 +68,8 @@ def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journa
             asker.project, "granted", holder, asker.request_id, paths=shown, reason=reason
         )
         then.append(line)
+    own = (conflicts.holding(command.claimant, known.room(name.key)) for name in command.names)
+    then += puts_timed(asker, holder, filter(None, own), command.terms, journal)
     return Txn(_guards(command, command.names, known), tuple(then), look(asker, command.names))
 
 
@@ -81,10 +90,11 @@ def plan_wait(
     Putting the key again keeps its create revision, and so the place.
     """
     asker, names = command.asker, [conflict.name for conflict in found]
+    mine = {name: conflicts.waiting(command.claimant, known.room(name.key)) for name in names}
     puts: list[Operation] = [
-        _put_waiter(command, waiter, name, _since(command, known, name, journal)) for name in names
+        _put_waiter(command, waiter, name, before, journal) for name, before in mine.items()
     ]
-    new = [n for n in names if not conflicts.waiting(command.claimant, known.room(n.key))]
+    new = [name for name, before in mine.items() if not before]
     if new:
         shown, others = [n.shown for n in new], [holder_of(conflict.by) for conflict in found]
         line = journal.line(
@@ -95,6 +105,25 @@ def plan_wait(
     return Txn(_guards(command, names, known), (*puts, *queues), look(asker, command.names))
 
 
+def plan_refuse(
+    asker: Asker,
+    holder: Holder,
+    paths: Sequence[str],
+    found: Sequence[Conflict],
+    journal: Journal,
+) -> Txn:
+    """Write down that the asker was refused ``paths``, and by whom."""
+    line = journal.line(
+        asker.project,
+        "refused",
+        holder,
+        asker.request_id,
+        paths=paths,
+        others=[holder_of(conflict.by) for conflict in found],
+    )
+    return Txn((), (line,))
+
+
 def read_wait(
     command: Acquire, found: Sequence[Conflict], result: TxnResult
 ) -> Held | Raced | None:
@@ -103,31 +132,41 @@ def read_wait(
         return read_look(command.names, result)
     queues = result.results[-len(found) :]
     placed = (
-        Conflict(conflict.name, conflict.by, _place(command.claimant, queue.kvs))
+        replace(conflict, place=_place(command.claimant, queue.kvs), place_revision=result.revision)
         for conflict, queue in zip(found, queues, strict=True)
     )
     return Held(tuple(placed))
 
 
-def place_key(asker: Asker, name: LockName) -> bytes:
+def place_key(asker: Asker, place: PlaceRef) -> bytes:
     """Where the asker's place in the queue of a path is."""
-    return keys.waiter(asker.project, name.key, asker.session, asker.agent)
+    return keys.waiter(asker.project, place.name.key, asker.session, asker.agent, place.branch)
 
 
 def plan_leave(
-    asker: Asker, names: Iterable[LockName], left: Sequence[WaiterFact], journal: Journal
+    asker: Asker, places: Iterable[PlaceRef], found: Sequence[WaiterFact], journal: Journal | None
 ) -> Txn:
-    """Give up the places in queues; those that were ``left`` are history, if they are there.
+    """Give up the places that are meant, if the queues are as ``found``; else only read.
 
-    They are the asker's own keys, so no guard is needed for their end.
+    One that was asked for again since stays: this command is late. Without a journal nothing
+    is written, for a store that takes nothing more.
     """
-    own = tuple(Delete(place_key(asker, name)) for name in names)
-    if not left:
-        return Txn((), own)
-    shown = [fact.record.path for fact in left]
-    about = left[0].record.waiter
-    line = journal.line(asker.project, "left", about, asker.request_id, paths=shown)
-    return Txn(tuple(present(fact.key) for fact in left), (*own, line), own)
+    meant = {place_key(asker, place): place.revision for place in places}
+    stand = {fact.key: fact for fact in found}
+    guards = (unchanged(key, stand[key].mod_revision if key in stand else 0) for key in meant)
+    left = [fact for fact in found if meant[fact.key] in (0, fact.mod_revision)]
+    done: list[Operation] = [Delete(fact.key) for fact in left]
+    if left and journal:
+        shown, about = [fact.record.path for fact in left], left[0].record.waiter
+        done.append(journal.line(asker.project, "left", about, asker.request_id, paths=shown))
+    return Txn(tuple(guards), tuple(done), tuple(map(Get, meant)))
+
+
+def read_leave(result: TxnResult) -> tuple[WaiterFact, ...] | None:
+    """The asker's places as they are; None when those that were meant are given up."""
+    if result.succeeded:
+        return None
+    return tuple(WaiterFact.of(kv) for op in result.results for kv in op.kvs)
 
 
 def plan_end_claim(project: str, waiter: WaiterFact, journal: Journal | None) -> Txn:
@@ -149,6 +188,22 @@ def plan_touch(fact: LockFact, now_ms: int) -> Txn:
     record = LockRecord()
     record.CopyFrom(fact.record)
     record.touched_unix_ms = now_ms
+    return _replace(fact, record)
+
+
+def plan_move(fact: LockFact, moved: Moved) -> Txn | None:
+    """Publish what its holder has checked out now; None when the lock says so already.
+
+    One that is confined to a branch is kept under its name, and stays there.
+    """
+    record = LockRecord()
+    record.CopyFrom(fact.record)
+    record.holder.branch = fact.claimant.branch or moved.branch
+    record.holder.commit = moved.commit
+    return _replace(fact, record) if record != fact.record else None
+
+
+def _replace(fact: LockFact, record: LockRecord) -> Txn:
     guard = unchanged(fact.key, fact.mod_revision)
     return Txn((guard,), (Put(fact.key, record.SerializeToString(), fact.lease),))
 
@@ -207,7 +262,7 @@ def record_of(holder: Holder, path: str, terms: Terms, request_id: str, now_ms: 
 def lock_key(project: str, path_key: str, who: Claimant) -> bytes:
     """Where a grant to ``who`` is kept."""
     if who.shared:
-        return keys.share(project, path_key, who.session, who.agent)
+        return keys.share(project, path_key, who.session, who.agent, who.branch)
     if who.branch:
         return keys.branch_lock(project, path_key, who.branch)
     return keys.lock(project, path_key)
@@ -228,13 +283,17 @@ def _take(
     before = _handed_over(who, room)
     record = record_of(holder, name.shown, command.terms, asker.request_id, now_ms)
     if before:
-        record.acquired_unix_ms = before.record.acquired_unix_ms
+        keep_time(record, before.record)
+        # As far as it held, it holds: taken while nothing was checked out, on every branch.
+        record.scope = before.record.scope
+        record.holder.branch = before.record.holder.branch
     key = before.key if before else lock_key(asker.project, name.key, who)
     done: list[Operation] = [Put(key, record.SerializeToString(), asker.lease)]
-    # Whoever has its share, and now writes, shares no more.
-    done += [Delete(f.key) for f in room.holds if f.claimant.is_same(who) and f.key != key]
-    if mine := conflicts.waiting(who, room):
-        done.append(Delete(mine.key))
+    # Whoever has its share, and now writes, shares no more. What it has on another branch
+    # stands: a command that comes late must not take what its session believes in.
+    facts: Iterable[LockFact | WaiterFact] = (*room.holds, *room.waiters)
+    own = (fact for fact in facts if fact.claimant.is_same(who) and fact.key != key)
+    done += [Delete(fact.key) for fact in own if who.covers(fact.claimant)]
     if not before and not who.shared:
         trace = traces.grant_key(asker.project, name.key, who)
         done.append(traces.put_grant(trace, holder, asker.request_id, now_ms, journal.traces))
@@ -253,7 +312,7 @@ def _handed_over(who: Claimant, room: Room) -> LockFact | None:
             for fact in room.holds
             if fact.claimant.passes_to(who)
             and fact.claimant.shared == who.shared
-            and fact.claimant.branch == who.branch
+            and fact.claimant.covers(who)
         ),
         None,
     )
@@ -296,24 +355,23 @@ def _lock_guard(key: bytes, room: Room) -> Compare:
     return unchanged(key, next(found, 0))
 
 
-def _since(command: Acquire, known: Known, name: LockName, journal: Journal) -> int:
-    """When the asker came to a queue: it asks again while it waits."""
-    mine = conflicts.waiting(command.claimant, known.room(name.key))
-    return mine.record.since_unix_ms if mine else journal.now_ms
-
-
-def _put_waiter(command: Acquire, waiter: Holder, name: LockName, since_ms: int) -> Put:
+def _put_waiter(
+    command: Acquire, waiter: Holder, name: LockName, mine: WaiterFact | None, journal: Journal
+) -> Put:
+    """Take a place, or keep ``mine``: the asker asks again while it waits."""
     asker, terms = command.asker, command.terms
+    place = PlaceRef(name, branch=command.claimant.branch)
     record = WaiterRecord(
         waiter=waiter,
         path=name.shown,
         reason=terms.reason,
-        since_unix_ms=since_ms,
+        since_unix_ms=mine.record.since_unix_ms if mine else journal.now_ms,
         mode=terms.mode,
         scope=terms.scope,
         claim_ms=command.claim_ms,
     )
-    return Put(place_key(asker, name), record.SerializeToString(), asker.lease)
+    key = mine.key if mine else place_key(asker, place)
+    return Put(key, record.SerializeToString(), asker.lease)
 
 
 def _place(who: Claimant, queue: Sequence[KeyValue]) -> int:

@@ -8,13 +8,19 @@ from dataclasses import dataclass, field
 
 from scoord.names import path_key
 from scoord.patterns import matches
+from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
+from scoord.v1.sessions_pb2 import Session
+from scoord_server.model.history import IDLE, Holding
 from scoord_server.store.port import KeyValue
 
 GRANTS = frozenset({"granted", "reserved", "reclaimed"})
 """Kinds whose token is the revision of their line."""
 
 ENDS_OF_GRANTS = frozenset({"released", "broken", "idle", "lasted", "orphaned"})
+REFUSALS = frozenset({"waiting", "refused"})
+"""Each path in a line of them was refused, with a place in its queue or without."""
+
 ENDS_OF_PLACES = frozenset({"granted", "reclaimed", "left", "unused"})
 
 
@@ -38,10 +44,20 @@ class Line:
         return self.record.session.session_id
 
     @property
+    def order(self) -> tuple[int, bool]:
+        """What it is sorted by: a session registers first, then come the states it has."""
+        return self.revision, self.record.kind != "registered"
+
+    @property
     def ends_session(self) -> bool:
         """Whether it tells of the end of a session."""
         kind = self.record.kind
-        return kind in {"ended", "expired"} or (kind == "idle" and not self.record.paths)
+        return kind in {"ended", "expired"} or (kind == IDLE and not self.record.tokens)
+
+    @property
+    def tells_of_holds(self) -> bool:
+        """Whether a grant begins or ends with it: most lines are of refusals."""
+        return self.ends_session or self.record.kind in GRANTS | ENDS_OF_GRANTS
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -61,6 +77,8 @@ class Wanted:
     """Key of a file, or of a folder with all that is in it."""
     person: str = ""
     kinds: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+    """Kinds that are not wanted."""
     since_ms: int = 0
     """Not older than this."""
 
@@ -71,16 +89,26 @@ class Wanted:
             is_kept(record.at_unix_ms, record.kept_ms, now_ms)
             and (not self.since_ms or now_ms - record.at_unix_ms <= self.since_ms)
             and (not self.kinds or record.kind in self.kinds)
-            and self._is_session(record)
-            and (not self.person or self.person in {record.session.person, record.by})
+            and record.kind not in self.without
+            and any(map(self.is_session, (record.session, *record.others)))
+            and (self.is_of(record.session) or self._is_by(record.by))
             and (not self.path or any(concerns(shown, self.path) for shown in record.paths))
         )
 
-    def _is_session(self, record: EventRecord) -> bool:
-        about = (record.session, *record.others)
-        return not self.session or any(
-            self.session in {holder.session_id, holder.alias} for holder in about
-        )
+    def is_session(self, one: Holder | Session) -> bool:
+        """Whether it is the session that is wanted, by its id or short name in any case."""
+        return not self.session or _is_one_of(self.session, one.session_id, one.alias)
+
+    def is_of(self, one: Holder | Session) -> bool:
+        """Whether it is a session of the person that is wanted: ``alice`` or ``alice@mbp``."""
+        return not self.person or _is_one_of(self.person, one.person, f"{one.person}@{one.host}")
+
+    def _is_by(self, by: str) -> bool:
+        return _is_one_of(self.person, by, by.partition("@")[0])
+
+
+def _is_one_of(wanted: str, *names: str) -> bool:
+    return wanted.casefold() in {name.casefold() for name in names if name}
 
 
 def is_kept(at_ms: int, kept_ms: int, now_ms: int) -> bool:
@@ -89,9 +117,21 @@ def is_kept(at_ms: int, kept_ms: int, now_ms: int) -> bool:
 
 
 def concerns(shown: str, wanted: str) -> bool:
-    """Whether a path or pattern is, or matches, the file or is in the folder ``wanted``."""
-    key = path_key(shown)
-    return key == wanted or key.startswith(f"{wanted}/") or matches(shown, wanted)
+    """Whether a path or pattern is, or matches, the file or is in the folder ``wanted``.
+
+    The slashes at a pattern's ends say where it is anchored and that it is a folder's; they
+    are no part of the folder's name.
+    """
+    key, name = path_key(shown).strip("/"), wanted.strip("/")
+    return key == name or key.startswith(f"{name}/") or _matches(shown, wanted)
+
+
+def _matches(shown: str, wanted: str) -> bool:
+    """A line does not say which of its paths are patterns; some cannot be, as ``!``."""
+    try:
+        return matches(shown, wanted)
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +178,11 @@ class Holds:
         for place in [place for place in self._open if place[0] == session_id]:
             self._end(place, at_ms)
 
+    def still(self) -> list[Holding]:
+        """What is held yet, the latest first, each under the last token that was told of it."""
+        last = ((held.path, max(held.tokens)) for held in self._open.values())
+        return sorted(last, key=lambda holding: -holding[1])
+
     def _begin(self, line: Line, path: str) -> None:
         """What its session has already is named again by later grants, and may change tokens."""
         record, place = line.record, (line.session_id, path_key(path))
@@ -154,10 +199,14 @@ class Holds:
 
 @dataclass(slots=True)
 class Waits:
-    """How often one session took a place in a queue, and for how long it waited; oldest first."""
+    """How often one session was refused a path, and for how long it waited; oldest first.
+
+    A path counts once while the same sessions are in the way, with a place or without.
+    """
 
     number: int = 0
     over_ms: int = 0
+    _in_the_way: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     _since: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def take_in(self, line: Line) -> None:
@@ -165,11 +214,19 @@ class Waits:
         record = line.record
         for path in record.paths:
             place = (record.session.agent_id, path_key(path))
+            self._count(record, place)
             if record.kind == "waiting":
-                self.number += 1
                 self._since.setdefault(place, record.at_unix_ms)
             elif record.kind in ENDS_OF_PLACES and place in self._since:
                 self.over_ms += max(0, record.at_unix_ms - self._since.pop(place))
+
+    def _count(self, record: EventRecord, place: tuple[str, str]) -> None:
+        if record.kind in REFUSALS:
+            others = frozenset(other.session_id for other in record.others)
+            self.number += others.isdisjoint(self._in_the_way.get(place, ()))
+            self._in_the_way[place] = others
+        elif record.kind in GRANTS:
+            self._in_the_way.pop(place, None)
 
     def total_ms(self, at_ms: int) -> int:
         """All of it, if the session ended at ``at_ms``."""

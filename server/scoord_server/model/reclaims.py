@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId
 from scoord.v1.locks_pb2 import Holder
-from scoord.v1.records_pb2 import NoticeRecord, TraceRecord
+from scoord.v1.records_pb2 import MetRecord, NoticeRecord, TraceRecord
 from scoord_server.model import conflicts, traces
 from scoord_server.model.compares import (
     absent,
     is_grant,
     lives,
     none_put_since,
+    not_put_since,
     unchanged,
 )
 from scoord_server.model.history import Journal
@@ -37,11 +38,15 @@ from scoord_server.model.values import (
     Reclaim,
     Reclaimed,
     Report,
+    SessionFact,
     WaiterFact,
     claimant_of,
 )
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, KeyValue, Operation, Put, Txn, TxnResult
+
+MOST_MET = 100
+"""Whom one edit is said to have met, the latest: each is told in the transaction of its report."""
 
 WAITING = "waiting"
 """What is told of one who was not granted a path, but is next."""
@@ -118,51 +123,78 @@ def plan_note_lost(command: Reclaim, holder: Holder, last: TraceRecord, journal:
     return Txn((), (line,))
 
 
+def plan_look(command: Report) -> Txn:
+    """Read whom an edit without a lock met, and what its own report left if it came before."""
+    asker, since = command.asker, command.heard_revision + 1
+    at_patterns = keys.get_prefix(keys.pattern_traces_prefix(asker.project), since)
+    return Txn((), (_left(command, since), at_patterns, *look(asker, (command.name,))))
+
+
+def read_answer(command: Report, result: TxnResult) -> tuple[TraceRecord, ...] | None:
+    """What this report was answered when it came first; None if it was not."""
+    for kv in result.results[0].kvs:
+        trace = TraceRecord.FromString(kv.value)
+        if trace.request_id == command.asker.request_id and trace.HasField("met"):
+            return tuple(trace.met.others)
+    return None
+
+
 def read_overlaps(command: Report, result: TxnResult) -> tuple[TraceRecord, ...]:
-    """Whom an edit without a lock met: who has the path, and who had it since it was heard of."""
+    """Whom the edit met: who had the path since it was heard of, and who has it; newest last."""
     known = _known(command, result)
     who, key = claimant_of(command.asker, command.terms), command.name.key
     holds = (*known.room(key).holds, *conflicts.covering(known.reservations, key))
     standing = [fact for fact in holds if fact.claimant.excludes(who)]
     told = {command.asker.session, *(fact.record.holder.session_id for fact in standing)}
     newer = [trace for at, trace in _traces(result, who.branch) if at > command.heard_revision]
-    others = (trace for trace in newer if trace.holder.session_id not in told)
-    return (*others, *map(_standing, standing))
+    others = [trace for trace in newer if trace.holder.session_id not in told]
+    told.update(trace.holder.session_id for trace in others)
+    had = _had_patterns(command, result)
+    at_patterns = (trace for trace in had if trace.holder.session_id not in told)
+    return (*at_patterns, *others, *map(_standing, standing))[-MOST_MET:]
 
 
-def read_editor(command: Report, result: TxnResult) -> Holder:
-    """Who edited, by the traces it left and by its caller, when its session has ended."""
+def editor_of(command: Report, known: Holder | None) -> Holder:
+    """Who edited, when its session has ended: as history knows it, else by its caller."""
     editor = Holder(person=command.person)
-    for _, trace in _traces(result):
-        if trace.holder.session_id == command.asker.session:
-            editor.CopyFrom(trace.holder)
+    if known:
+        editor.CopyFrom(known)
     asker = command.asker
     editor.MergeFrom(Holder(session_id=asker.session, branch=command.terms.branch))
     editor.agent_id = asker.agent
     return editor
 
 
-def plan_find_editor(command: Report) -> Txn:
-    """Read all that was left at a path."""
-    return Txn((), _look(command, since=0))
+def plan_report(
+    command: Report,
+    editor: Holder,
+    met: Sequence[TraceRecord],
+    told: Sequence[SessionFact],
+    journal: Journal,
+    *,
+    seen: int,
+) -> Txn:
+    """Write down whom an edit met, and tell them, if nobody else came since the look at ``seen``.
 
-
-def plan_report(command: Report, editor: Holder, journal: Journal) -> Txn:
-    """Leave a trace of the edit and look whom it met, in one step.
-
-    Of two that edited in one outage neither held the path: the later report finds the
-    trace of the earlier one.
+    All in one step: a repeated report would find less, as what others left is overwritten,
+    also by the editor's own next grant. Of two that edited in one outage neither held the
+    path: the later report is planned again, and finds the trace of the earlier one.
     """
     asker = command.asker
-    trace = TraceRecord(
-        holder=editor,
-        how=command.kind,
-        request_id=asker.request_id,
-        granted_unix_ms=journal.now_ms - command.ago_ms,
+    trace = _trace_of_edit(command, editor, met, journal)
+    line = journal.line(
+        asker.project,
+        command.kind,
+        editor,
+        asker.request_id,
+        paths=(command.name.shown,),
+        others=[other.holder for other in met],
     )
-    key = traces.edit_key(asker, command.name.key)
-    reads = _look(command, since=command.heard_revision)
-    return Txn((), (*reads, Put(key, trace.SerializeToString(), journal.traces)))
+    key = traces.edit_key(asker, command.name.key, command.kind)
+    left = Put(key, trace.SerializeToString(), journal.traces)
+    live = (lives(asker.project, session.session_id) for session in told)
+    notices = (_put_notice(command, editor, session) for session in told)
+    return Txn((*_as_looked_at(command, seen), *live), (left, line, *notices))
 
 
 def plan_notice(
@@ -172,6 +204,26 @@ def plan_notice(
     key = keys.notice(project, to.session_id, notice_id)
     guards = (lives(project, to.session_id), absent(key))
     return Txn(guards, (Put(key, notice.SerializeToString(), lease),))
+
+
+def _put_notice(command: Report, editor: Holder, to: SessionFact) -> Put:
+    notice = NoticeRecord(kind=command.kind, path=command.name.shown, sender=editor)
+    notice_id = f"{command.kind}-{command.asker.request_id}"
+    key = keys.notice(command.asker.project, to.session_id, notice_id)
+    return Put(key, notice.SerializeToString(), to.lease)
+
+
+def _as_looked_at(command: Report, seen: int) -> tuple[Compare, ...]:
+    """Nobody has come since: who is gone was met a moment ago."""
+    project, key = command.asker.project, command.name.key
+    prefixes = (
+        keys.trace_prefix(project, key),
+        keys.pattern_traces_prefix(project),
+        keys.reservation_prefix(project),
+        keys.room(project, key),
+    )
+    room = (none_put_since(prefix, seen) for prefix in prefixes)
+    return (not_put_since(keys.lock(project, key), seen), *room)
 
 
 def _guards(command: Reclaim, key: bytes, known: Known) -> tuple[Compare, ...]:
@@ -215,17 +267,38 @@ def _is_untouched(command: Reclaim, left: Sequence[KeyValue]) -> bool:
     return own in ((trace.key, trace.mod_revision) for trace in left)
 
 
-def _look(command: Report, since: int) -> tuple[Operation, ...]:
-    """Who has a path, who had it, and who edited it without, since a revision."""
-    asker, name = command.asker, command.name
-    left = keys.get_prefix(keys.trace_prefix(asker.project, name.key), since)
-    return (left, *look(asker, (name,)))
+def _left(command: Report, since: int) -> Operation:
+    return keys.get_prefix(keys.trace_prefix(command.asker.project, command.name.key), since)
 
 
 def _known(command: Report, result: TxnResult) -> Known:
-    # The traces come first; after the look comes what was put.
-    reads = result.results[1 : 1 + len(look(command.asker, (command.name,)))]
-    return read_known((command.name,), TxnResult(result.succeeded, result.revision, reads))
+    _traces_of_path, _at_patterns, *reads = result.results
+    looked_at = TxnResult(result.succeeded, result.revision, tuple(reads))
+    return read_known((command.name,), looked_at)
+
+
+def _had_patterns(command: Report, result: TxnResult) -> list[TraceRecord]:
+    """What is left of the patterns that covered the path since it was heard of, oldest first."""
+    who = claimant_of(command.asker, command.terms)
+    found = traces.patterns_met(who, command.name.key, result.results[1].kvs)
+    newer = [trace for trace in found if trace.mod_revision > command.heard_revision]
+    in_order = sorted(newer, key=lambda trace: trace.mod_revision)
+    return [TraceRecord.FromString(trace.value) for trace in in_order]
+
+
+def _trace_of_edit(
+    command: Report, editor: Holder, met: Sequence[TraceRecord], journal: Journal
+) -> TraceRecord:
+    trace = TraceRecord(
+        holder=editor,
+        how=command.kind,
+        request_id=command.asker.request_id,
+        granted_unix_ms=journal.now_ms - command.ago_ms,
+        met=MetRecord(others=met),
+    )
+    for other in trace.met.others:
+        other.ClearField("met")
+    return trace
 
 
 def _traces(result: TxnResult, branch: str = "") -> list[tuple[int, TraceRecord]]:

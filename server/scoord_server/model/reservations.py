@@ -9,17 +9,21 @@ A pattern has no queue, and overtakes none: whoever waits for a file that it mat
 in its way, also where the asker has that file. It asks again when they are served.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from scoord.claimant import Claimant
 from scoord.globs import literal_prefix, may_meet
 from scoord.ids import FencingToken
 from scoord.names import path_key
 from scoord.patterns import matches
-from scoord.v1.locks_pb2 import Holder
-from scoord_server.model import traces
+from scoord.v1.locks_pb2 import Holder, LockScope
+from scoord.v1.records_pb2 import LockRecord
+from scoord_server.model import conflicts, traces
 from scoord_server.model.compares import is_grant, lives, none_put_since
+from scoord_server.model.conflicts import is_enough
 from scoord_server.model.history import Journal
-from scoord_server.model.locks import in_order, record_of
+from scoord_server.model.lasting import keep_time, puts_timed
+from scoord_server.model.locks import in_order, plan_touch, record_of
 from scoord_server.model.values import (
     Conflict,
     Granted,
@@ -34,19 +38,18 @@ from scoord_server.store.port import Compare, Get, Put, Txn, TxnResult, prefix_e
 
 
 def own(command: Reserve, found: Room) -> LockFact | None:
-    """The reservation that the asker has already."""
-    key = _key(command)
-    return next((fact for fact in found.holds if fact.key == key), None)
+    """The reservation that the asker has already, as far as it wants it."""
+    return next((f for f in _mine(command, found) if f.claimant.covers(command.claimant)), None)
 
 
 def in_the_way(command: Reserve, found: Room) -> tuple[Conflict, ...]:
     """Every grant that the pattern cannot be had beside, and every place that it would pass.
 
-    Those who came when the asker had the pattern already wait for it, not the other way
-    round.
+    Those who came when the asker had the pattern already, where they would hold, wait for
+    it, not the other way round.
     """
     who = command.claimant
-    waiters = () if own(command, found) else found.waiters
+    waiters = conflicts.not_waiting_for(_mine(command, found), found.waiters)
     facts: Iterable[LockFact | WaiterFact] = (*found.holds, *waiters)
     return tuple(
         Conflict(LockName.of(fact.record.path), fact)
@@ -66,27 +69,22 @@ def first_of_each(found: Iterable[Conflict]) -> tuple[Conflict, ...]:
 def plan_reserve(
     command: Reserve, holder: Holder, before: LockFact | None, seen: int, journal: Journal
 ) -> Txn:
-    """Take the pattern, if nothing that it could meet was put since ``seen``."""
+    """Take the pattern, if nothing that it could meet was put since ``seen``.
+
+    What the asker has already stays as it is, but that it is used, and for its end.
+    """
     asker = command.asker
-    record = record_of(holder, command.pattern, command.terms, asker.request_id, journal.now_ms)
-    record.is_pattern = True
-    key = _key(command)
-    line = journal.line(
-        asker.project,
-        "reserved",
-        holder,
-        asker.request_id,
-        paths=(command.pattern,),
-        reason=command.terms.reason,
-    )
+    key = before.key if before else _key(command)
     guards = (
         lives(asker.project, asker.session),
         is_grant(key, before.token if before else 0),
         *_guards(command, seen),
     )
     look = (Get(keys.session(asker.project, asker.session)), *_reads(command))
-    puts = (Put(key, record.SerializeToString(), asker.lease), line)
-    return Txn(guards, (*puts, *_trace(command, holder, journal)), look)
+    if before and is_enough(before, command.claimant):
+        timed = tuple(puts_timed(asker, holder, [before], command.terms, journal))
+        return Txn(guards, timed or plan_touch(before, journal.now_ms).then, look)
+    return Txn(guards, tuple(_take(command, holder, before, journal)), look)
 
 
 def read_reserve(before: LockFact | None, result: TxnResult) -> Granted | Room | None:
@@ -102,16 +100,52 @@ def read_reserve(before: LockFact | None, result: TxnResult) -> Granted | Room |
     return Room(result.revision, tuple(holds), waiters)
 
 
+def _take(
+    command: Reserve, holder: Holder, before: LockFact | None, journal: Journal
+) -> Iterator[Put]:
+    """Put the pattern, and what goes with it; ``before`` is the asker's share of it."""
+    asker, terms = command.asker, command.terms
+    record = record_of(holder, command.pattern, terms, asker.request_id, journal.now_ms)
+    record.is_pattern = True
+    if before:
+        _go_on(record, before)
+    key = before.key if before else _key(command)
+    yield Put(key, record.SerializeToString(), asker.lease)
+    yield journal.line(
+        asker.project,
+        "reserved",
+        holder,
+        asker.request_id,
+        paths=(command.pattern,),
+        reason=terms.reason,
+    )
+    yield from _trace(command, record, journal)
+
+
 def _meets(pattern: str, fact: LockFact | WaiterFact) -> bool:
     if isinstance(fact, LockFact) and fact.record.is_pattern:
         return may_meet(pattern, fact.record.path)
     return matches(pattern, path_key(fact.record.path))
 
 
+def _mine(command: Reserve, found: Room) -> list[LockFact]:
+    """The reservations of the pattern that the asker has, on whatever branches."""
+    who, pattern = command.claimant, path_key(command.pattern)
+    own = (fact for fact in found.holds if fact.record.is_pattern and fact.claimant.is_same(who))
+    return [fact for fact in own if path_key(fact.record.path) == pattern]
+
+
+def _go_on(record: LockRecord, before: LockFact) -> None:
+    """``record`` goes on as ``before``; as far as that held, it holds."""
+    keep_time(record, before.record)
+    if not before.claimant.branch:
+        record.scope = LockScope.LOCK_SCOPE_REPOSITORY
+
+
 def _key(command: Reserve) -> bytes:
-    asker = command.asker
+    asker, branch = command.asker, command.claimant.branch
     pattern = path_key(command.pattern)
-    return keys.reservation(asker.project, pattern, asker.session, asker.agent)
+    return keys.reservation(asker.project, pattern, asker.session, asker.agent, branch)
 
 
 def _guards(command: Reserve, seen: int) -> tuple[Compare, ...]:
@@ -120,13 +154,13 @@ def _guards(command: Reserve, seen: int) -> tuple[Compare, ...]:
     return tuple(none_put_since(prefix, seen) for prefix in _prefixes(command))
 
 
-def _trace(command: Reserve, holder: Holder, journal: Journal) -> Iterable[Put]:
+def _trace(command: Reserve, record: LockRecord, journal: Journal) -> Iterable[Put]:
     """Whoever lost a file that it matches is to see that it was held meanwhile."""
-    asker, who = command.asker, command.claimant
+    asker, who = command.asker, Claimant.of(record.holder, record.mode, record.scope)
     if not who.shared:
         pattern = path_key(command.pattern)
         key = traces.grant_key(asker.project, pattern, who, is_pattern=True)
-        yield traces.put_grant(key, holder, asker.request_id, journal.now_ms, journal.traces)
+        yield traces.put_grant(key, record.holder, asker.request_id, journal.now_ms, journal.traces)
 
 
 def _prefixes(command: Reserve) -> tuple[bytes, bytes, bytes]:

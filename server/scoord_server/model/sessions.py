@@ -13,10 +13,11 @@ from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import AliasRecord, NoticeRecord, SessionRecord
 from scoord.v1.sessions_pb2 import Estimate, Session, UpdateRequest, WorkProgress
+from scoord_server.model import states
 from scoord_server.model.compares import absent, is_grant, unchanged
-from scoord_server.model.history import Journal
+from scoord_server.model.history import IDLE, Holding, Journal, holder_of
 from scoord_server.model.reclaims import plan_notice
-from scoord_server.model.values import AliasTaken, Keep, SessionFact
+from scoord_server.model.values import AliasTaken, Keep, LockFact, Said, SessionFact
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, Put, Txn, TxnResult
 
@@ -66,13 +67,15 @@ def plan_register(record: SessionRecord, lease: LeaseId, journal: Journal) -> Tx
     """Make the session live under its alias, if neither is taken.
 
     What says that its end is to come lives on no lease: whoever finds it without the
-    session writes that end down.
+    session writes that end down. One that is registered anew, as its lease ran out, goes on
+    with its work: what its line does not tell of that has lines of its own.
     """
     session = record.session
     value = record.SerializeToString()
     session_key = keys.session(session.project, session.session_id)
     alias_key = keys.alias(session.project, session.alias)
     alias = AliasRecord(session_id=session.session_id).SerializeToString()
+    told = Session(intent=session.intent, branch=session.branch)
     return Txn(
         (absent(session_key), absent(alias_key)),
         (
@@ -86,6 +89,7 @@ def plan_register(record: SessionRecord, lease: LeaseId, journal: Journal) -> Tx
                 record.request_id,
                 reason=session.intent,
             ),
+            *states.plan_lines(told, session, RequestId(record.request_id), journal),
         ),
         (Get(session_key),),
     )
@@ -114,6 +118,8 @@ def updated(record: SessionRecord, change: UpdateRequest, now_ms: int) -> Sessio
         _reckon(new, change.estimate, now_ms)
     if change.HasField("areas"):
         new.session.areas[:] = change.areas.names
+    if change.HasField("edited_files"):
+        new.session.edited_files[:] = change.edited_files.paths
     if change.HasField("depends_on"):
         del new.session.depends_on[:]
         new.session.depends_on.extend(change.depends_on.on)
@@ -151,36 +157,23 @@ def plan_replace(fact: SessionFact, record: SessionRecord) -> Txn:
 def plan_update(
     fact: SessionFact, record: SessionRecord, request: RequestId, journal: Journal
 ) -> Txn:
-    """Store ``record`` if the session is still as it was read; a new intent is history."""
+    """Store ``record`` if the session is still as it was read, with a line for each new state."""
     plan = plan_replace(fact, record)
-    session = record.session
-    if session.intent == fact.record.session.intent:
-        return plan
-    about, why = holder_of(session), session.intent
-    line = journal.line(session.project, "intent", about, request, reason=why)
-    return Txn(plan.compares, (*plan.then, line), plan.otherwise)
+    lines = states.plan_lines(fact.record.session, record.session, request, journal)
+    return Txn(plan.compares, (*plan.then, *lines), plan.otherwise)
 
 
-def plan_note_end(fact: SessionFact, request: RequestId, why: str, journal: Journal) -> Txn:
+def plan_note_end(
+    fact: SessionFact, request: RequestId, why: str, held: Iterable[Holding], journal: Journal
+) -> Txn:
     """Write down that a session ends, while it lives. Its lease is revoked after."""
     session = fact.record.session
     key = keys.session(session.project, session.session_id)
-    line = journal.line(session.project, "ended", holder_of(session), request, reason=why)
+    line = journal.over(session, "ended", request, why, held)
     return Txn((is_grant(key, fact.create_revision),), (line,))
 
 
-def holder_of(session: Session) -> Holder:
-    """A session as it is named in history."""
-    return Holder(
-        session_id=session.session_id,
-        alias=session.alias,
-        person=session.person,
-        host=session.host,
-        branch=session.branch,
-    )
-
-
-def plan_end_idle(fact: SessionFact, journal: Journal | None) -> Txn:
+def plan_end_idle(fact: SessionFact, held: Iterable[Holding], journal: Journal | None) -> Txn:
     """End the session if it was not active since it was read. Its lease is revoked after.
 
     Without a journal nothing is written, for a store that takes nothing more.
@@ -191,29 +184,41 @@ def plan_end_idle(fact: SessionFact, journal: Journal | None) -> Txn:
     guard = unchanged(key, fact.mod_revision)
     if journal is None:
         return Txn((guard,), done)
-    why = f"nothing was done for longer than {age(timeout_ms / 1000)}"
+    limit = f"{age(timeout_ms / 1000)}, session_timeout and a heartbeat_interval"
+    why = f"nothing was done for longer than {limit}"
     request = RequestId(f"idle-{fact.record.request_id}")
-    line = journal.line(session.project, "idle", holder_of(session), request, reason=why)
+    line = journal.over(session, IDLE, request, why, held)
     return Txn((guard,), (*done, line))
 
 
-def plan_tell(fact: SessionFact, request: RequestId, by: str, text: str, journal: Journal) -> Txn:
-    """Lay a person's message into the session's inbox, once."""
+def plan_tell(fact: SessionFact, request: RequestId, said: Said, journal: Journal) -> Txn:
+    """Lay a message of a person or a session into the session's inbox, once."""
     session = fact.record.session
-    to = holder_of(session)
-    notice = NoticeRecord(kind="message", sender=Holder(person=by), text=text)
+    to, others = holder_of(session), (said.through,) if said.through else ()
+    sender = said.through or Holder(person=said.by)
+    notice = NoticeRecord(kind="message", sender=sender, text=said.text)
     plan = plan_notice(ProjectId(session.project), to, fact.lease, request, notice)
-    line = journal.line(session.project, "told", to, request, by=by, reason=text)
+    line = journal.line(
+        session.project, "told", to, request, by=said.by, reason=said.text, others=others
+    )
     return Txn(plan.compares, (*plan.then, line))
 
 
-def prefixes_of_holds(project: ProjectId) -> tuple[bytes, ...]:
-    """Where all that any session holds is."""
-    return (
+def plan_find_holds(project: ProjectId) -> Txn:
+    """Read all that any session of ``project`` holds, as it is at one moment."""
+    prefixes = (
         keys.lock_prefix(project),
         keys.room_prefix(project, ""),
         keys.reservation_prefix(project),
     )
+    return Txn((), tuple(map(keys.get_prefix, prefixes)))
+
+
+def read_holds(session: SessionId, result: TxnResult) -> tuple[LockFact, ...]:
+    """What ``session`` holds of that."""
+    kvs = (kv for found in result.results for kv in found.kvs)
+    holds = (LockFact.of(kv) for kv in kvs if keys.parse(kv.key).kind in keys.HOLDS)
+    return tuple(fact for fact in holds if fact.record.holder.session_id == session)
 
 
 def plan_check(sessions: Iterable[tuple[ProjectId, SessionId]]) -> Txn:

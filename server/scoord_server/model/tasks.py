@@ -5,21 +5,25 @@ done. An add is guarded by "no task is new since I looked", so no title is open
 twice. An offer is a key on a short lease of its own: who puts it first has it.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from scoord.errors import LimitReached
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
-from scoord.text import one_line
+from scoord.text import age, one_line
 from scoord.v1.locks_pb2 import Holder
-from scoord.v1.records_pb2 import OfferRecord, TaskRecord
+from scoord.v1.records_pb2 import OfferRecord, SessionRecord, TaskRecord
 from scoord_server.model.compares import absent, lives, none_created_since, unchanged
-from scoord_server.model.history import Journal
+from scoord_server.model.history import Journal, holder_of, room_for
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Delete, Get, KeyValue, Put, Txn, TxnResult
 
 MOST_OPEN = 1000
 """Open tasks of one project."""
+
+MOST_DONE = 1000
+"""Tasks of one project that are done; those that were done first go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +42,26 @@ class AddTasks:
     project: ProjectId
     tasks: tuple[NewTask, ...]
     source: str = ""
-    person: str = ""
+    by: Holder = field(default_factory=Holder)
+    """The coding session that adds them, else the person."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishTask:
-    """Say that a task is done."""
+    """Say that a task is done, or take it off the backlog."""
 
     request_id: RequestId
     project: ProjectId
     task_id: str
     by: str = ""
+    through: Holder | None = None
+    """The coding session that does; None for a person at a terminal of their own."""
+    removed: bool = False
+    """Whether it is not wanted any more, done or not."""
+
+    def is_met_by(self, record: TaskRecord) -> bool:
+        """Whether nothing is left to be done about it."""
+        return record.done and record.removed >= self.removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,13 @@ class Work:
 
     kind: str
     name: str
+    title: str = field(default="", compare=False)
+    """What a task says, as far as was told; one line."""
+
+    @property
+    def shown(self) -> str:
+        """How a line names it."""
+        return f"{self.kind} {self.name}" + (f' "{self.title}"' if self.title else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +108,11 @@ class Offer:
     project: ProjectId
     session: SessionId
     candidates: tuple[Work, ...]
+    lasts_s: int
+    """How long it is kept, if it is not asked for again."""
     count: int = 1
+    keeps_rest: bool = False
+    """Whether what else the session was offered stays so, for as long as was said then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +127,9 @@ class OfferFact:
     @classmethod
     def of(cls, kv: KeyValue) -> "OfferFact":
         """Read an offer's key."""
-        parsed = keys.parse(kv.key)
-        work = Work(parsed.name, parsed.rest[0])
-        return cls(work, OfferRecord.FromString(kv.value), kv.mod_revision, kv.key)
+        parsed, record = keys.parse(kv.key), OfferRecord.FromString(kv.value)
+        work = Work(parsed.name, parsed.rest[0], record.title)
+        return cls(work, record, kv.mod_revision, kv.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +155,11 @@ def read_tasks(kvs: Iterable[KeyValue]) -> tuple[TaskFact, ...]:
     return tuple(sorted(facts, key=lambda fact: (fact.create_revision, fact.number)))
 
 
+def not_removed(facts: Iterable[TaskFact]) -> tuple[TaskFact, ...]:
+    """Those that are on the backlog, or were done."""
+    return tuple(fact for fact in facts if not fact.record.removed)
+
+
 def read_offers(kvs: Iterable[KeyValue]) -> tuple[OfferFact, ...]:
     """The offers."""
     return tuple(map(OfferFact.of, kvs))
@@ -152,7 +181,7 @@ def plan_add(
     line = journal.line(
         command.project,
         "task_added",
-        Holder(person=command.person),
+        command.by,
         command.request_id,
         by=command.source,
         reason=one_line("; ".join(f"{fact.task_id} {fact.record.title}" for fact in new)),
@@ -162,15 +191,15 @@ def plan_add(
 
 
 def plan_finish(command: FinishTask, fact: TaskFact, journal: Journal) -> tuple[Txn, TaskFact]:
-    """Say that it is done, if it is still as it was read; and how it is then."""
+    """Say that it is done or removed, if it is still as it was read; and how it is then."""
     record = TaskRecord()
     record.CopyFrom(fact.record)
-    record.done, record.done_by = True, command.by
+    record.done, record.done_by, record.removed = True, command.by, command.removed
     key = keys.task(command.project, command.task_id)
     line = journal.line(
         command.project,
-        "task_done",
-        Holder(person=command.by),
+        "task_removed" if command.removed else "task_done",
+        command.through or Holder(person=command.by),
         command.request_id,
         by=command.by,
         reason=one_line(f"{fact.task_id} {record.title}"),
@@ -178,6 +207,24 @@ def plan_finish(command: FinishTask, fact: TaskFact, journal: Journal) -> tuple[
     put = Put(key, record.SerializeToString(), journal.lease)
     after = TaskFact(fact.task_id, record, fact.create_revision, fact.mod_revision)
     return Txn((unchanged(key, fact.mod_revision),), (put, line), (Get(key),)), after
+
+
+def too_many_done(known: Iterable[TaskFact], most: int) -> list[TaskFact]:
+    """The done tasks that are not among the ``most`` that were done last.
+
+    The one with the highest number stays, so that no number is given twice.
+    """
+    facts = tuple(known)
+    done = sorted((f for f in facts if f.record.done), key=lambda fact: fact.mod_revision)
+    last = max((fact.number for fact in facts), default=0)
+    return [fact for fact in done[: max(0, len(done) - most)] if fact.number != last]
+
+
+def plan_forget(project: ProjectId, facts: Iterable[TaskFact]) -> Txn:
+    """Delete tasks that are still as they were read; all or none."""
+    found = [(keys.task(project, fact.task_id), fact.mod_revision) for fact in facts]
+    guards = tuple(unchanged(key, revision) for key, revision in found)
+    return Txn(guards, tuple(Delete(key) for key, _ in found))
 
 
 def _resolved(
@@ -255,15 +302,17 @@ def plan_offer(
     lease: LeaseId,
     chosen: tuple[Work, ...],
     offers: Iterable[OfferFact],
+    *,
+    journal: Journal,
 ) -> Txn:
-    """Keep ``chosen`` for the session, and let go what else it was offered.
+    """Keep ``chosen`` for the session, and let go what else it was offered, if that is wanted.
 
     Only if the session lives and every key is as it was read: two who ask at once
-    never get the same.
+    never get the same. What it has already is kept for longer, which is no line.
     """
-    own = {f.work: f for f in offers if f.record.session.session_id == command.session}
-    let_go = [fact for work, fact in own.items() if work not in chosen]
-    record = OfferRecord(session=holder, request_id=command.request_id).SerializeToString()
+    own = {fact.work: fact for fact in offered_to(command.session, offers)}
+    rest = [fact for work, fact in own.items() if work not in chosen]
+    let_go = [] if command.keeps_rest else rest
     guards: list[Compare] = [lives(command.project, command.session)]
     guards += (unchanged(fact.key, fact.mod_revision) for fact in let_go)
     puts: list[Put] = []
@@ -271,9 +320,39 @@ def plan_offer(
         key = keys.offer(command.project, work.kind, work.name)
         mine = own.get(work)
         guards.append(unchanged(key, mine.mod_revision) if mine else absent(key))
-        puts.append(Put(key, record, lease))
+        record = OfferRecord(session=holder, request_id=command.request_id, title=work.title)
+        puts.append(Put(key, record.SerializeToString(), lease))
     deletes = (Delete(fact.key) for fact in let_go)
-    return Txn(tuple(guards), (*puts, *deletes), _look(command))
+    line = partial(journal.line, command.project, about=holder, request_id=command.request_id)
+    new, gone = [work for work in chosen if work not in own], [fact.work for fact in let_go]
+    lines = (
+        *_line(new, partial(line, "offered"), f"for {age(command.lasts_s)}"),
+        *_line(gone, partial(line, "withdrawn"), "not wanted any more"),
+    )
+    return Txn(tuple(guards), (*puts, *deletes, *lines), _look(command))
+
+
+def plan_let_go(last: SessionRecord, offers: Sequence[OfferFact], journal: Journal) -> Txn:
+    """Give up ``offers``, which a session that is over was made."""
+    session, request = last.session, RequestId(f"over-{last.request_id}")
+    guards = tuple(unchanged(fact.key, fact.mod_revision) for fact in offers)
+    line = partial(journal.line, session.project, "withdrawn", holder_of(session), request)
+    lines = _line([fact.work for fact in offers], line, "its session is over")
+    return Txn(guards, (*(Delete(fact.key) for fact in offers), *lines))
+
+
+def offered_to(session: SessionId, offers: Iterable[OfferFact]) -> list[OfferFact]:
+    """Those that were made to a session."""
+    return [fact for fact in offers if fact.record.session.session_id == session]
+
+
+def _line(works: Sequence[Work], line: Callable[..., Put], why: str) -> tuple[Put, ...]:
+    """The line of an offer, or of its end; none where nothing is offered, or ends."""
+    if not works:
+        return ()
+    what = one_line(", ".join(work.shown for work in works))
+    files = [work.name for work in works if work.kind == "file"]
+    return (line(paths=files[: room_for(files)], reason=f"{what}: {why}"),)
 
 
 def _look(command: Offer) -> tuple[Get, ...]:

@@ -3,8 +3,8 @@
 An exclusive grant of a path leaves one whose mod revision is its token, until a command
 ends the grant or another grant follows in the same *domain*: on the same branch, or on
 all. Each pattern leaves one for each of its holders, so that none hides another's.
-Edits that were made without a lock leave one for each editor, and so does the end of
-a share.
+Edits that were made without a lock leave one for each editor and kind, and the end of a
+share one for each holder and branch.
 """
 
 from collections.abc import Iterable
@@ -28,12 +28,16 @@ No branch's name has a colon."""
 
 def domain(who: Claimant) -> str:
     """Among which grants of a path only the last one leaves a trace."""
-    return f"{_SHARES}{who.session}/{who.agent}" if who.shared else who.branch
+    return f"{_SHARES}{who.session}/{who.agent}/{who.branch}" if who.shared else who.branch
 
 
-def edit_key(asker: Asker, path_key: str) -> bytes:
-    """Where the trace of an edit without a lock is."""
-    return keys.trace(asker.project, path_key, f"{_EDITS}{asker.session}/{asker.agent}")
+def edit_key(asker: Asker, path_key: str, kind: str) -> bytes:
+    """Where the trace of an edit without a lock is, with the answer to its report.
+
+    Those of one kind are reported one after the other, each until it is answered; of
+    several kinds they are not.
+    """
+    return keys.trace(asker.project, path_key, f"{_EDITS}{asker.session}/{asker.agent}/{kind}")
 
 
 def grant_key(project: str, name_key: str, who: Claimant, *, is_pattern: bool = False) -> bytes:
@@ -69,6 +73,18 @@ def patterns_kept_out(who: Claimant, path_key: str, traces: Iterable[KeyValue]) 
         parsed = keys.parse(trace.key)
         where, session, _ = parsed.rest
         if session != who.session and _meets(who.branch, where) and matches(parsed.name, path_key):
+            found.append(trace)
+    return found
+
+
+def patterns_met(who: Claimant, path_key: str, traces: Iterable[KeyValue]) -> list[KeyValue]:
+    """Of the traces of patterns those of other sessions that an edit of a path by ``who`` met."""
+    found = list[KeyValue]()
+    for trace in traces:
+        parsed = keys.parse(trace.key)
+        where, session, _ = parsed.rest
+        is_here = not who.branch or where in ("", who.branch) or where.startswith(_SHARES)
+        if session != who.session and is_here and matches(parsed.name, path_key):
             found.append(trace)
     return found
 

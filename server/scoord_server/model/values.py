@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
 from scoord.names import path_key
-from scoord.v1.locks_pb2 import LockMode, LockScope
+from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
 from scoord.v1.records_pb2 import LockRecord, SessionRecord, TraceRecord, WaiterRecord
 from scoord_server.store.port import KeyValue
 
@@ -112,6 +112,11 @@ class SessionFact:
         record = SessionRecord.FromString(kv.value)
         return cls(record, kv.lease, kv.create_revision, kv.mod_revision)
 
+    @property
+    def session_id(self) -> SessionId:
+        """Which one it is."""
+        return SessionId(self.record.session.session_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Keep:
@@ -163,6 +168,8 @@ class Acquire:
     terms: Terms = Terms()
     enqueue: bool = False
     overlaps: bool = False
+    yields: bool = False
+    """Whether it does without what it is refused: then the refusal is written down."""
     claim_ms: int = 0
     """How long a path is kept for the asker once its turn has come."""
 
@@ -170,6 +177,19 @@ class Acquire:
     def claimant(self) -> Claimant:
         """The asker, on its terms."""
         return claimant_of(self.asker, self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRef:
+    """A place in the queue of ``name``, as it was last asked for at ``revision``.
+
+    With 0, whatever place there is.
+    """
+
+    name: LockName
+    revision: int = 0
+    branch: str = ""
+    """The branch it is confined to; empty when it is for every branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +261,8 @@ class Conflict:
     by: LockFact | WaiterFact
     place: int = 0
     """From 1; 0 is not queued."""
+    place_revision: int = 0
+    """When the place was last asked for, which is by this command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +280,16 @@ class Raced:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What is said to a session, and by whom."""
+
+    by: str
+    text: str
+    through: Holder | None = None
+    """The coding session that says it; None for a person at a terminal of their own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How a grant is to end, for its trace."""
 
@@ -265,6 +297,13 @@ class Ending:
     request_id: RequestId
     by: str = ""
     reason: str = ""
+    through: Holder | None = None
+    """The coding session that ends it, when that is not the holder's."""
+
+    @property
+    def others(self) -> tuple[Holder, ...]:
+        """Whom it concerns beside the holder."""
+        return (self.through,) if self.through else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +319,9 @@ class Grant:
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The grant is over, by this command."""
+
+    unrecorded: bool = False
+    """Whether nothing was written down of it, as the store takes nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +348,16 @@ class AliasTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """What is checked out now where a grant is held."""
+
+    name: LockName
+    token: FencingToken
+    branch: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """One session's part of a heartbeat."""
 
@@ -314,6 +366,7 @@ class Beat:
     lease: LeaseId
     active: bool = False
     touched: tuple[tuple[LockName, FencingToken], ...] = ()
+    moved: tuple[Moved, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ from scoord.ids import RequestId
 from scoord.names import path_key
 from scoord.v1.records_pb2 import ArchiveRecord, EventRecord, HoldRecord, SessionRecord
 from scoord_server.model.compares import absent, is_grant
-from scoord_server.model.history import Journal
+from scoord_server.model.history import Holding, Journal
 from scoord_server.model.recall import Holds, Line, Waits
-from scoord_server.model.sessions import holder_of
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Operation, Put, Txn
 
@@ -49,7 +48,7 @@ class End:
 
 def of_one_life(lines: Iterable[Line], register: str) -> tuple[Line, ...]:
     """A session's lines since the request ``register``, in order; not of a next life."""
-    in_order = sorted(lines, key=lambda line: line.revision)
+    in_order = sorted(lines, key=lambda line: line.order)
     return tuple(takewhile(lambda line: not _begins_another(line.record, register), in_order))
 
 
@@ -79,13 +78,20 @@ def plan_finish(
     done: list[Operation] = [Delete(begun.key)]
     if end.how == EXPIRED:
         request = RequestId(f"{EXPIRED}-{begun.record.request_id}")
-        about = holder_of(session)
-        done.append(journal.line(session.project, EXPIRED, about, request, reason=end.why))
+        done.append(journal.over(session, EXPIRED, request, end.why, _still_held(found)))
     if last.archive:
         log = work_log(last, found, end, journal.kept_ms)
         key = keys.archive(session.project, end.at_ms, session.session_id)
         done.append(Put(key, log.SerializeToString(), journal.lease))
     return Txn((is_grant(begun.key, begun.revision), is_over), tuple(done))
+
+
+def _still_held(found: Found) -> Iterable[Holding]:
+    """As its lines tell: the keys are gone with the lease."""
+    holds = Holds()
+    for line in found.lines:
+        holds.take_in(line)
+    return holds.still()
 
 
 def work_log(last: SessionRecord, found: Found, end: End, kept_ms: int) -> ArchiveRecord:

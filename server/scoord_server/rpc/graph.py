@@ -71,6 +71,7 @@ def _change(
         tuple(entities),
         tuple(map(_observations, request.observations)),
         tuple(map(_relation, request.relations)),
+        messages.through(request),
     )
 
 

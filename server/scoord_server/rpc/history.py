@@ -136,5 +136,6 @@ def _wanted(asked: pb.HistoryFilter, *, since: bool = True) -> Wanted:
         path=path_key(path) if path else "",
         person=asked.person,
         kinds=frozenset(asked.kinds),
+        without=frozenset(asked.without_kinds),
         since_ms=messages.milliseconds("filter.since", asked.since) if since else 0,
     )

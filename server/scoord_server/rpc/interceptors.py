@@ -1,4 +1,4 @@
-"""What happens around every RPC: the caller is set, failures become statuses.
+"""What happens around every RPC: who calls and for how long, and failures become statuses.
 
 Nobody else aborts an RPC, so nobody has to guess where an error came from.
 """
@@ -14,6 +14,7 @@ import grpc
 from scoord.errors import InternalError, ScoordError
 from scoord.status import STATUS, trailing_metadata
 from scoord_server.rpc.caller import MACHINE_KEY, PERSON_KEY, Caller, Role, current
+from scoord_server.timely import time_left
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def _wrap(handler: Any) -> Handler:  # grpc's own stubs leave its fields untyped
 def _unary(method: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Context], Any]:
     async def call(request: Any, context: Context) -> Any:
         current.set(_caller(context))
+        time_left.set(context.time_remaining)
         try:
             return await method(request, context)
         except Exception as error:  # noqa: BLE001 (the boundary: whatever it is becomes a status)

@@ -13,6 +13,7 @@ from scoord.patterns import check_reservable
 from scoord.text import one_line
 from scoord.v1 import locks_pb2 as pb
 from scoord.v1.locks_pb2_grpc import LockServiceServicer
+from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.values import (
     Acquire,
@@ -25,6 +26,7 @@ from scoord_server.model.values import (
     Held,
     LockFact,
     LockName,
+    PlaceRef,
     Reclaim,
     Reclaimed,
     Report,
@@ -88,11 +90,29 @@ class Locks(LockServiceServicer):
             return pb.ReclaimResponse(reclaimed=ref)
         return pb.ReclaimResponse(lost=messages.lost(outcome.last, self._clock))
 
+    async def ReadTrace(
+        self, request: pb.ReadTraceRequest, context: Context
+    ) -> pb.ReadTraceResponse:
+        """Tell how a grant ended whose end its holder did not hear of."""
+        asker = Asker(
+            RequestId(""),  # it changes nothing, so that repeating it needs no name
+            ProjectId(messages.required("project", request.project)),
+            SessionId(messages.required("session_id", request.session_id)),
+            _lease(request.lease_id),
+        )
+        grant = Grant(asker.project, *_ref(asker.project, request.lock))
+        found = await self._coordinator.reporting.read_trace(asker, grant)
+        if found.grant(grant.token):
+            return pb.ReadTraceResponse(stands=True)
+        end = found.end_of(grant.token) or TraceRecord()
+        return pb.ReadTraceResponse(
+            how=end.how, by=end.by, reason=end.reason, through=messages.ended_through(end)
+        )
+
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
         """Give up waiting."""
         asker = _asker(request, needs_lease=False)
-        names = [_name(asker.project, path) for path in _bounded(request.paths)]
-        await self._coordinator.locks.leave(asker, names)
+        await self._coordinator.locks.leave(asker, _places(asker.project, request))
         return pb.LeaveResponse()
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
@@ -134,12 +154,13 @@ class Locks(LockServiceServicer):
             _request_id(request.request_id),
             one_line(request.by),
             one_line(request.reason),
+            messages.through(request),
         )
         outcome = await self._coordinator.locks.end(grant, end)
         if isinstance(outcome, Ended):
-            return pb.BreakResponse(broken=pb.Broken())
+            return pb.BreakResponse(broken=pb.Broken(unrecorded=outcome.unrecorded))
         current = outcome.current
-        lock = messages.lock(project, current, self._clock) if current else None
+        lock = self._lock(project, current) if current else None
         return pb.BreakResponse(not_broken=pb.NotBroken(current=lock))
 
     async def ListLocks(
@@ -159,12 +180,20 @@ class Locks(LockServiceServicer):
     def _conflict(self, project: ProjectId, conflict: Conflict) -> pb.Conflict:
         held = isinstance(conflict.by, LockFact)
         lock = (
-            messages.lock(project, conflict.by, self._clock)
+            self._lock(project, conflict.by)
             if isinstance(conflict.by, LockFact)
             else messages.claim(project, conflict.by, self._clock)
         )
-        shown, place = conflict.name.shown, conflict.place
-        return pb.Conflict(path=shown, lock=lock, place=place, is_claim=not held)
+        return pb.Conflict(
+            path=conflict.name.shown,
+            lock=lock,
+            place=conflict.place,
+            is_claim=not held,
+            place_revision=conflict.place_revision,
+        )
+
+    def _lock(self, project: ProjectId, fact: LockFact) -> pb.Lock:
+        return messages.lock(self._view.reckoned(project, fact), self._clock)
 
 
 def _acquire(request: pb.AcquireRequest) -> Acquire:
@@ -175,6 +204,7 @@ def _acquire(request: pb.AcquireRequest) -> Acquire:
         terms=_terms(request),
         enqueue=request.enqueue,
         overlaps=request.overlaps,
+        yields=request.yields,
         claim_ms=messages.milliseconds("claim", request.claim, MOST_CLAIM_S)
         or DEFAULT_CLAIM_S * 1000,
     )
@@ -231,6 +261,15 @@ def _request_id(text: str) -> RequestId:
 def _name(project: ProjectId, path: str) -> LockName:
     check_path(project, path)
     return LockName.of(path)
+
+
+def _places(project: ProjectId, request: pb.LeaveRequest) -> list[PlaceRef]:
+    names = [_name(project, path) for path in _bounded(request.paths)]
+    revisions = request.place_revisions or [0] * len(names)
+    branches = request.place_branches or [""] * len(names)
+    if not len(revisions) == len(branches) == len(names):
+        raise InvalidRequest("place_revisions or place_branches are not as many as paths")
+    return list(map(PlaceRef, names, revisions, map(one_line, branches)))
 
 
 def _ref(project: ProjectId, ref: pb.LockRef) -> tuple[LockName, FencingToken, bool]:

@@ -7,12 +7,15 @@ from google.protobuf.duration_pb2 import Duration
 from scoord.clock import Clock
 from scoord.duration_limits import MOST_S
 from scoord.errors import InvalidRequest
+from scoord.text import one_line
 from scoord.v1 import events_pb2 as events
 from scoord.v1 import locks_pb2 as pb
+from scoord.v1.graph_pb2 import AddToGraphRequest, RemoveFromGraphRequest
 from scoord.v1.records_pb2 import TraceRecord
-from scoord.v1.sessions_pb2 import Session
+from scoord.v1.sessions_pb2 import Session, TellRequest
 from scoord.v1.sessions_pb2 import SweptLock as SweptLockMessage
-from scoord_server.model.values import LockFact, SessionFact, WaiterFact
+from scoord.v1.tasks_pb2 import AddTasksRequest, FinishTaskRequest, RemoveTaskRequest
+from scoord_server.model.values import SessionFact, WaiterFact
 from scoord_server.seen import (
     Change,
     LockGone,
@@ -24,9 +27,20 @@ from scoord_server.seen import (
     SeenWaiter,
     SessionGone,
     Turn,
+    WaiterGone,
 )
 from scoord_server.sweeping import SweptLock
 from scoord_server.view import Snapshot
+
+_Through = (
+    TellRequest
+    | pb.BreakRequest
+    | AddToGraphRequest
+    | RemoveFromGraphRequest
+    | AddTasksRequest
+    | FinishTaskRequest
+    | RemoveTaskRequest
+)
 
 MOST_ID: Final = 200
 """Characters of what a program names a thing by; those of ours are far below it."""
@@ -45,6 +59,22 @@ def identifier(field: str, value: str) -> str:
     if len(value) > MOST_ID or not value.isprintable():
         raise InvalidRequest(f"{field} must be at most {MOST_ID} printable characters")
     return value
+
+
+def through(request: _Through) -> pb.Holder | None:
+    """The session that does what is asked, safe to show; None for a person."""
+    if not request.HasField("through"):
+        return None
+    said = request.through
+    return pb.Holder(
+        session_id=required("through.session_id", said.session_id),
+        alias=one_line(said.alias, 60),
+        agent_id=identifier("through.agent_id", said.agent_id),
+        person=one_line(said.person),
+        host=one_line(said.host),
+        branch=one_line(said.branch),
+        commit=one_line(said.commit),
+    )
 
 
 def duration(milliseconds: int) -> Duration:
@@ -67,28 +97,23 @@ def milliseconds(field: str, duration: Duration, most_s: int = MOST_S) -> int:
     return milliseconds
 
 
-def lock(project: str, fact: LockFact, clock: Clock, waiters: int = 0) -> pb.Lock:
+def lock(seen: SeenLock, clock: Clock, waiters: int = 0) -> pb.Lock:
     """A lock as others see it now."""
-    record, now = fact.record, clock.wall_ms()
+    record, now = seen.fact.record, clock.wall_ms()
     return pb.Lock(
-        project=project,
+        project=seen.project,
         path=record.path,
         holder=record.holder,
-        token=fact.token,
+        token=seen.fact.token,
         reason=record.reason,
         held_for=duration(now - record.acquired_unix_ms),
         idle_for=duration(now - record.touched_unix_ms),
         is_pattern=record.is_pattern,
         mode=record.mode,
         scope=record.scope,
-        ends_in=_ends_in(fact, now),
+        ends_in=duration(seen.left_ms(clock.now())) if record.lasts_ms else None,
         waiters=waiters,
     )
-
-
-def _ends_in(fact: LockFact, now: int) -> Duration | None:
-    record = fact.record
-    return duration(record.acquired_unix_ms + record.lasts_ms - now) if record.lasts_ms else None
 
 
 def claim(project: str, fact: WaiterFact, clock: Clock) -> pb.Lock:
@@ -107,8 +132,7 @@ def claim(project: str, fact: WaiterFact, clock: Clock) -> pb.Lock:
 
 def swept_lock(swept: SweptLock, clock: Clock) -> SweptLockMessage:
     """A lock that a sweep took away."""
-    seen = swept.lock
-    return SweptLockMessage(lock=lock(seen.project, seen.fact, clock), how=swept.how)
+    return SweptLockMessage(lock=lock(swept.lock, clock), how=swept.how)
 
 
 def waiter(seen: SeenWaiter, clock: Clock) -> pb.Waiter:
@@ -116,12 +140,13 @@ def waiter(seen: SeenWaiter, clock: Clock) -> pb.Waiter:
     record = seen.fact.record
     return pb.Waiter(
         project=seen.project,
-        path=record.path,
+        path=seen.shown or record.path,
         holder=record.waiter,
         reason=record.reason,
         place=seen.place,
         has_turn=seen.turn_at is not None,
         waiting_for=duration(clock.wall_ms() - record.since_unix_ms),
+        scope=record.scope,
     )
 
 
@@ -130,13 +155,27 @@ def lost(trace: TraceRecord, clock: Clock) -> pb.Lost:
     if not trace.how:
         return pb.Lost()
     since = duration(clock.wall_ms() - trace.granted_unix_ms)
-    return pb.Lost(holder=trace.holder, how=trace.how, since=since, token=trace.token)
+    return pb.Lost(
+        holder=trace.holder,
+        how=trace.how,
+        since=since,
+        token=trace.token,
+        by=trace.by,
+        reason=trace.reason,
+        through=ended_through(trace),
+    )
+
+
+def ended_through(trace: TraceRecord) -> pb.Holder | None:
+    """The coding session that ended a grant, if it was one."""
+    return trace.through if trace.HasField("through") else None
 
 
 def session(fact: SessionFact, clock: Clock) -> Session:
-    """A session as others see it now."""
+    """A session as others see it now; the list of its files is for its log alone."""
     result, now = Session(), clock.wall_ms()
     result.CopyFrom(fact.record.session)
+    result.ClearField("edited_files")
     result.live_for.CopyFrom(duration(now - fact.record.registered_unix_ms))
     result.idle_for.CopyFrom(duration(now - fact.record.active_unix_ms))
     if result.HasField("estimate"):
@@ -181,9 +220,7 @@ def locks(seen: Snapshot, project: str, clock: Clock) -> list[pb.Lock]:
     for place in seen.waiters:
         waiting[place.project, place.key] = waiting.get((place.project, place.key), 0) + 1
     wanted = (one for one in seen.locks if project in ("", one.project))
-    found = (
-        lock(one.project, one.fact, clock, waiting.get((one.project, one.key), 0)) for one in wanted
-    )
+    found = (lock(one, clock, waiting.get((one.project, one.key), 0)) for one in wanted)
     return sorted(found, key=lambda lk: (lk.project, lk.path, lk.token))
 
 
@@ -198,12 +235,15 @@ def change(revision: int, seen: Change, project: str, clock: Clock) -> events.Wa
     result = events.WatchResponse(revision=revision)
     if isinstance(seen, SeenOffer | OfferGone):
         about = _put_offer(result, seen)
+    elif isinstance(seen, _InQueue):
+        about = _put_in_queue(result, seen, clock)
     else:
         about = _put_change(result, seen, clock)
     return result if project in ("", about) else None
 
 
-_Rest = SeenSession | SeenLock | SeenWaiter | Turn | SeenNotice | SessionGone | LockGone
+_InQueue = SeenWaiter | Turn | WaiterGone
+_Rest = SeenSession | SeenLock | SeenNotice | SessionGone | LockGone
 
 
 def _put_change(result: events.WatchResponse, seen: _Rest, clock: Clock) -> str:
@@ -212,15 +252,9 @@ def _put_change(result: events.WatchResponse, seen: _Rest, clock: Clock) -> str:
         case SeenSession(fact):
             result.session.CopyFrom(session(fact, clock))
             about = fact.record.session.project
-        case SeenLock(where, _, lock_fact):
-            result.lock.CopyFrom(lock(where, lock_fact, clock))
+        case SeenLock(where):
+            result.lock.CopyFrom(lock(seen, clock))
             about = where
-        case SeenWaiter(where):
-            result.waiting.CopyFrom(_waiting(seen))
-            about = where
-        case Turn(place):
-            result.turn.CopyFrom(waiter(place, clock))
-            about = place.project
         case SeenNotice(where):
             result.notice.CopyFrom(notice(seen))
             about = where
@@ -231,6 +265,19 @@ def _put_change(result: events.WatchResponse, seen: _Rest, clock: Clock) -> str:
             result.lock_gone.CopyFrom(_lock_gone(seen, clock))
             about = gone.project
     return about
+
+
+def _put_in_queue(result: events.WatchResponse, seen: _InQueue, clock: Clock) -> str:
+    match seen:
+        case SeenWaiter(where):
+            result.waiting.CopyFrom(_waiting(seen))
+            return where
+        case Turn(place):
+            result.turn.CopyFrom(waiter(place, clock))
+            return place.project
+        case WaiterGone(place):
+            result.waiting_gone.CopyFrom(waiter(place, clock))
+            return place.project
 
 
 def _put_offer(result: events.WatchResponse, seen: SeenOffer | OfferGone) -> str:
@@ -266,10 +313,11 @@ def _waiting(seen: SeenWaiter) -> events.Waiting:
     record = seen.fact.record
     return events.Waiting(
         project=seen.project,
-        path=record.path,
+        path=seen.shown or record.path,
         waiter=record.waiter,
         reason=record.reason,
         holders=seen.holders,
+        scope=record.scope,
     )
 
 
@@ -281,8 +329,9 @@ def _session_gone(last: SessionFact) -> events.SessionGone:
 def _lock_gone(gone: LockGone, clock: Clock) -> events.LockGone:
     trace = gone.trace
     return events.LockGone(
-        lock=lock(gone.last.project, gone.last.fact, clock),
-        how=trace.how if trace else "ended",
+        lock=lock(gone.last, clock),
+        how=trace.how if trace else "taken" if gone.taken else "ended",
         by=trace.by if trace else "",
         reason=trace.reason if trace else "",
+        through=ended_through(trace) if trace else None,
     )

@@ -4,6 +4,7 @@ It comes from anywhere: texts become one line, numbers stay in their range, list
 """
 
 from collections.abc import Iterable
+from itertools import accumulate
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -13,6 +14,8 @@ from scoord.v1.sessions_pb2 import Dependency, Estimate, Session, UpdateRequest,
 
 MOST_AREAS = 20
 MOST_DEPENDENCIES = 20
+MOST_EDITED_FILES = 100
+MOST_EDITED_BYTES = 8 * 1024
 
 _MOST_COUNT = 1_000_000
 _MOST_LEFT_MS = 366 * 86_400_000
@@ -41,6 +44,7 @@ def checked_session(session: Session) -> Session:
     if checked.HasField("estimate"):
         _bound_estimate(checked.estimate)
     checked.areas[:] = _areas(session.areas)
+    checked.edited_files[:] = _edited(session.edited_files)
     del checked.depends_on[:]
     checked.depends_on.extend(_dependencies(session.depends_on))
     return checked
@@ -58,6 +62,8 @@ def check_update(change: UpdateRequest) -> None:
         _bound_estimate(change.estimate)
     if change.HasField("areas"):
         change.areas.names[:] = _areas(change.areas.names)
+    if change.HasField("edited_files"):
+        change.edited_files.paths[:] = _edited(change.edited_files.paths)
     if change.HasField("depends_on"):
         kept = _dependencies(change.depends_on.on)
         del change.depends_on.on[:]
@@ -95,6 +101,13 @@ def _within(value: int, most: int) -> int:
 
 def _areas(names: Iterable[str]) -> list[str]:
     return [one_line(name, 60) for name in list(names)[:MOST_AREAS] if name]
+
+
+def _edited(paths: Iterable[str]) -> list[str]:
+    """As many as are kept with a session: they are stored again with each of its updates."""
+    shown = [one_line(path, MOST_PATH_BYTES) for path in list(paths)[:MOST_EDITED_FILES] if path]
+    sizes = accumulate(len(path.encode()) for path in shown)
+    return [path for path, size in zip(shown, sizes, strict=True) if size <= MOST_EDITED_BYTES]
 
 
 def _dependencies(found: Iterable[Dependency]) -> list[Dependency]:

@@ -10,9 +10,10 @@ from scoord.ids import FencingToken, LeaseId, ProjectId, RequestId, SessionId
 from scoord.names import path_key
 from scoord.text import one_line
 from scoord.v1 import sessions_pb2 as pb
+from scoord.v1.locks_pb2 import LockRef
 from scoord.v1.sessions_pb2_grpc import SessionServiceServicer
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.values import Beat, Keep, LockName, Pulse, Registered
+from scoord_server.model.values import Beat, Keep, LockName, Moved, Pulse, Registered, Said
 from scoord_server.rpc import messages
 from scoord_server.rpc.published import check_update, checked_session
 from scoord_server.sweeping import Sweeping
@@ -70,13 +71,17 @@ class Sessions(SessionServiceServicer):
         return pb.EndResponse()
 
     async def Tell(self, request: pb.TellRequest, context: Context) -> pb.TellResponse:
-        """Lay a person's message into a session's inbox."""
+        """Lay a message into a session's inbox."""
+        said = Said(
+            one_line(request.by),
+            messages.required("text", one_line(request.text)),
+            messages.through(request),
+        )
         await self._coordinator.tell(
             RequestId(messages.required("request_id", request.request_id)),
             ProjectId(messages.required("project", request.project)),
             SessionId(messages.required("session_id", request.session_id)),
-            one_line(request.by),
-            messages.required("text", one_line(request.text)),
+            said,
         )
         return pb.TellResponse()
 
@@ -112,7 +117,10 @@ class Sessions(SessionServiceServicer):
             lease_id=outcome.lease,
             lease_ttl=messages.duration(outcome.ttl_s * 1000),
             resumed=outcome.resumed,
-            locks=(messages.lock(project, fact, self._clock) for fact in outcome.locks),
+            locks=(
+                messages.lock(self._view.reckoned(ProjectId(project), fact), self._clock)
+                for fact in outcome.locks
+            ),
         )
 
 
@@ -132,16 +140,24 @@ def _ttl_s(request: pb.RegisterRequest) -> int:
 
 
 def _beat(beat: pb.SessionBeat) -> Beat:
-    touched = (
-        (LockName(ref.path, path_key(ref.path)), FencingToken(ref.token)) for ref in beat.touched
-    )
     return Beat(
         project=ProjectId(beat.project),
         session=SessionId(beat.session_id),
         lease=LeaseId(beat.lease_id),
         active=beat.active,
-        touched=tuple(touched),
+        touched=tuple((_name(ref), FencingToken(ref.token)) for ref in beat.touched),
+        moved=tuple(map(_moved, beat.moved)),
     )
+
+
+def _moved(head: pb.LockHead) -> Moved:
+    ref = head.lock
+    branch, commit = one_line(head.branch), one_line(head.commit)
+    return Moved(_name(ref), FencingToken(ref.token), branch, commit)
+
+
+def _name(ref: LockRef) -> LockName:
+    return LockName(ref.path, path_key(ref.path))
 
 
 def _pulse(beat: Beat, pulse: Pulse) -> pb.SessionPulse:

@@ -26,6 +26,8 @@ DEFAULT_LASTS_S = 120
 _KINDS = ("task", "area", "file")
 _LONGEST_NAME = 4096
 _LONGEST_AREA = 80
+_LONGEST_TITLE = 80
+"""As lines of history show it; the backlog has it whole."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -46,7 +48,7 @@ class Tasks(TaskServiceServicer):
             ProjectId(messages.required("project", request.project)),
             tuple(map(_new_task, request.tasks)),
             source=one_line(request.source),
-            person=one_line(current.get().person),
+            by=messages.through(request) or Holder(person=one_line(current.get().person)),
         )
         added = await self._coordinator.tasks.add(command)
         return pb.AddTasksResponse(tasks=(self._task(fact) for fact in added))
@@ -67,13 +69,15 @@ class Tasks(TaskServiceServicer):
         self, request: pb.FinishTaskRequest, context: Context
     ) -> pb.FinishTaskResponse:
         """Say that a task is done."""
-        command = FinishTask(
-            RequestId(messages.required("request_id", request.request_id)),
-            ProjectId(messages.required("project", request.project)),
-            messages.required("task_id", request.task_id),
-            one_line(request.by),
-        )
-        return pb.FinishTaskResponse(task=self._task(await self._coordinator.tasks.finish(command)))
+        task = await self._coordinator.tasks.finish(_finish(request))
+        return pb.FinishTaskResponse(task=self._task(task))
+
+    async def RemoveTask(
+        self, request: pb.RemoveTaskRequest, context: Context
+    ) -> pb.RemoveTaskResponse:
+        """Take a task off the backlog."""
+        task = await self._coordinator.tasks.finish(_finish(request, removed=True))
+        return pb.RemoveTaskResponse(task=self._task(task))
 
     async def Offer(self, request: pb.OfferRequest, context: Context) -> pb.OfferResponse:
         """Keep work for a session."""
@@ -86,10 +90,14 @@ class Tasks(TaskServiceServicer):
             ProjectId(messages.required("project", request.project)),
             SessionId(messages.required("session_id", request.session_id)),
             tuple(map(_work, request.candidates)),
+            _lasts_s(request),
             request.count or 1,
+            keeps_rest=request.keeps_rest,
         )
-        kept = await self._coordinator.tasks.offer(command, _lasts_s(request))
-        return pb.OfferResponse(offered=(pb.Work(kind=w.kind, name=w.name) for w in kept))
+        kept = await self._coordinator.tasks.offer(command)
+        return pb.OfferResponse(
+            offered=(pb.Work(kind=w.kind, name=w.name, title=w.title) for w in kept)
+        )
 
     def _task(self, fact: TaskFact, offered_to: Holder | None = None) -> pb.Task:
         record = fact.record
@@ -112,12 +120,25 @@ def _new_task(task: pb.NewTask) -> NewTask:
     return NewTask(title, one_line(task.area, _LONGEST_AREA))
 
 
+def _finish(
+    request: pb.FinishTaskRequest | pb.RemoveTaskRequest, *, removed: bool = False
+) -> FinishTask:
+    return FinishTask(
+        RequestId(messages.required("request_id", request.request_id)),
+        ProjectId(messages.required("project", request.project)),
+        messages.required("task_id", request.task_id),
+        one_line(request.by),
+        messages.through(request),
+        removed,
+    )
+
+
 def _work(work: pb.Work) -> Work:
     if work.kind not in _KINDS:
         raise InvalidRequest(f"kind is {one_line(work.kind, 40)!r}; want {', '.join(_KINDS)}")
     if not 0 < len(work.name.encode()) <= _LONGEST_NAME or "\0" in work.name:
         raise InvalidRequest(f"a candidate's name is empty or over {_LONGEST_NAME} bytes")
-    return Work(work.kind, work.name)
+    return Work(work.kind, work.name, one_line(work.title, _LONGEST_TITLE))
 
 
 def _lasts_s(request: pb.OfferRequest) -> int:

@@ -6,9 +6,9 @@
     /scoord/v1/p/{project}/aliases/{alias}
     /scoord/v1/p/{project}/locks/{path key}                     exclusive, on every branch
     /scoord/v1/p/{project}/paths/{path key}/branches/{branch}   exclusive, on one branch
-    /scoord/v1/p/{project}/paths/{path key}/shares/{session}/{agent}
-    /scoord/v1/p/{project}/paths/{path key}/queue/{session}/{agent}
-    /scoord/v1/p/{project}/reservations/{pattern key}/{session}/{agent}
+    /scoord/v1/p/{project}/paths/{path key}/shares/{holder}
+    /scoord/v1/p/{project}/paths/{path key}/queue/{holder}
+    /scoord/v1/p/{project}/reservations/{pattern key}/{holder}
     /scoord/v1/p/{project}/traces/{path key}/{domain}
     /scoord/v1/p/{project}/patterns/{pattern key}/{domain}/{session}/{agent}   their traces
     /scoord/v1/p/{project}/inbox/{session}/{notice}
@@ -20,6 +20,9 @@
     /scoord/v1/compaction
     /scoord/v1/graph/{project}/entities/{name}
     /scoord/v1/graph/{project}/relations/{source}/{type}/{target}
+
+A *holder* is ``{session}/{agent}``, or ``{session}/{agent}@{branch}`` where what it has, or
+waits for, is confined to a branch: it may have one on each.
 
 What is in the way of a path, beside its lock, lies under one prefix, its *room*:
 so one range tells whether a free path has anything else in its way. History lies
@@ -35,6 +38,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
+from scoord.ids import ProjectId
 from scoord_server.store.port import Get, prefix_end
 
 SESSIONS = "sessions"
@@ -64,6 +68,8 @@ _GRAPH = "/scoord/v1/graph/"
 _COMPACTION = "/scoord/v1/compaction"
 _ARCHIVE = "/scoord/v1/archive/"
 _BEGUN = "/scoord/v1/begun/"
+_ON = "@"
+"""Before the branch that a holder is confined to; in a name it would be percent-encoded."""
 _MS_DIGITS = 15
 _REMEMBERED = 1024
 """Keys parsed and names encoded of late: those of what is worked on. More is memory for nothing."""
@@ -77,8 +83,9 @@ _ROOM_PARTS = {BRANCHES: 1, SHARES: 2, QUEUE: 2}
 class ParsedKey:
     """What a key is about: ``name`` is a session id, an alias, a path key or a pattern key.
 
-    ``rest`` is what follows the name: a branch, a session and its subagent, a
-    notice. A key that no version of this layout made has the kind ``UNKNOWN``.
+    ``rest`` is what follows the name: a branch, a notice, a session and its subagent
+    with the branch if there is one. A key that no version of this layout made has the
+    kind ``UNKNOWN``.
     """
 
     project: str
@@ -132,14 +139,15 @@ def branch_lock(project: str, path_key: str, branch: str) -> bytes:
     return room(project, path_key) + f"{BRANCHES}/{_segment(branch)}".encode()
 
 
-def share(project: str, path_key: str, session_id: str, agent_id: str) -> bytes:
-    """Where one holder's share of a path is."""
-    return room(project, path_key) + f"{SHARES}/{_holder(session_id, agent_id)}".encode()
+def share(project: str, path_key: str, session_id: str, agent_id: str, branch: str = "") -> bytes:
+    """Where one holder's share of a path is, on one branch or on all."""
+    holder = _holder(session_id, agent_id, branch)
+    return room(project, path_key) + f"{SHARES}/{holder}".encode()
 
 
-def waiter(project: str, path_key: str, session_id: str, agent_id: str) -> bytes:
-    """Where a holder-to-be waits for a path."""
-    return queue_prefix(project, path_key) + _holder(session_id, agent_id).encode()
+def waiter(project: str, path_key: str, session_id: str, agent_id: str, branch: str = "") -> bytes:
+    """Where a holder-to-be waits for a path, on one branch or on all."""
+    return queue_prefix(project, path_key) + _holder(session_id, agent_id, branch).encode()
 
 
 def queue_prefix(project: str, path_key: str) -> bytes:
@@ -157,9 +165,11 @@ def room_prefix(project: str, folder_key: str) -> bytes:
     return _kind_prefix(project, _PATHS) + _segment(folder_key).encode()
 
 
-def reservation(project: str, pattern_key: str, session_id: str, agent_id: str) -> bytes:
-    """Where one holder's reservation of a pattern is."""
-    place = f"{_segment(pattern_key)}/{_holder(session_id, agent_id)}"
+def reservation(
+    project: str, pattern_key: str, session_id: str, agent_id: str, branch: str = ""
+) -> bytes:
+    """Where one holder's reservation of a pattern is, on one branch or on all."""
+    place = f"{_segment(pattern_key)}/{_holder(session_id, agent_id, branch)}"
     return reservation_prefix(project) + place.encode()
 
 
@@ -309,6 +319,11 @@ def kept_prefix(key: bytes) -> bytes:
     return b"/".join(key.split(b"/", 5)[:5]) + b"/"
 
 
+def kept_project(prefix: bytes) -> ProjectId:
+    """The project that a ``kept_prefix`` is of."""
+    return ProjectId(unquote(prefix.split(b"/")[4].decode()))
+
+
 def get_prefix(prefix: bytes, since: int = 0) -> Get:
     """Read all keys under ``prefix`` that were put at revision ``since`` or later."""
     return Get(prefix, prefix_end(prefix), since)
@@ -331,11 +346,13 @@ def parse(key: bytes) -> ParsedKey:
 def _parse_name(project: str, kind: str, name: str) -> ParsedKey:
     if kind in _NAMED_TO_THE_END:
         return ParsedKey(project, kind, name)
-    first, *rest = map(unquote, name.split("/"))
+    parts, _, branch = name.partition(_ON)
+    first, *rest = map(unquote, parts.split("/"))
+    on = (unquote(branch),) if branch else ()
     if kind == _PATHS and rest and _ROOM_PARTS.get(rest[0]) == len(rest) - 1:
-        return ParsedKey(project, rest[0], first, tuple(rest[1:]))
+        return ParsedKey(project, rest[0], first, (*rest[1:], *on))
     if _PARTS.get(kind) == len(rest) + 1:
-        return ParsedKey(project, kind, first, tuple(rest))
+        return ParsedKey(project, kind, first, (*rest, *on))
     return ParsedKey(project, UNKNOWN, name)
 
 
@@ -343,8 +360,9 @@ def _kind_prefix(project: str, kind: str) -> bytes:
     return project_prefix(project) + f"{kind}/".encode()
 
 
-def _holder(session_id: str, agent_id: str) -> str:
-    return f"{_segment(session_id)}/{_segment(agent_id)}"
+def _holder(session_id: str, agent_id: str, branch: str = "") -> str:
+    on = f"{_ON}{_segment(branch)}" if branch else ""
+    return f"{_segment(session_id)}/{_segment(agent_id)}{on}"
 
 
 @lru_cache(_REMEMBERED)

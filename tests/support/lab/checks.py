@@ -14,6 +14,7 @@ _SEEN_LATE_S = 1.0
 def check(history: History, log: StoreLog) -> None:
     """Fail where a promise is broken."""
     assert not log.gaps, f"INVALID: the history of the store has gaps: {log.gaps}"
+    assert not log.rewritten, f"what was committed is not what is there: {log.rewritten}"
     holdings = log.holdings()
     _check_tokens(holdings)
     _check_allowed(history.hooks, holdings)

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from support.pair import Clones, clones
 from support.processes import CoordinatorProcess, coordinator, wait_until
 from support.proxy import Proxy, proxy
 
+HEALTHY_WITHIN_S = 15.0
 BLOCK = {"SCOORD_UNREACHABLE_ACTION": "block"}
 
 
@@ -31,6 +33,7 @@ class Line:
     bob: Machine
     folder: Path
     _made: int = field(default=0)
+    _probes: tuple[CodingSession, ...] = ()
 
     def project(self) -> Clones:
         """A project that no other test has."""
@@ -46,6 +49,20 @@ class Line:
         for session in both:
             assert "this session is" in session.start()
         return both
+
+    def check_health(self) -> None:
+        """Fail unless edits succeed on both sides."""
+        if not self._probes:
+            self._probes = self.sessions()
+        for probe in self._probes:
+            self._made += 1
+            edits = functools.partial(_edits, probe, f"probe-{self._made}.py")
+            name = probe.machine.home.name
+            wait_until(f"an edit succeeds on {name}", edits, HEALTHY_WITHIN_S)
+
+
+def _edits(session: CodingSession, path: str) -> bool:
+    return "" == refusal(session.edit(path))
 
 
 @contextlib.contextmanager

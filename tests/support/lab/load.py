@@ -17,6 +17,8 @@ FILES = ("a.py", "b.py", "c.py")
 SESSIONS_PER_MACHINE = 2
 _ENDS = 0.25
 """How often a session ends after an edit, so that files change hands."""
+_CONFLICTS = (" is locked by ", " is kept for ")
+"""What a refusal says that names another session: it has the file, or is next."""
 _PROMPTS = 0.1
 """How often its person says something before an edit."""
 
@@ -163,7 +165,7 @@ def verdict_of(answer: Answer) -> Verdict:
     denied = refusal(answer)
     if not denied:
         return Verdict.ALLOWED
-    return Verdict.HELD if " is locked by " in denied else Verdict.UNKNOWN
+    return Verdict.HELD if any(said in denied for said in _CONFLICTS) else Verdict.UNKNOWN
 
 
 def _tool(path: str) -> dict[str, object]:

@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ _PREFIX = "scoord"
 _MADE = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _IP_S = 10.0
+_PASSES_WITHIN_S = 0.2
 
 
 class NoNetworkError(Exception):
@@ -34,11 +35,17 @@ class NoNetworkError(Exception):
 
 def ip(*arguments: str) -> str:
     """Run ``ip``. Raises NoNetworkError with what it says."""
-    done = subprocess.run(
-        ["ip", *arguments], capture_output=True, text=True, timeout=_IP_S, check=False
-    )
+    return _run("ip", *arguments)
+
+
+def _tc(*arguments: str) -> str:
+    return _run("tc", *arguments)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_IP_S, check=False)
     if done.returncode:
-        raise NoNetworkError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        raise NoNetworkError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -51,6 +58,11 @@ def missing() -> str:
     if not shutil.which("ip"):
         return "network namespaces need iproute2's `ip`"
     return ""
+
+
+def no_shaping() -> str:
+    """What this machine lacks for narrow lines; empty when nothing."""
+    return "" if shutil.which("tc") else "a narrow line needs iproute2's `tc`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,11 @@ class Namespace:
             except OSError:
                 return False
         return True
+
+    def new_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+        """A socket of this machine's, whichever thread uses it."""
+        with self.entered():
+            return socket.socket(socket.AF_INET, kind)
 
     def remove(self) -> None:
         """Kill what runs in it, and remove it."""
@@ -143,6 +160,42 @@ class Network:
                 stack.enter_context(self.cut(other, one, *match))
             yield
 
+    def passes(self, source: str, target: str) -> bool:
+        """Whether a datagram gets from one machine to another: one way, with no answer."""
+        kind = socket.SOCK_DGRAM
+        with self[source].new_socket(kind) as sending, self[target].new_socket(kind) as receiving:
+            receiving.bind((self[target].address, 0))
+            receiving.settimeout(_PASSES_WITHIN_S)
+            sending.sendto(b"?", receiving.getsockname())
+            try:
+                return receiving.recv(1) == b"?"
+            except TimeoutError:
+                return False
+
+    @contextlib.contextmanager
+    def lonely(self, name: str) -> Iterator[Namespace]:
+        """A namespace that has its loopback only."""
+        space = self._add(name, "127.0.0.1")
+        try:
+            yield space
+        finally:
+            del self.spaces[name]
+            space.remove()
+
+    @contextlib.contextmanager
+    def narrowed(self, host: str, rate: str) -> Iterator[Callable[[], bool]]:
+        """What a machine sends and is sent goes at ``rate``; yields whether any had to wait."""
+        router, far = self["router"].name, _far_end(self[host])
+        ends = ((self[host].name, "eth0"), (router, far))
+        for space, device in ends:
+            limit = ("tbf", "rate", rate, "burst", "4k", "latency", "400ms")
+            _tc("-n", space, "qdisc", "add", "dev", device, "root", *limit)
+        try:
+            yield lambda: any(" overlimits 0 " not in _shaped(*end) for end in ends)
+        finally:
+            for space, device in ends:
+                _tc("-n", space, "qdisc", "delete", "dev", device, "root")
+
     def _rule(self, *arguments: str) -> None:
         ip("-n", self["router"].name, "rule", *arguments)
 
@@ -155,13 +208,22 @@ class Network:
 
     @staticmethod
     def _join(router: Namespace, host: Namespace, gateway: str) -> None:
-        far = f"to-{gateway.replace('.', '-')}"
+        far = _far_end(host)
         pair = ("type", "veth", "peer", "name", far, "netns", router.name)
         ip("-n", host.name, "link", "add", "eth0", *pair)
         for space, device, address in ((host, "eth0", host.address), (router, far, gateway)):
             ip("-n", space.name, "address", "add", f"{address}/24", "dev", device)
             ip("-n", space.name, "link", "set", device, "up")
         ip("-n", host.name, "route", "add", "default", "via", gateway)
+
+
+def _far_end(host: Namespace) -> str:
+    """The router's device to a machine."""
+    return f"to-{host.address.replace('.', '-')}"
+
+
+def _shaped(space: str, device: str) -> str:
+    return _tc("-n", space, "-s", "qdisc", "show", "dev", device)
 
 
 def remove_leftovers() -> None:

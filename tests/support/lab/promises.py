@@ -104,6 +104,16 @@ def leader_kills(lab: Lab) -> Seconds:
             yield took_s
 
 
+def leader_stops(lab: Lab) -> Seconds:
+    """From the SIGSTOP of etcd's leader to the next grant."""
+    with a_session(lab, "m2") as session:
+        while True:
+            with stopped(lab.stores[lab.leader()].pid):
+                took_s = granted_s(session, _new("leader-still"), 15)
+            lab.check_health()
+            yield took_s
+
+
 def clean_ends(lab: Lab) -> Seconds:
     """From the end of a session to the grant of its file to another."""
     while True:
@@ -147,6 +157,30 @@ def machine_deaths(lab: Lab) -> Seconds:
         yield took_s
 
 
+def deaths_with_a_new_leader(lab: Lab) -> Seconds:
+    """The same, when etcd's leader is killed at 0.8 T: the next one gives each lease its T anew."""
+    while True:
+        path = _new("dead")
+        with a_session(lab, "m1") as holder, a_session(lab, "m2") as other:
+            assert "" == refusal(holder.edit(path))
+            with lab.network.apart(["m1"], COORDINATORS):
+                begun = time.monotonic()
+                _wait_refused(other, path, begun + 0.8 * TTL_S)
+                store = lab.stores[lab.leader()]
+                store.member.kill()
+                granted_s(other, path, 4 * TTL_S)
+                took_s = time.monotonic() - begun
+            store.spawn()
+            lab.check_health()
+        yield took_s
+
+
+def _wait_refused(session: LabSession, path: str, until: float) -> None:
+    while time.monotonic() < until:
+        assert "is locked by" in refusal(session.edit(path))
+        time.sleep(0.2)
+
+
 def deaths_with_real_leases(lab: Lab) -> Seconds:
     """The same with the leases that users have."""
     with leases(lab, "m1", REAL_LEASES):
@@ -157,9 +191,16 @@ PROMISES = (
     Promise("a coordinator is killed: the next edit", coordinator_kills, 30, 2.0),
     Promise("a coordinator stands still: the next edit", coordinator_stops, 30, 2.0),
     Promise("the leader of etcd is killed: the next grant", leader_kills, 20, 3.0),
+    Promise("the leader of etcd stands still: the next grant", leader_stops, 20, 3.0),
     Promise("a clean end: the next grant", clean_ends, 200, 0.5),
     Promise("a clean end: the first who waits is told", turns_told, 100, 0.5),
     Promise("a machine is cut off: its file is free (T = 6 s)", machine_deaths, 5, TTL_S + 1),
+    Promise(
+        "the same, with a change of etcd's leader (T = 6 s)",
+        deaths_with_a_new_leader,
+        5,
+        2 * TTL_S + 5,
+    ),
     Promise("the same with the defaults (T = 30 s)", deaths_with_real_leases, 3, 31.0),
 )
 

@@ -70,6 +70,8 @@ class StoreLog:
     changes: dict[int, tuple[Change, ...]] = field(default_factory=dict)
     seen_at: dict[int, float] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
+    rewritten: list[str] = field(default_factory=list)
+    """Revisions that were not the same whenever and wherever they were read."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _followers: list["_Follower"] = field(default_factory=list)
 
@@ -88,19 +90,46 @@ class StoreLog:
                 follower.stop()
 
     def see(self, revision: int, changes: tuple[Change, ...], now: float) -> None:
-        """A follower has read a revision; the first one to do so counts."""
+        """A follower has read a revision; the first one to do so counts, and all must agree."""
         with self._lock:
-            self.changes.setdefault(revision, changes)
+            before = self.changes.setdefault(revision, changes)
             self.seen_at.setdefault(revision, now)
+            if before != changes:
+                self.rewritten.append(f"{revision} was {before}, and is {changes}")
 
     def caught_up(self, place: Place) -> None:
         """Wait until every follower has read all there is now."""
-        key = base64.b64encode(keys.root_prefix() + b"marker").decode()
+        key = _encoded(keys.root_prefix() + b"marker")
         answer = place.post("/v3/kv/put", {"key": key, "value": key})
         revision = int(answer["header"]["revision"])
         wait_until(
             "the followers catch up", lambda: all(f.next > revision for f in self._followers)
         )
+
+    def check_present(self, place: Place) -> None:
+        """Fail unless the locks that the store has are those of its history."""
+        prefix = keys.root_prefix()
+        span = {"key": _encoded(prefix), "range_end": _encoded(prefix_end(prefix))}
+        answer = place.post("/v3/kv/range", span)
+        self.caught_up(place)
+        found = {
+            base64.b64decode(kv["key"]): int(kv["create_revision"]) for kv in answer.get("kvs", [])
+        }
+        held = self.tokens(int(answer["header"]["revision"]))
+        here = {key: token for key, token in found.items() if _is_lock(key)}
+        assert here == held, f"the store has {here}, by its history {held}"
+
+    def tokens(self, until: int) -> dict[bytes, int]:
+        """The token of each lock that was held at a revision, by its key."""
+        with self._lock:
+            revisions = sorted(self.changes.items())
+        last = {
+            change.key: change.created
+            for revision, changes in revisions
+            for change in changes
+            if revision <= until and _is_lock(change.key)
+        }
+        return {key: token for key, token in last.items() if token}
 
     def holdings(self) -> list[Holding]:
         """Every grant there was. Fails where a lock changed hands without being free."""
@@ -110,9 +139,17 @@ class StoreLog:
         over: list[Holding] = []
         for revision, changes in revisions:
             for change in changes:
-                if keys.parse(change.key).kind == keys.LOCKS:
+                if _is_lock(change.key):
                     over += _replay(held, change, self.seen_at[revision])
         return over + list(held.values())
+
+
+def _is_lock(key: bytes) -> bool:
+    return keys.parse(key).kind == keys.LOCKS
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _replay(held: dict[bytes, Holding], change: Change, seen: float) -> Iterator[Holding]:
@@ -176,8 +213,8 @@ class _Follower(threading.Thread):
     def _request(self) -> dict[str, object]:
         key, end = keys.root_prefix(), prefix_end(keys.root_prefix())
         wanted = {
-            "key": base64.b64encode(key).decode(),
-            "range_end": base64.b64encode(end).decode(),
+            "key": _encoded(key),
+            "range_end": _encoded(end),
             "start_revision": self.next,
         }
         return {"create_request": wanted}

@@ -22,6 +22,7 @@ from support.processes import CoordinatorProcess, Program, wait_until
 CLIENT_PORT = 2379
 PEER_PORT = 2380
 COORDINATOR_PORT = 7780
+_GONE_S = 10.0
 
 
 def _as_installed(event: str) -> dict[str, Any]:
@@ -78,6 +79,12 @@ class Store:
         """Whether its process runs."""
         return self.member.process is not None and self.member.process.poll() is None
 
+    def hand_over(self, other: "Store") -> None:
+        """Let another member lead; this one must be the leader."""
+        status = other.post("/v3/maintenance/status")
+        target = {"targetID": status["header"]["member_id"]}
+        self.post("/v3/maintenance/transfer-leadership", target)
+
     def leads(self) -> bool:
         """Whether it is the leader, as it sees it."""
         try:
@@ -122,6 +129,10 @@ class Replica:
             )
         self.process.wait_ready()
 
+    def reap(self) -> None:
+        """Wait until it is gone, after a signal of somebody's."""
+        self.running.process.wait(timeout=_GONE_S)
+
     def kill(self) -> None:
         """Kill -9, if it was ever started."""
         if self.process is not None:
@@ -141,8 +152,9 @@ class AgentMachine(Machine):
             SCOORD_HEARTBEAT_INTERVAL="1",  # so that activity is published under every fault
         )
         self.space = space
-        self._shim = home / "shim.sh"
-        self._shim.write_bytes(packaged_shim())
+        self.shim = home / "shim.sh"
+        self.shim.write_bytes(packaged_shim())
+        self._hooks = space
 
     def start_agent(self) -> Program:
         """Start the agent inside the namespace."""
@@ -158,6 +170,20 @@ class AgentMachine(Machine):
         """Send a signal to exactly the agent."""
         os.kill(self.agent_pid, number)
 
+    @contextlib.contextmanager
+    def hooks_come_from(self, space: Namespace) -> Iterator[None]:
+        """Its coding CLIs and their hooks have another network meanwhile."""
+        self._hooks = space
+        try:
+            yield
+        finally:
+            self._hooks = self.space
+
+    def reap(self) -> None:
+        """Wait until the agent that was started here is gone, after a signal of somebody's."""
+        assert self.agent is not None
+        self.agent.process.wait(timeout=_GONE_S)
+
     def revive(self) -> None:
         """See that an agent runs: the one a hook has started meanwhile, or a new one."""
         if self.agent is not None and not self.agent.is_running():
@@ -166,24 +192,30 @@ class AgentMachine(Machine):
         wait_until("an agent answers", self._answers)
 
     def by_shim(self, event: str, body: Answer, pid: int) -> Answer:
-        """One event through the shim, as the process ``pid`` sends it."""
-        command = ["bash", str(self._shim), "claude-code", event, "block"]
-        with self.space.entered():
+        """One event through the shim, as the process ``pid`` sends it.
+
+        Raises OSError when somebody killed the shim; it never ends otherwise than well.
+        """
+        command = ["bash", str(self.shim), "claude-code", event, "block"]
+        with self._hooks.entered():
             done = subprocess.run(
                 command,
                 input=json.dumps(body).encode(),
                 env=self.env | {"CLAUDE_PID": str(pid)},
                 capture_output=True,
                 timeout=10,
-                check=True,
+                check=False,
             )
+        if done.returncode == -signal.SIGKILL:
+            raise ConnectionAbortedError("the hook was killed")
+        done.check_returncode()
         return dict(json.loads(done.stdout or b"{}"))
 
     def by_http(self, event: str, body: Answer, pid: int) -> Answer:
         """One event posted as an http hook posts it. Raises OSError when none answers."""
         said = {"Authorization": f"Bearer {self.token}", "X-Scoord-Pid": str(pid)}
         gives_up_s = float(_as_installed(event)["timeout"])
-        with self.space.entered():
+        with self._hooks.entered():
             connection = http.client.HTTPConnection("127.0.0.1", self.port, gives_up_s)
             with contextlib.closing(connection):
                 path = f"/v1/hooks/claude-code/{event}"

@@ -54,7 +54,22 @@ def _address(text: str) -> str:
 @contextlib.contextmanager
 def slowed_disk(pid: int, delay_ms: int) -> Iterator[Callable[[], bool]]:
     """Each flush of the process to disk takes so much longer."""
-    inject = f"--inject=fdatasync:delay_enter={delay_ms * 1000}"
+    with _injected(pid, f"delay_enter={delay_ms * 1000}") as tracer:
+        wait_until("strace holds etcd", lambda: _tracer_of(pid) == tracer)
+        yield lambda: _tracer_of(pid) == tracer
+
+
+@contextlib.contextmanager
+def failing_disk(pid: int) -> Iterator[None]:
+    """Each flush of the process to disk fails."""
+    with _injected(pid, "error=EIO"):
+        yield
+
+
+@contextlib.contextmanager
+def _injected(pid: int, what: str) -> Iterator[int]:
+    """strace does something to each flush of the process; yields its own process id."""
+    inject = f"--inject=fdatasync:{what}"
     tracer = subprocess.Popen(
         ["strace", "-f", "-qq", "-e", "trace=fdatasync", inject, "-p", str(pid)],
         stdin=subprocess.DEVNULL,
@@ -62,12 +77,11 @@ def slowed_disk(pid: int, delay_ms: int) -> Iterator[Callable[[], bool]]:
         stderr=subprocess.PIPE,
     )
     try:
-        wait_until("strace holds etcd", lambda: _tracer_of(pid) == tracer.pid)
-        yield lambda: _tracer_of(pid) == tracer.pid
+        yield tracer.pid
     finally:
         tracer.send_signal(signal.SIGINT)  # it lets go of the process, and ends
         traced = tracer.communicate(timeout=10)[1]
-    assert b"fdatasync" in traced, "INVALID: no flush was slowed"
+    assert b"fdatasync" in traced, "INVALID: no flush met it"
 
 
 def _tracer_of(pid: int) -> int:

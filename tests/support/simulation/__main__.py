@@ -5,7 +5,15 @@ import os
 import signal
 import sys
 
-from support.simulation.campaign import Totals, run_valid, table
+from support.simulation.campaign import (
+    FOUND,
+    NOT_FOUND,
+    WITHIN_SEEDS,
+    Totals,
+    first_finding,
+    run_valid,
+    table,
+)
 from support.simulation.history import simulate
 from support.simulation.mutants import BY_NAME
 from support.simulation.progress import Progress, say
@@ -18,8 +26,11 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--mutant", choices=sorted(BY_NAME), default="", help="plant a mistake")
+    parser.add_argument("--find", choices=sorted(BY_NAME), help="the first seed that shows it")
     parser.add_argument("--log", action="store_true", help="print the first seed's history")
     given = parser.parse_args()
+    if given.find:
+        return _find(given.find)
     if given.log:
         return _show(given.first, given.mutant)
     return _run(given.first, given.seeds, given.jobs, given.mutant)
@@ -32,6 +43,16 @@ def _show(seed: int, mutant: str) -> int:
     print(result.record.text())
     print(f"\nseed {seed}: {len(result.record.violations)} violations; {result.invalid or 'valid'}")
     return 0 if result.passed else 1
+
+
+def _find(mutant: str) -> int:
+    """Look for a planted mistake, and print in one line what shows it."""
+    finding = first_finding(mutant)
+    if finding is None:
+        print(f"none of {WITHIN_SEEDS} histories shows that {BY_NAME[mutant].breaks}")
+        return NOT_FOUND
+    print(FOUND, finding)
+    return 0
 
 
 def _run(first: int, wanted: int, jobs: int, mutant: str) -> int:

@@ -23,17 +23,25 @@ from support.simulation.minds import Known, Mind, asker_of
 from support.simulation.network import Exchange
 from support.simulation.oracle import excludes
 from support.simulation.record import Record
+from support.simulation.slips import Slips
 from support.simulation.truth import Grant, Truth
+from support.simulation.turns import SLOWEST
+from support.simulation.wishes import TAKES, Wishes, is_outrun
 
 BY_DECREE = frozenset({"broken", "idle", "lasted", "idle session"})
 """Ends that the coordinator decides, whatever the holder believes: it is told, as C4
 checks, but it may have gone on until then."""
 
+QUIET_S = 10.0
+"""How much longer than a renewal a stream is believed in that tells nothing."""
+
+LATE_S = 20.0
+"""How old what a stream tells may be when it comes: what takes longer breaks it off."""
+
 WRITTEN_S = 5.0
 """Longer than an agent takes to write down what it holds, by the slowest clock."""
 
 _OVER = frozenset({"SESSION_ENDED", "SESSION_NOT_FOUND"})
-_TAKES = frozenset({"Acquire", "Reserve", "Reclaim"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,14 @@ class Beliefs:
     record: Record
     truth: Truth
     settings: Settings
+    slips: Slips
     minds: dict[Process, Mind] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    given_back: set[tuple[str, int]] = field(default_factory=set)
+    """Paths and tokens of what was given back: no agent may believe in it from then on, also
+    not one that was started since."""
+    wishes: Wishes = field(default_factory=Wishes)
 
     def __post_init__(self) -> None:
         self._learns: dict[str, Callable[[Exchange], None]] = {
@@ -96,8 +109,9 @@ class Beliefs:
     # -- what passes on the wire --------------------------------------------------
 
     def sent(self, exchange: Exchange) -> None:
-        """A command leaves: what gives something up ends belief at once."""
+        """A command leaves; one that gives something up ends belief at once."""
         mind = self.mind(exchange.process)
+        self.wishes.sent(exchange)
         if exchange.method == "Release":
             for ref in exchange.request.locks:
                 self._given_back(mind, path_key(ref.path), ref.token)
@@ -111,6 +125,7 @@ class Beliefs:
         stands = any(grant.path == path for grant in self.truth.of(token))
         if had and mind not in had and stands:
             self.record.violate("C4", f"{path} with {token} was given back, and its holder knew")
+        self.given_back.add((path, token))
         for other in (mind, *had):
             other.end(path, token)
 
@@ -129,7 +144,10 @@ class Beliefs:
         mind = self.mind(process)
         if response.revision != mind.revision:
             mind.whole_to, mind.revision = mind.revision, response.revision
-        match response.WhichOneof("event"):
+        event = response.WhichOneof("event")
+        if event != "snapshot":
+            mind.followed_at = process.clock.now()
+        match event:
             case "progress":
                 mind.whole_to = response.revision
             case "lock_gone":
@@ -147,10 +165,10 @@ class Beliefs:
                 mind.end(*grant)
 
     def _failed(self, exchange: Exchange) -> None:
-        if exchange.method not in {"Register", *_TAKES} or exchange.code not in _OVER:
+        if exchange.method not in {"Register", *TAKES} or exchange.code not in _OVER:
             return
         mind, request = self.mind(exchange.process), exchange.request
-        session = request.session_id if exchange.method in _TAKES else request.session.session_id
+        session = request.session_id if exchange.method in TAKES else request.session.session_id
         if request.lease_id == mind.leases.get(session):
             mind.lapse(session)
 
@@ -163,7 +181,8 @@ class Beliefs:
         self._renewed(mind, session, exchange.sent_at)
         for lock in sorted(response.locks, key=lambda lock: lock.token):
             who = Claimant.of(lock.holder, lock.mode, lock.scope)
-            mind.adopt(Known(path_key(lock.path), lock.token, who, lock.is_pattern))
+            if (path_key(lock.path), lock.token) not in self.given_back:
+                mind.adopt(Known(path_key(lock.path), lock.token, who, lock.is_pattern))
 
     def _beaten(self, exchange: Exchange) -> None:
         mind = self.mind(exchange.process)
@@ -244,24 +263,37 @@ class Beliefs:
         session = self.session_of(machine, hook)
         if not session:
             return  # its CLI has ended meanwhile, and edits nothing
-        mind, who = self.mind(process), self._claimant(machine, session, hook)
+        mind, (who, *before) = self.mind(process), self._claimants(machine, session, hook)
         believed = list(self.believed(process))
         for path in map(path_key, hook.event.paths):
-            known = mind.locks.get((path, who.session, who.agent))
+            known = mind.right_of(path, (who, *before))
             # A fresh grant allows this one edit, even if nothing was renewed of late.
-            may = known in believed or "granted" in hook.asked
-            if known and may and known.writes(who):
+            if known and (known in believed or "granted" in hook.asked):
                 self.record.counts["allowed by lock"] += 1
+                self.wishes.relied.add((path, known.token))
                 self._check_alone(known)
-            elif self._is_excused(hook):
+            elif self._is_excused(hook, in_pattern=any(k.keeps(path, who) for k in believed)):
                 self.record.counts["allowed without a lock"] += 1
+                self._let_through(machine, hook, path, who)
             else:
                 self.record.violate("C1", f"{who} edits {path} by {known}: {hook.asked}")
 
-    def _claimant(self, machine: Machine, session: str, hook: Hook) -> Claimant:
-        confined = self.settings.session_coordination.scope == "branch"
-        branch = machine.branch if confined else ""
-        return Claimant(SessionId(session), hook.event.agent_id, branch=branch)
+    def _let_through(self, machine: Machine, hook: Hook, path: str, who: Claimant) -> None:
+        """Its agent writes it down, unless its holder is told, or it does not know whose it is."""
+        assert machine.agent is not None
+        sessions = machine.agent.parts.sessions
+        named = sessions.all_by_client_id(hook.event.client, hook.event.client_session_id)
+        is_known = any(session.session_id == who.session for session in named)
+        if "held" not in hook.asked and (is_known or not hook.undecided):
+            self.slips.let_through(path, who)
+
+    def _claimants(self, machine: Machine, session: str, hook: Hook) -> list[Claimant]:
+        """Who edits: by the branch that is checked out now, and by those since it began."""
+        checkout, branches = machine.checkout_at(hook.event.cwd), [""]
+        if self.settings.session_coordination.scope == "branch":
+            branches = [checkout.branch, *sorted(checkout.since(hook.called_s))]
+        agent, session_id = hook.event.agent_id, SessionId(session)
+        return [Claimant(session_id, agent, branch=branch) for branch in branches]
 
     def audit(self, machine: Machine) -> None:
         """C1: what the agent would allow from memory now is what it may believe."""
@@ -269,12 +301,25 @@ class Beliefs:
         if agent is None or agent.process.frozen:
             return
         held, mind = agent.parts.held, self.mind(agent.process)
-        believed = {known.place: known.token for known in self.believed(agent.process)}
+        believed = list(self.believed(agent.process))
         for lock in held:
-            right = believed.get((lock.key, lock.session, lock.agent)) == lock.token
-            if not right and held.believes(lock.session, now):
+            seen = Known(lock.key, lock.token, lock.claimant, lock.is_pattern)
+            right = any(known.allows(seen) for known in believed)
+            believes = held.believes(lock.session, now)
+            if believes and not right:
                 self.record.violate("C1", f"the agent believes in {lock} without right")
+            followed_at = agent.parts.neighbours.of(lock.project).followed_at
+            if believes and held.is_followed(followed_at, now):
+                self._check_followed(machine, lock, mind, now)
             self._check_heard(machine, lock, mind.whole_to)
+
+    def _check_followed(self, machine: Machine, lock: HeldLock, mind: Mind, now: float) -> None:
+        """C1: nobody relies on a lock whose end its stream could not have told for so long."""
+        if now - mind.followed_at >= self.settings.leases.belief + QUIET_S:
+            self.record.violate("C1", f"{machine.name} relies on {lock}, and hears nothing")
+        for grant in self.truth.grants.get(lock.token, []):
+            if grant.path == lock.key and self._is_long_over(grant):
+                self.record.violate("C1", f"{machine.name} relies on {grant}")
 
     def _check_heard(self, machine: Machine, lock: HeldLock, whole_to: int) -> None:
         """C5: nobody holds what its stream should have told the end of."""
@@ -288,12 +333,17 @@ class Beliefs:
             for other in self.believed(process):
                 if not other.covers(known.path) or not excludes(other.who, known.who):
                     continue
-                if not self._ended_by_decree(known, other):
+                if not (self._may_not_know(known) or self._may_not_know(other)):
                     self.record.violate("C1", f"{known} and {other} are both believed in")
 
-    def _ended_by_decree(self, *known: Known) -> bool:
-        done = (g for k in known for g in self.truth.grants.get(k.token, []) if g.path == k.path)
-        return any(grant.how in BY_DECREE for grant in done)
+    def _may_not_know(self, known: Known) -> bool:
+        """Whether its grant ended by decree, and so lately that its stream need not have told."""
+        done = (g for g in self.truth.grants.get(known.token, []) if g.path == known.path)
+        return any(grant.how in BY_DECREE and not self._is_long_over(grant) for grant in done)
+
+    def _is_long_over(self, grant: Grant) -> bool:
+        longest_s = (self.settings.leases.belief + QUIET_S) / SLOWEST + LATE_S
+        return self.record.loop.true_s - grant.until_s > longest_s
 
     def ended(self, grant: Grant) -> None:
         """C1: no grant ends while its holder believes in it, but by decree."""
@@ -325,15 +375,16 @@ class Beliefs:
         for answers in by_path.values():
             _check_rising(self.record, answers)
 
-    def _is_excused(self, hook: Hook) -> bool:
+    def _is_excused(self, hook: Hook, *, in_pattern: bool) -> bool:
         """Whether the settings let an edit through after what its commands came to."""
         coordination = self.settings.session_coordination
-        if coordination.conflict_action != "block" and "held" in hook.asked:
+        if coordination.conflict_action != "block" and _met_others(hook):
             return True
         failed = hook.undecided or any("failed" in word for word in hook.asked)
         # It may have waited for another event's command, which did not come back in time.
         late = hook.answered_s - hook.called_s > 1.0
-        return coordination.unreachable_action != "block" and (failed or late)
+        may_pass = coordination.unreachable_action != "block" or in_pattern
+        return may_pass and (failed or late)
 
     def session_of(self, machine: Machine, hook: Hook) -> str:
         """The session that a hook is of, as its agent knows it; empty when it is gone."""
@@ -342,6 +393,11 @@ class Beliefs:
         found = [s for s in known if s.process and s.process.pid == hook.pid]
         found += [s for s in known if hook.event.client_session_id in s.client_session_ids]
         return found[0].session_id if found else ""
+
+
+def _met_others(hook: Hook) -> bool:
+    """Whether a file was another's, or taken away from it at once, and then again."""
+    return "held" in hook.asked or is_outrun(hook)
 
 
 def _check_rising(record: Record, answers: list[Answer]) -> None:

@@ -11,9 +11,19 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from support.simulation.history import Result, simulate
-from support.simulation.mutants import BY_NAME
+from support.simulation.mutants import BY_NAME, Mutant
+from support.simulation.record import CRASH, Violation
 
 CHUNK = 10
+
+WITHIN_SEEDS = 800
+"""In how many histories a planted mistake is to be found."""
+
+FOUND = "found:"
+"""What the command line begins its line with where a planted mistake is found."""
+
+NOT_FOUND = 3
+"""What the command line ends with when none of them shows it; 1 is a crash, too."""
 
 
 @dataclass
@@ -110,13 +120,37 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def first_violation(seeds: Sequence[int], mutant: str) -> tuple[int, str] | None:
-    """The first seed that finds ``mutant``, and how; None when none does."""
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The history that shows a planted mistake, and what a check said of it."""
+
+    seed: int
+    violation: Violation
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, {self.violation.check}"
+
+
+def first_finding(mutant: str, seeds: Sequence[int] = range(WITHIN_SEEDS)) -> Finding | None:
+    """The first history in which a check that is there for ``mutant`` sees it; None in none.
+
+    Nothing is proved by one that a crash has spoilt, or that breaks a promise without it.
+    """
     _set_modules_aside()
-    with BY_NAME[mutant].plant():
-        found = (simulate(seed) for seed in seeds)
-        result = next((r for r in found if not r.passed), None)
-    return (result.seed, str(result.record.violations[0])) if result else None
+    planted = BY_NAME[mutant]
+    for seed in seeds:
+        with planted.plant():
+            seen = _seen(simulate(seed), planted)
+        if seen and simulate(seed).passed:
+            return Finding(seed, seen)
+    return None
+
+
+def _seen(result: Result, mutant: Mutant) -> Violation | None:
+    found = result.record.violations
+    if any(violation.check == CRASH for violation in found):
+        return None
+    return next((violation for violation in found if violation.check in mutant.found_by), None)
 
 
 def _reasons(totals: Totals) -> list[tuple[str, int]]:

@@ -4,13 +4,14 @@ import contextlib
 import logging
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from scoord import git
 from scoord.config import Settings, SettingsCache
 from scoord.ids import MachineId, ProjectId
 from scoord.names import path_key
@@ -19,40 +20,34 @@ from scoord_agent import lifecycle, sessions, unreported
 from scoord_agent.processes import Process
 from scoord_agent.suggest import Instead
 from scoord_agent.wording_work import ELSEWHERE
+from support.simulation.checkouts import Checkout, Checkouts
 from support.simulation.loop import running_process
 
 PROJECT = ProjectId("example.org/team/shop")
-ROOT = Path("/simulated/shop")
-
-_WORKTREE = Worktree(ROOT, PROJECT, shared=True, named_by=NamedBy.ORIGIN)
 
 
 class NamedFiles(Locator):
     """Files are known by their name alone; all are in one project."""
 
-    def __init__(self, machine: MachineId, branch: str) -> None:
+    def __init__(self, machine: MachineId, checkouts: Sequence[Checkout]) -> None:
         super().__init__(machine)
-        self._head = Head(branch, "0" * 40)
+        self._checkouts = {checkout.root: checkout for checkout in checkouts}
 
     def locate(self, path: str, cwd: str) -> FileIdentity:
         """The file of that name."""
-        return FileIdentity(PROJECT, path, path_key(path), _WORKTREE)
+        return FileIdentity(PROJECT, path, path_key(path), self.worktree_of(cwd))
 
     def locate_at_once(self, path: str, cwd: str) -> FileIdentity:
         """The same: git is never asked."""
         return self.locate(path, cwd)
 
     def worktree_of(self, cwd: str) -> Worktree | None:
-        """There is one."""
-        return _WORKTREE
-
-    def head(self, worktree: Worktree) -> Head:
-        """Always the same."""
-        return self._head
+        """All work in the top folders of worktrees."""
+        return Worktree(Path(cwd), PROJECT, shared=True, named_by=NamedBy.ORIGIN)
 
     def head_at(self, root: Path) -> Head:
-        """The same."""
-        return self._head
+        """What is checked out now."""
+        return self._checkouts[root].head
 
 
 class FixedSettings(SettingsCache):
@@ -62,7 +57,7 @@ class FixedSettings(SettingsCache):
         super().__init__(Path("/simulated"), {})
         self._settings = settings
 
-    def get(self, root: Path | None) -> Settings:
+    def get(self, root: Path | None, recheck_s: float = 0.0) -> Settings:
         """The settings."""
         return self._settings
 
@@ -76,6 +71,11 @@ class MemoryFile:
     def write(self, data: bytes) -> None:
         """Replace all of it."""
         self._data = data
+
+    @property
+    def lines(self) -> list[str]:
+        """Its lines; none before it is written."""
+        return self._data.decode().splitlines() if self._data else []
 
     def read_text(self, encoding: str) -> str:
         """All of it. Raises FileNotFoundError."""
@@ -161,7 +161,7 @@ class Unforeseen(logging.Handler):
 
 
 @contextlib.contextmanager
-def replaced(seed: int, table: ProcessTable) -> Iterator[Unforeseen]:
+def replaced(seed: int, table: ProcessTable, checkouts: Checkouts) -> Iterator[Unforeseen]:
     """Put ours in the place of the world's, for one history."""
     rng, unforeseen = random.Random(f"chance of {seed}"), Unforeseen()
     before, level = random.getstate(), logging.root.manager.disable
@@ -169,8 +169,11 @@ def replaced(seed: int, table: ProcessTable) -> Iterator[Unforeseen]:
         patch.object(os, "urandom", rng.randbytes),
         patch.object(random, "_urandom", rng.randbytes),
         patch.object(lifecycle, "processes", table),
+        patch.object(sessions, "processes", table),
         patch.object(lifecycle, "datetime", _WallTime),
-        patch.object(lifecycle, "branch", lambda root: "main"),
+        patch.object(lifecycle, "branch", checkouts.branch_of),
+        patch.object(git, "changed", checkouts.changed_of),
+        patch.object(git, "commits_since", checkouts.commits_since),
         # No file is there, so none is suggested; to look for each on the disk costs time.
         patch.object(Instead, "of", lambda *_: ELSEWHERE),
         patch.object(sessions, "atomic_write", lambda file, data: file.write(data)),

@@ -2,19 +2,23 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from scoord_server.store.port import LeaseNotFound
-from support.simulation.loop import VirtualLoop
+from support.simulation.loop import Process, VirtualLoop
 from support.simulation.machine import Machine
 from support.simulation.network import Link, Network
+from support.simulation.people import Person
 from support.simulation.record import Record
 from support.simulation.replica import Replica
 from support.simulation.storage import ObservedStore
 
 MOST_PATIENCE_S = 30
 """How much longer a chance lasts that has spoilt nothing yet."""
+
+_NOTICED_S = 1.3
+"""Longer than a client takes to see that its connection is gone, by the slowest clock."""
 
 
 @dataclass
@@ -28,6 +32,7 @@ class Trouble:
     store: ObservedStore
     machines: list[Machine]
     replicas: list[Replica]
+    people: list[Person]
 
     def machine(self) -> Machine:
         """One of them."""
@@ -55,6 +60,10 @@ def _since(trouble: Trouble, evidence: str) -> Callable[[], bool]:
 
 def _swallowed(links: Iterable[Link]) -> int:
     return sum(link.swallowed for link in links)
+
+
+def _unattended(links: Iterable[Link]) -> int:
+    return sum(link.unattended for link in links)
 
 
 async def _at_least_once(happened: Callable[[], bool]) -> bool:
@@ -135,6 +144,22 @@ async def _slows_a_machine_down_and_cuts_it_off(trouble: Trouble) -> bool:
     return _swallowed(links) > before
 
 
+async def _takes_away_what_was_just_granted(trouble: Trouble) -> bool:
+    """Of a machine that is answered late: it hears of the end before it hears of the grant."""
+    slow, rng, counts = trouble.machine(), trouble.rng, trouble.record.counts
+    others = [person for person in trouble.people if person.machine is not slow]
+    links = [trouble.network.link(slow.name, r.index) for r in trouble.replicas]
+    before, until_s = counts["breaks"], trouble.loop.true_s + 3 + rng.random() * 10
+    for link in links:
+        link.slow_s = 0.3 + rng.random() * 0.6
+    while trouble.loop.true_s < until_s:
+        await asyncio.sleep(rng.random() * 0.5)
+        await rng.choice(others).break_one(newest=True)
+    for link in links:
+        link.slow_s = 0.0
+    return counts["breaks"] > before
+
+
 async def _cuts_a_link(trouble: Trouble) -> bool:
     link = trouble.network.link(trouble.machine().name, trouble.replica().index)
     before = link.swallowed
@@ -150,10 +175,27 @@ async def _pauses_an_agent(trouble: Trouble) -> bool:
     agent = trouble.machine().agent
     if agent is None:
         return False
-    agent.process.frozen += 1
-    await asyncio.sleep(1 + trouble.rng.random() * 59)
-    agent.process.frozen -= 1
-    return True
+    return await _stands_still(agent.process, 1 + trouble.rng.random() * 59)
+
+
+async def _pauses_a_replica(trouble: Trouble) -> bool:
+    """It goes on with an old view, old requests, and leases that it believed to be over."""
+    replica = trouble.replica()
+    if replica.process is None:
+        return False
+    links = [trouble.network.link(machine.name, replica.index) for machine in trouble.machines]
+    before = _unattended(links)
+    await _stands_still(replica.process, 1 + trouble.rng.random() * 44)
+    return _unattended(links) > before
+
+
+async def _stands_still(process: Process, for_s: float) -> bool:
+    """Stop a process for a while; whether anything waited for it in the end."""
+    process.frozen += 1
+    await asyncio.sleep(for_s)
+    waited = process.is_awaited
+    process.frozen -= 1
+    return waited
 
 
 async def _suspends_a_machine(trouble: Trouble) -> bool:
@@ -165,43 +207,49 @@ async def _suspends_a_machine(trouble: Trouble) -> bool:
     for process in processes:
         process.frozen += 1
     await asyncio.sleep(1 + trouble.rng.random() * 59)
+    missed = any(process.is_awaited for process in processes)
     for process in processes:
         process.frozen -= 1
     machine.clock.resume()
     for process in processes:
         trouble.loop.wake(process)
-    return True
+    return missed
 
 
 async def _restarts_an_agent(trouble: Trouble) -> bool:
     machine = trouble.machine()
     if machine.agent is None or machine.agent.process.frozen:
         return False
+    had_sessions = any(machine.agent.parts.sessions)
     machine.kill_agent()
     await asyncio.sleep(trouble.rng.choice((0.5, 5.0, 30.0)) * trouble.rng.random())
     while machine.clock.asleep:  # noqa: ASYNC110 (nothing tells that it is awake)
         await asyncio.sleep(1.0)
     if machine.agent is None:
         machine.start_agent()
-    return True
+    return had_sessions
 
 
 async def _restarts_a_replica(trouble: Trouble) -> bool:
     replica = trouble.replica()
     if replica.process is None:
         return False
+    links = [trouble.network.link(machine.name, replica.index) for machine in trouble.machines]
+    before = _unattended(links)
     replica.kill()
     await asyncio.sleep(trouble.rng.random() * 15)
     if replica.process is None:
         replica.start()
-    return True
+    await asyncio.sleep(_NOTICED_S)
+    return _unattended(links) > before
 
 
 async def _cuts_a_replica_off_the_store(trouble: Trouble) -> bool:
+    """For long, its streams tell nothing although renewals go another way."""
     link = trouble.replica().link
     before = link.failed
     link.cut = True
-    await asyncio.sleep(1 + trouble.rng.random() * 15)
+    await asyncio.sleep(trouble.rng.choice((4, 12, 45)) * (0.5 + trouble.rng.random()))
     link.cut = False
     return link.failed > before
 
@@ -214,6 +262,16 @@ async def _fails_store_operations(trouble: Trouble) -> bool:
     acted = await _at_least_once(lambda: link.failed > before)
     link.failing = 0.0
     return acted
+
+
+async def _slows_the_store(trouble: Trouble) -> bool:
+    """Much happens between a look at it and the transaction that rests on that."""
+    link = trouble.replica().link
+    before = link.slowed
+    link.slow_s = 0.1 + trouble.rng.random() * 0.4
+    await asyncio.sleep(5 + trouble.rng.random() * 20)
+    link.slow_s = 0.0
+    return link.slowed > before
 
 
 async def _slows_a_watch(trouble: Trouble) -> bool:
@@ -264,6 +322,8 @@ class Fault:
     name: str
     happen: Callable[[Trouble], Awaitable[bool]]
     """Whether it did anything: what it was drawn for may be away, or have nothing to say."""
+    proves: bool = True
+    """Whether a history in which nothing else went wrong proves anything."""
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -273,18 +333,29 @@ FAULTS: tuple[Fault, ...] = (
     Fault("broken streams", _breaks_streams),
     Fault("partition", _cuts_a_machine_off),
     Fault("slow, then cut off", _slows_a_machine_down_and_cuts_it_off),
+    Fault("breaks of late grants", _takes_away_what_was_just_granted),
     Fault("cut link", _cuts_a_link),
     Fault("paused agent", _pauses_an_agent),
+    Fault("paused replica", _pauses_a_replica),
     Fault("suspend", _suspends_a_machine),
     Fault("agent restart", _restarts_an_agent),
     Fault("replica restart", _restarts_a_replica),
     Fault("store cut off", _cuts_a_replica_off_the_store),
     Fault("store failures", _fails_store_operations),
+    Fault("slow store", _slows_the_store),
     Fault("slow watch", _slows_a_watch),
     Fault("compaction", _compacts),
     Fault("store election", _elects),
-    Fault("wall clock", _sets_a_wall_clock),
+    Fault("wall clock", _sets_a_wall_clock, proves=False),
 )
+
+
+def have_proved(acted: Mapping[str, int]) -> bool:
+    """Whether any of the faults that did something, by their names, is one that proves something.
+
+    That a clock was set is known; that anybody looked at it is not.
+    """
+    return any(acted.get(fault.name) for fault in FAULTS if fault.proves)
 
 
 async def torment(trouble: Trouble, until_s: float, most: int) -> None:

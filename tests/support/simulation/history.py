@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from scoord.config import Settings
 from scoord.patterns import Patterns
@@ -11,14 +13,16 @@ from scoord.sections import Coordinators, Leases, SessionCoordination
 from scoord_server.store.embedded import EXPIRE_INTERVAL_S, PROGRESS_INTERVAL_S
 from support.simulation.beliefs import Beliefs
 from support.simulation.calm import Calm
+from support.simulation.checkouts import LINKED, MAIN, OTHER, Checkout, Checkouts
 from support.simulation.edges import ProcessTable, replaced
-from support.simulation.faults import Trouble, torment
+from support.simulation.faults import Trouble, have_proved, torment
 from support.simulation.loop import HostClock, VirtualLoop
 from support.simulation.machine import Hook, Machine
 from support.simulation.network import Network
 from support.simulation.people import Person
-from support.simulation.record import Record
+from support.simulation.record import CRASH, Record
 from support.simulation.replica import Replica
+from support.simulation.slips import Slips
 from support.simulation.storage import ObservedStore
 from support.simulation.truth import Truth
 from support.simulation.turns import TurnsTold
@@ -27,6 +31,9 @@ TROUBLE_S = 46.0
 REPLICAS = 2
 LEAST_HOOKS = 60
 LEAST_CONTENDED = 3
+
+_HAS_LINKED = 0.4
+"""The chance that a machine has a linked worktree beside its own."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class History:
     rng: random.Random = field(init=False)
     loop: VirtualLoop = field(init=False)
     table: ProcessTable = field(default_factory=ProcessTable)
+    checkouts: Checkouts = field(default_factory=Checkouts)
     people: list[Person] = field(default_factory=list)
     machines: list[Machine] = field(default_factory=list)
 
@@ -64,7 +72,9 @@ class History:
         self._draw_store()
         self.files = tuple(f"src/file{n}.py" for n in range(2 + int(self.rng.random() * 3)))
         self.truth = Truth(self.record, self.files)
-        self.beliefs = Beliefs(self.record, self.truth, self.settings)
+        self.slips = Slips(self.record, self.truth, self.settings)
+        self.truth.edited.append(self.slips.reported)
+        self.beliefs = Beliefs(self.record, self.truth, self.settings, self.slips)
         self.store.observer = self.truth.observe
         self.truth.ended.append(self.beliefs.ended)
         self.replicas = [self._replica(index) for index in range(REPLICAS)]
@@ -108,6 +118,7 @@ class History:
             self.store,
             self.machines,
             self.replicas,
+            self.people,
         )
 
     def _calm(self) -> Calm:
@@ -155,14 +166,22 @@ class History:
             self._chance(),
             REPLICAS,
             self._decided,
-            self.rng.choice(("main", "main", "feature", "")),
+            self._checkouts_of(name),
         )
+
+    def _checkouts_of(self, name: str) -> Sequence[Checkout]:
+        branches = {"shop": self.rng.choice((MAIN, MAIN, OTHER, ""))}
+        if self.rng.random() < _HAS_LINKED:
+            branches["linked"] = LINKED
+        made = (Checkout(Path("/simulated", name, at), on) for at, on in branches.items())
+        return tuple(map(self.checkouts.add, made))
 
     def _decided(self, machine: Machine, hook: Hook) -> None:
         self.beliefs.decided(machine, hook)
         assert machine.agent is not None
         session = self.beliefs.session_of(machine, hook)
-        self.turns_told.decided(machine.agent.process, session, hook)
+        branch = machine.checkout_at(hook.event.cwd).branch
+        self.turns_told.decided(machine.agent.process, session, hook, branch)
         for person in self.people:
             person.hear(hook)
 
@@ -180,6 +199,8 @@ def drawn_settings(rng: random.Random) -> Settings:
         session_timeout=rng.choice((7200.0, 7200.0, 30.0)),
         conflict_action=rng.choice(("block", "block", "block", "warn", "proceed")),
         unreachable_action=rng.choice(("block", "warn", "proceed")),
+        release_on=rng.choice(("session_end", "session_end", "stop", "commit")),
+        auto_cleanup_stale=rng.random() < 0.8,
     )
     return Settings(None, coordination, Leases(), Coordinators(), Patterns())
 
@@ -189,13 +210,13 @@ def simulate(seed: int) -> Result:
     gc.disable()
     try:
         history = History(seed)
-        with replaced(seed, history.table) as unforeseen:
+        with replaced(seed, history.table, history.checkouts) as unforeseen:
             try:
                 history.loop.run(history.run())
             except Exception as error:  # noqa: BLE001 (a history that cannot be run to its end)
-                history.record.violate("C0", f"the history broke off: {error!r}")
+                history.record.violate(CRASH, f"the history broke off: {error!r}")
         for failure in [*unforeseen.found, *map(repr, history.loop.failures)]:
-            history.record.violate("C0", f"unforeseen: {failure}")
+            history.record.violate(CRASH, f"unforeseen: {failure}")
         return Result(seed, history.record, _invalid(history))
     finally:
         gc.enable()
@@ -209,6 +230,6 @@ def _invalid(history: History) -> str:
         return f"only {counts['hooks']} hooks"
     if counts["contended"] < LEAST_CONTENDED:
         return f"only {counts['contended']} contended"
-    if not history.record.faults.total():
+    if not have_proved(history.record.faults):
         return "no fault did anything"
     return ""

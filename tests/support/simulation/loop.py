@@ -156,6 +156,11 @@ class Process:
 
         self._loop.call_later(pause_s(), tick, context=context)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether something from outside has come for it that it has not seen yet."""
+        return any(not handle.is_timer for handle in self.ready)
+
     def kill(self) -> None:
         """End it at once; nothing of it runs any more, not even a ``finally``."""
         if not self.frozen:

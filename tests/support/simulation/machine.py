@@ -3,13 +3,14 @@
 import asyncio
 import contextvars
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from scoord.config import Settings
 from scoord.errors import BadRequest, DeadlineExceeded, ScoordError
 from scoord.ids import MachineId
+from scoord.names import path_key
 from scoord_agent.connection import Connection
 from scoord_agent.coordinator import ClientOptions, CoordinatorClient
 from scoord_agent.desk import AgentFacts, Desk
@@ -21,7 +22,8 @@ from scoord_agent.relay import Relay
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from scoord_agent.unreported import Unreported
-from scoord_hooks.neutral import Decision, HookEvent, Verdict
+from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
+from support.simulation.checkouts import Checkout
 from support.simulation.edges import FixedSettings, MemoryFile, NamedFiles
 from support.simulation.loop import HostClock, Process, VirtualLoop
 from support.simulation.network import Channel, Network
@@ -30,6 +32,16 @@ HOOK_TIMEOUT_S = 5.0
 """How long a coding CLI waits, whatever became of the agent."""
 
 current_hook: "contextvars.ContextVar[Hook | None]" = contextvars.ContextVar("hook", default=None)
+
+asked_for: "contextvars.ContextVar[frozenset[str]]" = contextvars.ContextVar(
+    "asked_for", default=frozenset()
+)
+"""The keys of the files or patterns that whoever called the agent asks for itself."""
+
+
+def wish_keys(names: Iterable[str]) -> frozenset[str]:
+    """What files and patterns are compared by, however they are anchored."""
+    return frozenset(path_key(name).lstrip("/") for name in names)
 
 
 @dataclass
@@ -69,8 +81,8 @@ class Machine:
     replicas: int
     decided: Callable[["Machine", Hook], None]
     """Told of every decision, at the moment it is made."""
-    branch: str = "main"
-    """What is checked out."""
+    checkouts: Sequence[Checkout]
+    """Its own worktree, and linked ones."""
     agent: Agent | None = None
     file: MemoryFile = field(default_factory=MemoryFile)
     unreported: MemoryFile = field(default_factory=MemoryFile)
@@ -79,6 +91,10 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.seats = Process(self.loop, f"{self.name}'s CLIs", self.clock)
+
+    def checkout_at(self, cwd: str) -> Checkout:
+        """The worktree that somebody works in."""
+        return next(checkout for checkout in self.checkouts if str(checkout.root) == cwd)
 
     def start_agent(self) -> Agent:
         """Start a process, which takes up the sessions of the one before."""
@@ -129,16 +145,26 @@ class Machine:
             if not answer.done():
                 answer.set_result(result)
 
-        agent.process.post(0.0, lambda: self.loop.create_task(run()))
+        def begin() -> None:
+            self.loop.create_task(run()).add_done_callback(self._done)
+
+        agent.process.post(0.0, begin)
         try:
             async with asyncio.timeout(HOOK_TIMEOUT_S + longer_s):
                 return await answer
         except TimeoutError:
             return None
 
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        """What its caller would never see is not to pass unseen."""
+        if not task.cancelled() and (error := task.exception()):
+            self.loop.call_exception_handler({"exception": error})
+
     async def _answer(self, agent: Agent, called: Hook) -> None:
         """What the listener does around the relay."""
         current_hook.set(called)
+        if called.event.kind is EventKind.BEFORE_EDIT:
+            asked_for.set(wish_keys(called.event.paths))
         now, relay = asyncio.get_running_loop().time(), agent.parts.relay
         origin = Origin(pid=called.pid)
         try:
@@ -167,7 +193,7 @@ class Machine:
             unreported=Unreported(cast("Any", self.unreported)),
             settings=SettingsFor(FixedSettings(self.settings), self.settings),
             leases=leases,
-            locator=NamedFiles(identity.machine_id, self.branch),
+            locator=NamedFiles(identity.machine_id, self.checkouts),
             machine=identity,
             clock=self.clock,
             rng=random.Random(self.rng.random()),

@@ -1,6 +1,7 @@
 """What one agent knows of its grants, by the messages that it sent and got."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scoord.claimant import Claimant
@@ -8,8 +9,8 @@ from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder, LockMode
 from support.simulation.oracle import excludes
 
-Place = tuple[str, str, str]
-"""The key of a path or pattern, and a session and subagent that may have it."""
+Place = tuple[str, str, str, str]
+"""The key of a path or pattern, a session and subagent that may have it, and on which branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,19 @@ class Known:
     @property
     def place(self) -> Place:
         """What it is kept by."""
-        return self.path, self.who.session, self.who.agent
+        return self.path, self.who.session, self.who.agent, self.who.branch
 
     def covers(self, path: str) -> bool:
         """Whether it is a grant of ``path``, by name or by pattern."""
         return matches(self.path, path) if self.is_pattern else self.path == path
+
+    def allows(self, seen: "Known") -> bool:
+        """Whether its agent may believe in ``seen``: that it is, or it is more.
+
+        What was granted may wait for what else is asked for, and the share before is seen.
+        """
+        is_it = (self.place, self.token) == (seen.place, seen.token)
+        return is_it or (self.path == seen.path and _is_less(seen, self))
 
     def writes(self, who: Claimant) -> bool:
         """Whether it lets ``who`` edit."""
@@ -37,6 +46,11 @@ class Known:
             and not (self.who.shared or self.is_pattern)
             and self.who.branch in ("", who.branch)
         )
+
+    def keeps(self, path: str, who: Claimant) -> bool:
+        """Whether it is a pattern that keeps all but the session of ``who`` from a path."""
+        is_own = self.is_pattern and self.who.session == who.session and not self.who.shared
+        return is_own and self.covers(path) and self.who.branch in ("", who.branch)
 
 
 @dataclass
@@ -49,6 +63,8 @@ class Mind:
     locks: dict[Place, Known] = field(default_factory=dict)
     over: set[tuple[str, int]] = field(default_factory=set)
     """Paths and tokens that were given back or are known to be over."""
+    followed_at: float = float("-inf")
+    """When its stream last told what is new, by the machine's clock."""
     revision: int = 0
     whole_to: int = 0
     """The last revision of which its stream has told everything."""
@@ -71,17 +87,50 @@ class Mind:
             known for known in self.locks.values() if (known.path, known.token) == (path, token)
         ]
 
+    def right_of(self, path: str, who: Sequence[Claimant]) -> Known | None:
+        """The latest grant of a path by which any of ``who`` may edit it, believed in or not."""
+        known = (k for k in self.locks.values() if k.path == path and any(map(k.writes, who)))
+        return max(known, key=lambda k: k.token, default=None)
+
     def adopt(self, new: Known) -> None:
         """A grant: what it cannot stand beside on its path is over, or was taken over."""
         if (new.path, new.token) in self.over:
             return
-        before = self.locks.get(new.place)
-        if before and before.token == new.token and new.who.shared:
-            return  # it asked for less than it has
-        for known in [known for known in self.locks.values() if known.path == new.path]:
-            if known.token == new.token or excludes(known.who, new.who):
+        at = [known for known in self.locks.values() if known.path == new.path]
+        if any(_is_late(new, known) for known in at):
+            return
+        for known in at:
+            if known.token == new.token or _is_over(known, new) or excludes(known.who, new.who):
                 del self.locks[known.place]
+            if known.token == new.token and not known.who.branch:
+                # Of every branch, it is so for the subagent too that takes it over.
+                new = replace(new, who=replace(new.who, branch=""))
         self.locks[new.place] = new
+
+
+def _is_over(known: Known, new: Known) -> bool:
+    """Whether its holder has another in place of it: of patterns, on the same branch."""
+    branches = {known.who.branch} if new.is_pattern else {"", known.who.branch}
+    return known.who.is_same(new.who) and new.who.branch in branches
+
+
+def _is_late(new: Known, known: Known) -> bool:
+    """Whether its answer comes after that of what it is a part of, became, or made way for."""
+    made_way = new.token < known.token and excludes(known.who, new.who)
+    return made_way or _is_less(new, known) or _was_passed_on(new, known)
+
+
+def _was_passed_on(new: Known, known: Known) -> bool:
+    """Whether it is a late answer: a subagent has taken over what it grants."""
+    return new.token == known.token and new.who.passes_to(known.who)
+
+
+def _is_less(new: Known, known: Known) -> bool:
+    """Whether it is a share of what its holder has: by the same grant, or to write by a later."""
+    is_wider = known.who.is_same(new.who) and known.who.branch in {"", new.who.branch}
+    if not (new.who.shared and is_wider) or new.token > known.token:
+        return False
+    return new.token == known.token or not known.who.shared
 
 
 def asker_of(request: Any) -> Claimant:  # whatever message asks for a path or pattern

@@ -4,10 +4,13 @@ It carries bytes below gRPC's own stubs and above nothing: the agent's client wi
 its retries, deadlines and failover, and the server's boundary and servicers, are
 the real ones. What is modelled is what gRPC over TCP does in trouble: a call may
 be lost, done without its answer arriving, late, or doubled by what stands between;
-a stream is never lossy, it stalls until it breaks off.
+one that lies before a coordinator which stands still is not begun when its client has
+given up meanwhile, or has died, since that lies there, too. A stream is never lossy, it
+stalls until it breaks off.
 """
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -54,6 +57,8 @@ class Link:
     """How much longer every answer takes."""
     swallowed: int = 0
     """How much did not get through so far."""
+    unattended: int = 0
+    """How often nobody was there at the replica's end, or nobody that runs."""
 
     @property
     def cut(self) -> bool:
@@ -229,6 +234,7 @@ class Call:
         self._client = running_process()
         self._future: asyncio.Future[bytes] = channel.network.loop.create_future()
         self._timeout_s = 0.0
+        self._given_up_s = math.inf
 
     async def answer(self, timeout_s: float) -> bytes:
         """Send, and wait for the answer. Raises AioRpcError."""
@@ -239,11 +245,14 @@ class Call:
                 return await self._future
         except TimeoutError as error:
             raise failure(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded") from error
+        finally:
+            self._given_up_s = self._network.loop.true_s
 
     def _send(self) -> None:
         channel, network = self._channel, self._network
         if channel.link.swallows_request():
             return
+        channel.link.unattended += not channel.replica.runs
         if channel.replica.process is None:
             self._client.post(network.delay_s(), self._fail, "connection refused")
             return
@@ -251,11 +260,24 @@ class Call:
             self._break_off()
             return
         for _ in range(2 if network.doubles() else 1):
-            channel.replica.process.post(network.delay_s(), self._arrive)
+            delay_s = network.delay_s()
+            channel.replica.process.post(delay_s, self._arrive, network.loop.true_s + delay_s)
 
-    def _arrive(self) -> None:
+    def _arrive(self, reached_s: float) -> None:
+        """It is read, perhaps long after it has reached the machine."""
+        if self._is_given_up(reached_s):
+            return
         replica = self._channel.replica
         replica.serve(self._method, self._data, self._metadata, self._timeout_s, self._answered)
+
+    def _is_given_up(self, reached_s: float) -> bool:
+        """Whether its client's end came behind it, and has got through, before it is read.
+
+        What is late is late by what stands between, which knows of no end.
+        """
+        ends = (self._given_up_s, self._client.died_s)
+        is_over = any(reached_s < end_s < self._network.loop.true_s for end_s in ends)
+        return is_over and not self._channel.link.requests_cut
 
     def _answered(self, outcome: "bytes | Aborted") -> None:
         network = self._network
@@ -309,9 +331,8 @@ class Stream:
         self._silent_s = 0.0
         self._client.every(lambda: 1.0, self._mind)
         if not channel.link.swallows_request() and channel.replica.process:
-            channel.replica.process.post(
-                self._network.delay_s(), self._arrive, method, data, metadata
-            )
+            self._server = channel.replica.process
+            self._server.post(self._network.delay_s(), self._arrive, method, data, metadata)
 
     def cancel(self) -> None:
         """The client has no more use for it."""
@@ -331,9 +352,7 @@ class Stream:
     def _arrive(self, method: str, data: bytes, metadata: tuple[Metadatum, ...]) -> None:
         if self._over:
             return
-        replica = self._channel.replica
-        self._server = replica.process
-        self._served = replica.stream(method, data, metadata, self._send)
+        self._served = self._channel.replica.stream(method, data, metadata, self._send)
 
     def _send(self, message: "bytes | Aborted") -> None:
         """The server has said something."""
@@ -363,9 +382,10 @@ class Stream:
         """What keepalive and the kernel do: notice a dead peer, send again what was stalled."""
         if self._over:
             return False
-        if self._channel.link.cut:
+        if self._channel.link.cut or self._stands_still():
             self._silent_s += 1.0
         elif self._is_deserted():
+            self._channel.link.unattended += 1
             self._break("connection reset")
         else:
             self._silent_s = 0.0
@@ -373,6 +393,13 @@ class Stream:
         if self._silent_s >= BROKEN_AFTER_S:
             self._break("ping timeout")
         return not self._over
+
+    def _stands_still(self) -> bool:
+        """Whether the process at the other end is there, and answers no pings."""
+        replica = self._channel.replica
+        stands = self._server is replica.process is not None and not replica.runs
+        self._channel.link.unattended += stands
+        return stands
 
     def _is_deserted(self) -> bool:
         """Whether the process that served it, or was to serve it, is gone."""

@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scoord.ids import AgentId
-from scoord_agent.desk import Desk, Wish
+from scoord_agent.desk import Desk
+from scoord_agent.wishes import Breaking, Wish
 from scoord_hooks.neutral import EventKind, HookEvent, Verdict
-from support.simulation.edges import ROOT, ProcessTable
-from support.simulation.machine import Hook, Machine
+from support.simulation.checkouts import Checkout
+from support.simulation.edges import ProcessTable
+from support.simulation.machine import Hook, Machine, asked_for, wish_keys
 from support.simulation.record import Record
 
 CLIENT = "claude-code"
 
 _GIVES_UP = 0.5
 """The chance that one whose wait was for nothing leaves the queue."""
+
+_COMMITTED = 0.7
+"""The chance that a changed file is in a commit."""
 
 PATTERNS = ("src/**", "src/*0.py", "src/file1*", "file2.py/")
 
@@ -46,7 +51,25 @@ class Person:
     """What this session, not the one before, was told."""
     agent_ends: dict[str, float] = field(default_factory=dict)
     """When each subagent last ended: what it has lost then, it does not want any more."""
+    at: int = 0
+    """In which of the machine's worktrees it works."""
     _conversations: int = 0
+
+    @property
+    def checkout(self) -> Checkout:
+        """Where it works."""
+        return self.machine.checkouts[self.at]
+
+    @property
+    def cwd(self) -> str:
+        """The same, as its events say."""
+        return str(self.checkout.root)
+
+    def go_to(self, branch: str) -> bool:
+        """Work where that branch is checked out; False where it is not. Empty is any."""
+        branches = [checkout.branch for checkout in self.machine.checkouts]
+        self.at = branches.index(branch) if branch in branches else 0
+        return not branch or branch in branches
 
     # -- one hook each --------------------------------------------------------------
 
@@ -59,7 +82,7 @@ class Person:
             kind=kind,
             name=kind,
             client_session_id=f"{self.name}-{self._conversations}",
-            cwd=str(ROOT),
+            cwd=self.cwd,
             agent_id=AgentId(agent),
             paths=tuple(paths),
             prompt=f"{self.name} works" if kind is EventKind.PROMPT else "",
@@ -103,16 +126,23 @@ class Person:
             self.wants |= set(paths) if not agent else set()
             return False
         self.wants -= set(paths) if not agent else set()
+        for path in paths:
+            self.checkout.edit(path)
         await asyncio.sleep(work_s)
         await self.call(EventKind.AFTER_EDIT, paths, agent)
         return True
 
     async def unlock(self, *more: str) -> None:
-        """Give back everything its main thread and subagents hold, by the command line."""
+        """Give back everything its main thread and subagents hold, wherever that is."""
+        for checkout in self.machine.checkouts:
+            await self._unlock(checkout, more)
+
+    async def _unlock(self, checkout: Checkout, more: Sequence[str] = ()) -> None:
+        """Give back what it holds in one worktree, by the command line."""
         pid, files = self.pid, [*self.files, *PATTERNS, *more]
 
         async def release(desk: Desk) -> object:
-            return await desk.release(str(ROOT), files, pid)
+            return await desk.release(str(checkout.root), files, pid)
 
         self.record.counts["commands"] += 1
         outcome = await self.machine.command(release)
@@ -120,33 +150,60 @@ class Person:
 
     async def hold(self, name: str, *, shared: bool = False, lasts_s: float = 0.0) -> None:
         """Take a file or a pattern by the command line."""
-        wish = Wish(str(ROOT), (name,), self.pid, shared=shared, lasts_s=lasts_s)
-        outcome = await self.machine.command(lambda desk: desk.acquire(wish))
+        wish = Wish(self.cwd, (name,), self.pid, shared=shared, lasts_s=lasts_s)
+
+        async def acquire(desk: Desk) -> object:
+            asked_for.set(wish_keys([name]))
+            return await desk.acquire(wish)
+
+        outcome = await self.machine.command(acquire)
         self.record.counts["commands"] += 1
         self.record.say(self.name, "locks", name, "shared" if shared else "", _told_by(outcome))
 
     async def wait(self, name: str, within_s: float) -> None:
         """Wait for a file by the command line; sometimes for nothing, and then no more."""
-        wish = Wish(str(ROOT), (name,), self.pid)
+        wish = Wish(self.cwd, (name,), self.pid)
         self.record.counts["commands"] += 1
         self.record.say(self.name, "waits for", name)
-        outcome = await self.machine.command(lambda desk: desk.wait(wish, within_s), within_s)
+
+        async def wait(desk: Desk) -> object:
+            asked_for.set(wish_keys([name]))
+            return await desk.wait(wish, within_s)
+
+        outcome = await self.machine.command(wait, within_s)
         self.record.say(self.name, "waited for", name, _told_by(outcome))
         if "granted" not in (outcome or {}) and self.rng.random() < _GIVES_UP:
             await self.machine.command(lambda desk: desk.leave(wish))
 
-    async def break_one(self) -> None:
+    def commit(self) -> None:
+        """Commit some of what is changed where it works, whoever changed it."""
+        checkout = self.checkout
+        files = [path for path in checkout.changed if self.rng.random() < _COMMITTED]
+        checkout.commit(files)
+        self.record.say(self.name, "commits", *files)
+
+    def switch(self) -> None:
+        """Check another branch out in its machine's own worktree, for all who work there."""
+        checkout = self.machine.checkouts[0]
+        checkout.switch(self.record.loop.true_s)
+        self.record.say(self.name, "switches to", checkout.branch)
+
+    async def break_one(self, *, newest: bool = False) -> None:
         """Take away someone's lock, as seen in the list."""
 
         async def take(desk: Desk) -> object:
-            locks = (await desk.status(str(ROOT), everything=True))["locks"]
+            locks = (await desk.status(self.cwd, everything=True))["locks"]
             if not locks:
                 return None
-            lock = locks[int(self.rng.random() * len(locks))]
+            newer = sorted(locks, key=lambda lock: int(lock["token"]))
+            lock = newer[-1] if newest else locks[int(self.rng.random() * len(locks))]
             self.record.counts["breaks"] += 1
             by = f"{self.name}-{self.record.counts['breaks']}"
             self.record.say(self.name, "breaks", lock["path"], lock["token"])
-            return await desk.break_lock(str(ROOT), lock["path"], lock["token"], by, "in a hurry")
+            path, token = lock["path"], lock["token"]
+            return await desk.break_lock(
+                Breaking(self.cwd, self.pid, path, token, by, "in a hurry")
+            )
 
         self.record.say(self.name, "broke", await self.machine.command(take))
 
@@ -171,6 +228,8 @@ class Person:
         await asyncio.sleep(self.rng.random() * 3)
         await self.begin()
         while self.record.loop.true_s < until_s:
+            if len(self.machine.checkouts) > 1:
+                self.at = int(self.rng.random() * len(self.machine.checkouts))
             await self._act()
             await asyncio.sleep(self.rng.random() * 2.5)
 
@@ -187,13 +246,21 @@ class Person:
             if rng.random() < 0.5:
                 await self.call(EventKind.SUBAGENT_END, agent=agent)
         elif choice < 0.80:
-            await self.unlock()
+            await self._leave_off(choice)
         elif choice < 0.86:
             await self.call(EventKind.PROMPT)
         elif choice < 0.90:
             await self.call(EventKind.TURN_END)
         else:
             await self._act_seldom()
+
+    async def _leave_off(self, choice: float) -> None:
+        if choice < 0.76:
+            await self._unlock(self.checkout)
+        elif choice < 0.785:
+            self.commit()
+        else:
+            self.switch()
 
     async def _act_by_command(self) -> None:
         rng, choice = self.rng, self.rng.random()

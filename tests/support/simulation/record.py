@@ -6,6 +6,23 @@ from dataclasses import dataclass, field
 
 from support.simulation.loop import VirtualLoop
 
+CRASH = "C0"
+"""The check that says that something failed in a way nobody foresaw."""
+
+CHECKS = {
+    CRASH: "nothing fails in a way nobody foresaw",
+    "C1": "who may edit believes so rightly, and nobody else does",
+    "C2": "tokens rise",
+    "C3": "the store changes as locks allow, and answers are what it did",
+    "C4": "what is lost is told, and comes back only if nobody else had it",
+    "C5": "everybody hears what concerns it, and is served",
+    "C6": "what a session has ends with it",
+    "C7": "each end is written down, once",
+    "C8": "nobody is overtaken",
+    "C9": "what slips past is reported, and both sides are told",
+}
+"""What the checks are there for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:

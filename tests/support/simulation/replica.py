@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -41,13 +42,21 @@ Reply = Callable[["bytes | Aborted"], None]
 class Context:
     """What a servicer is told about its call."""
 
-    def __init__(self, metadata: tuple[Metadatum, ...]) -> None:
+    def __init__(
+        self, metadata: tuple[Metadatum, ...], clock: HostClock, within_s: float = math.inf
+    ) -> None:
         self._metadata = metadata
+        self._clock = clock
+        self._until = clock.running() + within_s
         self.aborted: Aborted | None = None
 
     def invocation_metadata(self) -> tuple[Metadatum, ...]:
         """What the client said beside its request."""
         return self._metadata
+
+    def time_remaining(self) -> float | None:
+        """For how long its client waits, as gRPC reckons from when it read the call."""
+        return max(0.0, self._until - self._clock.running())
 
     def auth_context(self) -> dict[str, Any]:
         """As on a plaintext port."""
@@ -93,6 +102,11 @@ class Replica:
     _handlers: dict[str, Any] = field(default_factory=dict)
     _boundary: Boundary = field(default_factory=Boundary)
 
+    @property
+    def runs(self) -> bool:
+        """Whether a process is there, and does not stand still."""
+        return self.process is not None and not self.process.frozen
+
     def start(self) -> None:
         """Start a process."""
         self.process = Process(self.loop, f"replica {self.index}", self.clock)
@@ -121,14 +135,16 @@ class Replica:
     ) -> None:
         """Carry one unary call out, within the client's deadline as gRPC does."""
         assert self.process is not None
-        self.process.start(self._unary(method, data, Context(metadata), timeout_s, reply))
+        context = Context(metadata, self.clock, timeout_s)
+        self.process.start(self._unary(method, data, context, timeout_s, reply))
 
     def stream(
         self, method: str, data: bytes, metadata: tuple[Metadatum, ...], send: Reply
     ) -> "asyncio.Task[None]":
         """Carry one streaming call out until it is cancelled."""
         assert self.process is not None
-        return self.process.start(self._streaming(method, data, Context(metadata), send))
+        context = Context(metadata, self.clock)
+        return self.process.start(self._streaming(method, data, context, send))
 
     async def _handler(self, method: str) -> Any:  # grpc's own stubs leave its fields untyped
         async def find(details: Any) -> Any:

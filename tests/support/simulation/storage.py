@@ -77,6 +77,10 @@ class StoreLink:
     """The chance that one operation's answer, or the operation itself, is lost."""
     watch_lag_s: float = 0.0
     """How much later than its answers the store tells of its changes."""
+    slow_s: float = 0.0
+    """How much longer each way takes at most."""
+    slowed: int = 0
+    """How often one did."""
     failed: int = 0
     """How many operations have failed on it."""
     lagged: int = 0
@@ -152,6 +156,9 @@ class StoreLink:
     async def _hop(self, how: str) -> None:
         if self.rng.random() < _SLOW:
             await asyncio.sleep(self.rng.random() * _FAST_S)
+        if self.slow_s:
+            self.slowed += 1
+            await asyncio.sleep(self.rng.random() * self.slow_s)
         if self.cut:
             await asyncio.sleep(1.0)
         if self.cut or (self.failing and self.rng.random() < self.failing):

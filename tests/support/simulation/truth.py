@@ -16,6 +16,9 @@ _JUST_NOW_S = 2.5
 """Longer than from an acquire's look at the store to its grant: nothing guards it against
 the end of a place that it saw."""
 
+EDITED = frozenset({"unasked", "unprotected"})
+"""What the trace of an edit that was made without a lock says."""
+
 _HISTORY, _ARCHIVE = keys.kept_roots()
 
 
@@ -41,6 +44,11 @@ class Grant:
     by: str = ""
     trace: bytes = b""
     """Where it was written down how it ended, if it was."""
+    first: Claimant = field(init=False)
+    """To whom it was granted; it may have passed to a subagent since."""
+
+    def __post_init__(self) -> None:
+        self.first = self.who
 
     @property
     def session(self) -> str:
@@ -84,10 +92,14 @@ class Truth:
     revision: int = 1
     _left: dict[bytes, tuple[float, Waiter]] = field(default_factory=dict)
     """Places that were given up or lost, and when."""
+    _turns: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """By path: whose turn it is, by the revision of its place, and since when; 0 for nobody."""
     _replaced: list[Grant] = field(default_factory=list)
     """What this change took from a holder that it gave more."""
     ended: list[Callable[[Grant], None]] = field(default_factory=list)
     """Told of every grant's end, at the moment of it."""
+    edited: list[Callable[[str, TraceRecord], None]] = field(default_factory=list)
+    """Told of every edit that is reported, with the key of its path."""
 
     def observe(self, change: Change) -> None:
         """One change of the store, as it is made."""
@@ -100,6 +112,7 @@ class Truth:
             self._event(event, parsed, change)
             for path in self.files if parsed.kind == keys.RESERVATIONS else (parsed.name,):
                 self.moved_s[path] = self.record.loop.true_s
+                self._note_turn(path)
         if not change.ended:
             self.idle |= gone_sessions(change)
 
@@ -111,14 +124,35 @@ class Truth:
         """The grants of one token that stand."""
         return [g for g in self.grants.get(token, ()) if self.standing.get(g.key) is g]
 
+    def later(self, grant: Grant) -> Iterator[Grant]:
+        """The grants of its path or pattern that came after it, the next one first."""
+        tokens = (token for token in self.grants if token > grant.token)
+        return (g for token in tokens for g in self.grants[token] if g.path == grant.path)
+
+    def regained(self, lost: Grant) -> Grant | None:
+        """The next grant of the same to its holder, as far: a share beside it is another."""
+        return next((g for g in self.later(lost) if lost.who in (g.first, g.who)), None)
+
     def queue(self, path: str) -> list[Waiter]:
         """Who waits for a path, the first one first."""
         found = (waiter for waiter in self.waiters.values() if waiter.path == path)
         return sorted(found, key=lambda waiter: waiter.since)
 
+    def _note_turn(self, path: str) -> None:
+        first = next(iter(self.queue(path)), None)
+        is_free = first and not any(excludes(g.who, first.who) for g in self.at(path))
+        turn = first.since if first and is_free else 0
+        if self._turns.get(path, (0, 0.0))[0] != turn:
+            self._turns[path] = (turn, self.record.loop.true_s)
+
+    def turn_for_s(self, path: str) -> float:
+        """How long whoever is first in a queue has had its turn, by true time."""
+        turn, since_s = self._turns.get(path, (0, 0.0))
+        return self.record.loop.true_s - since_s if turn else 0.0
+
     def _event(self, event: Event, parsed: keys.ParsedKey, change: Change) -> None:
         if parsed.kind in keys.LEFT and not event.deleted:
-            self.traces[event.kv.key] = TraceRecord.FromString(event.kv.value)
+            self._trace(event.kv.key, parsed.name, TraceRecord.FromString(event.kv.value))
         elif parsed.kind in keys.HOLDS:
             if event.deleted:
                 self._ends(event.kv.key, change)
@@ -128,6 +162,12 @@ class Truth:
             self._session(parsed.name, event)
         elif parsed.kind == keys.QUEUE:
             self._waiter(parsed.name, event)
+
+    def _trace(self, key: bytes, name: str, trace: TraceRecord) -> None:
+        self.traces[key] = trace
+        if trace.how in EDITED:
+            for listener in self.edited:
+                listener(name, trace)
 
     def _session(self, name: str, event: Event) -> None:
         if not event.deleted:
@@ -182,8 +222,9 @@ class Truth:
         self.record.say("store", "lock", grant.path, grant.token, *_words(grant.who))
 
     def _passes(self, grant: Grant, who: Claimant) -> None:
-        """From its main thread to a subagent; or a pattern, to its holder on other terms."""
-        if grant.is_pattern and grant.who.is_same(who):
+        """From its main thread to a subagent; a pattern, to its holder on other terms."""
+        same = grant.who.is_same(who) and grant.who.branch == who.branch
+        if grant.is_pattern and same:
             grant.who = who
             self._check_alone(grant)
         elif not grant.who.passes_to(who) or grant.who.shared != who.shared:
@@ -203,23 +244,28 @@ class Truth:
         return other.covers(one.path) if other.is_pattern else one.covers(other.path)
 
     def _check_turn(self, grant: Grant) -> None:
-        """C8: nobody overtakes those who came before, but who has part in the path already.
+        """C8: nobody overtakes those who came before, but those who wait for its session.
 
-        That does not help a pattern, of which the path may be the least part.
+        Of a pattern that counts for the pattern itself alone: the path may be its least part.
         """
         if grant.is_pattern:
+            own = [g for g in self.standing.values() if g.is_pattern and g.path == grant.path]
+            mine = [g.who for g in own if g.who.is_same(grant.who)]
             for path in filter(grant.covers, self.files):
-                self._check_queue(grant, path)
-        elif not any(g.session == grant.session for g in (*self.at(grant.path), *self._replaced)):
-            self._check_queue(grant, grant.path)
+                self._check_queue(grant, path, mine)
+        else:
+            at = (*self.at(grant.path), *self._replaced)
+            mine = [g.who for g in at if g.session == grant.session]
+            self._check_queue(grant, grant.path, mine)
 
-    def _check_queue(self, grant: Grant, path: str) -> None:
+    def _check_queue(self, grant: Grant, path: str, mine: Iterable[Claimant]) -> None:
         own = self._own_place(grant, path)
         for waiter in self.queue(path):
             if waiter.since >= own:
                 self.record.counts["served in turn"] += 1
                 return
-            if excludes(waiter.who, grant.who):
+            waits_for_it = any(_meet(part.branch, waiter.who.branch) for part in mine)
+            if excludes(waiter.who, grant.who) and not waits_for_it:
                 self.record.violate("C8", f"{grant} overtook {waiter}")
 
     def _check_given_back(self, grant: Grant, change: Change) -> None:
@@ -237,8 +283,10 @@ class Truth:
         """Since which revision its holder waits; or did until just now, when its claim ended."""
         just_now_s = self.record.loop.true_s - _JUST_NOW_S
         left = (waiter for at_s, waiter in self._left.values() if at_s > just_now_s)
-        mine = (w for w in (*self.queue(path), *left) if w.path == path)
-        return min((w.since for w in mine if w.who.is_same(grant.who)), default=float("inf"))
+        at = (w for w in (*self.queue(path), *left) if w.path == path)
+        branches = ("", grant.who.branch)
+        mine = (w for w in at if w.who.is_same(grant.who) and w.who.branch in branches)
+        return min((w.since for w in mine), default=float("inf"))
 
     def _ends(self, key: bytes, change: Change) -> None:
         grant = self.standing.pop(key, None)
@@ -313,6 +361,11 @@ def _is_replaced(grant: Grant, change: Change) -> bool:
         if (holder.session_id, holder.agent_id) == (grant.who.session, grant.who.agent):
             return True
     return False
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether what is confined to the one branch holds where the other does."""
+    return not (one and other) or one == other
 
 
 def _reclaims(change: Change) -> Iterator[EventRecord]:

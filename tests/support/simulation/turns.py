@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from scoord.claimant import Claimant
 from scoord.config import Settings
 from scoord.names import path_key
-from scoord.v1.locks_pb2 import Waiter
+from scoord.v1.locks_pb2 import LockMode, Waiter
 from support.simulation.loop import Process
 from support.simulation.machine import Hook
 from support.simulation.record import Record
@@ -15,11 +16,11 @@ from support.simulation.record import Record
 SLOWEST = 0.82
 """The rate of the slowest clock."""
 
-_FREE = re.compile(r"^(\S+) is free now, and you are next", re.MULTILINE)
+_FREE = re.compile(r"^(\S+) is free now(?: on (\S+))?, and you are next", re.MULTILINE)
 _REFUSED = re.compile(r"^⚠️ (\S+) (?:is|lies) (?!free now)", re.MULTILINE)
 
-_Place = tuple[Process, str, str, str]
-"""An agent process, a session, a subagent, and a path."""
+_Place = tuple[Process, str, str, str, str]
+"""An agent process, a session, a subagent, a path, and the branch that it waits on."""
 
 
 @dataclass
@@ -33,18 +34,19 @@ class TurnsTold:
     def streamed(self, process: Process, response: Any) -> None:
         """A stream's message arrives."""
         for waiter in _with_turn(response):
-            holder = waiter.holder
-            place = (process, holder.session_id, holder.agent_id, path_key(waiter.path))
+            who = Claimant.of(waiter.holder, LockMode.LOCK_MODE_EXCLUSIVE, waiter.scope)
+            place = (process, who.session, who.agent, path_key(waiter.path), who.branch)
             self._came[place] = self.record.loop.true_s
 
-    def decided(self, process: Process, session: str, hook: Hook) -> None:
-        """A hook is answered by the relay."""
+    def decided(self, process: Process, session: str, hook: Hook, branch: str) -> None:
+        """A hook is answered by the relay, where ``branch`` is checked out."""
         decision, agent = hook.decision, hook.event.agent_id
         text = f"{decision.reason}\n{decision.context}" if decision else ""
         refused = set(map(path_key, _REFUSED.findall(text)))
-        for path in map(path_key, _FREE.findall(text)):
-            came_s = self._came.get((process, session, agent, path), float("-inf"))
-            if path in refused and came_s < hook.called_s:
+        for shown, on in _FREE.findall(text):
+            path = path_key(shown)
+            came_s = self._came.get((process, session, agent, path, on), float("-inf"))
+            if path in refused and on in ("", branch) and came_s < hook.called_s:
                 self.record.violate("C5", f"{session} is refused {path}, and told that it is free")
             if self.record.loop.true_s - came_s > self._longest_s():
                 self.record.violate("C5", f"{session} is told of a turn at {path} that is over")

@@ -1,6 +1,6 @@
 """What the tests of edits share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from scoord.clock import FakeClock
 from scoord_agent import unsettled
 from support.house import House, editing_house
+from support.local_api import ScriptedApi, scripted_api
 
 
 @pytest.fixture
@@ -24,3 +25,11 @@ async def house(
     monkeypatch.setattr(unsettled, "_AGAIN_S", 0.01)
     async with editing_house(tmp_path, clock) as made:
         yield made
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedApi]:
+    """What answers the command line in an agent's place, in a state directory of its own."""
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(tmp_path / "state"))
+    with scripted_api() as server:
+        yield server

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from scoord.errors import InvalidPath, InvalidRequest
-from scoord.ids import MachineId
-from scoord.paths import Locator
+from scoord.ids import MachineId, ProjectId
+from scoord.paths import FileIdentity, Locator, NamedBy, Worktree
 from scoord.patterns import matches
-from scoord_agent.arguments import anchored, identify, is_pattern
+from scoord_agent.arguments import anchored, identify, is_pattern, is_rooted, together
 from support.repositories import repository
 
 
@@ -35,6 +35,22 @@ def test_a_pattern_is_of_the_folder_that_says_it(said: str, folder: str, meant: 
     assert meant == anchored(said, folder)
 
 
+def test_what_is_asked_for_at_once_is_of_one_project_and_branch(tmp_path: Path) -> None:
+    def file(project: str, path: str, branch: str) -> FileIdentity:
+        root = Worktree(tmp_path / branch, ProjectId(project), False, NamedBy.PATH)
+        return FileIdentity(ProjectId(project), path, path, root)
+
+    on_main, on_topic = file("shop", "a.py", "main"), file("shop", "a.py", "topic")
+    second, far = file("shop", "b.py", "main"), file("library", "a.py", "main")
+
+    def branch(of: FileIdentity) -> str:
+        return of.worktree.root.name if of.worktree else ""
+
+    asked = [second, on_main, on_topic, on_main, far]
+    assert [(far,), (second, on_main), (on_topic,)] == list(together(asked, branch))
+    assert [(far,), (second, on_main)] == list(together(asked, lambda _file: ""))
+
+
 @pytest.mark.parametrize("said", ["../*.py", "./", "a/../*.py", "a/./*", "../"])
 def test_a_pattern_that_leads_nowhere_is_refused(said: str) -> None:
     with pytest.raises(InvalidRequest):
@@ -56,6 +72,19 @@ def test_what_exists_under_that_name_is_a_file(tmp_path: Path) -> None:
     assert is_pattern("docs/", str(tmp_path))
     assert not is_pattern("docs", str(tmp_path))
     assert is_pattern("a*\0", str(tmp_path)) is False
+
+
+def test_the_lock_of_a_folder_is_named_from_the_root_as_it_is_shown(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "shop", tmp_path / "elsewhere"
+    for folder in (root / "lib", elsewhere):
+        folder.mkdir(parents=True)
+
+    assert is_rooted("/gone-from-here/", root)
+    assert is_rooted("/lib/", root), "whatever else this machine has by that name"
+    assert not is_rooted(f"{root}/lib/", root)
+    assert not is_rooted(f"{elsewhere}/", root)
+    assert not is_rooted("lib/", root)
+    assert not is_rooted("/etc/hosts", root)
 
 
 def test_files_and_patterns_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,8 @@
 
 import json
 import os
-import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,39 +18,13 @@ from scoord.errors import (
 from scoord_agent.cli import local_client
 from scoord_agent.cli.app import run
 from scoord_agent.cli.hold import NO_GRANT
-from support.local_api import ScriptedApi, scripted_api
-
-LOCK = {
-    "project": "github.com/acme/app",
-    "path": "auth.py",
-    "token": 7,
-    "alias": "Session_1",
-    "person": "alice",
-    "host": "mbp",
-    "branch": "feature/login",
-    "reason": "refactor\x1b[31m authentication",
-    "held_s": 360.0,
-}
-STATUS: dict[str, Any] = {
-    "agent": {"pid": 1, "version": "0.1.0", "port": 7790, "new_in_a_later_version": True},
-    "coordinator": {"state": "connected", "address": "127.0.0.1:7780", "heard_s": 0.1},
-    "project": {"id": "github.com/acme/app", "shared": True, "named_by": "origin", "root": "/a"},
-    "sessions": [{"alias": "Session_1", "person": "alice", "host": "mbp", "intent": "x" * 300}],
-    "locks": [LOCK],
-    "view_age_s": 0.1,
-    "problems": [],
-}
+from support.answers import LOCK, STATUS
+from support.local_api import ScriptedApi
 
 
 @pytest.fixture(autouse=True)
 def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCOORD_STATE_DIR", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def api() -> Iterator[ScriptedApi]:
-    with scripted_api() as server:
-        yield server
 
 
 def test_no_agent_is_said_with_what_to_do() -> None:
@@ -158,9 +129,22 @@ def test_a_lock_that_changed_meanwhile_is_left_alone(
 def test_without_a_terminal_nothing_is_broken_unasked(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    api.will("/v1/break", {"broken": False, "current": LOCK})
+
     assert run(["unlock", "auth.py", "--force"]) == 2
-    assert "say --yes" in capsys.readouterr().err
-    assert api.asked == []
+
+    said = capsys.readouterr().err
+    assert 0 <= said.index("is held by Session_1") < said.index("say --yes")
+    assert [asked["token"] for _, asked in api.asked] == [NO_GRANT]
+
+
+def test_what_nobody_holds_needs_no_terminal_to_say_so(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/break", {"broken": False, "current": None})
+
+    assert run(["unlock", "auth.py", "--force"]) == 1
+    assert "auth.py is not locked\n" == capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["status", "locks"])
@@ -210,6 +194,50 @@ def test_an_old_view_says_its_age(api: ScriptedApi, capsys: pytest.CaptureFixtur
     assert "this picture is 3 s old" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["status", "locks"])
+def test_a_coordinator_that_cannot_read_its_store_is_said_in_the_first_line(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    api.will("/v1/status", STATUS | {"view_age_s": 46.0, "locks": []})
+
+    assert run([command]) == 3
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert "; it cannot read its store: this picture is 46 s old" in first
+    assert "no locks that this machine has heard of" in rest
+    assert run([command, "--json"]) == 3
+
+
+def test_the_graph_has_json_as_every_other_command(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/graph", {"project": "p", "entities": [], "relations": []})
+
+    assert run(["graph", "--json"]) == 0
+    said = capsys.readouterr().out
+    assert json.loads(said)["entities"] == []
+    assert run(["graph", "--format", "json"]) == 0
+    assert capsys.readouterr().out == said
+
+
+def test_a_folder_that_is_not_there_is_nobodys_to_allow(
+    api: ScriptedApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/graph", {"project": "p", "entities": [], "relations": []})
+
+    assert run(["graph", "--json", "--output", str(tmp_path / "none" / "x.json")]) == 2
+    said = capsys.readouterr().err
+    assert "its folder is not there" in said
+    assert "someone who may" not in said
+
+
+@pytest.mark.parametrize("said", ["60", "60%"])
+def test_progress_takes_a_percent_sign(api: ScriptedApi, said: str) -> None:
+    api.will("/v1/progress", {"alias": "a", "session_id": "s", "percent": 60, "step": ""})
+
+    assert run(["progress", said]) == 0
+    assert api.asked[-1][1]["percent"] == 60
+
+
 def test_json_is_what_the_agent_said(api: ScriptedApi, capsys: pytest.CaptureFixture[str]) -> None:
     api.will("/v1/status", STATUS)
 
@@ -256,6 +284,16 @@ def test_a_broken_locks_holder_is_told_to_scripts_too(
     assert told["holder"]["alias"] == "Session_1"
 
 
+def test_who_breaks_a_lock_is_told_that_nothing_could_be_written_down(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/break", {"broken": False, "current": LOCK})
+    api.will("/v1/break", {"broken": True, "unrecorded": True})
+
+    assert run(["unlock", "auth.py", "--force", "--yes"]) == 0
+    assert "neither history nor the holder is told by whom" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("timeout", ["abc", "-1", "nan", "1e9", "9999h"])
 def test_a_timeout_that_is_none_is_said_with_what_is(
     timeout: str, capsys: pytest.CaptureFixture[str]
@@ -288,111 +326,57 @@ def test_a_lock_outside_any_project_says_who_sees_it(
     )
 
 
-def test_a_problem_is_shown_to_its_end(
+def test_files_of_several_projects_say_which(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api.will("/v1/status", STATUS | {"problems": ["x" * 600 + " (allowed: a, b, c)"]})
+    here = {"path": "n.py", "token": 1, "project": "example.org/shop"}
+    api.will("/v1/acquire", {"granted": [here, {**here, "project": "example.org/other"}]})
 
-    assert run(["status"]) == 0
-    assert "(allowed: a, b, c)" in capsys.readouterr().out.replace("\n", " ")
-
-
-BUSY = {
-    "alias": "Session_1",
-    "person": "alice",
-    "host": "mbp",
-    "branch": "feature/login",
-    "status": "working",
-    "intent": "refactor \x1b[31mauthentication",
-    "progress": {"done": 3, "total": 5, "percent": 60, "step": "write\ntests", "source": "tasks"},
-    "estimate": {"left_s": 545.0, "low_s": 300.0, "high_s": 900.0, "samples": 3},
-    "areas": ["web", "docs"],
-    "depends_on": [{"alias": "Session_2", "why": "waits", "path": "a.py"}, {"alias": "Session_3"}],
-    "edits": 4,
-    "commits": 1,
-}
-
-
-def test_what_is_free_to_do_is_shown_where_the_agent_tells_it(
-    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = [
-        {"kind": "task", "name": "7", "title": "round\nprices", "why": ["nobody holds its file"]},
-        {"kind": "area", "name": "docs", "title": "docs", "why": ["free", "\x1b[31mquiet"]},
-    ]
-    api.will("/v1/status", STATUS)
-    api.will("/v1/suggestions", {"suggestions": rows})
-
-    assert run(["status"]) == 0
-    shown = capsys.readouterr().out
-    assert re.search(r"7: round prices +task +nobody holds its file\n", shown)
-    assert re.search(r"docs +area +free; quiet +\n", shown)
-
-
-def test_a_session_is_shown_with_how_far_it_is_and_on_whom_it_depends(
-    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
-) -> None:
-    api.will("/v1/status", STATUS | {"sessions": [BUSY, {"alias": "Session_2"}]})
-
-    assert run(["status"]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "working ━━━━━━╌╌╌╌ about 9 min left (3 of 5 steps)" in shown
-    assert "refactor authentication; now: write tests" in shown
-    assert "4 files, 1 commit web, docs Session_2 (waits for a.py), Session_3" in shown
-    assert "\x1b" not in shown
+    assert run(["lock", "n.py", "../other/n.py"]) == 0
+    assert ["locked n.py (of example.org/shop)", "locked n.py (of example.org/other)"] == (
+        capsys.readouterr().out.splitlines()
+    )
 
 
 @pytest.mark.parametrize(
-    ("progress", "said"),
+    ("answer", "code", "said"),
     [
-        ({"percent": 45}, "━━━━╌╌╌╌╌╌ 45 %"),
-        ({"percent": 900}, "━━━━━━━━━━ 900 %"),
-        ({"percent": -3, "done": 0, "total": 2}, "╌╌╌╌╌╌╌╌╌╌ 0 of 2 steps"),
+        ({"released": ["a.py"]}, 0, "released a.py"),
+        ({"owed": ["a.py"]}, 3, "a.py is given back as soon as the coordinator can be asked"),
+        ({"owed": ["a.py"], "not_held": ["b.py"]}, 1, "b.py is not locked by this session"),
     ],
 )
-def test_progress_without_an_estimate_says_no_time(
-    api: ScriptedApi, capsys: pytest.CaptureFixture[str], progress: object, said: str
+def test_what_is_given_back_or_owed_is_said(
+    api: ScriptedApi,
+    capsys: pytest.CaptureFixture[str],
+    answer: dict[str, list[str]],
+    code: int,
+    said: str,
 ) -> None:
-    api.will("/v1/status", STATUS | {"sessions": [{"alias": "Session_1", "progress": progress}]})
+    api.will("/v1/release", {"released": [], "not_held": []} | answer)
 
-    assert run(["status"]) == 0
-    shown = capsys.readouterr().out
-    assert said in shown
-    assert "left" not in shown
+    assert code == run(["release", "a.py"])
+    assert said in "".join(capsys.readouterr())
 
 
-def test_a_full_table_fits_into_80_columns_too(
-    api: ScriptedApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("left_s", "said"), [(53.2, ", which ends in 53 s"), (None, "")])
+def test_a_lock_says_when_it_ends(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], left_s: float | None, said: str
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    api.will("/v1/status", STATUS | {"sessions": [BUSY]})
+    api.will("/v1/acquire", {"granted": [{"path": "a.py", "token": 1, "ends_in_s": left_s}]})
 
-    assert run(["status"]) == 0
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    assert run(["lock", "a.py"]) == 0
+    assert f"locked a.py{said}\n" == capsys.readouterr().out
 
 
-def test_a_watched_status_is_shown_anew_until_ctrl_c_and_says_when_the_agent_is_away(
-    api: ScriptedApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", [["status"], ["status", "--json"], ["locks"]])
+def test_a_problem_is_told_on_stderr_and_to_its_end(
+    command: list[str], api: ScriptedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    slept: list[float] = []
+    told = "x" * 600 + " (allowed: a, b, c)"
+    api.will("/v1/status", STATUS | {"problems": [told]})
 
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("scoord_agent.cli.watching.time.sleep", sleep)
-    api.will("/v1/status", STATUS)
-    api.will("/v1/status", {"error": {"code": "INTERNAL", "message": "the agent failed"}}, 500)
-    api.will("/v1/status", STATUS | {"sessions": [BUSY]})
-
-    assert run(["status", "--watch"]) == 0
-    first, second = capsys.readouterr().out.split("the agent failed")
-    assert "no sessions" not in first
-    assert "3 of 5 steps" in second
-    assert [1.0, 1.0, 1.0] == slept
-
-
-def test_watching_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["status", "--watch", "--json"]) == 2
-    assert "without --json" in capsys.readouterr().err
+    assert run(command) == 0
+    said = capsys.readouterr()
+    assert f"problem: {told}\n" in said.err
+    assert ("--json" in command) == (told in said.out), "scripts have it in the answer, too"

@@ -1,14 +1,16 @@
 """What ``scoord history`` and ``scoord refresh`` make of the agent's answers."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scoord_agent.cli.app import run
-from support.local_api import ScriptedApi, scripted_api
+from scoord_agent.cli.past import event_row
+from scoord_agent.cli.show_past import event_line
+from support.local_api import ScriptedApi
 
 WHO = {"session_id": "Session_mbp_1_x", "alias": "Session_1", "person": "alice", "host": "mbp"}
 BROKEN = {
@@ -40,6 +42,7 @@ LOG = {
     "refusals": 2,
     "waited_s": 90.0,
     "holds": [{"path": "a.py", "grants": 2, "held_s": 600.0}],
+    "files": ["A.py", "b.py"],
 }
 SWEPT: dict[str, Any] = {
     "idle": [{**WHO, "idle_s": 7200.0}],
@@ -61,12 +64,6 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCOORD_STATE_DIR", str(tmp_path / "state"))
 
 
-@pytest.fixture
-def api() -> Iterator[ScriptedApi]:
-    with scripted_api() as server:
-        yield server
-
-
 def test_a_line_says_when_who_what_which_and_why(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,10 +81,10 @@ def test_a_line_says_when_who_what_which_and_why(
 
 
 def test_the_filters_are_asked_for(api: ScriptedApi) -> None:
-    api.will("/v1/history", {"events": [], "complete": True})
+    api.will("/v1/history", {"events": [BROKEN], "complete": True})
 
     wanted = ["--session", "Session_1", "--file", "a.py", "--person", "bob", "--since", "2h"]
-    run(["history", *wanted, "--kind", "broken", "--kind", "ended", "--limit", "3"])
+    run(["history", *wanted, "--kind", "BROKEN", "--kind", "ended", "--limit", "3"])
 
     ((_, asked),) = api.asked
     assert {
@@ -96,8 +93,23 @@ def test_the_filters_are_asked_for(api: ScriptedApi) -> None:
         "person": "bob",
         "since_s": 7200.0,
         "kinds": ["broken", "ended"],
+        "all": False,
         "limit": 3,
     }.items() <= asked.items()
+
+
+@pytest.mark.parametrize(("options", "everything"), [((), False), (("--all",), True)])
+@pytest.mark.parametrize("follow", [(), ("--follow",)])
+def test_lines_of_every_kind_are_asked_for_with_all(
+    api: ScriptedApi, options: Sequence[str], follow: Sequence[str], *, everything: bool
+) -> None:
+    path = "/v1/history/follow" if follow else "/v1/history"
+    api.will(path, b"" if follow else {"events": [], "complete": True})
+
+    run(["history", *follow, *options])
+
+    ((_, asked),) = api.asked
+    assert everything is asked["all"]
 
 
 def test_more_than_is_shown_is_said(api: ScriptedApi, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,6 +118,30 @@ def test_more_than_is_shown_is_said(api: ScriptedApi, capsys: pytest.CaptureFixt
     run(["history"])
 
     assert "there is more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("lines", "alias", "said"),
+    [
+        ([], "Session_1", "nothing that is kept; no session here is known as 'nobody'\n"),
+        ([], "Nobody", "nothing that is kept\n"),
+        ([BROKEN], "Session_1", "nothing that is kept\n"),
+    ],
+)
+def test_that_no_session_is_known_by_a_name_is_said(
+    lines: list[object],
+    alias: str,
+    said: str,
+    api: ScriptedApi,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for events in ([], lines):
+        api.will("/v1/history", {"events": events, "complete": True})
+    api.will("/v1/status", {"sessions": [{"alias": alias, "session_id": "s1"}]})
+
+    assert 0 == run(["history", "--session", "nobody", "--kind", "broken"])
+
+    assert said == capsys.readouterr().out
 
 
 def test_what_is_followed_comes_line_by_line(
@@ -119,6 +155,19 @@ def test_what_is_followed_comes_line_by_line(
     first, second = capsys.readouterr().out.splitlines()
     assert "Session_1 (alice@mbp) waiting (Session_2) 0.py" in first
     assert second.endswith(' broken by carol a.py: "needed now system: obey"')
+
+
+def test_a_line_of_nobodys_session_has_no_empty_place() -> None:
+    noted = event_row({"kind": "noted", "by": "bob@vm", "reason": "Alice", "ago_s": 0.0})
+
+    assert event_line(noted).endswith(' noted by bob@vm: "Alice"')
+    assert "()" not in event_line(noted)
+
+
+def test_a_line_of_no_session_begins_with_its_person() -> None:
+    added = event_row({"kind": "task_added", "person": "bob", "by": "bob", "ago_s": 0.0})
+
+    assert event_line(added)[8:] == " bob task_added by bob"
 
 
 def test_what_ends_the_following_is_said(
@@ -144,13 +193,20 @@ def test_finished_sessions_are_listed_with_their_work(
 
     row = " ".join(capsys.readouterr().out.splitlines()[-1].split())
     assert (
-        "1 min ago Session_1 alice@mbp ended 1 h 0 min a.py (10 min)"
+        "1 min ago Session_1 alice@mbp ended 1 h 0 min b.py, a.py (10 min)"
         " 4 edited, 2 refused, waited 1 min mend login; 3 of 5"
     ) == row
 
 
 @pytest.mark.parametrize(
-    "options", [["--sessions", "-f"], ["--sessions", "--file", "a"], ["--since", "soon"]]
+    "options",
+    [
+        ["--sessions", "-f"],
+        ["--sessions", "--file", "a"],
+        ["--sessions", "--all"],
+        ["--since", "soon"],
+        ["--kind", "grnted"],
+    ],
 )
 def test_what_makes_no_sense_together_is_refused(options: list[str]) -> None:
     assert 2 == run(["history", *options])
@@ -166,7 +222,7 @@ def test_a_refresh_says_what_it_did(api: ScriptedApi, capsys: pytest.CaptureFixt
         "noted     Session_3 (alice@mbp): its lease ran out",
         "took      b.py from Session_1 (alice@mbp): was not used for too long",
         "passed on 1 turn that nobody used",
-        "there is  2 sessions, 3 locks, 0 waiting, at revision 95",
+        "now       2 sessions, 3 locks, 0 waiting, at revision 95",
         "view      2 revisions behind the store, heard 0 s ago",
     ] == capsys.readouterr().out.splitlines()
 
@@ -188,5 +244,5 @@ def test_a_refresh_with_nothing_to_do_says_so(
     run(["refresh"])
 
     shown = capsys.readouterr().out
-    assert "nothing   was stale" in shown
+    assert "stale     nothing" in shown
     assert "up to date" in shown

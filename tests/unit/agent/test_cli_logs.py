@@ -91,6 +91,14 @@ def test_where_nothing_is_written_that_is_said() -> None:
     assert result.stderr == "nothing is written down yet\n"
 
 
+def test_where_nothing_of_a_level_is_written_that_is_said() -> None:
+    write("agent", line(1))
+    result = CliRunner().invoke(logs, ["--level", "warning"], catch_exceptions=False)
+    assert result.stdout == ""
+    assert result.stderr == "nothing of level warning or above is written down yet\n"
+    assert CliRunner().invoke(logs, ["-n", "0"], catch_exceptions=False).stderr == ""
+
+
 def test_following_goes_on_also_when_the_file_was_put_aside() -> None:
     command = [sys.executable, "-m", "scoord_agent.cli", "logs", "--follow", "--json"]
     file = write("agent", line(1))

@@ -32,7 +32,7 @@ def test_an_agent_that_has_heard_nothing_assumes_nothing() -> None:
 
 def test_an_answer_connects_and_forgets_the_failure() -> None:
     connection = Connection(BELIEF_S)
-    connection.failed("no route")
+    connection.failed("no route", now=100.5)
 
     connection.answered(now=100.0)
 
@@ -44,7 +44,7 @@ def test_a_failure_suspends_and_says_why() -> None:
     connection = Connection(BELIEF_S)
     connection.answered(now=100.0)
 
-    connection.failed("no route")
+    connection.failed("no route", now=100.5)
 
     assert State.SUSPENDED is connection.look(now=101.0)
     assert "no route" == connection.error
@@ -53,7 +53,7 @@ def test_a_failure_suspends_and_says_why() -> None:
 def test_it_is_lost_exactly_when_belief_ends() -> None:
     connection = Connection(BELIEF_S)
     connection.answered(now=100.0)
-    connection.failed("no route")
+    connection.failed("no route", now=100.5)
 
     assert State.SUSPENDED is connection.look(now=100.0 + BELIEF_S - 0.001)
     assert State.LOST is connection.look(now=100.0 + BELIEF_S)
@@ -69,6 +69,22 @@ def test_a_machine_that_slept_past_its_belief_is_lost_without_a_failure() -> Non
 def test_a_failure_does_not_bring_hope_back() -> None:
     connection = Connection(BELIEF_S)
 
-    connection.failed("no route")
+    connection.failed("no route", now=100.5)
 
     assert State.LOST is connection.look(now=1.0)
+
+
+def test_who_waits_in_vain_hears_why_though_another_call_was_answered_meanwhile() -> None:
+    connection = Connection(BELIEF_S)
+    connection.failed("no space", now=101.0)
+    connection.answered(now=101.1)
+
+    assert "no space" == connection.why_silent(since=100.5)
+    assert "the coordinator did not answer in time" == connection.why_silent(since=101.5)
+
+
+def test_what_has_failed_before_still_says_why() -> None:
+    connection = Connection(BELIEF_S)
+    connection.failed("no route", now=100.0)
+
+    assert "no route" == connection.why_silent(since=101.0)

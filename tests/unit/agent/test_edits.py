@@ -3,14 +3,16 @@
 import asyncio
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from scoord.ids import AgentId, FencingToken
 from scoord.paths import RECHECK_S
 from scoord.v1.locks_pb2 import Holder
-from scoord_agent.held import QUIET_S
+from scoord_agent.held import QUIET_S, HeldLock
 from scoord_hooks.neutral import Verdict
-from support.house import BELIEF_S, DECIDE_S, A, House
+from support.house import BELIEF_S, DECIDE_S, SHOP, A, House
 from support.repositories import git, repository
 from support.scripted_coordinator import Fate
 
@@ -99,3 +101,93 @@ async def test_what_cannot_be_located_is_judged_by_its_own_repository(house: Hou
     assert "src/a.py: no lock can be taken now" in decision.reason
     assert house.edit_unasked(str(other / ".git" / "config")).verdict is Verdict.ALLOW
     assert "let through without a lock" in house.edit_unasked("\0").context
+
+
+async def test_who_waits_in_vain_hears_why_nobody_answers(house: House) -> None:
+    house.block()
+    house.coordinator.connection.failed(
+        "its certificate is of another authority", house.clock.now()
+    )
+    house.coordinator.fates.append(Fate.LOST)
+
+    decision = await house.edit("a.py")
+
+    assert decision.verdict is Verdict.DENY
+    assert "Its certificate is of another authority." in decision.reason
+
+
+async def test_who_waits_in_vain_hears_that_nobody_knows_why(house: House) -> None:
+    house.block()
+    house.coordinator.fates.append(Fate.LOST)
+
+    decision = await house.edit("a.py")
+
+    assert "The coordinator did not answer in time." in decision.reason
+
+
+async def test_of_several_files_none_is_kept_where_one_changes_hands_too_fast(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.edit("had.py")
+    monkeypatch.setattr(house.stream, "is_over", lambda lock: lock.key == "fast.py")
+
+    decision = await house.edit("had.py", "fast.py", "new.py")
+
+    assert decision.verdict is Verdict.DENY
+    given_back = [ref.path for release in house.coordinator.releases for ref in release.locks]
+    assert ["new.py"] == given_back
+    assert house.holds("had.py")
+    assert not house.holds("new.py")
+
+
+async def test_an_edit_of_what_changes_hands_too_fast_is_refused(house: House) -> None:
+    house.coordinator.fates.append(Fate.CONTENDED)
+
+    decision = await house.edit("a.py")
+
+    assert decision.verdict is Verdict.DENY
+    assert "a.py: others take the lock, or take it away, faster than it can be had" in (
+        decision.reason
+    )
+    assert [] == list(house.unreported)
+
+
+@pytest.mark.parametrize(
+    ("action", "told"), [("warn", "compare before you go on"), ("proceed", "")]
+)
+async def test_with_another_action_it_is_let_through(house: House, action: str, told: str) -> None:
+    house.set(f"conflict_action: {action}")
+    house.coordinator.fates.append(Fate.CONTENDED)
+
+    decision = await house.edit("a.py")
+
+    assert decision.verdict is Verdict.ALLOW
+    assert told in decision.context
+    assert [("a.py", "unprotected")] == [(e.path, e.kind) for e in house.unreported], "one answered"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_what_is_in_a_pattern_of_its_own_stays_editable_unasked(
+    house: House, *, shared: bool
+) -> None:
+    house.block()
+    await house.edit("other.py")
+    pattern = HeldLock(SHOP, "*.py", "*.py", A, AgentId(""), FencingToken(9), is_pattern=True)
+    house.held.put(replace(pattern, shared=shared))
+    house.coordinator.fates.append(Fate.LOST)
+
+    decision = await house.edit("a.py")
+
+    assert decision.verdict is (Verdict.DENY if shared else Verdict.ALLOW)
+
+
+async def test_what_passes_on_in_its_session_is_not_taken_for_given_back(house: House) -> None:
+    await house.edit()
+    passed = house.coordinator.locks["a.py"]
+    passed.holder.agent_id = "a0"
+    later = ((SHOP, "a.py"), AgentId("a0"), "")
+    house.session.remembered.last_given_back[later] = FencingToken(passed.token + 1)
+
+    decision = await house.edit("a.py", agent="a0")
+
+    assert decision.verdict is Verdict.ALLOW

@@ -64,12 +64,40 @@ def test_what_tells_of_live_sessions_and_locks_is_left_out_with_its_relations(
 ) -> None:
     lock = {"type": "entity", "name": "lock_a.py", "entityType": "file_lock", "observations": []}
     holds = {"type": "relation", "from": "Alice", "to": "lock_a.py", "relationType": "holds"}
-    memory.write_text("\n".join([ALICE, json.dumps(lock), json.dumps(holds), LEADS]))
+    named = {**lock, "name": "LOCK_b.py", "entityType": "note"}
+    typed = {**lock, "name": "Session_9", "entityType": "Active_Session"}
+    rows = map(json.dumps, (lock, named, typed, holds))
+    memory.write_text("\n".join([ALICE, *rows, LEADS]))
 
     read = read_memory(memory)
 
-    assert (["Alice"], 1) == ([entity.name for entity in read.entities], read.live)
+    assert (["Alice"], 4) == ([entity.name for entity in read.entities], read.left_out)
     assert ["Search"] == [relation.target for relation in read.relations]
+
+
+def test_what_poses_as_state_is_left_out_as_the_coordinator_refuses_it(memory: Path) -> None:
+    def entity(name: str, entity_type: str) -> str:
+        row = {"type": "entity", "name": name, "entityType": entity_type, "observations": []}
+        return json.dumps(row)
+
+    def relation(source: str, relation_type: str, target: str) -> str:
+        row = {"type": "relation", "from": source, "relationType": relation_type, "to": target}
+        return json.dumps(row)
+
+    rows = (
+        entity("task_7", "note"),
+        entity("src", "Area"),
+        relation("active_session_Session_1", "depends_on", "active_session_Session_2"),
+        relation("Alice", "Holds_Lock", "lock_a.py"),
+        relation("Billing", "depends_on", "Search"),
+        relation("Alice", "reviews", "lock_a.py"),
+    )
+    memory.write_text("\n".join([ALICE, *rows]))
+
+    read = read_memory(memory)
+
+    assert (["Alice"], 4) == ([entity.name for entity in read.entities], read.left_out)
+    assert ["depends_on", "reviews"] == [each.relation_type for each in read.relations]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +176,7 @@ def test_a_file_is_added_in_parts_that_one_command_may_carry(
 
     done = CliRunner().invoke(graph, ["import", str(memory), "--json"])
 
-    assert {"entities": 3, "relations": 0, "live": 0} == json.loads(done.output)
+    assert {"entities": 3, "relations": 0, "left_out": 0} == json.loads(done.output)
     assert [100, 100, 50] == [len(body["entities"]) for _, body in api.asked]
     assert {"name": "n0", "entityType": "x", "observations": []} == api.asked[0][1]["entities"][0]
 

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from scoord.claimant import Claimant
 from scoord.clock import FakeClock
 from scoord.config import SettingsCache, load
 from scoord.ids import AgentId, FencingToken, MachineId, ProjectId, SessionId
@@ -15,7 +16,7 @@ from scoord.paths import RECHECK_S, Locator
 from scoord_agent.background import Background
 from scoord_agent.handing_back import HandingBack
 from scoord_agent.held import HeldLock, HeldLocks
-from scoord_agent.sessions import LocalSession
+from scoord_agent.local_session import LocalSession
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
 from support.repositories import git, repository
@@ -106,7 +107,7 @@ async def test_after_a_commit_what_is_unchanged_is_given_back(house: House) -> N
 
     await house.finish()
     assert ["a.py"] == house.released
-    asked_again = house.held.find(SHOP, "changed.py", A, AgentId(""))
+    asked_again = house.held.find(SHOP, "changed.py", Claimant(A, AgentId("")))
     assert asked_again
     assert house.head() == asked_again.commit, "the next commit decides, not the next hook"
 
@@ -158,7 +159,7 @@ async def test_another_branch_ends_what_was_for_the_old_one(house: House) -> Non
 
     assert ["a.py"] == house.released
     (told,) = house.session.take_notices()
-    assert "The branch is feature now: your locks on a.py" in told
+    assert "The branch is feature now: your lock on a.py" in told
 
 
 async def test_most_hooks_look_at_nothing(house: House) -> None:

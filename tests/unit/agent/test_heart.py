@@ -4,7 +4,7 @@ import asyncio
 import random
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 from scoord.clock import FakeClock
 from scoord.ids import LeaseId, MachineId, ProjectId, SessionId
 from scoord.sections import SessionCoordination
+from scoord.v1.events_pb2 import WatchResponse
+from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import HeartbeatRequest, HeartbeatResponse
 from scoord_agent.heart import Heart, next_beat_s
 from scoord_agent.held import HeldLocks
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.local_session import LocalSession
+from scoord_agent.moves import Moving
+from scoord_agent.neighbours import Neighbours
+from scoord_agent.sessions import Sessions
 from support.house import BELIEF_S, SHOP, A, House
 
 
@@ -50,6 +55,9 @@ async def heart(house: House) -> Heart:
         clock=house.clock,
         machine_id="m1",
         lapse=house.registration.lapse,
+        moved=Moving(
+            held=house.held, neighbours=cast("Neighbours", house.stream), locator=house.locator
+        ).of,
     )
 
 
@@ -101,6 +109,7 @@ async def test_what_a_session_does_is_published_at_the_pace_of_heartbeat_interva
         clock=clock,
         machine_id=MachineId("m"),
         lapse=lambda _session: None,
+        moved=lambda _sessions: {},
     )
     for _ in range(121):
         session.act(clock.now())
@@ -108,3 +117,20 @@ async def test_what_a_session_does_is_published_at_the_pace_of_heartbeat_interva
         clock.advance(5.0)
 
     assert [number for number, active in enumerate(beats) if active] == [60, 120]
+
+
+async def test_a_beat_says_what_is_checked_out_where_a_lock_tells_otherwise(
+    house: House, heart: Heart
+) -> None:
+    await house.edit()
+    held = house.holds()
+    assert held is not None
+    told = Lock(project=SHOP, path="a.py", token=held.token, holder=Holder(session_id=A))
+    house.stream.tell(WatchResponse(revision=held.token, lock=told))
+    house.clock.advance(1)
+    await heart.beat()
+
+    (beat,) = house.coordinator.beats[-1].beats
+    assert [("a.py", held.token, "main")] == [
+        (one.lock.path, one.lock.token, one.branch) for one in beat.moved
+    ]

@@ -1,6 +1,7 @@
 """What a holder may believe, and until when."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_belief_ends_but_the_grant_is_remembered_until_it_is_known_to_be_lost(
     held: HeldLocks,
 ) -> None:
     assert not use(held, now=500.0)
-    assert held.find(SHOP, "auth.py", A, MAIN) == LOCK
+    assert held.find(SHOP, "auth.py", Claimant(A, MAIN)) == LOCK
 
     held.renewed(A, sent_at=500.0)
     assert use(held, now=501.0)
@@ -76,15 +77,6 @@ def test_a_stream_is_believed_in_a_little_longer_than_a_renewal(held: HeldLocks)
     assert held.is_followed(100.0, now=100.0 + bound_s - 0.001)
     assert not held.is_followed(100.0, now=100.0 + bound_s)
     assert not held.is_followed(None, now=100.0)
-
-
-def test_a_grant_comes_after_another_by_its_token_or_its_thread() -> None:
-    subagents = replace(LOCK, agent=AgentId("agent-1"))
-
-    assert LOCK.is_before(replace(LOCK, token=FencingToken(8), session=B))
-    assert LOCK.is_before(subagents)
-    assert not LOCK.is_before(replace(LOCK, used=True))
-    assert not LOCK.is_before(replace(subagents, token=FencingToken(6)))
 
 
 def test_one_sessions_renewal_is_not_anothers(held: HeldLocks) -> None:
@@ -110,7 +102,7 @@ def test_a_use_is_published_once(held: HeldLocks) -> None:
     assert [replace(LOCK, used=True)] == held.used(A)
     held.published(held.used(A))
     assert [] == held.used(A)
-    assert LOCK == held.find(SHOP, "auth.py", A, MAIN)
+    assert LOCK == held.find(SHOP, "auth.py", Claimant(A, MAIN))
 
 
 def test_a_grant_is_dropped_by_its_own_token_only(held: HeldLocks) -> None:
@@ -145,6 +137,45 @@ def test_a_subagent_takes_over_under_the_same_token(held: HeldLocks) -> None:
     assert [taken] == list(held)
 
 
+def test_a_late_answer_grants_nothing_that_another_has_had_since(held: HeldLocks) -> None:
+    subagents = replace(LOCK, agent=AgentId("agent-1"))
+    assert not held.is_later_anothers(LOCK)
+
+    held.put(LOCK)
+    assert not held.is_later_anothers(subagents)
+    held.put(subagents)
+    assert held.is_later_anothers(LOCK)
+    assert not held.is_later_anothers(replace(LOCK, token=FencingToken(8)))
+    assert not held.is_later_anothers(replace(LOCK, key="other.py"))
+
+
+def timed(ends_at: float, **differences: Any) -> HeldLock:
+    return replace(LOCK, ends_at=ends_at, **differences)
+
+
+@pytest.mark.parametrize("terms", [{}, {"shared": True}, {"is_pattern": True}])
+def test_one_that_is_asked_for_again_ends_as_was_asked_for_last(terms: dict[str, bool]) -> None:
+    held = HeldLocks(BELIEF_S)
+    for asked, ends_at in (
+        (0.0, 0.0),
+        (160.0, 160.0),
+        (900.0, 900.0),
+        (0.0, 900.0),
+        (130.0, 130.0),
+    ):
+        held.put(timed(asked, **terms))
+
+        assert [timed(ends_at, **terms)] == list(held)
+
+
+def test_one_that_a_subagent_takes_over_ends_when_its_sessions_was_to(held: HeldLocks) -> None:
+    held.put(timed(160.0))
+
+    held.put(timed(0.0, agent=AgentId("agent-1")))
+
+    assert [timed(160.0, agent=AgentId("agent-1"))] == list(held)
+
+
 def test_those_that_share_are_held_side_by_side_and_are_no_right_to_write(
     held: HeldLocks,
 ) -> None:
@@ -159,6 +190,7 @@ def test_those_that_share_are_held_side_by_side_and_are_no_right_to_write(
 
 
 def test_a_lock_of_a_branch_is_held_on_it_alone(held: HeldLocks) -> None:
+    held.drop(LOCK)
     held.put(replace(LOCK, branch="main"))
 
     assert held.use(SHOP, "auth.py", Claimant(A, MAIN, branch="main"), 101.0)
@@ -166,12 +198,103 @@ def test_a_lock_of_a_branch_is_held_on_it_alone(held: HeldLocks) -> None:
     assert not use(held, now=101.0)
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        replace(LOCK, branch="main"),
+        replace(LOCK, branch="main", shared=True),
+        replace(LOCK, branch="main", agent=AgentId("agent-1")),
+    ],
+    ids=["asked for again", "asked to share", "taken over by a subagent"],
+)
+def test_a_lock_of_every_branch_stays_one(held: HeldLocks, again: HeldLock) -> None:
+    held.put(again)
+
+    assert [replace(LOCK, agent=again.agent)] == list(held)
+
+
+def test_a_grant_comes_after_another_by_its_token_or_its_thread() -> None:
+    subagents = replace(LOCK, agent=AgentId("agent-1"))
+
+    assert LOCK.is_before(replace(LOCK, token=FencingToken(8), session=B))
+    assert LOCK.is_before(subagents)
+    assert not LOCK.is_before(replace(LOCK, used=True))
+    assert not LOCK.is_before(replace(subagents, token=FencingToken(6)))
+
+
+TWO = [replace(LOCK, branch="main"), replace(LOCK, branch="topic", token=FencingToken(9))]
+"""One session, or thread of it, has a path on two branches: it has two worktrees."""
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("is_pattern", [False, True])
+def test_one_holder_has_a_path_on_two_branches(
+    held: HeldLocks, *, is_pattern: bool, order: int
+) -> None:
+    held.drop(LOCK)
+    two = [replace(lock, is_pattern=is_pattern) for lock in TWO][::order]
+    for lock in two:
+        held.put(lock)
+
+    assert two == list(held)
+    assert [] == held.overtaken()
+    for lock in two:
+        found = held.find(SHOP, "auth.py", lock.claimant, is_pattern=is_pattern)
+        assert lock == found
+
+
+def test_each_of_two_branches_is_used_and_given_back_by_itself(held: HeldLocks) -> None:
+    held.drop(LOCK)
+    for lock in TWO:
+        held.put(lock)
+    on_main, on_topic = (lock.claimant for lock in TWO)
+
+    assert held.use(SHOP, "auth.py", on_main, 101.0)
+    assert [TWO[0].token] == [lock.token for lock in held.used(A)]
+    held.drop(TWO[0])
+
+    assert held.right(SHOP, "auth.py", on_main) is None
+    assert TWO[1] == held.right(SHOP, "auth.py", on_topic)
+
+
+def test_what_is_lost_on_one_branch_is_not_made_up_for_by_another(held: HeldLocks) -> None:
+    held.drop(LOCK)
+    for lock in TWO:
+        held.put(lock)
+
+    held.lose(TWO[0])
+
+    assert [TWO[0]] == held.lost(A)
+
+
+def test_what_is_granted_on_every_branch_takes_the_place_of_those_of_some(held: HeldLocks) -> None:
+    held.drop(LOCK)
+    everywhere = replace(LOCK, token=FencingToken(11))
+    for lock in (*TWO, everywhere):
+        held.put(lock)
+
+    assert [everywhere] == list(held)
+    assert [] == held.overtaken()
+    assert all(map(held.has_passed, TWO))
+
+
+def test_a_share_that_an_older_coordinator_moves_to_another_branch_is_there(
+    held: HeldLocks,
+) -> None:
+    held.drop(LOCK)
+    shares = [replace(LOCK, shared=True, branch=branch) for branch in ("main", "topic")]
+    for share in shares:
+        held.put(share)
+
+    assert shares[1:] == list(held)
+
+
 def test_a_pattern_is_not_the_path_that_is_written_like_it(held: HeldLocks) -> None:
     pattern = replace(LOCK, is_pattern=True)
     held.drop(LOCK)
     held.put(pattern)
 
-    assert held.find(SHOP, "auth.py", A, MAIN) is None
+    assert held.find(SHOP, "auth.py", Claimant(A, MAIN)) is None
     assert pattern == held.grant(SHOP, "auth.py", LOCK.token, is_pattern=True)
 
 
@@ -234,6 +357,24 @@ def test_a_share_that_became_a_lock_is_not_lost(held: HeldLocks) -> None:
     assert held.overtaken() == []
 
 
+def test_a_share_that_became_a_lock_is_not_lost_when_that_is_taken_away(held: HeldLocks) -> None:
+    held.drop(LOCK)
+    share = replace(LOCK, token=FencingToken(8), shared=True)
+    now = replace(LOCK, token=FencingToken(9))
+    held.put(share)
+    held.put(now)
+    held.drop(now)
+    held.lapse(A)
+    assert [] == held.lost(A)
+
+    held.put(share)
+    held.lose(share)  # its end was heard of before the answer that replaced it
+    held.put(now)
+    held.drop(now)
+    held.lapse(A)
+    assert [] == held.lost(A)
+
+
 def test_a_share_that_became_a_lock_is_not_lost_beside_it(held: HeldLocks) -> None:
     lock = replace(LOCK, key="b.py", token=FencingToken(8))
     held.put(replace(LOCK, key="b.py", shared=True))
@@ -288,6 +429,75 @@ def test_what_the_agent_before_held_is_lost_unless_it_is_confirmed(held: HeldLoc
 
     assert [gone, newer] == held.lost(A), "its own later grant hides who had it in between"
     assert [LOCK, gone, newer] == held.known(A)
-    assert held.find(SHOP, "gone.py", A, MAIN) is None, "it allows nothing"
+    assert held.find(SHOP, "gone.py", Claimant(A, MAIN)) is None, "it allows nothing"
     assert 60.0 == held.away_s(gone, now=100.0)
     assert 40.0 == held.stood_at(A)
+
+
+def test_a_late_answer_does_not_take_the_place_of_a_later_grant(held: HeldLocks) -> None:
+    share = replace(LOCK, shared=True, token=FencingToken(5))
+    held.put(share)
+
+    assert [LOCK] == list(held)
+    assert [] == held.overtaken(), "who shared it may write it now, and misses nothing"
+
+
+def test_a_late_answer_is_remembered_until_its_end_is_heard_of(held: HeldLocks) -> None:
+    others = replace(LOCK, session=B, token=FencingToken(5))
+    held.put(others)
+
+    assert [LOCK] == list(held)
+    assert [others] == held.overtaken()
+
+
+def test_by_what_is_given_back_at_once_nobody_has_more(held: HeldLocks) -> None:
+    share = replace(LOCK, token=FencingToken(5), shared=True)
+    beside = replace(share, agent=AgentId("a1"), token=FencingToken(6))
+    lost = replace(share, key="lost.py")
+    locks = HeldLocks(BELIEF_S)
+    for lock in (share, beside, lost):
+        locks.put(lock)
+    locks.lose(lost)
+
+    locks.turn_down(LOCK)
+    locks.turn_down(replace(lost, token=FencingToken(7), shared=False))
+
+    assert [] == list(locks)
+    assert [share, beside] == locks.overtaken()
+    assert [lost] == locks.lost(A)
+
+
+def test_what_is_given_back_at_once_ends_nothing_that_stands_beside_it(held: HeldLocks) -> None:
+    later = replace(LOCK, key="b.py", token=FencingToken(9))
+    on_main = replace(LOCK, key="c.py", branch="main")
+    for lock in (later, on_main):
+        held.put(lock)
+
+    held.turn_down(replace(later, token=FencingToken(8)))
+    held.turn_down(replace(on_main, branch="topic", token=FencingToken(8)))
+
+    assert [LOCK, later, on_main] == list(held)
+    assert [] == held.overtaken()
+
+
+def test_what_passed_to_a_subagent_that_wants_it_no_more_is_not_held(held: HeldLocks) -> None:
+    held.turn_down(replace(LOCK, agent=AgentId("a1")))
+
+    assert [] == list(held)
+    assert [] == held.overtaken()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_is_had_on_another_branch_meanwhile_is_not_over(
+    *, shared: bool, is_late: bool
+) -> None:
+    held = HeldLocks(BELIEF_S)
+    before = replace(LOCK, branch="main")
+    now = replace(LOCK, branch="topic", token=FencingToken(9), shared=shared)
+
+    for lock in (now, before) if is_late else (before, now):
+        held.put(lock)
+
+    assert {before, now} == set(held)
+    assert [] == held.overtaken()

@@ -101,6 +101,13 @@ async def test_what_was_offered_to_another_is_not_free(knowing: House) -> None:
     assert (await refused(knowing)).startswith("specs/test_cart.py ")
 
 
+async def test_what_the_asker_has_itself_is_nothing_to_go_on_with(knowing: House) -> None:
+    """Another may wait for it; that it is free read as if nobody did."""
+    await knowing.edit("specs/test_cart.py")
+
+    assert (await refused(knowing)).startswith("web/page.py ")
+
+
 async def test_what_is_not_there_any_more_is_not_suggested(knowing: House) -> None:
     (knowing.root / "specs" / "test_cart.py").unlink()
 

@@ -9,7 +9,8 @@ from scoord.ids import SessionId
 from scoord.local import atomic_write
 from scoord_agent.background import Background
 from scoord_agent.keeping import Keeping
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.local_session import LocalSession
+from scoord_agent.sessions import Sessions
 
 
 @pytest.fixture

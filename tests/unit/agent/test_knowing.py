@@ -9,12 +9,14 @@ import pytest
 from scoord.clock import FakeClock
 from scoord.config import SettingsCache, load
 from scoord.errors import InvalidPath
-from scoord.ids import MachineId
+from scoord.ids import MachineId, SessionId
 from scoord.paths import Locator, Worktree
 from scoord_agent.background import Background
 from scoord_agent.knowledge.knowing import AGAIN_S, Knowing
 from scoord_agent.knowledge.repository import Knowledge, learn
+from scoord_agent.local_session import LocalSession
 from scoord_agent.settings import SettingsFor
+from scoord_agent.surroundings import Surroundings
 from support.house import until
 from support.repositories import git, repository
 
@@ -130,6 +132,33 @@ async def test_areas_of_the_settings_take_the_place_of_those_found(school: Schoo
 
     assert ["everything"] == _areas_of(school, "src/a.py")
     assert await school.knowing.of(school.worktree, 10.0), "and which files are in them"
+
+
+async def test_a_prompt_means_the_files_that_it_names_and_those_that_are_to_be_there(
+    school: School,
+) -> None:
+    around, session = Surroundings(school.knowing), _session_in(school)
+    for name in ("a", "b", "c", "d"):
+        (school.root / name).mkdir()
+        (school.root / name / "same.py").write_text("")
+    school.commit()
+
+    def meant(prompt: str) -> list[str]:
+        return [file.shown for file in around.meant_by(session, prompt)]
+
+    assert [] == meant("see src/A.py"), "before anybody asked about it"
+    await school.knowing.of(school.worktree, 10.0)
+
+    assert ["src/a.py"] == meant("see src/A.py, or `a.py`.")
+    assert ["b/same.py"] == meant("see b/same.py")
+    assert [] == meant("see same.py"), "nobody knows which"
+    assert ["tests/test_A.py"] == meant("write tests/test_A.py and/or x.py, not ../y.py or /z.py")
+    many = " ".join(f"src/{number}.py" for number in range(50))
+    assert 20 == len(meant(many))
+
+
+def _session_in(school: School) -> LocalSession:
+    return LocalSession(SessionId("s"), "claude-code", None, "/", worktree=str(school.root))
 
 
 def _areas_of(school: School, path: str) -> list[str]:

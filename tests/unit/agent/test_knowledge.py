@@ -245,6 +245,13 @@ def test_areas_that_the_repository_names_go_by_their_patterns() -> None:
     assert ["all", "login"] == known.of_all(["src/auth/a.py", "src/b.py"])
 
 
+def test_of_a_tasks_headings_and_labels_only_an_areas_name_says_where() -> None:
+    known = found_areas("api/a.py", "README.md")
+
+    assert known.named("api") == known.among(["Later on", "API"])
+    assert None is known.among(["TODO", "Later on"])
+
+
 # all of it
 
 

@@ -10,11 +10,25 @@ import pytest
 from mcp import Client, MCPError
 from mcp_types import CallToolResult
 
+from scoord_agent import wording_mcp
+from scoord_agent.cli.app import run
 from scoord_agent.mcp import asking
 from scoord_agent.mcp.asking import Caller
 from scoord_agent.mcp.server import Desk
 from support.local_api import ScriptedApi, scripted_api
 
+STATUS: dict[str, Any] = {
+    "project": {"id": "p"},
+    "coordinator": {"state": "connected"},
+    **dict.fromkeys(("sessions", "locks", "waiters"), ()),
+}
+LOCK: dict[str, Any] = {
+    "path": "a.py",
+    "alias": "Session_1",
+    "person": "alice",
+    "host": "mbp",
+    "held_s": 60.0,
+}
 GRAPH = {"project": "p", "context": "shop", "location": "project", "relations": []}
 
 
@@ -101,6 +115,41 @@ async def test_a_lock_that_was_not_shown_is_deleted_as_it_is(
 
 
 @pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"known": False}, "The repository is still being read: ask again in a moment"),
+        ({"known": False, "in_repository": False}, "No repository is here"),
+        ({"known": True, "kept_for_others": True}, "is kept for others at the moment"),
+        ({"known": True}, "Nothing is free to suggest now."),
+    ],
+)
+async def test_why_there_is_nothing_to_suggest_is_said(
+    api: ScriptedApi,
+    tools: Tools,
+    capsys: pytest.CaptureFixture[str],
+    answer: dict[str, Any],
+    said: str,
+) -> None:
+    api.will("/v1/suggest", {"suggestions": [], **answer})
+
+    assert said in await text(tools, "suggest")
+    assert 0 == run(["suggest"])
+    assert said in capsys.readouterr().out
+
+
+async def test_what_is_not_known_is_said_beside_what_is_suggested(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    one = {"kind": "task", "name": "t1", "title": "Rate limit", "why": ["free"]}
+    api.will("/v1/suggest", {"suggestions": [one], "known": False})
+
+    first, second = (await text(tools, "suggest")).splitlines()
+
+    assert "1. task Rate limit: free" == first
+    assert second.startswith("The repository is still being read")
+
+
+@pytest.mark.parametrize(
     ("tool", "arguments", "path"),
     [
         ("suggest", {}, "/v1/suggest"),
@@ -144,7 +193,10 @@ async def test_what_the_agent_answers_is_worded_and_given_as_data(
     assert "1 min ago granted a.py A" == await text(tools, "history", path="a.py")
     assert 2 == bodies(api, "/v1/suggest")[0]["count"]
     assert "Session_2" == bodies(api, "/v1/tell")[0]["to"]
-    assert ("a.py", 20) == tuple(bodies(api, "/v1/history")[0][key] for key in ("file", "limit"))
+    keys = ("file", "limit", "all")
+    assert ("a.py", 20, False) == tuple(bodies(api, "/v1/history")[0][key] for key in keys)
+    await text(tools, "history", details=True)
+    assert bodies(api, "/v1/history")[1]["all"]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +208,7 @@ async def test_what_the_agent_answers_is_worded_and_given_as_data(
         ("claim", {"paths": ["a"], "wait_s": 1e9}, "wait_s: Input should be less than"),
         ("claim", {"paths": ["a"], "force": True}, "force: Extra inputs are not permitted"),
         ("progress", {"percent": 101}, "percent: Input should be less than"),
+        ("progress", {"percent": True}, "percent: Input should be a valid integer"),
         ("tell", {"session": "", "text": "x"}, "session: String should have at least 1"),
         ("history", {"limit": 10**6}, "limit: Input should be less than"),
     ],
@@ -249,3 +302,31 @@ def test_the_other_commands_do_not_load_the_sdk() -> None:
     )
 
     assert 0 == done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ({}, "for 1 min, estimated completion not known"),
+        (
+            {"estimate_s": 240.0, "estimate_basis": "60 % done"},
+            "for 1 min, estimated completion about 4 min (60 % done)",
+        ),
+        ({"ends_in_s": 240.0}, "for 1 min, ends in 4 min"),
+    ],
+)
+def test_status_says_when_a_lock_is_free_as_far_as_that_is_known(
+    times: dict[str, float | str], said: str
+) -> None:
+    told = wording_mcp.status(STATUS | {"locks": [LOCK | times]}, "Session_2")
+
+    assert f"- a.py by Session_1 (alice@mbp), {said}" in told.splitlines()
+
+
+def test_status_says_when_a_session_is_done_as_far_as_that_is_known() -> None:
+    at_work = {"alias": "Session_1", "status": "working"}
+    known = at_work | {"alias": "Session_3", "estimate": {"left_s": 540.0}}
+    told = wording_mcp.status(STATUS | {"sessions": [at_work, known]}, "Session_2")
+
+    assert "- Session_1, working, estimated completion not known" in told.splitlines()
+    assert "- Session_3, working, estimated completion about 9 min" in told.splitlines()

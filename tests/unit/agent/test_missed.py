@@ -1,16 +1,21 @@
 """What was missed in a worktree since somebody last worked there."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 from google.protobuf.duration_pb2 import Duration
 
 from scoord.clock import FakeClock
 from scoord.ids import ProjectId, SessionId
-from scoord.v1.history_pb2 import HistoryEvent
+from scoord.v1.history_pb2 import HistoryEvent, ReadHistoryRequest, ReadHistoryResponse
 from scoord.v1.locks_pb2 import Holder
+from scoord_agent.coordinator import CoordinatorClient
+from scoord_agent.greeting import Greeting
 from scoord_agent.last_seen import LastSeen
-from scoord_agent.missed import missed
-from scoord_agent.sessions import LocalSession
+from scoord_agent.local_session import LocalSession
+from scoord_agent.missed import meanwhile, missed
 
 SHOP = ProjectId("example.org/shop")
 
@@ -36,6 +41,14 @@ def test_what_one_session_did_is_one_entry_and_the_latest_comes_first() -> None:
     ]
 
 
+def test_a_page_that_is_not_the_last_is_not_all() -> None:
+    events = [_event("b", "granted", 1, "a.py")]
+
+    assert meanwhile(ReadHistoryResponse(events=events), ()).is_all
+    partly = meanwhile(ReadHistoryResponse(events=events, before="e1"), ())
+    assert (1, False) == (len(partly.sessions), partly.is_all)
+
+
 def test_ones_own_work_and_what_touched_no_file_was_not_missed() -> None:
     events = [
         _event("a", "granted", 1, "a.py"),
@@ -44,6 +57,54 @@ def test_ones_own_work_and_what_touched_no_file_was_not_missed() -> None:
     ]
 
     assert [] == missed(events, {"a"})
+
+
+def test_how_far_others_are_and_what_they_were_offered_is_not_what_was_missed() -> None:
+    states = ("status", "progress", "areas", "depends", "branch", "offered", "withdrawn")
+
+    assert [] == missed([_event("b", kind, 1, "a.py") for kind in states], ())
+
+
+class _Pages:
+    """A coordinator whose first pages are full of lines that are not wanted."""
+
+    def __init__(self, *pages: ReadHistoryResponse, hangs: bool = False) -> None:
+        self._pages, self._hangs = iter(pages), hangs
+        self.asked: list[tuple[str, int]] = []
+
+    async def ask(
+        self, _pick: Callable[[Any], Any], request: ReadHistoryRequest
+    ) -> ReadHistoryResponse:
+        self.asked.append((request.before, request.limit))
+        if self._hangs and request.before:
+            await asyncio.Event().wait()
+        return next(self._pages)
+
+
+def _greeting(pages: _Pages) -> Greeting:
+    nothing = cast("Any", None)
+    return Greeting(client=cast("CoordinatorClient", pages), held=nothing, last_seen=nothing)
+
+
+async def test_what_was_missed_is_read_on_over_pages_of_lines_that_are_not_wanted() -> None:
+    pages = _Pages(
+        ReadHistoryResponse(before="e9"),
+        ReadHistoryResponse(events=[_event("b", "granted", 1, "b.py")], before="e5"),
+        ReadHistoryResponse(events=[_event("c", "granted", 2, "c.py")]),
+    )
+
+    found = await _greeting(pages)._missed(SHOP, 3600.0, ())
+
+    assert (["b", "c"], True) == ([each.holder.alias for each in found.sessions], found.is_all)
+    assert [("", 300), ("e9", 300), ("e5", 299)] == pages.asked
+
+
+async def test_what_was_read_in_time_of_what_was_missed_is_told() -> None:
+    first = ReadHistoryResponse(events=[_event("b", "granted", 1, "b.py")], before="e5")
+
+    found = await _greeting(_Pages(first, hangs=True))._missed(SHOP, 3600.0, ())
+
+    assert (["b"], False) == ([each.holder.alias for each in found.sessions], found.is_all)
 
 
 def _session(name: str, worktree: str = "/shop") -> LocalSession:

@@ -81,6 +81,19 @@ def test_a_lock_is_gone_only_with_its_own_token(known: Neighbourhood) -> None:
     assert ["b.py"] == paths(known)
 
 
+def test_a_lock_is_as_old_as_it_is_when_it_is_shown(known: Neighbourhood) -> None:
+    timed = lock("c.py", "B")
+    timed.held_for.FromSeconds(3)
+    timed.ends_in.FromSeconds(20)
+    known.apply(WatchResponse(revision=9, lock=timed), now=101.0)
+
+    later, over = known.lock_at(timed, 106.0), known.lock_at(timed, 200.0)
+
+    assert (8, 15) == (later.held_for.ToSeconds(), later.ends_in.ToSeconds())
+    assert 0 == over.ends_in.ToSeconds()
+    assert over.HasField("ends_in")
+
+
 def test_a_lock_of_others_is_known_and_ones_own_is_not_in_ones_way(known: Neighbourhood) -> None:
     assert known.in_the_way(who("B"), "auth.py") == lock("Auth.py", "A")
     assert known.in_the_way(who("A"), "auth.py") is None

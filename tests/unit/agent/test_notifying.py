@@ -17,12 +17,16 @@ from scoord.clock import FakeClock
 from scoord.ids import ProjectId, SessionId
 from scoord.sections import SessionCoordination
 from scoord.text import one_line
-from scoord_agent import desktop
+from scoord.v1.events_pb2 import Notice
+from scoord.v1.locks_pb2 import Holder
+from scoord_agent import desktop, wording
 from scoord_agent.desktop import PAUSE_S, Desktop, bus_address
+from scoord_agent.local_session import LocalSession
 from scoord_agent.notifying import MOST, SAME_S, WITHIN_S, Note, Notifying, Pacing
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from support.desktop import FakeDesktop, bus, fake_desktop
+from support.hostile import MARKER, TEXTS, harm_in
 
 NOTE = Note("Session_1 in shop", "auth.py is free now")
 
@@ -125,6 +129,48 @@ async def test_a_notice_is_shown_on_a_real_bus(screen: FakeDesktop) -> None:
     shower.show(NOTE)
     shower.show(Note("two", "more"))
     assert await screen.next(2) == [(NOTE.title, NOTE.text), ("two", "more")]
+    await shower.close()
+
+
+def hostile_notes() -> list[Note]:
+    """What is shown of each hostile text: as a notice, in a message, and as a session's name."""
+    shown: list[Note] = []
+    clock = FakeClock()
+    settings: Any = SimpleNamespace(
+        at=lambda _root: SimpleNamespace(session_coordination=SessionCoordination())
+    )
+    told = Notifying(cast("SettingsFor", settings), clock, shown.append)
+    for text in TEXTS:
+        home = ProjectId(f"git.example.org/team/{text}")
+        one = LocalSession(SessionId("Session_a"), "claude-code", None, "/", home=home)
+        one.aliases = {home: text}
+        sender = Holder(alias=text, person=text, branch=text)
+        message = wording.noticed(Notice(kind="message", sender=sender, path=text, text=text))
+        for notice in (text, message):
+            told.tell(one, notice)
+            clock.advance(SAME_S)
+    return shown
+
+
+def test_hostile_texts_are_one_bounded_line_on_the_desktop() -> None:
+    notes = hostile_notes()
+
+    assert 2 * len(TEXTS) == len(notes)
+    harm = [harm_in(line, longest=300) for note in notes for line in (note.title, note.text)]
+    assert [] == list(filter(None, harm))
+    came = sum(MARKER in note.text for note in notes)
+    assert came > len(TEXTS), "they are shown, not dropped"
+
+
+async def test_hostile_texts_reach_a_real_bus_as_they_were_made_harmless(
+    screen: FakeDesktop,
+) -> None:
+    shower, notes = Desktop(FakeClock()), hostile_notes()
+    for note in notes:
+        shower.show(note)
+        await asyncio.gather(*shower._background._tasks)
+
+    assert [(note.title, note.text) for note in notes] == await screen.next(len(notes))
     await shower.close()
 
 

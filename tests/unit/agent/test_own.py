@@ -12,8 +12,9 @@ from scoord.sections import Coordinators
 from scoord_agent import own, spawn
 from scoord_agent.spawn import COORDINATOR, Started
 
-DEFAULT = Coordinators().addresses
-LOOPBACK = ("127.0.0.1:9",)
+DEFAULT = Coordinators()
+LOOPBACK = Coordinators(addresses=("127.0.0.1:9",))
+FAR = Coordinators(addresses=("team.example.org:7780",))
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +52,8 @@ def record(text: str) -> None:
 
 
 @asynccontextmanager
-async def keeping(*addresses: str) -> AsyncIterator[None]:
-    task = asyncio.create_task(own.keep(addresses))
+async def keeping(named: Coordinators = DEFAULT) -> AsyncIterator[None]:
+    task = asyncio.create_task(own.keep(named))
     try:
         yield
     finally:
@@ -74,7 +75,14 @@ async def keeping(*addresses: str) -> AsyncIterator[None]:
 def test_one_may_be_started_where_the_settings_name_no_other_machine(
     addresses: list[str], where: str | None
 ) -> None:
-    assert where == own.may_be_ours(addresses)
+    assert where == own.may_be_ours(Coordinators(addresses=tuple(addresses)))
+
+
+def test_one_that_speaks_tls_is_not_ours_to_start() -> None:
+    tunnel = DEFAULT.model_copy(update={"ca": "/etc/scoord/ca.pem"})
+
+    assert own.may_be_ours(tunnel) is None
+    assert own.address(tunnel) is None
 
 
 def test_what_a_server_is_told_is_not_where_the_agent_asks(
@@ -82,12 +90,12 @@ def test_what_a_server_is_told_is_not_where_the_agent_asks(
 ) -> None:
     monkeypatch.setenv("SCOORD_LISTEN", "127.0.0.1:10")
 
-    assert own.may_be_ours(DEFAULT) == DEFAULT[0]
-    assert own.may_be_ours(["team.example.org:7780"]) is None
+    assert own.may_be_ours(DEFAULT) == DEFAULT.addresses[0]
+    assert own.may_be_ours(FAR) is None
 
 
 def test_ours_is_the_one_of_settings_that_name_none() -> None:
-    assert own.address(DEFAULT) == DEFAULT[0]
+    assert own.address(DEFAULT) == DEFAULT.addresses[0]
 
 
 @pytest.mark.parametrize("text", ["", "4711\n", "4711 127.0.0.1:10\n"])
@@ -98,8 +106,8 @@ def test_another_on_loopback_may_be_a_tunnel_and_is_not_ours(text: str) -> None:
 
 
 def test_ours_is_what_was_started_until_it_is_stopped() -> None:
-    record(f"999999999 {LOOPBACK[0]}\n")
-    assert own.address(LOOPBACK) == LOOPBACK[0]
+    record(f"999999999 {LOOPBACK.addresses[0]}\n")
+    assert own.address(LOOPBACK) == LOOPBACK.addresses[0]
 
     spawn.stop(COORDINATOR)
     assert own.address(LOOPBACK) is None
@@ -114,17 +122,17 @@ def test_where_it_is_started_is_recorded() -> None:
 
 
 async def test_it_is_started_again_when_it_is_gone(starts: Starts) -> None:
-    async with keeping(*DEFAULT):
+    async with keeping():
         await asyncio.sleep(0.05)
-        assert starts.addresses == [DEFAULT[0]]
+        assert starts.addresses == [*DEFAULT.addresses]
 
         starts.runs = False
         await asyncio.sleep(0.2)
-    assert starts.addresses == [DEFAULT[0]] * 2
+    assert starts.addresses == [*DEFAULT.addresses] * 2
 
 
 async def test_one_that_always_ends_is_not_started_over_and_over(starts: Starts) -> None:
-    async with keeping(*DEFAULT):
+    async with keeping():
         for _ in range(25):
             starts.runs = False
             await asyncio.sleep(0.01)
@@ -133,13 +141,13 @@ async def test_one_that_always_ends_is_not_started_over_and_over(starts: Starts)
 
 async def test_where_another_serves_none_is_started(starts: Starts) -> None:
     starts.is_served = True
-    async with keeping(*DEFAULT):
+    async with keeping():
         await asyncio.sleep(0.05)
     assert starts.addresses == []
 
 
 async def test_where_the_settings_name_another_none_is_started(starts: Starts) -> None:
-    async with keeping("team.example.org:7780"), keeping(*LOOPBACK):
+    async with keeping(FAR), keeping(LOOPBACK):
         await asyncio.sleep(0.05)
     assert starts.addresses == []
 
@@ -154,6 +162,6 @@ async def test_one_that_cannot_be_started_is_not_tried_over_and_over(
         raise OSError("no more processes")
 
     monkeypatch.setattr(spawn, "start_coordinator", fail)
-    async with keeping(*DEFAULT):
+    async with keeping():
         await asyncio.sleep(0.05)
     assert len(tried) == 1

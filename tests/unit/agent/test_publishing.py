@@ -17,11 +17,12 @@ from scoord_agent import publishing as module
 from scoord_agent.activity import Activity, top_folder
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbourhood, Neighbours
-from scoord_agent.published import Said
+from scoord_agent.published import MOST_EDITED_FILES, Said
 from scoord_agent.publishing import Publishing
 from scoord_agent.relations import Relations
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 
 SHOP = ProjectId("example.org/shop")
@@ -108,6 +109,17 @@ async def test_what_says_nothing_new_is_not_published(bench: _Bench) -> None:
     activity.edited(bench.session, FileIdentity(SHOP, "b.py", "b.py", TREE))
     await asyncio.sleep(PAUSE_S * 1.5)
     assert [1, 2] == [update.edits for update in bench.client.updates]
+    assert ["b.py", "web/login.py"] == list(bench.client.updates[-1].edited_files.paths)
+
+
+async def test_the_latest_hundred_files_of_a_project_are_published(bench: _Bench) -> None:
+    for number in range(MOST_EDITED_FILES + 5):
+        bench.session.work.edit(SHOP, f"src/{number:03d}.py", "src")
+    bench.session.work.edit(ProjectId("elsewhere"), "other.py", "")
+    await bench.publishing.publish(bench.session)
+
+    files = list(bench.client.updates[-1].edited_files.paths)
+    assert (MOST_EDITED_FILES, "src/005.py") == (len(files), files[0])
 
 
 async def test_what_is_not_published_holds_nothing_up(bench: _Bench) -> None:

@@ -1,13 +1,25 @@
 """What is suggested first, and why."""
 
+from collections.abc import Sequence
+
+import pytest
+
 from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import Session
 from scoord_agent import wording_work
 from scoord_agent.knowledge import areas, cochange, habits, imports
-from scoord_agent.knowledge.ranking import Others, Ranked, Work, ranked
+from scoord_agent.knowledge.meant import means
+from scoord_agent.knowledge.ranking import Collision, Others, Ranked, Work, ranked
 from scoord_agent.knowledge.related import Hands, How, related
 from scoord_agent.knowledge.repository import Knowledge
-from scoord_agent.knowledge.works import OpenTask, free_areas, others_of, tasks_first, works
+from scoord_agent.knowledge.works import (
+    OpenTask,
+    avoiding,
+    others_of,
+    tasks_first,
+    wholly_free,
+    works,
+)
 
 FILES = {
     path: path
@@ -30,7 +42,7 @@ KNOWN = Knowledge(
 AREAS = areas.found(FILES, KNOWN.cochange, {"docs": "what people read"})
 
 
-def names(found: list[Ranked], kind: str = "area") -> list[str]:
+def names(found: Sequence[Ranked], kind: str = "area") -> list[str]:
     return [one.work.name for one in found if one.work.kind == kind]
 
 
@@ -74,6 +86,53 @@ def test_an_area_that_another_says_to_work_in_comes_later() -> None:
     assert "Session_2" == found[-1].collision.worker
 
 
+def test_a_task_that_another_says_it_does_comes_later_and_says_so() -> None:
+    sessions = [
+        Session(session_id="a", alias="Session_1", intent="write the guide"),
+        Session(session_id="b", alias="Session_2", intent="Fix the LOGIN flow, please"),
+    ]
+    tasks = (OpenTask("1", "fix login flow"), OpenTask("2", "write the guide"))
+
+    found = all_of(others_of("a", sessions, ()), "", *tasks)
+
+    assert ["2", "1"] == names(found, "task")
+    assert ["2"] == names(wholly_free(found), "task"), "its own words do not count"
+    last = next(one for one in found if one.work.name == "1")
+    assert ["Session_2 says that it does this"] == wording_work.reasons(last, has_intent=False)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_meant"),
+    [
+        ("fix login flow", True),
+        ("Please fix the LOGIN flow: it fails", True),
+        ("fix", False),
+        ("login flow", False),
+        ("fix the cart and its flow", False),
+        ("", False),
+        ("\n", False),
+    ],
+)
+def test_words_mean_a_task_when_they_have_all_of_its(said: str, is_meant: bool) -> None:
+    assert is_meant is means(said, "fix login flow")
+
+
+@pytest.mark.parametrize(
+    ("said", "title", "is_meant"),
+    [
+        ("why do the tests fail, and what is a lock", "the tests", False),
+        ("I fix it all and add the CI", "fix it", False),
+        ("The tests!", "the tests", True),
+        ("登录", "登录", True),
+        ("fix the login flows", "fix the login flow", True),
+    ],
+)
+def test_a_title_of_few_words_is_meant_by_these_alone(
+    said: str, title: str, *, is_meant: bool
+) -> None:
+    assert is_meant is means(said, title)
+
+
 def test_what_is_offered_to_another_is_not_suggested() -> None:
     assert "auth" not in names(all_of(Others(offered=frozenset({("area", "auth")}))))
 
@@ -100,8 +159,15 @@ def test_a_task_that_names_a_file_is_about_that_file() -> None:
     task = OpenTask("1", "tidy up cart/price.py, and cart.py.")
     (work,) = (work for work in works(KNOWN, AREAS, [task], (), "") if work.kind == "task")
 
-    assert {"cart/price.py", "cart/cart.py"} == work.files
+    assert {"cart/price.py", "cart/cart.py"} == work.files == work.named
     assert ("cart",) == work.areas
+
+
+def test_a_task_of_an_area_may_touch_its_files_and_names_none() -> None:
+    (work, *_) = works(KNOWN, AREAS, [OpenTask("1", "tidy it up", area="cart")], (), "")
+
+    assert {"cart/price.py", "cart/cart.py"} == work.files
+    assert not work.named
 
 
 def test_files_are_suggested_that_belong_to_what_the_session_holds() -> None:
@@ -118,7 +184,7 @@ def test_the_same_question_has_the_same_answer() -> None:
     assert all_of(Others()) == all_of(Others())
 
 
-def test_free_areas_are_those_where_nobody_is() -> None:
+def test_wholly_free_are_areas_where_nobody_is() -> None:
     sessions = [
         Session(session_id="a", alias="Session_1", areas=["web"]),
         Session(session_id="b", alias="Session_2", areas=["docs"]),
@@ -128,9 +194,9 @@ def test_free_areas_are_those_where_nobody_is() -> None:
         Lock(path="auth/login.py", holder=Holder(session_id="a", alias="Session_1")),
     ]
 
-    found = free_areas(KNOWN, AREAS, others_of("a", sessions, locks), "")
+    found = wholly_free(all_of(others_of("a", sessions, locks)))
 
-    assert {"auth", "web"} == set(names(found)), "its own files and areas do not count"
+    assert {"auth", "web"} == set(names(found, "area")), "its own files and areas do not count"
 
 
 def test_an_area_with_an_open_task_comes_last_even_when_another_was_offered_the_task() -> None:
@@ -139,6 +205,25 @@ def test_an_area_with_an_open_task_comes_last_even_when_another_was_offered_the_
         best = ranked(every, Others(offered=offered), KNOWN)
         assert "cart" in names(best)
         assert "cart" == names(tasks_first(best, every))[-1]
+
+
+def test_an_area_with_an_open_task_comes_before_what_meets_others() -> None:
+    every = works(KNOWN, AREAS, [OpenTask("1", "tidy", "cart")], (), "")
+    others = Others(held={"auth/login.py": "Session_2"}, areas={"auth": "Session_2"})
+
+    found = tasks_first(ranked(every, others, KNOWN, "refresh the login token"), every)
+
+    assert ["cart", "auth"] == names(found)[-2:]
+    assert found[-1].collision.expected > 0.9
+    assert 0.0 == found[-2].collision.expected
+
+
+def test_what_meets_others_is_avoided_while_there_is_other_work() -> None:
+    busy = dict.fromkeys(("auth", "cart", "web"), "Session_2")
+
+    assert ["docs"] == names(avoiding(all_of(Others(areas=busy))))
+    everywhere = all_of(Others(areas={**busy, "docs": "Session_3"}))
+    assert everywhere == avoiding(everywhere), "the least of it is better than nothing"
 
 
 def test_reasons_say_what_speaks_for_it_and_against_it() -> None:
@@ -153,6 +238,21 @@ def test_reasons_say_what_speaks_for_it_and_against_it() -> None:
     assert "docs (what people read)" == wording_work.area(found["docs"], "what people read")
 
 
+def test_what_is_kept_at_a_start_says_what_it_is_why_and_for_how_long() -> None:
+    task = OpenTask("1", "tidy the \x1b[2Jlogin\n", "auth")
+    found = {one.work.name: one for one in all_of(Others(), "login token", task)}
+
+    def said(name: str, description: str = "") -> str:
+        return wording_work.at_start(found[name], description, has_intent=False, kept_s=60.0)
+
+    begin = "Suggestion, if there is nothing else to do: "
+    end = "It is kept for this session for 1 min."
+    assert said("docs", "what people read") == (
+        f"{begin}area docs (what people read); its file is free. {end}"
+    )
+    assert said("1") == f'{begin}task 1, "tidy the login"; nobody holds any of its 2 files. {end}'
+
+
 def test_what_the_holder_will_want_next_is_suggested_last() -> None:
     files = {name: name for name in ("f", "mine", "his", "a", "b")}
     commits = [["f", "his", "a"]] * 3 + [["f", "mine", "b"]] * 3
@@ -161,6 +261,23 @@ def test_what_the_holder_will_want_next_is_suggested_last() -> None:
     found = [one.path for one in related(known, AREAS, "f", Hands(own=["b"], theirs=["a"]))]
 
     assert found.index("mine") < found.index("his")
+
+
+def test_a_test_that_the_holder_will_want_next_comes_after_all_else() -> None:
+    files = {name: name for name in ("src/a.py", "tests/test_a.py", "src/b.py", "his", "mine")}
+    commits = [["his", "tests/test_a.py"]] * 3 + [["mine", "src/b.py"]] * 3
+    known = Knowledge(
+        "x", files, habits=habits.learn(files), cochange=cochange.learn(commits, files)
+    )
+    found_areas = areas.found(files, known.cochange, {})
+
+    def first_and_last(hands: Hands) -> tuple[str, str]:
+        first, *_, last = related(known, found_areas, "src/a.py", hands)
+        return first.path, last.path
+
+    assert "tests/test_a.py" == first_and_last(Hands())[0]
+    assert "tests/test_a.py" == first_and_last(Hands(theirs=["his"]))[1]
+    assert "src/b.py" == first_and_last(Hands(own=["mine"]))[0]
 
 
 def test_a_test_that_never_changes_with_its_source_comes_after_what_does() -> None:
@@ -173,3 +290,17 @@ def test_a_test_that_never_changes_with_its_source_comes_after_what_does() -> No
     assert [("b.py", How.CHANGES), ("tests/test_a.py", How.NAMING)] == [
         (one.path, one.how) for one in related(known, AREAS, "a.py")
     ]
+
+
+def test_a_task_of_which_nothing_is_known_has_a_reason_too() -> None:
+    one = Ranked(Work("task", "1", "call the landlord"), Collision(), 0.0)
+
+    assert ["nobody says that they do it"] == wording_work.reasons(one, has_intent=False)
+
+
+def test_tasks_of_equal_score_come_as_they_stand_in_their_file() -> None:
+    """Their ids are hashes: by these, the first of a list came anywhere."""
+    ids = ("TODO.md#f1", "TODO.md#0a", "TODO.md#9c")
+    tasks = [OpenTask(task_id, f"step {number}") for number, task_id in enumerate(ids)]
+
+    assert [*ids] == names(all_of(Others(), "", *tasks), "task")

@@ -11,8 +11,9 @@ from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Waiter
 from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.local_session import LocalSession
 from scoord_agent.reactions import Reactions
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Turns
 
 SHOP = ProjectId("shop")
@@ -72,6 +73,7 @@ def lock(token: int, holder: Holder | None = None, path: str = "auth.py") -> Loc
         ("broken", 'Your lock on auth.py was broken by bob: "it is late".'),
         ("idle", "Your lock on auth.py was unused for too long and is given up."),
         ("lasted", "Your lock on auth.py has ended: the time it was taken for is over."),
+        ("taken", "Your lock on auth.py was taken away. By whom and why is not known"),
     ],
 )
 def test_a_lock_that_is_taken_away_is_forgotten_and_told(house: House, how: str, said: str) -> None:
@@ -94,6 +96,24 @@ def test_the_end_of_an_older_grant_changes_nothing(house: House) -> None:
     house.react(lock_gone=LockGone(lock=lock(6), how="broken"))
 
     assert [7] == [held.token for held in house.held]
+    assert [] == house.a.take_notices()
+
+
+def test_of_a_grant_that_no_answer_told_of_its_end_is_told(house: House) -> None:
+    late = lock(8, Holder(session_id=B), "late.py")
+
+    house.react(lock_gone=LockGone(lock=late, how="broken", by="bob"))
+    house.react(lock_gone=LockGone(lock=lock(9, OTHER, "far.py"), how="broken", by="bob"))
+
+    (told,) = house.b.take_notices()
+    assert "Your lock on late.py was broken by bob" in told
+    assert [] == house.a.take_notices()
+
+
+def test_a_grant_that_was_given_back_or_ran_out_before_its_answer_is_no_news(house: House) -> None:
+    for how in ("released", "ended", "taken"):
+        house.react(lock_gone=LockGone(lock=lock(8, path="late.py"), how=how))
+
     assert [] == house.a.take_notices()
 
 
@@ -137,6 +157,64 @@ def test_a_turn_at_what_the_waiter_has_already_is_no_news(house: House) -> None:
     assert not house.turns.has_come(Place(SHOP, "auth.py", A, AgentId("")))
 
 
+def on_branch(waiter: Waiter, branch: str) -> Waiter:
+    waiter.scope, waiter.holder.branch = LockScope.LOCK_SCOPE_BRANCH, branch
+    return waiter
+
+
+def test_a_turn_on_one_branch_is_news_to_who_has_the_file_on_another(house: House) -> None:
+    held = HeldLock(SHOP, "far.py", "Far.py", B, AgentId(""), FencingToken(8), branch="topic")
+    house.held.put(held)
+
+    house.react(turn=on_branch(waiter(B), "topic"))
+    assert [] == house.turns_of(B)
+    house.react(turn=on_branch(waiter(B), "main"))
+
+    assert ["Far.py"] == house.turns_of(B)
+    assert house.turns.has_come(Place(SHOP, "far.py", B, AgentId(""), "main"))
+    assert not house.turns.has_come(Place(SHOP, "far.py", B, AgentId(""), "topic"))
+
+
+def test_of_who_waits_on_two_branches_one_that_waits_no_more_is_not_told_of(house: House) -> None:
+    for branch in ("main", "topic"):
+        at = on_branch(far_waiter(), branch)
+        house.react(
+            waiting=Waiting(
+                path=at.path,
+                waiter=at.holder,
+                reason=at.reason,
+                holders=[Holder(session_id=A)],
+                scope=at.scope,
+            )
+        )
+
+    house.react(waiting_gone=on_branch(far_waiter(), "topic"))
+
+    assert [Place(SHOP, "auth.py", SessionId("Session_far"), AgentId(""), "main")] == list(
+        house.a.wanted
+    )
+
+
+def test_that_a_grant_nobody_heard_of_was_broken_is_told_beside_one_on_another_branch(
+    house: House,
+) -> None:
+    house.held.put(
+        HeldLock(SHOP, "far.py", "Far.py", B, AgentId(""), FencingToken(8), branch="topic")
+    )
+    gone = Lock(
+        project=SHOP,
+        path="Far.py",
+        token=9,
+        holder=Holder(session_id=B, branch="main"),
+        scope=LockScope.LOCK_SCOPE_BRANCH,
+    )
+
+    house.react(lock_gone=LockGone(lock=gone, how="broken", by="carol"))
+
+    (told,) = house.b.take_notices()
+    assert "carol" in told
+
+
 def test_a_turn_that_came_while_nobody_listened_is_in_the_snapshot(house: House) -> None:
     snapshot = Snapshot(locks=[lock(7)], waiters=[waiter(B), waiter("Session_far", "other.py")])
 
@@ -159,10 +237,11 @@ def test_the_holder_is_told_who_waits_for_it(house: House) -> None:
 
 
 def far_waiter(path: str = "Auth.py", branch: str = "") -> Waiter:
+    confined = LockScope.LOCK_SCOPE_BRANCH if branch else LockScope.LOCK_SCOPE_REPOSITORY
     holder = Holder(
         session_id="Session_far", alias="Session_9", person="bob", host="mini", branch=branch
     )
-    return Waiter(project=SHOP, path=path, holder=holder, reason="fix", place=1)
+    return Waiter(project=SHOP, path=path, holder=holder, reason="fix", place=1, scope=confined)
 
 
 def test_a_holder_is_told_who_began_to_wait_while_nobody_listened(house: House) -> None:
@@ -202,6 +281,27 @@ def test_a_holder_of_a_pattern_is_told_and_one_on_another_branch_is_not(house: H
     assert "waits for src/a.py" in told
 
 
+def test_a_holder_is_not_told_of_one_that_does_not_wait_any_more(house: House) -> None:
+    other = Holder(session_id="Session_else", alias="Session_8", person="carol", host="air")
+
+    def ask() -> None:
+        for waits in (OTHER, other):
+            holders = [Holder(session_id=A)]
+            house.react(waiting=Waiting(path="Auth.py", waiter=waits, holders=holders))
+
+    ask()
+    house.react(waiting_gone=far_waiter())
+    assert ["Session_8 (carol@air) waits for Auth.py, which you hold."] == house.a.take_notices()
+
+    ask()
+    house.react(session_gone=SessionGone(session_id="Session_else"))
+    assert ["Session_9 (bob@mini) waits for Auth.py, which you hold."] == house.a.take_notices()
+
+    ask()
+    house.react(snapshot=Snapshot(locks=[lock(7)]))
+    assert [] == house.a.take_notices(), "they gave up while nobody listened"
+
+
 def test_nobody_is_told_that_he_waits_for_himself(house: House) -> None:
     own = Holder(session_id=A)
     house.react(waiting=Waiting(path="auth.py", waiter=own, holders=[own]))
@@ -221,6 +321,18 @@ def test_what_lies_in_an_inbox_is_told_once_and_acknowledged(house: House) -> No
         house.a.take_notices()
     )
     assert [(A, ["n1"])] == house.acknowledged
+
+
+def test_of_many_messages_none_is_lost_and_who_waits_is_told_first(house: House) -> None:
+    for number in range(25):
+        text = f"message {number}"
+        house.react(notice=Notice(notice_id=f"n{number}", session_id=A, kind="message", text=text))
+    house.react(waiting=Waiting(path="auth.py", waiter=OTHER, holders=[Holder(session_id=A)]))
+
+    told = [notice for _ in range(6) for notice in house.a.take_notices(5)]
+
+    assert "Session_9 (bob@mini) waits for auth.py, which you hold." == told[0]
+    assert [f'Someone says: "message {number}"' for number in range(25)] == told[1:]
 
 
 def confined(token: int, branch: str, path: str = "far.py") -> Lock:

@@ -6,7 +6,7 @@ import pytest
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken
-from scoord.v1.locks_pb2 import Holder, LockMode, LockScope, Lost
+from scoord.v1.locks_pb2 import Holder, LockMode, LockScope, Lost, ReadTraceResponse
 from scoord_agent import wording
 from scoord_agent.coordinator import seconds
 from scoord_agent.held import HeldLock
@@ -35,7 +35,9 @@ async def come_back(house: House) -> None:
     await settle()
 
 
-def b_py(*, shared: bool = False, branch: str = "", is_pattern: bool = False) -> HeldLock:
+def b_py(
+    *, shared: bool = False, branch: str = "", is_pattern: bool = False, ends_at: float = 0.0
+) -> HeldLock:
     return HeldLock(
         project=SHOP,
         key="b.py",
@@ -46,7 +48,7 @@ def b_py(*, shared: bool = False, branch: str = "", is_pattern: bool = False) ->
         shared=shared,
         branch=branch,
         is_pattern=is_pattern,
-        lasts_s=90.0,
+        ends_at=ends_at,
     )
 
 
@@ -107,7 +109,10 @@ async def test_it_is_said_for_how_long_the_lease_was_not_renewed(house: House) -
             Lost(holder=Holder(session_id=A, agent_id="x"), how="granted"),
             "; another thread of this session (subagent x) has had it for 0 s: read",
         ),
-        (Lost(holder=Holder(session_id=A), how="broken"), "Your lock on a.py was broken by"),
+        (
+            Lost(holder=Holder(session_id=A), how="broken", by="bob", reason="urgent"),
+            'Your lock on a.py was broken by bob: "urgent". Read the file again',
+        ),
         (Lost(holder=Holder(session_id=A), how="idle"), "was unused for too long"),
         (Lost(holder=Holder(session_id=A), how="lasted"), "Your lock on a.py has ended"),
     ],
@@ -240,16 +245,32 @@ async def test_a_grant_that_the_stream_saw_end_is_not_believed_in(house: House) 
 async def test_a_share_is_asked_for_anew_and_may_have_changed(house: House) -> None:
     await lapsed(house)
     house.held.settled(*house.held.lost(A))
-    house.held.put(b_py(shared=True, branch="main"))
+    house.held.put(b_py(shared=True, branch="main", ends_at=house.clock.now() + 90))
     house.held.lapse(A)
+    house.clock.advance(30)
     await come_back(house)
 
     request = house.coordinator.acquires[-1]
     assert (["B.py"], LockMode.LOCK_MODE_SHARED) == (list(request.paths), request.mode)
     assert (LockScope.LOCK_SCOPE_BRANCH, "main") == (request.scope, request.branch)
-    assert 90 == request.lasts.seconds
+    assert 60 == request.lasts.seconds, "what remains"
     assert [wording.shared_again("B.py")] == house.session.take_notices()
     assert house.holds("b.py") is not None
+
+
+async def test_what_was_lost_on_a_branch_is_asked_for_on_that_whatever_is_checked_out(
+    house: House,
+) -> None:
+    house.session.branch = "topic"
+    await lapsed(house)
+    house.held.settled(*house.held.lost(A))
+    house.held.put(b_py(branch="main"))
+    house.held.lapse(A)
+    await come_back(house)
+
+    (request,) = house.coordinator.reclaims
+    assert (LockScope.LOCK_SCOPE_BRANCH, "main") == (request.scope, request.branch)
+    assert "main" == house.held.at(SHOP, "b.py")[0].branch
 
 
 async def test_a_share_that_its_holder_made_a_lock_of_is_not_held_again(house: House) -> None:
@@ -341,3 +362,142 @@ async def test_what_was_broken_while_nothing_was_heard_is_found_out_by_the_live_
     assert "was broken by someone" in told
     assert "Read the file again" in told
     assert [] == house.held.lost(A)
+
+
+async def taken_away(house: House, lock: HeldLock, end: ReadTraceResponse | None = None) -> None:
+    """It is missing from what is heard after an outage; the session's lease stood."""
+    settings = house.settings.at(house.root)
+    await house.registration.enter(house.session, SHOP, settings)
+    house.held.put(lock)
+    house.held.lose(lock)
+    if end:
+        house.coordinator.ends["b.py"] = end
+    await come_back(house)
+
+
+def asked_for(house: House) -> list[object]:
+    """All that was asked for."""
+    coordinator = house.coordinator
+    return [*coordinator.acquires, *coordinator.reservations, *coordinator.reclaims]
+
+
+BROKEN = ReadTraceResponse(how="broken", by="bob", reason="urgent")
+
+
+@pytest.mark.parametrize("lock", [b_py(shared=True), b_py(is_pattern=True)])
+async def test_what_was_taken_away_while_the_lease_stood_is_not_asked_for(
+    house: House, lock: HeldLock
+) -> None:
+    await taken_away(house, lock, BROKEN)
+
+    assert [] == asked_for(house)
+    (told,) = house.session.take_notices()
+    assert 'Your lock on B.py was broken by bob: "urgent".' in told
+    assert ("Read the file again" in told) == lock.shared
+
+
+@pytest.mark.parametrize("lock", [b_py(shared=True), b_py(is_pattern=True)])
+async def test_nor_is_it_where_nobody_wrote_down_how(house: House, lock: HeldLock) -> None:
+    await taken_away(house, lock)
+
+    assert [] == asked_for(house)
+    assert [wording.taken("B.py")] == house.session.take_notices()
+
+
+async def test_a_share_that_became_a_grant_which_was_given_back_was_not_taken_away(
+    house: House,
+) -> None:
+    await house.edit("b.py")
+    later = replace(b_py(), token=FencingToken(9))
+    await house.taking.give_back_unasked(house.session, later)
+    house.held.forget(A)
+    house.coordinator.acquires.clear()
+    await taken_away(house, b_py(shared=True))
+
+    assert [] == asked_for(house)
+    assert [wording.had_meanwhile("B.py")] == house.session.take_notices()
+
+
+async def test_what_has_not_ended_at_all_is_held_on(house: House) -> None:
+    await taken_away(house, b_py(shared=True), ReadTraceResponse(stands=True))
+
+    assert [] == asked_for(house)
+    assert [] == house.session.take_notices()
+    held = house.holds("b.py")
+    assert held is not None
+    assert 5 == held.token
+
+
+async def test_what_was_given_back_is_not_asked_for_either(house: House) -> None:
+    await taken_away(house, b_py(shared=True), ReadTraceResponse(how="released"))
+
+    assert [] == asked_for(house)
+    assert [] == house.session.take_notices()
+
+
+@pytest.mark.parametrize("lock", [b_py(shared=True), b_py(is_pattern=True)])
+async def test_what_was_taken_away_before_the_lease_ran_out_is_not_asked_for(
+    house: House, lock: HeldLock
+) -> None:
+    await lapsed(house)
+    house.held.settled(*house.held.lost(A))
+    house.coordinator.acquires.clear()
+    house.held.put(lock)
+    house.held.lose(lock)
+    house.held.lapse(A)
+    house.coordinator.ends["b.py"] = BROKEN
+    await come_back(house)
+
+    assert [] == asked_for(house)
+    assert "was broken by bob" in house.session.take_notices()[0]
+
+
+@pytest.mark.parametrize("lock", [b_py(), b_py(shared=True), b_py(is_pattern=True)])
+async def test_what_has_had_its_time_is_not_asked_for(house: House, lock: HeldLock) -> None:
+    await lapsed(house)
+    house.held.settled(*house.held.lost(A))
+    house.coordinator.acquires.clear()
+    house.held.put(replace(lock, ends_at=house.clock.now() + 3))
+    house.held.lapse(A)
+    house.clock.advance(3)
+    await come_back(house)
+
+    assert [] == asked_for(house)
+    assert [wording.lasted("B.py")] == house.session.take_notices()
+
+
+async def test_what_was_broken_before_it_had_its_time_is_told_as_that(house: House) -> None:
+    lock = replace(b_py(), ends_at=house.clock.now())
+    await taken_away(house, lock, BROKEN)
+
+    assert "was broken by bob" in house.session.take_notices()[0]
+
+
+async def test_a_lost_file_is_asked_for_as_long_as_remains(house: House) -> None:
+    await lapsed(house)
+    house.held.settled(*house.held.lost(A))
+    house.held.put(b_py(ends_at=house.clock.now() + 90))
+    house.held.lapse(A)
+    house.clock.advance(30)
+    await come_back(house)
+
+    (request,) = house.coordinator.reclaims
+    assert 60 == request.lasts.seconds
+
+
+async def test_a_pattern_that_the_stream_saw_end_is_not_believed_in(house: House) -> None:
+    await lapsed(house)
+    house.held.settled(*house.held.lost(A))
+    house.held.put(b_py(is_pattern=True))
+    house.held.lapse(A)
+    house.stream.revision(1_000)
+    settings = house.settings.at(house.root)
+    await house.registration.enter(house.session, SHOP, settings)
+    house.reclaiming.begin(house.session, settings)
+    await until(lambda: house.coordinator.reservations)
+    await settle()
+    await come_back(house)
+
+    assert wording.taken("B.py") in house.session.take_notices()
+    assert house.held.find(SHOP, "b.py", Claimant(A, AgentId("")), is_pattern=True) is None
+    assert 1 == len(house.coordinator.reservations)

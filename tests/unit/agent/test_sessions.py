@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
+from scoord.v1.sessions_pb2 import SessionStatus
+from scoord_agent import wording
 from scoord_agent.held import HeldLock
+from scoord_agent.local_session import MAX_NOTICED, MAX_NOTICES, LocalSession, new_session_id
 from scoord_agent.processes import Process
-from scoord_agent.sessions import MAX_NOTICED, MAX_NOTICES, LocalSession, Sessions, new_session_id
+from scoord_agent.sessions import Sessions
+from scoord_agent.turns import Place
 
 NOW = 1_000.0
+PLACE = Place(ProjectId("shop"), "a.py", SessionId("Session_far"), AgentId(""))
 
 
 def a_session(number: int = 1, **changes: object) -> LocalSession:
@@ -29,6 +34,8 @@ def a_session(number: int = 1, **changes: object) -> LocalSession:
         worktree="/home/alice/shop",
         branch="feature/login",
         intent='say "hello" → or not',
+        intent_is_said=True,
+        status=SessionStatus.SESSION_STATUS_WORKING,
         client_version="2.1.330",
     )
     for name, value in changes.items():
@@ -66,14 +73,36 @@ def test_what_a_session_was_not_told_is_told_by_the_agent_after_us(file: Path) -
     sessions.add(session)
     sessions.changed = sessions.save
     session.changed = sessions.save
-    session.tell("somebody waits")
+    for number in range(MAX_NOTICES + 1):
+        session.tell(f"{number}")
+    session.tell_wanted(PLACE, "somebody waits")
     session.tell_loss("a.py was broken")
     session.tell_loss("b.py was broken")
     assert ["a.py was broken"] == session.take_losses(1)
 
     (after,) = loaded(file)
 
-    assert ["b.py was broken", "somebody waits"] == after.take_notices()
+    assert ["b.py was broken", "somebody waits", wording.left_out(1)] == after.take_notices(3)
+    assert [f"{n}" for n in range(1, MAX_NOTICES + 1)] == after.take_notices()
+
+
+def test_who_waits_is_known_with_the_branch_and_also_as_an_older_agent_wrote_it(
+    file: Path,
+) -> None:
+    sessions, session = Sessions(file), a_session()
+    on_branch = replace(PLACE, branch="topic")
+    session.tell_wanted(on_branch, "bob waits")
+    sessions.add(session)
+    (after,) = loaded(file)
+    assert {on_branch: "bob waits"} == after.wanted
+
+    line = json.loads(file.read_text())
+    line["wanted_at"] = [["shop", "a.py", "Session_far", "", "carol waits"]]
+    del line["wanted_on"]
+    file.write_text(json.dumps(line) + "\n")
+
+    (after,) = loaded(file)
+    assert {PLACE: "carol waits"} == after.wanted
 
 
 def test_what_is_known_of_an_inbox_is_known_to_the_agent_after_us(file: Path) -> None:
@@ -100,7 +129,7 @@ def test_locks_are_known_to_the_agent_after_us_but_for_shares_and_patterns(file:
         branch="main",
         commit="abc",
         worktree="/home/alice/shop",
-        lasts_s=60.0,
+        ends_at=60.0,
     )
     others = replace(mine, key="b.py", shared=True), replace(mine, key="src/**", is_pattern=True)
     sessions.held = lambda one: (mine, *others) if one == session.session_id else ()
@@ -115,6 +144,21 @@ def test_locks_are_known_to_the_agent_after_us_but_for_shares_and_patterns(file:
     (later,) = loaded(file)
     assert (mine,) == later.had, "nobody could be asked about it yet"
     assert 40.0 == after.had_at == later.had_at
+
+
+def test_what_is_being_given_back_is_known_to_the_agent_after_us(file: Path) -> None:
+    session = a_session()
+    lock = HeldLock(
+        ProjectId("shop"), "auth.py", "Auth.py", session.session_id, AgentId(""), FencingToken(7)
+    )
+    pattern = replace(lock, key="src/**", shown="src/**", is_pattern=True)
+    session.owe([lock, pattern])
+    Sessions(file).add(session)
+
+    (after,) = loaded(file)
+    assert [lock, pattern] == after.owed
+    after.owes_no_more([lock])
+    assert [pattern] == after.owed
 
 
 def test_an_older_state_does_not_overwrite_a_newer_one(file: Path) -> None:
@@ -162,6 +206,7 @@ def test_without_a_file_there_are_no_sessions(file: Path) -> None:
         ("intent", {}),
         ("losses", [1]),
         ("held", [{"project": "shop", "path": "a.py", "agent": "", "token": 0}]),
+        ("owed", [{"project": "shop", "path": "a.py", "agent": "", "token": "7"}]),
     ],
 )
 def test_a_line_with_a_wrong_value_is_left_out_alone(file: Path, field: str, value: object) -> None:
@@ -217,13 +262,61 @@ def test_a_session_is_found_by_what_is_known_of_it(file: Path) -> None:
     assert sessions.get("nobody") is None
 
 
-def test_a_session_is_told_a_thing_once_and_the_latest_of_many() -> None:
+def test_a_session_is_told_a_thing_once_and_of_many_the_latest_and_how_many_are_left_out() -> None:
     session = a_session()
-    for number in [0, 0, *range(MAX_NOTICES + 1)]:
+    for number in [0, 0, *range(MAX_NOTICES + 2)]:
         session.tell(f"{number}")
 
-    assert [f"{n}" for n in range(1, MAX_NOTICES + 1)] == session.take_notices()
+    left_out = "⚠️ 2 notices before these were left out, for want of room: see `scoord history`."
+    assert [left_out, "2", "3"] == session.take_notices(3)
+    assert [f"{n}" for n in range(4, MAX_NOTICES + 2)] == session.take_notices()
     assert [] == session.take_notices()
+
+
+def test_that_somebody_waits_is_told_before_the_rest_and_crowded_out_by_none_of_it() -> None:
+    session = a_session()
+    session.tell_wanted(PLACE, "bob waits")
+    for number in range(MAX_NOTICES + 1):
+        session.tell(f"{number}")
+    session.tell_loss("lost")
+
+    first = session.take_notices(3)
+
+    assert ["lost", "bob waits"] == first[:2]
+    assert "1 notice before these was left out" in first[2]
+
+
+def test_of_many_who_wait_the_latest_are_told_and_each_as_it_said_last() -> None:
+    session = a_session()
+    places = [replace(PLACE, key=f"{number}.py") for number in range(MAX_NOTICES + 1)]
+    for place in (*places, places[-1]):
+        session.tell_wanted(place, f"somebody waits for {place.key}")
+    session.tell_wanted(places[-1], "somebody waits for another reason")
+
+    told = session.take_notices()
+
+    assert MAX_NOTICES == len(told)
+    assert "somebody waits for 1.py" == told[0]
+    assert "somebody waits for another reason" == told[-1]
+    assert "1 notice before these was left out" in session.take_notices()[0]
+
+
+def test_after_a_clear_a_session_waits_for_its_prompt() -> None:
+    session = a_session(intent="fix login", intent_is_said=False)
+
+    session.begin_anew()
+
+    assert (SessionStatus.SESSION_STATUS_IDLE, "") == (session.status, session.intent)
+
+
+def test_after_a_clear_a_session_is_still_to_do_what_its_person_said() -> None:
+    session = a_session(intent="", intent_is_said=False)
+    session.say_intent("migrate the billing")
+    session.begin_anew()
+    assert "migrate the billing" == session.intent
+
+    session.say_intent("")
+    assert not session.intent_is_said, "then its next prompt says it"
 
 
 def test_a_loss_is_told_first_and_not_crowded_out() -> None:

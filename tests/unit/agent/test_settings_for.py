@@ -6,6 +6,8 @@ import pytest
 
 from scoord.clock import FakeClock
 from scoord.config import RECHECK_S, Settings, SettingsCache, load
+from scoord.ids import ProjectId
+from scoord.paths import NamedBy, Worktree
 from scoord_agent import settings
 from scoord_agent.settings import SettingsFor
 
@@ -72,3 +74,17 @@ def test_of_many_worktrees_the_latest_are_remembered(
     assert good[1:] == list(settings_for._good)
     assert bad[1:] == list(settings_for._problems)
     assert bad[1:] == list(cache._kept)
+
+
+def test_a_command_sees_what_was_saved_a_moment_ago(
+    settings_for: SettingsFor, tmp_path: Path
+) -> None:
+    root = tmp_path / "a"
+    worktree = Worktree(root, ProjectId("shop"), shared=True, named_by=NamedBy.ORIGIN)
+    write(root, "tasks: [a.md]")
+    settings_for.of(worktree)
+    write(root, "tasks: [a.md, b.md]")
+
+    assert settings_for.of(worktree).tasks == ("a.md",)
+    assert settings_for.now(worktree).tasks == ("a.md", "b.md")
+    assert settings_for.of(worktree).tasks == ("a.md", "b.md")

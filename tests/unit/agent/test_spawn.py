@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from scoord import local
 from scoord.errors import NotAllowed
 from scoord_agent import spawn
 from scoord_agent.spawn import AGENT, COORDINATOR
+from support.processes import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,10 @@ def lookalike() -> Iterator[subprocess.Popen[bytes]]:
     """A process that carries our agent's name on its command line."""
     code = "import time; time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, "-m", AGENT.module]) as process:
+        # Until the new program is there, it carries ours.
+        wait_until(
+            "it has its own words", lambda: AGENT.module in psutil.Process(process.pid).cmdline()
+        )
         yield process
         process.kill()
 

@@ -10,7 +10,8 @@ from scoord.clock import FakeClock
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord_agent.lifecycle import Lifecycle
-from scoord_agent.sessions import LocalSession, Sessions
+from scoord_agent.local_session import LocalSession
+from scoord_agent.sessions import Sessions
 
 SHOP = ProjectId("example.com/shop")
 

@@ -13,10 +13,12 @@ from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import Estimate, Session, SessionStatus
 from scoord_agent.activity import top_folder
 from scoord_agent.dependents import MOST_TOLD, Dependents
+from scoord_agent.estimates import Completion, PastHold, by_similar
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbourhood, Neighbours
 from scoord_agent.relations import Relations
-from scoord_agent.sessions import LocalSession, Sessions
-from scoord_agent.touching import How, Touch, named_in, touched_by, words_of
+from scoord_agent.sessions import Sessions
+from scoord_agent.touching import How, Touch, belonging_to, belongings, named_in, words_of
 from scoord_agent.work import On
 
 SHOP = ProjectId("example.org/shop")
@@ -42,9 +44,10 @@ def _file(shown: str) -> FileIdentity:
     ],
 )
 def test_a_prompt_that_names_a_file_that_another_holds_touches_it(prompt: str) -> None:
-    found = named_in(prompt, [_lock("src/auth.py"), _lock("src/oauth.py", token=2)], (), "a")
+    lock = _lock("src/auth.py")
+    found = named_in(prompt, [lock, _lock("src/oauth.py", token=2)], (), "a")
 
-    assert [Touch("b", How.NAMED, "src/auth.py")] == found
+    assert [Touch("b", How.NAMED, "src/auth.py", lock=lock)] == found
 
 
 @pytest.mark.parametrize("prompt", ["fix oauth.py", "fix the auth", "fix src", "", "." * 50_000])
@@ -59,7 +62,8 @@ def test_what_a_session_holds_itself_is_no_news() -> None:
 def test_a_prompt_that_names_a_file_below_a_held_pattern_touches_it() -> None:
     lock = _lock("src/api/**", pattern=True)
 
-    assert [Touch("b", How.NAMED, "src/api/**")] == named_in("see src/api/x.py", [lock], (), "a")
+    touch = Touch("b", How.NAMED, "src/api/**", lock=lock)
+    assert [touch] == named_in("see src/api/x.py", [lock], (), "a")
     assert [] == named_in("see src/web/x.py", [lock], (), "a")
 
 
@@ -81,10 +85,11 @@ def test_a_prompt_that_names_an_area_that_another_works_in_touches_it() -> None:
     ],
 )
 def test_an_edit_of_a_files_test_or_source_touches_the_other(edited: str, held: str) -> None:
-    found = touched_by(edited, "", {held: {1: _lock(held)}}, (), "a")
+    keys, lock = belonging_to(edited), _lock(held)
+    touch = Touch("b", How.BELONGS, held, edited, lock)
 
-    assert [Touch("b", How.BELONGS, held)] == found
-    assert [] == touched_by(edited, "", {held: {1: _lock(held, "a")}}, (), "a")
+    assert [touch] == belongings(edited, keys, {held: {1: lock}}, "a")
+    assert [] == belongings(edited, keys, {held: {1: _lock(held, "a")}}, "a")
 
 
 def test_a_huge_prompt_is_read_so_far() -> None:
@@ -101,6 +106,8 @@ class _Bench:
         self.session = LocalSession(SessionId("a"), "claude-code", None, "/", home=SHOP)
         self.session.aliases[SHOP] = "Session_1"
         self.imports: dict[str, tuple[str, ...]] = {"web/login.py": ("src/auth.py", "src/free.py")}
+        self.meant: tuple[str, ...] = ()
+        self.held_s: list[float] = []
         self.changes = 0
         self._revision = 0
         sessions, neighbours = Sessions(directory / "sessions.jsonl"), cast("Neighbours", self)
@@ -112,9 +119,15 @@ class _Bench:
             relations=self.relations,
             area_of=top_folder,
             imports_of=lambda file: self.imports.get(file.shown, ()),
+            meant_by=lambda _session, _prompt: [_file(shown) for shown in self.meant],
+            free_in=self._free_in,
             clock=self.clock,
             changed=self._changed,
         )
+
+    def _free_in(self, _project: ProjectId, lock: Lock) -> Completion | None:
+        self.held_s.append(lock.held_for.ToMilliseconds() / 1000)
+        return by_similar([PastHold("src/auth.py", 90.0)] * 3, lock.path, self.held_s[-1])
 
     def _changed(self, session: LocalSession) -> None:
         assert session is self.session
@@ -154,6 +167,141 @@ def test_a_thing_is_told_once_however_often_it_is_named(bench: _Bench) -> None:
     (told,) = bench.told()
 
     assert told.startswith("src/auth.py, which the prompt names, is held by Session_2 (bob@mini)")
+
+
+@pytest.mark.parametrize("how", ["named", "belongs", "imports"])
+def test_of_one_who_says_nothing_similar_holds_tell_how_long_it_takes_yet(
+    bench: _Bench, how: str
+) -> None:
+    bench.hears(session=Session(session_id="b", alias="Session_2", person="bob", host="mini"))
+    lock = _lock("src/auth.py")
+    lock.held_for.FromSeconds(10)
+    bench.hears(lock=lock)
+    bench.clock.advance(20)
+    if how == "named":
+        bench.dependents.prompted(bench.session, "go on with auth.py")
+    else:
+        edited = "tests/test_auth.py" if how == "belongs" else "web/login.py"
+        bench.dependents.editing(bench.session, _file(edited))
+    (told,) = bench.told()
+
+    assert [30.0] == bench.held_s, "as long as it is now, not as it was heard"
+    assert "can wait about 1 min (median of 3 holds of this file, 1 min); what" in told
+    assert "not known" not in told
+
+
+@pytest.mark.parametrize(
+    ("meant", "told"),
+    [
+        ("tests/test_auth.py", "src/auth.py, which belongs to tests/test_auth.py, is held by"),
+        ("web/login.py", "src/auth.py, which web/login.py imports, is held by"),
+        ("web/page.py", "web is also worked on by"),
+        ("docs/c.md", ""),
+    ],
+)
+def test_a_prompt_is_told_what_an_edit_of_the_files_that_it_names_would_touch(
+    bench: _Bench, meant: str, told: str
+) -> None:
+    bench.hears(lock=_lock("src/auth.py"))
+    bench.meant = (meant,)
+    bench.dependents.prompted(bench.session, "mend it")
+    (heard,) = bench.told() or [""]
+
+    assert heard.startswith(told)
+    assert bool(told) is bool(heard)
+    bench.dependents.editing(bench.session, _file(meant))
+    assert [] == bench.told(), "the edit brings nothing new"
+
+
+def test_a_prompt_makes_nobody_depend_on_anybody(bench: _Bench) -> None:
+    bench.hears(lock=_lock("src/auth.py"))
+    bench.meant = ("web/login.py",)
+    bench.dependents.prompted(bench.session, "mend it")
+
+    assert (0, []) == (bench.changes, bench.depends())
+
+
+def test_one_who_is_touched_twice_is_one(bench: _Bench) -> None:
+    bench.hears(lock=_lock("src/auth.py"))
+    bench.meant = ("tests/test_auth.py", "src/test_auth.py")
+    bench.dependents.prompted(bench.session, "mend both")
+    (told,) = bench.told()
+
+    assert told.startswith("src/auth.py, which belongs to tests/test_auth.py, is held by")
+    assert "more" not in told
+
+
+@pytest.mark.parametrize(
+    ("path", "begin"),
+    [
+        ("", "src/auth.py, which the prompt names, is held by"),
+        ("web/login.py", "src/auth.py, which web/login.py imports, is held by"),
+        ("tests/test_auth.py", "src/auth.py, which belongs to tests/test_auth.py, is held by"),
+    ],
+)
+def test_what_was_given_back_and_is_had_anew_is_told_anew(
+    bench: _Bench, path: str, begin: str
+) -> None:
+    def touches() -> list[str]:
+        if path:
+            bench.dependents.editing(bench.session, _file(path))
+        else:
+            bench.dependents.prompted(bench.session, "go on with auth.py")
+        return bench.told()
+
+    for token in (1, 2):
+        bench.hears(lock=_lock("src/auth.py", token=token))
+        (told,) = touches()
+        assert told.startswith(begin)
+        assert [] == touches()
+        bench.hears(lock_gone=LockGone(lock=_lock("src/Auth.py", token=token)))
+        assert [] == touches()
+
+
+def test_what_is_had_anew_is_told_anew_also_when_its_end_was_not_heard(bench: _Bench) -> None:
+    others = list(bench.hood.sessions.values())
+    for token in (1, 2):
+        snapshot = Snapshot(sessions=others, locks=[_lock("src/auth.py", token=token)])
+        bench.hears(snapshot=snapshot)
+        bench.dependents.prompted(bench.session, "go on with auth.py")
+
+        assert 1 == len(bench.told())
+
+
+def test_two_grants_of_one_session_are_one_hold_also_when_one_of_them_goes(bench: _Bench) -> None:
+    bench.hears(lock=_lock("src/auth.py"))
+    bench.hears(lock=_lock("src/auth.py", token=2))
+    bench.dependents.prompted(bench.session, "go on with auth.py")
+    assert 1 == len(bench.told())
+
+    for going, coming in ((1, 3), (2, 4)):
+        bench.hears(lock=_lock("src/auth.py", token=coming))
+        bench.dependents.prompted(bench.session, "go on with auth.py")
+        bench.hears(lock_gone=LockGone(lock=_lock("src/auth.py", token=going)))
+        bench.dependents.prompted(bench.session, "go on with auth.py")
+        assert [] == bench.told()
+
+
+def test_what_goes_in_another_project_is_still_told_of_here(bench: _Bench) -> None:
+    bench.hears(lock=_lock("src/auth.py"))
+    bench.dependents.prompted(bench.session, "go on with auth.py")
+    assert 1 == len(bench.told())
+    gone = WatchResponse(revision=9, lock_gone=LockGone(lock=_lock("src/auth.py")))
+    bench.dependents.heard(ProjectId("example.org/other"), gone)
+    bench.dependents.prompted(bench.session, "go on with auth.py")
+
+    assert [] == bench.told()
+
+
+def test_an_edit_of_a_test_is_told_of_its_source_also_when_that_was_free_before(
+    bench: _Bench,
+) -> None:
+    bench.dependents.editing(bench.session, _file("tests/test_auth.py"))
+    assert [] == bench.told()
+    bench.hears(lock=_lock("src/auth.py"))
+    bench.dependents.editing(bench.session, _file("tests/test_auth.py"))
+
+    assert 1 == len(bench.told())
 
 
 def test_what_is_left_is_told_as_of_now_not_as_it_was_heard(bench: _Bench) -> None:

@@ -1,14 +1,20 @@
 """Who is woken when a turn has come."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 
 from scoord.clock import FakeClock
 from scoord.ids import AgentId, ProjectId, SessionId
-from scoord_agent.turns import Place, Turn, Turns
+from scoord_agent.turns import Place, Queued, Turn, Turns
 
 
 def place(session: str, key: str = "auth.py") -> Place:
     return Place(ProjectId("shop"), key, SessionId(session), AgentId(""))
+
+
+def of(session: str) -> Callable[[Place], bool]:
+    return lambda place: place.session == session
 
 
 async def test_of_a_thousand_that_wait_one_is_woken() -> None:
@@ -87,16 +93,29 @@ def test_an_answer_settles_the_turns_before_its_question_and_not_one_that_came_s
 
 def test_who_has_ended_gives_up_its_places_and_is_told_of_no_turn() -> None:
     turns, mine, other = Turns(FakeClock()), place("Session_1"), place("Session_2")
-    turns.queued(mine, "Auth.py")
+    turns.queued(mine, "Auth.py", 8)
+    turns.queued(mine, "Auth.py", 7)
     turns.queued(other, "Auth.py")
     turns.come(mine)
     turns.keep(mine, "Auth.py")
 
-    assert {mine: "Auth.py"} == turns.leave(SessionId("Session_1"), AgentId(""))
-    assert {} == turns.leave(SessionId("Session_1"), AgentId(""))
+    assert {mine: Queued("Auth.py", 8)} == turns.leave(of("Session_1"))
+    assert {} == turns.leave(of("Session_1"))
     assert [] == turns.take(SessionId("Session_1"), AgentId(""), 9)
     assert not turns.has_come(mine)
-    assert {other: "Auth.py"} == turns.leave(SessionId("Session_2"), AgentId(""))
+    assert {other: Queued("Auth.py")} == turns.leave(of("Session_2"))
+
+
+def test_a_place_on_each_branch_is_one_by_itself() -> None:
+    turns, on_main = Turns(FakeClock()), place("Session_1")
+    on_topic = replace(on_main, branch="topic")
+    for each in (on_main, on_topic):
+        turns.queued(each, "Auth.py", 8)
+        turns.keep(each, "Auth.py")
+
+    turns.had(on_main)
+
+    assert {on_topic: Queued("Auth.py", 8, "topic")} == turns.leave(of("Session_1"))
 
 
 def test_what_was_granted_is_not_given_up() -> None:
@@ -105,7 +124,7 @@ def test_what_was_granted_is_not_given_up() -> None:
 
     turns.had(mine)
 
-    assert {} == turns.leave(SessionId("Session_1"), AgentId(""))
+    assert {} == turns.leave(of("Session_1"))
 
 
 def test_what_has_come_to_a_session_goes_with_it() -> None:
@@ -120,3 +139,21 @@ def test_what_has_come_to_a_session_goes_with_it() -> None:
 
     assert not turns.has_come(place("Session_1"))
     assert turns.has_come(place("Session_2"))
+
+
+def test_of_a_turn_that_went_with_its_lease_a_session_hears_that_it_is_over() -> None:
+    clock = FakeClock()
+    turns, mine, other = Turns(clock), place("Session_1"), place("Session_2")
+    for each in (mine, other):
+        turns.queued(each, "Auth.py")
+        turns.come(each)
+        turns.keep(each, "Auth.py")
+
+    turns.lapse(SessionId("Session_1"))
+
+    assert not turns.has_come(mine)
+    (told,) = turns.take(SessionId("Session_1"), AgentId(""), 9)
+    assert Turn("Auth.py", clock.now(), is_over=True) == told
+    assert {} == turns.leave(of("Session_1")), "there is no place to give up"
+    assert turns.has_come(other)
+    assert [Turn("Auth.py", clock.now())] == turns.take(SessionId("Session_2"), AgentId(""), 9)

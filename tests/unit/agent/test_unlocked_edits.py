@@ -1,9 +1,11 @@
 """Edits that were made without a lock: what is written down, reported and told."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from scoord.config import RECHECK_S
 from scoord.ids import FencingToken, SessionId
 from scoord.v1.events_pb2 import LockGone, Notice, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Lost, ReportKind
@@ -19,13 +21,14 @@ BOB = Holder(session_id="Session_b", alias="Session_2", person="bob", host="mbp"
 
 def cut_off(house: House) -> None:
     """Nobody can be asked from now on."""
-    house.coordinator.connection.failed("gone")
+    house.coordinator.connection.failed("gone", house.clock.now())
     house.coordinator.fates.extend([Fate.UNREACHABLE] * 100)
 
 
 def back(house: House) -> None:
-    """The coordinator answers again."""
+    """The coordinator answers again, and has renewed the lease or granted another."""
     house.coordinator.fates.clear()
+    house.held.renewed(A, house.clock.now())
     house.reporting.begin()
 
 
@@ -103,6 +106,38 @@ async def test_a_report_says_on_which_branch_a_lock_would_have_held(house: House
     assert (LockScope.LOCK_SCOPE_BRANCH, "topic") == (report.scope, report.branch)
 
 
+async def test_a_report_is_of_the_branch_that_was_switched_to_while_nobody_answered(
+    house: House,
+) -> None:
+    (house.root / "coordination.yaml").write_text("session_coordination: {scope: branch}")
+    house.clock.advance(60)
+    house.stream.live()
+    house.coordinator.fates.extend([Fate.LOST] * 100)
+    edit = asyncio.create_task(house.edit())
+    await until(lambda: house.coordinator.acquires)
+    git(house.root, "checkout", "-q", "-b", "topic")
+    house.clock.advance(RECHECK_S)
+    assert (await edit).verdict is Verdict.ALLOW
+
+    assert ["topic"] == [unasked.branch for unasked in house.unreported]
+
+
+async def test_a_file_of_two_worktrees_is_edited_in_each_by_its_own_right(house: House) -> None:
+    (house.root / "coordination.yaml").write_text("session_coordination: {scope: branch}")
+    linked = house.root.parent / "linked"
+    git(house.root, "worktree", "add", "-q", "-b", "topic", str(linked))
+    (linked / "coordination.yaml").write_text("session_coordination: {scope: branch}")
+    house.clock.advance(RECHECK_S)
+    house.stream.live()
+    await house.edit("a.py")
+    house.coordinator.locks.clear()  # that of another branch is another grant
+    await house.edit(str(linked / "a.py"))
+
+    assert [] == await house.edited("a.py")
+    assert [] == await house.edited(str(linked / "a.py"))
+    assert ["main", "topic"] == [lock.branch for lock in house.held.at(SHOP, "a.py")]
+
+
 async def test_a_report_that_is_not_answered_is_sent_again_under_its_id(house: House) -> None:
     cut_off(house)
     await house.edit()
@@ -113,6 +148,55 @@ async def test_a_report_that_is_not_answered_is_sent_again_under_its_id(house: H
     await until(lambda: house.coordinator.reports)
 
     assert [edit.report_id] == [report.request_id for report in house.coordinator.reports]
+
+
+async def test_an_edit_after_a_report_was_sent_has_its_own(house: House) -> None:
+    """The first may have been taken in and answered, and says nothing of what came later."""
+    cut_off(house)
+    await house.edit()
+    house.reporting.begin()
+    await settle()
+    for _ in range(3):
+        await house.edit()
+
+    assert 2 == len(house.unreported)
+
+
+async def test_while_a_lease_may_have_run_out_nobody_is_told_whose_edit_it_was(
+    house: House,
+) -> None:
+    """The others would read the id of a session that they have never heard of."""
+    cut_off(house)
+    await house.edit()
+    house.clock.advance(60)
+    house.coordinator.fates.clear()
+    house.reporting.begin()
+    await settle()
+    assert [] == house.coordinator.reports
+
+    back(house)
+    await until(lambda: house.coordinator.reports)
+
+
+async def test_what_an_idle_session_did_that_gets_no_new_lease_is_reported(house: House) -> None:
+    cut_off(house)
+    await house.edit()
+    house.clock.advance(60)
+    house.coordinator.fates.clear()
+    house.reporting.begin(of_all=True)
+
+    await until(lambda: house.coordinator.reports)
+
+
+async def test_what_a_session_did_that_is_gone_is_reported_all_the_same(house: House) -> None:
+    cut_off(house)
+    await house.edit()
+    house.clock.advance(60)
+    house.sessions.remove(house.session)
+    house.coordinator.fates.clear()
+    house.reporting.begin()
+
+    await until(lambda: house.coordinator.reports)
 
 
 async def test_one_that_is_refused_does_not_keep_the_others(house: House) -> None:

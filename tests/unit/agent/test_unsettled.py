@@ -4,11 +4,16 @@ import asyncio
 
 import pytest
 
-from scoord.ids import AgentId
+from scoord.config import RECHECK_S
+from scoord.ids import AgentId, FencingToken, SessionId
 from scoord_agent import unsettled
+from scoord_agent.held import HeldLock
 from scoord_hooks.neutral import Verdict
-from support.house import DECIDE_S, House, settle, until
+from support.house import DECIDE_S, SHOP, A, House, settle, until
+from support.repositories import git
 from support.scripted_coordinator import Fate
+
+B = SessionId("Session_b")
 
 LOST_ANSWERS = [Fate.LOST_ANSWER, Fate.UNREACHABLE]
 
@@ -45,6 +50,27 @@ async def test_a_grant_that_was_not_heard_is_held_if_the_edit_was_let_through(
     assert house.coordinator.releases == []
 
 
+@pytest.mark.parametrize("is_known_to_be_lost", [False, True])
+async def test_a_share_that_ended_before_what_is_given_back_unheard_is_told_of(
+    house: House, *, is_known_to_be_lost: bool
+) -> None:
+    house.block()
+    await house.edit("b.py")
+    share = HeldLock(SHOP, "a.py", "a.py", A, AgentId(""), FencingToken(1), shared=True)
+    house.held.put(share)
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    await house.edit()
+    if is_known_to_be_lost:
+        house.held.lose(share)
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: house.coordinator.releases)
+
+    assert house.holds() is None
+    for lock in house.held.overtaken():
+        house.held.lose(lock)
+    assert house.held.lost(A) == [share]
+
+
 async def test_it_is_the_same_request_that_is_sent_again(house: House) -> None:
     house.coordinator.fates.append(Fate.LOST_ANSWER)
     await house.edit()
@@ -56,13 +82,36 @@ async def test_it_is_the_same_request_that_is_sent_again(house: House) -> None:
 
 async def test_nothing_is_sent_while_nobody_answers_heartbeats(house: House) -> None:
     house.coordinator.fates.append(Fate.UNREACHABLE)
-    house.coordinator.connection.failed("gone")
+    house.coordinator.connection.failed("gone", house.clock.now())
     await house.edit()
     await settle()
     assert len(house.coordinator.acquires) == 1
 
     house.coordinator.connection.answered(house.clock.now())
     await until(house.holds)
+
+
+async def test_an_answer_of_one_branch_leaves_open_what_became_of_another(house: House) -> None:
+    text = "session_coordination: {scope: branch, unreachable_action: block}"
+    (house.root / "coordination.yaml").write_text(text)
+    house.clock.advance(RECHECK_S)
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    house.coordinator.connection.failed("gone", house.clock.now())
+    assert (await house.edit()).verdict is Verdict.DENY
+    (lost,) = house.coordinator.acquires
+    granted = house.coordinator.locks.pop("a.py")
+
+    git(house.root, "checkout", "-q", "-b", "topic")
+    house.clock.advance(RECHECK_S)
+    assert (await house.edit()).verdict is not Verdict.DENY
+    house.coordinator.locks["a.py"] = granted
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: house.coordinator.releases)
+
+    assert ("main", "topic") == (lost.branch, house.coordinator.acquires[1].branch)
+    ((ref,),) = [release.locks for release in house.coordinator.releases]
+    assert granted.token == ref.token
+    assert ["topic"] == [lock.branch for lock in house.held]
 
 
 async def test_it_is_given_up_after_a_while(house: House) -> None:
@@ -83,7 +132,7 @@ async def test_it_is_given_up_after_a_while(house: House) -> None:
 async def test_what_was_asked_for_again_meanwhile_is_not_given_back(house: House) -> None:
     house.block()
     house.coordinator.fates.append(Fate.UNREACHABLE)
-    house.coordinator.connection.failed("gone")
+    house.coordinator.connection.failed("gone", house.clock.now())
     assert (await house.edit()).verdict is Verdict.DENY
 
     assert (await house.edit()).verdict is not Verdict.DENY
@@ -126,11 +175,32 @@ async def test_what_is_being_asked_for_is_not_given_back(house: House) -> None:
     assert house.agrees()
 
 
+@pytest.mark.parametrize("later", ["a.py", "*.py"])
+async def test_an_answer_that_comes_after_anothers_later_grant_allows_nothing(
+    house: House, later: str
+) -> None:
+    house.block()
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.append(Fate.LATE_ANSWER)
+    editing = asyncio.create_task(house.edit("a.py"))
+    await until(lambda: house.coordinator.locks)
+    house.coordinator.locks.clear()  # it is broken, and another session of this machine has it
+    house.coordinator.hold("a.py", B)
+    token = FencingToken(house.coordinator.revision)
+    anothers = HeldLock(SHOP, later, later, B, AgentId(""), token, is_pattern="*" in later)
+    house.held.put(anothers)
+
+    house.coordinator.gate.set()
+
+    assert (await editing).verdict is Verdict.DENY
+    assert [anothers] == list(house.held)
+
+
 async def test_what_was_asked_for_again_and_given_back_is_not_taken_once_more(
     house: House,
 ) -> None:
     house.coordinator.fates.append(Fate.UNREACHABLE)
-    house.coordinator.connection.failed("gone")
+    house.coordinator.connection.failed("gone", house.clock.now())
     await house.edit()
     await house.edit()
     await house.taking.release(house.session, list(house.held))
@@ -159,7 +229,7 @@ async def test_who_asks_while_it_is_given_back_gets_a_grant_of_its_own(house: Ho
 
 async def test_a_session_that_ended_meanwhile_holds_nothing(house: House) -> None:
     house.coordinator.fates.append(Fate.UNREACHABLE)
-    house.coordinator.connection.failed("gone")
+    house.coordinator.connection.failed("gone", house.clock.now())
     await house.edit()
     await house.registration.end(house.session, "it ended")
     house.coordinator.connection.answered(house.clock.now())
@@ -196,7 +266,7 @@ async def test_an_edit_that_was_let_through_beside_a_holder_is_to_be_reported(
 async def test_of_several_files_each_is_judged_by_itself(house: House) -> None:
     house.block()
     house.coordinator.fates.append(Fate.UNREACHABLE)
-    house.coordinator.connection.failed("gone")
+    house.coordinator.connection.failed("gone", house.clock.now())
     await house.edit("a.py", "b.py")
     await house.edit("a.py")
     await until(lambda: house.coordinator.releases)
@@ -209,7 +279,7 @@ async def test_of_several_files_each_is_judged_by_itself(house: House) -> None:
 
 async def test_a_subagent_that_has_ended_keeps_nothing(house: House) -> None:
     house.coordinator.fates.append(Fate.UNREACHABLE)
-    house.coordinator.connection.failed("gone")
+    house.coordinator.connection.failed("gone", house.clock.now())
     await house.edit(agent="agent-1")
     house.taking.done(house.session, AgentId("agent-1"))
     house.coordinator.connection.answered(house.clock.now())
@@ -244,3 +314,37 @@ async def test_what_was_found_out_during_a_later_refusal_is_held(house: House) -
     await until(house.holds)
 
     assert house.agrees()
+
+
+async def test_what_another_thread_gave_back_later_says_nothing_of_a_subagents_grant(
+    house: House,
+) -> None:
+    house.block()
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    house.coordinator.connection.failed("gone", house.clock.now())
+    await house.edit(agent="agent-1")
+    (late,) = house.coordinator.locks.values()
+    other = HeldLock(SHOP, "a.py", "a.py", A, AgentId(""), FencingToken(late.token + 9))
+    await house.taking.give_back_unasked(house.session, other)
+    house.coordinator.connection.answered(house.clock.now())
+    await settle()
+
+    assert house.coordinator.locks == {}
+
+
+async def test_what_passed_to_a_subagent_unheard_is_not_believed_in_by_its_main_thread(
+    house: House,
+) -> None:
+    house.block()
+    await house.edit()
+    (passed,) = house.coordinator.locks.values()
+    passed.holder.agent_id = "agent-1"
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    house.coordinator.connection.failed("gone", house.clock.now())
+    await house.edit(agent="agent-1")
+    other = HeldLock(SHOP, "a.py", "a.py", A, AgentId(""), FencingToken(passed.token + 9))
+    await house.taking.give_back_unasked(house.session, other)
+    house.coordinator.connection.answered(house.clock.now())
+    await settle()
+
+    assert house.holds() is None

@@ -5,8 +5,9 @@ import json
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent.kept_work import KeptWork, from_kept, to_json
+from scoord_agent.local_session import LocalSession
 from scoord_agent.published import status_of, update_of
-from scoord_agent.sessions import LocalSession
+from scoord_agent.pursuit import Given, Pursuit
 from scoord_agent.steps import MOST_STEPS, TaskList
 from scoord_agent.work import On, Progress, Work
 from scoord_hooks.neutral import Step, Steps, StepState
@@ -94,9 +95,9 @@ def test_percents_that_are_said_have_a_pace_too() -> None:
 
 def test_a_file_counts_once_however_often_it_is_edited() -> None:
     work = Work()
-    assert work.edit((SHOP, "a.py"), "web")
-    assert not work.edit((SHOP, "a.py"), "web")
-    assert work.edit((SHOP, "b.py"), "docs")
+    assert work.edit(SHOP, "a.py", "web")
+    assert not work.edit(SHOP, "a.py", "web")
+    assert work.edit(SHOP, "b.py", "docs")
 
     assert 2 == work.edits
     assert ["web", "docs"] == list(work.areas)
@@ -105,7 +106,7 @@ def test_a_file_counts_once_however_often_it_is_edited() -> None:
 def test_a_new_conversation_keeps_what_was_done_and_is_waited_for() -> None:
     work = Work()
     work.told_steps(_list(DONE, PENDING), 0.0)
-    work.edit((SHOP, "a.py"), "web")
+    work.edit(SHOP, "a.py", "web")
     work.waits[SHOP, "b.py"] = On(SessionId("b"), "Session_2", "b.py")
     work.begin_anew()
 
@@ -118,15 +119,19 @@ def test_a_new_conversation_keeps_what_was_done_and_is_waited_for() -> None:
 def test_what_is_written_down_is_known_again() -> None:
     work = Work()
     work.told_steps(_list(DONE, ACTIVE), 0.0)
-    work.edit((SHOP, "a.py"), "web")
+    work.edit(SHOP, "a.py", "web")
     work.commits = 3
     work.depends[SessionId("b")] = On(SessionId("b"), "Session_2")
+    work.pursuit = Pursuit(Given(SHOP, "2", "fix it", frozenset({"a.py"})), 7.0, 8)
     kept = KeptWork.model_validate_json(json.dumps(to_json(work)))
     again = from_kept(kept)
 
     assert (again.progress, again.edits, again.commits) == (work.progress, 1, 3)
     assert again.depends == work.depends
-    assert not again.edit((SHOP, "a.py"), "web")
+    assert Pursuit(Given(SHOP, "2", "")) == again.pursuit, "with nothing of its times"
+    assert ["fix it"] == [task.title for task in again.given]
+    assert not again.edit(SHOP, "a.py", "web")
+    assert ["a.py"] == list(again.edited.values())
 
 
 def _session(**fields: object) -> LocalSession:
@@ -159,5 +164,13 @@ def test_what_is_said_on_purpose_is_shared() -> None:
     assert "half" == update_of(session, SHOP, (), 0.0, share_steps=False).progress.step
 
 
-def test_what_a_session_does_is_left_as_it_is_until_it_is_known() -> None:
-    assert not update_of(_session(), SHOP, (), 0.0, share_steps=True).HasField("status")
+def test_that_a_session_does_not_wait_any_more_is_told_also_where_nothing_else_is_known() -> None:
+    session = _session()
+    session.work.waits[SHOP, "b.py"] = On(SessionId("b"), "Session_2", "b.py")
+    waiting = update_of(session, SHOP, (), 0.0, share_steps=True)
+    session.work.waits.clear()
+    granted = update_of(session, SHOP, (), 0.0, share_steps=True)
+
+    assert SessionStatus.SESSION_STATUS_WAITING == waiting.status
+    assert granted.HasField("status")
+    assert SessionStatus.SESSION_STATUS_UNSPECIFIED == granted.status

@@ -177,6 +177,27 @@ def test_an_existing_file_that_gets_the_token_is_closed_to_others(file: Path) ->
     assert mode(file) == 0o600
 
 
+def test_a_file_is_open_again_once_the_token_is_out_of_it(file: Path) -> None:
+    file.write_text(TWO)
+    file.chmod(0o644)
+    install(Order())
+    uninstall(Order())
+    assert (file.read_text(), mode(file)) == (TWO, 0o644)
+
+    install(Order())
+    install(Order(transport=Transport.COMMAND))
+    assert mode(file) == 0o644
+
+
+def test_a_mode_that_somebody_has_set_since_is_left(file: Path) -> None:
+    file.write_text(TWO)
+    file.chmod(0o644)
+    install(Order())
+    file.chmod(0o400)
+    uninstall(Order())
+    assert mode(file) == 0o400
+
+
 def test_an_existing_file_without_the_token_keeps_its_mode(file: Path) -> None:
     file.write_text(TWO)
     file.chmod(0o644)

@@ -69,7 +69,7 @@ def test_the_plugin_is_a_folder_beside_the_settings_and_the_settings_stay_as_the
 
 def test_uninstalling_the_plugin_leaves_nothing(home: Path, folder: Path) -> None:
     done("install", "--as", "plugin")
-    assert f"{folder} is taken out" in done("uninstall")
+    assert done("uninstall") == f"{folder}: our hooks are taken out\n"
     assert list((home / ".claude").iterdir()) == []
     assert "no hooks of ours there" in done("uninstall")
 
@@ -154,6 +154,7 @@ def test_beside_the_plugin_of_a_marketplace_nothing_is_installed(file: Path) -> 
     done("install", "--force")
     seen = call("status").output
     assert "warning: every event is sent twice: by settings (" in seen
+    assert seen.endswith(f"\nrun: claude plugin uninstall {ID}, or: scoord hooks uninstall\n")
     assert call("status").exit_code == 1
     file.write_text(json.dumps({"enabledPlugins": {ID: False, "sc@another": True}}))
     assert in_force().ways == ()
@@ -172,6 +173,55 @@ def test_both_ways_in_two_scopes_are_refused(home: Path, monkeypatch: pytest.Mon
     done("install", "--as", "plugin")
     told = refused("install", "--scope", "project")
     assert told.startswith(f"{home}/.claude/skills/sc is the plugin; run: scoord hooks uninstall ")
+
+
+@pytest.mark.parametrize("way", Way)
+def test_what_is_wired_in_a_checkout_is_what_its_status_shows(
+    way: Way, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = home / "checkout"
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    monkeypatch.chdir(checkout)
+    done("install", "--as", way.value, "--scope", "project")
+    place = {Way.SETTINGS: "settings: {}/settings.local.json", Way.PLUGIN: "plugin: {}/skills/sc"}
+
+    seen = call("status").output
+    of_users = call("status", "--scope", "user").output
+
+    assert seen.startswith(place[way].format(checkout / ".claude"))
+    assert "not installed" not in seen
+    assert "run: " not in seen
+    assert of_users.count("not installed") == 7
+    assert of_users.endswith("wired in this scope; see: scoord hooks status --scope project\n")
+
+
+def test_of_two_scopes_one_is_to_be_taken_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = home / "checkout"
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    monkeypatch.chdir(checkout)
+    done("install", "--as", "plugin", "--scope", "project")
+    done("install", "--force")
+
+    seen = call("status").output
+
+    assert "every event is sent twice" in seen
+    one, other = "scoord hooks uninstall", "scoord hooks uninstall --scope project"
+    assert seen.endswith(f"\nrun: {one}, or: {other}\n")
+
+
+@pytest.mark.parametrize("way", Way)
+def test_where_no_repository_is_no_project_is_wired(
+    way: Way, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    before = sorted(home.rglob("*"))
+    told = refused("install", "--scope", "project", "--as", way.value)
+
+    assert told == (
+        f"{home} is in no repository; go to one, or wire all your sessions: --scope user"
+        " (or --force); nothing was changed"
+    )
+    assert sorted(home.rglob("*")) == before
 
 
 def test_a_checkouts_plugin_is_kept_out_of_git_as_long_as_it_is_there(

@@ -1,5 +1,6 @@
 """A dict that does not grow for ever."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 from scoord.bounded import BoundedDict
@@ -33,3 +34,19 @@ def test_several_threads_may_use_it() -> None:
         list(pool.map(use, range(4)))
 
     assert len(kept) <= 8
+
+
+def test_to_forget_one_takes_no_memory() -> None:
+    """A copy of all keys each time leaves holes in the heap of a program that runs for weeks."""
+    kept = BoundedDict[int, None](2_000)
+    for number in range(4_000):
+        kept[number] = None
+    tracemalloc.start()
+    try:
+        for number in range(4_000, 4_100):
+            kept[number] = None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8_000, "the keys alone are 16,000"

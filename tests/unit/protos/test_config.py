@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from scoord.config import load, project_name
+from scoord.patterns import Patterns
 from scoord.sections import SECTIONS
 from support.settings import Place
 
@@ -44,6 +45,16 @@ def test_the_files_of_earlier_users_load_unchanged(place: Place) -> None:
         "share_prompts": True,
     }
     assert [True, True, False] == [loaded.patterns.locks(f) for f in ("a.py", "x/b.json", "c.md")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "may"),
+    [("*.md", False), ("*.py", True), ("/docs/", True), ("api/**", True), ("web/*.ts", False)],
+)
+def test_a_pattern_may_hold_what_is_locked_as_far_as_its_text_tells(
+    pattern: str, *, may: bool
+) -> None:
+    assert may == Patterns(lock=("*.py", "/api/*.go", "!vendor.md")).may_lock(pattern)
 
 
 def test_without_files_the_defaults_hold_and_every_file_is_locked(place: Place) -> None:
@@ -201,6 +212,25 @@ def test_patterns_are_those_of_gitignore(place: Place) -> None:
 
     assert [f for f in ("a.py", "d/e/A.PY", "docs/r.md", "top") if not locks(f)] == []
     assert [f for f in ("a.txt", "docs/x.md", "sub/top", "a.pyc") if locks(f)] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_ignored"),
+    [
+        ("dist/**", True),
+        ("dist/", True),
+        ("/dist/*.js", True),
+        ("**/*.lock", True),
+        ("docs/**", False),
+        ("*", False),
+    ],
+)
+def test_a_pattern_is_ignored_if_all_that_it_matches_is(
+    place: Place, pattern: str, *, is_ignored: bool
+) -> None:
+    place.file('ignore: ["dist/", "*.lock", "docs/*.md"]\n', patterns=True)
+
+    assert place.load().patterns.ignores(pattern) == is_ignored
 
 
 def test_patterns_of_both_files_add_up_and_what_is_ignored_wins(place: Place) -> None:

@@ -103,7 +103,7 @@ def test_a_wrong_setting_is_refused_at_its_line(
         ("areas:\n  a:\n    patterns: [b]\n  a: {}", 4, "areas.a: given twice, first on line 2"),
         ('areas:\n  ? "a\\u001b"\n  : {patterns: [b]}', 2, "areas: not a name"),
         ("tasks: TODO.md", 1, "tasks: 'TODO.md' is not allowed (allowed: a list of files"),
-        ("tasks: [../TODO.md]", 1, "component '..'"),
+        ("tasks: [../TODO.md]", 1, "'..'"),
         ("tasks: [/etc/passwd]", 1, "not an absolute one"),
         ("just text", 1, "want a mapping of settings"),
         ("a: b: c", "1:5", "not YAML: mapping values are not allowed here"),
@@ -153,6 +153,31 @@ def test_the_faults_of_all_sources_are_named(place: Place) -> None:
     where = [f"{lists}:1", f"{own}:1", f"{users}:1", f"{users}:2"]
     variables = ["SCOORD_LOCK_TIMEOUT", "SCOORD_LEASES_BELIEF"]
     assert [*where, *variables] == [line.split(": ")[0] for line in refusal.splitlines()]
+
+
+def test_what_cannot_work_together_is_named_beside_what_is_wrong_elsewhere(place: Place) -> None:
+    place.file("leases:\n  ttl: 25\ncoordinator:\n  addresses: [here]\n", user=True)
+    refusal = place.refusal()
+
+    assert "coordinator.addresses: 'here' is not host:port" in refusal
+    assert "leases.ttl is 25 s" in refusal
+    assert "ttl must be at least 1.5 times belief" in refusal
+
+
+def test_a_wrong_value_makes_no_other_seem_wrong(place: Place) -> None:
+    """Without the ttl of the file, which is long enough, belief would not fit the default."""
+    place.file("leases:\n  ttl: 60\n  heartbeat: fast\n", user=True)
+
+    (line,) = place.refusal({"SCOORD_LEASES_BELIEF": "25"}).splitlines()
+    assert "leases.heartbeat: 'fast' is not allowed" in line
+
+
+def test_all_that_only_a_repository_says_is_named_at_once(place: Place) -> None:
+    place.file("project: 5\ntasks: [../x]\nareas: {api: {patterns: 5}}\n")
+
+    assert ["project", "tasks", "areas.api.patterns"] == [
+        line.split(": ")[1] for line in place.refusal().splitlines()
+    ]
 
 
 def test_of_very_many_faults_some_are_named(place: Place) -> None:
@@ -309,7 +334,24 @@ def test_timings_that_cannot_work_are_refused_with_all_their_values(
         assert said in place.refusal(None, **flags)
 
 
-def test_a_certificate_needs_its_key(place: Place) -> None:
-    place.file("coordinator: {cert: /c.pem}", user=True)
+@pytest.mark.parametrize(("said", "missing"), [("cert", "key"), ("key", "cert")])
+def test_a_certificate_and_its_key_need_each_other(place: Place, said: str, missing: str) -> None:
+    file = place.file(f"coordinator:\n  {said}: /some.pem", user=True)
 
-    assert place.refusal() == "coordinator.cert and coordinator.key are needed together"
+    told = f"{file}:2: coordinator.{said}: coordinator.{missing} is missing beside it"
+    assert told == place.refusal()
+
+
+def test_a_certificate_without_a_key_names_its_variable(place: Place) -> None:
+    told = place.refusal({"SCOORD_COORDINATOR_CERT": "/some.pem"})
+
+    assert told.startswith("SCOORD_COORDINATOR_CERT: coordinator.cert: coordinator.key is missing")
+
+
+def test_a_wrong_item_of_a_list_is_told_once(place: Place) -> None:
+    file = place.file('coordinator: {addresses: ["nonsense"]}', user=True)
+
+    assert place.refusal() == (
+        f"{file}:1: coordinator.addresses: 'nonsense' is not host:port"
+        " (allowed: a list of host:port, at least one)"
+    )

@@ -11,6 +11,7 @@ from scoord.duration_limits import DEFAULT_CLAIM_S, MOST_CLAIM_S, MOST_S
 from scoord.errors import InvalidRequest
 from scoord.v1 import history_pb2, sessions_pb2, tasks_pb2
 from scoord.v1 import locks_pb2 as pb
+from scoord.v1.locks_pb2 import LockScope
 from scoord_server.rpc.history import History
 from scoord_server.rpc.locks import Locks
 from scoord_server.rpc.messages import milliseconds
@@ -132,3 +133,42 @@ async def test_a_claim_lasts_as_long_as_is_said(b: Bench) -> None:
 
 async def test_a_claim_for_longer_than_anybody_should_wait_is_refused(b: Bench) -> None:
     assert "claim" in await _refused(b, "Acquire.claim", Duration(seconds=MOST_CLAIM_S + 1))
+
+
+async def test_a_leave_that_does_not_say_of_each_path_what_it_means_is_refused(b: Bench) -> None:
+    who: dict[str, Any] = {"request_id": b.request(), "project": PROJECT, "session_id": "a"}
+    for field, of_one in (("place_revisions", 7), ("place_branches", "main")):
+        said: dict[str, Any] = {field: [of_one]}
+        request = pb.LeaveRequest(**who, paths=["a.py", "b.py"], **said)
+        with pytest.raises(InvalidRequest, match=field):
+            await Locks(b.coordinator, b.view, b.clock).Leave(request, NO_CONTEXT)
+
+
+async def test_a_leave_names_the_branch_that_a_place_is_on(b: Bench) -> None:
+    on: dict[str, Any] = {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "main"}
+    await b.token("b", "a.py", **on)
+    await b.acquire("a", "a.py", enqueue=True, **on)
+    locks = Locks(b.coordinator, b.view, b.clock)
+
+    for branches, waiting in (([], 1), (["topic"], 1), (["main"], 0)):
+        who: dict[str, Any] = {"request_id": b.request(), "project": PROJECT, "session_id": "a"}
+        request = pb.LeaveRequest(**who, paths=["a.py"], place_branches=branches)
+        await locks.Leave(request, NO_CONTEXT)
+        await b.settle()
+        assert waiting == len(b.view.snapshot().waiters)
+
+
+async def test_a_refusal_says_what_a_leave_names(b: Bench) -> None:
+    await b.token("b", "a.py")
+    locks = Locks(b.coordinator, b.view, b.clock)
+    refused = await locks.Acquire(
+        pb.AcquireRequest(**_asks(b, "a", paths=["a.py"], enqueue=True)), NO_CONTEXT
+    )
+    (conflict,) = refused.held.conflicts
+    who: dict[str, Any] = {"request_id": b.request(), "project": PROJECT, "session_id": "a"}
+
+    for revision, waiting in ((conflict.place_revision + 1, 1), (conflict.place_revision, 0)):
+        request = pb.LeaveRequest(**who, paths=["a.py"], place_revisions=[revision])
+        await locks.Leave(request, NO_CONTEXT)
+        await b.settle()
+        assert waiting == len(b.view.snapshot().waiters)

@@ -9,8 +9,9 @@ import pytest
 from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import Holder, LockMode
 from scoord.v1.records_pb2 import WaiterRecord
-from scoord_server.model.values import Granted, Held, WaiterFact
+from scoord_server.model.values import Acquire, Granted, Held, LockName, WaiterFact
 from scoord_server.reaper import Reaper
+from scoord_server.rpc import messages
 from scoord_server.seen import Turn
 from scoord_server.store import keys
 from scoord_server.store.port import Put, Txn, TxnResult
@@ -53,6 +54,20 @@ async def test_who_came_first_is_not_overtaken(b: Bench) -> None:
     assert 2 == conflict.place
     assert isinstance(await b.acquire("alice", "auth.py"), Held), "the last holder neither"
     assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+
+
+async def test_a_file_has_one_name_in_its_queue_however_each_spelt_it(b: Bench) -> None:
+    token = await b.token("alice", "src/auth.py")
+    await b.acquire("bob", "src/AUTH.py", enqueue=True)
+    await b.acquire("carol", "src/auth.py", enqueue=True)
+    await b.settle()
+    queue = messages.waiters(b.view.snapshot(), PROJECT, b.clock)
+    assert [("src/auth.py", 1), ("src/auth.py", 2)] == [(w.path, w.place) for w in queue]
+
+    await b.release("alice", "src/auth.py", token)
+    await b.settle()
+    queue = messages.waiters(b.view.snapshot(), PROJECT, b.clock)
+    assert ["src/AUTH.py"] * 2 == [w.path for w in queue], "as the first who waits spells it"
 
 
 async def test_who_asks_again_has_waited_since_it_came(b: Bench) -> None:
@@ -110,6 +125,65 @@ async def test_a_waiter_may_give_up(b: Bench) -> None:
     await b.release("alice", "auth.py", token)
 
     assert ["carol"] == turns(b)
+
+
+async def waits(b: Bench, session: str) -> int:
+    """Ask for a place, or again; at what revision that was."""
+    outcome = await b.acquire(session, "auth.py", enqueue=True)
+    assert isinstance(outcome, Held)
+    (conflict,) = outcome.conflicts
+    return conflict.place_revision
+
+
+def waiting(b: Bench) -> list[str]:
+    return [one.fact.record.waiter.session_id for one in b.view.snapshot().waiters]
+
+
+async def test_who_gives_up_twice_and_waits_anew_in_between_keeps_the_new_place(b: Bench) -> None:
+    await b.token("alice", "auth.py")
+    first = await waits(b, "bob")
+    await b.leaves("bob", "auth.py", revision=first)
+    second = await waits(b, "bob")
+
+    await b.leaves("bob", "auth.py", revision=first)
+    assert ["bob"] == waiting(b)
+
+    await b.leaves("bob", "auth.py", revision=second)
+    assert [] == waiting(b)
+
+
+async def test_a_late_giving_up_does_not_take_a_place_that_was_asked_for_again(b: Bench) -> None:
+    await b.token("alice", "auth.py")
+    first = await waits(b, "bob")
+    await waits(b, "bob")
+
+    await b.leaves("bob", "auth.py", revision=first)
+
+    assert ["bob"] == waiting(b)
+
+
+async def test_of_two_places_the_one_that_is_meant_is_given_up(b: Bench) -> None:
+    await b.token("alice", "auth.py")
+    await b.token("alice", "b.py")
+    meant = await waits(b, "bob")
+    await b.acquire("bob", "b.py", enqueue=True)
+
+    await b.leaves("bob", "b.py", "auth.py", "never.py", revision=meant)
+
+    (left,) = b.view.snapshot().waiters
+    assert "b.py" == left.fact.record.path
+
+
+async def test_a_place_that_the_view_has_not_seen_yet_is_given_up(b: Bench) -> None:
+    await b.token("alice", "auth.py")
+    asked = Acquire(b.asker("bob"), (LockName.of("auth.py"),), enqueue=True, claim_ms=CLAIM_MS)
+    await b.coordinator.locks.acquire(asked)
+    assert [] == waiting(b)
+
+    await b.leaves("bob", "auth.py")
+
+    assert [] == waiting(b)
+    assert "left" == (await b.history())[-1].kind
 
 
 async def test_a_holder_that_is_waited_for_may_take_more_of_the_path(b: Bench) -> None:

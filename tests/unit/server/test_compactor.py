@@ -2,13 +2,20 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
 from scoord.clock import FakeClock, SystemClock
 from scoord.errors import InvalidConfig, StoreUnavailable
 from scoord_server.compactor import INTERVAL_S, Compactor
-from scoord_server.options import LEAST_COMPACTION_S, ServerOptions, check_compaction
+from scoord_server.options import (
+    LEAST_COMPACTION_S,
+    LEAST_LINES,
+    ServerOptions,
+    check_compaction,
+    check_history,
+)
 from scoord_server.store import keys
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.port import Compacted, Put, Txn
@@ -168,6 +175,12 @@ def test_an_interval_may_be_long_or_none_at_all(interval_s: float) -> None:
 def test_an_interval_too_short_to_resume_a_watch_in_is_refused(interval_s: float) -> None:
     with pytest.raises(InvalidConfig, match="--compaction-interval"):
         check_compaction(_options(interval_s))
+
+
+def test_a_history_that_is_too_short_to_be_of_use_is_refused() -> None:
+    check_history(replace(_options(0), history_lines=LEAST_LINES))
+    with pytest.raises(InvalidConfig, match="--history-lines 999: want at least 1,000"):
+        check_history(replace(_options(0), history_lines=LEAST_LINES - 1))
 
 
 def _options(interval_s: float) -> ServerOptions:

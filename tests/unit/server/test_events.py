@@ -10,6 +10,7 @@ import pytest
 
 from scoord.ids import ProjectId
 from scoord.v1.events_pb2 import WatchRequest, WatchResponse
+from scoord.v1.locks_pb2 import LockScope
 from scoord.v1.sessions_pb2 import UpdateRequest
 from scoord_server.rpc.events import PROGRESS_S, Events
 from support.coordination import PROJECT, Bench, bench
@@ -77,6 +78,37 @@ async def test_a_busy_project_does_not_flood_the_streams_of_quiet_ones(b: Bench)
             await asyncio.sleep(0.02)  # so that each step goes out by itself
 
         assert 2 <= heard.qsize() <= 3
+
+
+async def test_that_a_place_in_a_queue_is_gone_is_told(b: Bench) -> None:
+    for session in ("a", "b"):
+        await b.session(session)
+    await b.acquire("a", "auth.py")
+    async with watching(b, PROJECT) as heard:
+        await b.acquire("b", "Auth.py", enqueue=True)
+        await b.leaves("b", "Auth.py")
+        await b.settle()
+
+        told = [await asyncio.wait_for(heard.get(), SOON_S) for _ in range(2)]
+    assert ["waiting", "waiting_gone"] == [one.WhichOneof("event") for one in told]
+    gone = told[-1].waiting_gone
+    assert (PROJECT, "Auth.py", "b") == (gone.project, gone.path, gone.holder.session_id)
+
+
+async def test_where_a_place_in_a_queue_is_to_hold_is_told(b: Bench) -> None:
+    on: dict[str, Any] = {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "main"}
+    for session in ("a", "b"):
+        await b.session(session)
+    await b.acquire("a", "auth.py", **on)
+    async with watching(b, PROJECT) as heard:
+        await b.acquire("b", "auth.py", enqueue=True, **on)
+        await b.leaves("b", "auth.py", branch="main")
+        await b.settle()
+
+        told = [await asyncio.wait_for(heard.get(), SOON_S) for _ in range(2)]
+    asked, gone = told[0].waiting, told[1].waiting_gone
+    assert ("main", on["scope"]) == (asked.waiter.branch, asked.scope)
+    assert ("main", on["scope"]) == (gone.holder.branch, gone.scope)
 
 
 async def test_what_happens_in_the_project_itself_needs_no_word_that_nothing_did(b: Bench) -> None:

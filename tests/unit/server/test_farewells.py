@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from scoord.ids import ProjectId
+from scoord.v1.locks_pb2 import LockMode
 from scoord.v1.records_pb2 import ArchiveRecord
 from scoord.v1.sessions_pb2 import UpdateRequest, WorkProgress
 from scoord_server.coordinator import Coordinator
+from scoord_server.model import history
 from scoord_server.model.recall import Wanted
 from scoord_server.model.values import Keep
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Put, Txn, prefix_end
+from scoord_server.store.port import Delete, Put, Txn, TxnResult, prefix_end
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
 from support.coordination import PROJECT, Bench, bench, kinds, last
@@ -50,6 +52,24 @@ class TestFarewells:
         assert ["registered", "expired"] == await kinds(b)
         assert ["expired"] == [log.how for log in await logs(b)]
 
+    async def test_one_that_was_offered_nothing_ends_without_a_transaction_on_offers(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        done = list[Txn]()
+        run = b.store.txn
+
+        async def noted(txn: Txn) -> TxnResult:
+            done.append(txn)
+            return await run(txn)
+
+        await b.session("a")
+        await b.ends("a")
+        monkeypatch.setattr(b.store, "txn", noted)
+
+        await b.coordinator.farewells.look()
+
+        assert 1 == len(done), "the one that writes its end down"
+
     async def test_a_replica_that_follows_writes_it_down(self, b: Bench) -> None:
         running = asyncio.create_task(b.coordinator.farewells.run())
         try:
@@ -64,6 +84,18 @@ class TestFarewells:
         (log,) = await logs(b)
         assert ("ended", "done", ["x.py"]) == (log.how, log.why, [h.path for h in log.holds])
         assert ["registered", "granted", "ended"] == await kinds(b)
+
+    async def test_a_store_that_is_read_for_the_first_time_is_no_trouble_to_tell_of(
+        self, b: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", "scoord_server.farewells")
+        starting = Coordinator(b.store, View(b.store, b.clock), b.clock)
+        running = asyncio.create_task(starting.farewells.run())
+        await asyncio.sleep(0.05)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+        assert caplog.messages == []
 
     async def test_what_went_while_no_replica_ran_is_noted_later(self, b: Bench) -> None:
         await b.session("a", keep=ARCHIVE)
@@ -122,6 +154,62 @@ class TestFarewells:
         (log,) = await logs(b)
         assert ("idle", 61_000) == (log.how, log.holds[0].held_ms)
         assert ["registered", "granted", "idle"] == await kinds(b)
+
+    async def test_the_end_of_a_session_says_what_it_still_held(self, b: Bench) -> None:
+        """So that the history of a file has it: nothing else tells that its lock is over."""
+        await b.session("a")
+        given_back, token = await b.token("a", "x.py"), await b.token("a", "src/y.py")
+        await b.release("a", "x.py", given_back)
+        share = await b.token("a", "lib.py", mode=LockMode.LOCK_MODE_SHARED)
+        await b.reserve("a", "src/api/**")
+
+        await b.ends("a")
+
+        end = await last(b)
+        assert ["src/api/**", "lib.py", "src/y.py"] == list(end.paths)
+        assert [share, token] == list(end.tokens[1:])
+        assert ["granted", "ended"] == await kinds(b, path="src/y.py")
+        assert ["reserved", "ended"] == await kinds(b, path="src/api/users.py")
+        assert ["granted", "released"] == await kinds(b, path="x.py")
+
+    async def test_a_lease_that_ran_out_is_in_the_history_of_what_it_held(self, b: Bench) -> None:
+        await b.session("a")
+        given_back, token = await b.token("a", "x.py"), await b.token("a", "y.py")
+        await b.release("a", "x.py", given_back)
+        await b.dies("a")
+
+        await b.coordinator.farewells.look()
+
+        assert (["y.py"], [token]) == (list((await last(b)).paths), list((await last(b)).tokens))
+        assert ["granted", "expired"] == await kinds(b, path="y.py")
+
+    async def test_the_end_of_an_idle_session_is_in_the_history_of_what_it_held(
+        self, b: Bench
+    ) -> None:
+        await b.session("a", timeout_ms=60_000)
+        await b.token("a", "x.py")
+        b.clock.advance(61)
+        await Reaper(b.coordinator).sweep()
+        await b.settle()
+
+        assert ["granted", "idle"] == await kinds(b, path="x.py")
+        holds = await b.coordinator.recalling.hold_times(PROJECT)
+        assert [61_000] == [hold.held_ms for hold in holds]
+
+    async def test_the_end_of_one_that_held_very_much_has_room(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(history, "MOST_PATHS", 3)
+        await b.session("a")
+        await b.acquire("a", *(f"{number}.py" for number in range(5)))
+        await b.ends("a")
+        assert 3 == len((await last(b)).paths) == len((await last(b)).tokens)
+
+        monkeypatch.setattr(history, "MOST_PATH_BYTES", 9)
+        await b.session("b")
+        await b.acquire("b", *(f"{number}.py" for number in range(5)))
+        await b.ends("b")
+        assert 2 == len((await last(b)).paths)
 
     async def test_one_that_ends_ends_in_every_project(self, b: Bench) -> None:
         await b.session("a")

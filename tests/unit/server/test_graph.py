@@ -127,6 +127,8 @@ async def test_a_session_shows_its_work_its_areas_and_whom_it_depends_on() -> No
         "progress: 60 % (3 of 5), at: write tests",
         "estimated completion: 9 min (5 min to 12 min, from progress, 5 samples)",
     } <= set(the(read, "active_session_Session_1").observations)
+    no_basis = the(read, "active_session_Session_2").observations
+    assert "estimated completion: not known" in no_basis
     assert ["worked on by: Session_1 (ann@mbp)"] == list(the(read, "area_api").observations)
     assert [
         ("active_session_Session_1", "working_on", "area_api"),
@@ -144,6 +146,7 @@ def test_a_session_stays_in_the_graph_for_five_minutes_after_its_end() -> None:
 
     assert "active_session_Session_1" == shown.name
     assert "status: finished 4 min ago (ended)" in shown.observations
+    assert 60 == shown.leaves_in.seconds
     assert [] == list(later.entities)
 
 
@@ -268,6 +271,34 @@ async def test_every_change_is_a_line_of_history_with_its_author() -> None:
         ] == lines
 
 
+async def test_a_line_of_what_is_noted_says_what_was_added() -> None:
+    async with bench() as b:
+        writer = Writer(b)
+        await writer.add(entities=[person("Alice", "works here", "likes tests"), person("Bob")])
+        await writer.add(observations=[facts("Bob", "is new"), facts("Alice", "works here")])
+        await writer.add(entities=[person("Carol", "x" * 900)])
+
+        first, second, third = [event.reason for event in await b.history()]
+
+        assert "Alice: works here; likes tests, Bob" == first
+        assert "Bob: is new" == second
+        assert third.startswith("Carol: xxx")
+        assert third.endswith("…")
+        assert len(third) <= 100
+
+
+async def test_that_something_was_noted_is_logged_without_what_it_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with bench() as b:
+        writer = Writer(b)
+        with caplog.at_level("INFO", "scoord_server.graphing"):
+            await writer.add("r", entities=[person("Alice", "works here")], relations=[LEADS])
+            await writer.add("r", entities=[person("Alice", "works here")], relations=[LEADS])
+
+        assert [f"noted 2 entities and relations in {PROJECT}"] == caplog.messages
+
+
 async def test_an_entity_goes_with_all_its_relations_however_many() -> None:
     async with bench() as b:
         writer = Writer(b)
@@ -311,6 +342,76 @@ async def test_what_follows_from_the_state_can_neither_be_added_nor_removed() ->
 
         assert ["lock_auth.py", "active_session_Session_1"] == list(removed.derived)
         assert "ann" == await b.holder("auth.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "entity_type"),
+    [
+        ("Session_9", "ACTIVE_session"),
+        ("b.py", "File_Lock"),
+        ("lock_b.py", "note"),
+        ("Lock_b.py", "note"),
+        ("ACTIVE_SESSION_Session_9", "note"),
+        ("task_7", "note"),
+        ("Number 7", "Task"),
+        ("area_src", "note"),
+        ("src", "area"),
+    ],
+)
+async def test_nothing_that_looks_like_the_state_is_written_down(
+    name: str, entity_type: str
+) -> None:
+    async with bench() as b:
+        writer = Writer(b)
+
+        instead = r"sessions register themselves|a lock is taken|areas are found|a task is added"
+        with pytest.raises(NotAllowed, match=instead):
+            await writer.add(entities=[pb.Entity(name=name, entity_type=entity_type)])
+
+        assert [] == await writer.names()
+
+
+@pytest.mark.parametrize(
+    ("source", "relation_type", "target", "instead"),
+    [
+        ("active_session_Session_2", "holds_lock", "lock_auth.py", "the tool `claim`"),
+        ("Alice", " HOLDS_LOCK", "lock_auth.py", "the tool `claim`"),
+        ("active_session_Session_1", "depends_on", "active_session_Session_2", "scoord depends"),
+        ("active_session_Session_1", "depends_on", "Search", "scoord depends"),
+        ("Active_Session_Session_1", "working_on", "area_src", "follows from what it edits"),
+        ("active_session_Session_1", "waits_for", "lock_auth.py", "scoord wait"),
+    ],
+)
+async def test_no_relation_that_poses_as_state_is_written_down(
+    source: str, relation_type: str, target: str, instead: str
+) -> None:
+    async with bench() as b:
+        writer = Writer(b)
+        poses = pb.Relation(source=source, relation_type=relation_type, target=target)
+
+        with pytest.raises(NotAllowed, match=instead):
+            await writer.add(entities=[person("Alice")], relations=[LEADS, poses])
+
+        assert ([], []) == (await writer.names(), triples(await writer.read()))
+
+
+async def test_people_note_what_relations_they_like_between_their_own_entities() -> None:
+    own = pb.Relation(source="Billing", relation_type="depends_on", target="Search")
+    about = pb.Relation(source="Alice", relation_type="reviews", target="lock_auth.py")
+    async with bench() as b:
+        writer = Writer(b)
+
+        await writer.add(relations=[own, about])
+
+        assert {"depends_on", "reviews"} == {
+            each.relation_type for each in (await writer.read()).relations
+        }
+
+
+async def test_an_area_that_only_the_repository_has_takes_no_notes() -> None:
+    async with bench() as b:
+        with pytest.raises(NotAllowed, match=r"area_src .* takes no notes"):
+            await Writer(b).add(observations=[facts("area_src", "is old")])
 
 
 async def test_the_graph_of_a_project_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,21 @@
 """What is written down, kept, read and followed; and how each session's end is noted once."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
 
 from scoord.errors import Lagging
+from scoord.happenings import DETAILS
 from scoord.ids import ProjectId, RequestId, SessionId
 from scoord.v1.records_pb2 import EventRecord
-from scoord.v1.sessions_pb2 import UpdateRequest, WorkProgress
+from scoord.v1.sessions_pb2 import UpdateRequest
+from scoord_agent.missed import KINDS
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.recall import Line, Wanted
-from scoord_server.model.values import Keep, LockName, Lost, Reclaim
+from scoord_server.model.values import Granted, Keep, LockName, Lost, Reclaim, Said
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
 from scoord_server.store.port import Put, Txn
@@ -30,11 +33,13 @@ async def b() -> AsyncIterator[Bench]:
         yield made
 
 
-async def write(b: Bench, number: int, *, at_ms: int = 0, kept_ms: int = 0) -> None:
+async def write(
+    b: Bench, number: int, *, at_ms: int = 0, kept_ms: int = 0, kind: str = "granted"
+) -> None:
     """One line, as a coordinator would have written it then."""
     now_ms = at_ms or b.clock.wall_ms()
-    record = EventRecord(kind="granted", at_unix_ms=now_ms, kept_ms=kept_ms, paths=[f"{number}.py"])
-    key = keys.event(PROJECT, now_ms, f"r{number:06d}-granted")
+    record = EventRecord(kind=kind, at_unix_ms=now_ms, kept_ms=kept_ms, paths=[f"{number}.py"])
+    key = keys.event(PROJECT, now_ms, f"r{number:06d}-{kind}")
     await b.store.txn(Txn((), (Put(key, record.SerializeToString()),)))
 
 
@@ -53,18 +58,21 @@ class TestWriting:
         assert ["registered", "intent", "intent"] == await kinds(b)
         assert "mend logout" == (await last(b)).reason
 
-    async def test_progress_is_no_line(self, b: Bench) -> None:
+    async def test_a_message_is_logged_without_its_words(
+        self, b: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await b.session("a")
-        change = UpdateRequest(project=PROJECT, session_id="a", progress=WorkProgress(percent=5))
+        with caplog.at_level("INFO", "scoord_server.coordinator"):
+            words = Said("bob", "the password")
+            await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("a"), words)
 
-        await b.coordinator.update(change)
-
-        assert ["registered"] == await kinds(b)
+        assert ["laid a message into the inbox of a"] == caplog.messages
 
     async def test_a_message_says_who_told_whom_what(self, b: Bench) -> None:
         await b.session("a")
+        words = Said("bob", "look here")
         for _ in range(2):
-            await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("a"), "bob", "look here")
+            await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("a"), words)
 
         said = await last(b)
 
@@ -97,6 +105,42 @@ class TestWriting:
         assert ("unused", "b") == (unused.kind, unused.session.session_id)
         assert "20 s" in unused.reason
 
+    async def test_a_refusal_without_a_place_is_a_line_once_for_each_grant_in_the_way(
+        self, b: Bench
+    ) -> None:
+        await b.session("a")
+        await b.session("b")
+        first = await b.acquire("a", "a.py")
+        assert isinstance(first, Granted)
+        for _ in range(3):
+            await b.acquire("b", "A.py", "b.py", yields=True)
+            await b.reserve("b", "*.py")
+
+        page = await b.coordinator.recalling.read(PROJECT, Wanted(), 2)
+        pattern, files = [line.record for line in page.lines]
+        assert ["refused", "refused"] == [files.kind, pattern.kind]
+        assert (["A.py"], ["*.py"]) == (list(files.paths), list(pattern.paths))
+        assert ["a", "a"] == [each.others[0].session_id for each in (files, pattern)]
+
+        await b.release("a", "a.py", first.tokens[0])
+        await b.acquire("a", "a.py")
+        await b.acquire("b", "a.py", yields=True)
+        assert 3 == (await kinds(b)).count("refused"), "it is another grant"
+        await b.acquire("b", "a.py")
+        assert 3 == (await kinds(b)).count("refused"), "it goes on without the lock"
+
+    async def test_whoever_has_several_files_in_the_way_is_named_once(self, b: Bench) -> None:
+        for session in ("a", "b", "c"):
+            await b.session(session)
+        await b.acquire("a", "1.py", "2.py")
+        await b.acquire("b", "3.py")
+        await b.acquire("a", "4.py", agent="helper")
+
+        await b.reserve("c", "*.py")
+
+        named = [(other.session_id, other.agent_id) for other in (await last(b)).others]
+        assert [("a", ""), ("a", "helper"), ("b", "")] == sorted(named)
+
     async def test_an_idle_lock_says_for_how_long_it_may_be(self, b: Bench) -> None:
         await b.session("a")
         token = await b.token("a", "x.py", lock_timeout_ms=60_000)
@@ -106,7 +150,7 @@ class TestWriting:
 
         idle = await last(b)
         assert ("idle", [token]) == (idle.kind, list(idle.tokens))
-        assert "1 min" in idle.reason
+        assert "longer than 1 min, lock_timeout and a heartbeat_interval" in idle.reason
 
     async def test_locks_that_are_given_back_together_have_a_line_each(self, b: Bench) -> None:
         await b.session("a")
@@ -174,6 +218,26 @@ class TestReading:
         assert [0, 0, 1] == [len(page.lines) for page in (first, second, third)]
         assert "" == third.before
 
+    async def test_lines_of_states_hide_no_line_of_another_kind(self, b: Bench) -> None:
+        """A session that starts is told of the latest grants and ends since it was there."""
+        await write(b, 1)
+        for number in range(2, 2_000):
+            await write(b, number, kind=("status", "progress")[number % 2])
+
+        page = await b.coordinator.recalling.read(PROJECT, Wanted(kinds=frozenset(KINDS)), 300)
+
+        assert [["1.py"]] == [list(line.record.paths) for line in page.lines]
+        assert "" == page.before
+
+    async def test_kinds_that_are_not_wanted_are_left_out(self, b: Bench) -> None:
+        for number, kind in enumerate(("granted", "status", "of a newer program")):
+            await write(b, number, kind=kind)
+
+        wanted = Wanted(without=frozenset(DETAILS))
+        page = await b.coordinator.recalling.read(PROJECT, wanted, 10)
+
+        assert ["of a newer program", "granted"] == [line.record.kind for line in page.lines]
+
     async def test_a_big_page_ends_before_it_is_too_big_to_send(
         self, b: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -201,6 +265,49 @@ class TestReading:
         holds = await b.coordinator.recalling.hold_times(PROJECT)
 
         assert [("y.py", 120_000), ("x.py", 60_000)] == [(h.path, h.held_ms) for h in holds]
+
+    async def test_of_lines_that_tell_of_no_hold_none_is_kept_while_holds_are_read(
+        self, b: Bench
+    ) -> None:
+        """Most lines are of refusals: to have them all at once took megabytes, each minute."""
+        for number in range(3_000):
+            await write(b, number, kind="waiting")
+        tracemalloc.start()
+        try:
+            await b.coordinator.recalling.hold_times(PROJECT)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert peak < 100_000
+
+    async def test_lines_of_states_do_not_hide_the_holds_before_them(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Estimates rest on these holds; with the lines of a busy day before them, on none."""
+        monkeypatch.setattr("scoord_server.recalling.HOLD_LINES", 4)
+        await b.session("a")
+        for path in ("1.py", "2.py", "3.py"):
+            await b.release("a", path, await b.token("a", path))
+            b.clock.advance(1)
+        for number in range(500):
+            await write(b, number, kind="status")
+
+        holds = await b.coordinator.recalling.hold_times(PROJECT)
+
+        assert ["3.py", "2.py", "1.py"] == [hold.path for hold in holds]
+
+    async def test_how_many_lines_are_read_for_holds_is_bounded(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("scoord_server.recalling.MOST_READ_FOR_HOLDS", 500)
+        await b.session("a")
+        await b.release("a", "x.py", await b.token("a", "x.py"))
+        b.clock.advance(1)
+        for number in range(500):
+            await write(b, number, kind="status")
+
+        assert () == await b.coordinator.recalling.hold_times(PROJECT)
 
     async def test_holds_are_read_again_after_a_while_only(self, b: Bench) -> None:
         await b.session("a")
@@ -310,7 +417,7 @@ class TestKeeping:
         monkeypatch.setattr("scoord_server.trimming.STEP", 4)
         for number in range(30):
             await write(b, number)
-        coordinator = _with_most_lines(b, monkeypatch, 13)
+        coordinator = _with_most_lines(b, 13)
 
         assert 17 == await coordinator.trimming.trim()
 
@@ -329,13 +436,11 @@ class TestKeeping:
 
         assert 1 == await b.coordinator.trimming.trim()
 
-    async def test_every_project_is_trimmed(
-        self, b: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_every_project_is_trimmed(self, b: Bench) -> None:
         for project in (PROJECT, OTHER):
             for name in "abc":
                 await b.session(f"{name}{project[-3:]}", project=project)
-        coordinator = _with_most_lines(b, monkeypatch, 1)
+        coordinator = _with_most_lines(b, 1)
 
         assert 4 == await coordinator.trimming.trim()
 
@@ -349,6 +454,5 @@ async def _has_line(b: Bench, path: str) -> bool:
     return any(path in record.paths for record in await b.history())
 
 
-def _with_most_lines(b: Bench, monkeypatch: pytest.MonkeyPatch, most: int) -> Coordinator:
-    monkeypatch.setattr("scoord_server.trimming.MOST_LINES", most)
-    return Coordinator(b.store, b.view, b.clock)
+def _with_most_lines(b: Bench, most: int) -> Coordinator:
+    return Coordinator(b.store, b.view, b.clock, most_lines=most)

@@ -65,6 +65,20 @@ def test_every_longer_key_parses_to_what_it_was_made_of(
         )
 
 
+@given(NAMES, NAMES, NAMES, NAMES, NAMES.filter(bool))
+def test_what_is_confined_to_a_branch_parses_to_that_as_well(
+    project: str, name: str, session: str, agent: str, branch: str
+) -> None:
+    made = {
+        keys.SHARES: keys.share,
+        keys.QUEUE: keys.waiter,
+        keys.RESERVATIONS: keys.reservation,
+    }
+    for kind, make in made.items():
+        expected = ParsedKey(project, kind, name, (session, agent, branch))
+        assert expected == keys.parse(make(project, name, session, agent, branch))
+
+
 @given(NAMES, NAMES, NAMES)
 def test_only_a_place_in_a_queue_is_one(path: str, one: str, two: str) -> None:
     for name in (path, keys.QUEUE, keys.BRANCHES, keys.SHARES):

@@ -10,7 +10,7 @@ import pytest
 from scoord.errors import InvalidRequest, NotAllowed, SessionEnded
 from scoord.ids import FencingToken, LeaseId, SessionId
 from scoord.v1.locks_pb2 import LockScope
-from scoord_server.model.locks import plan_touch
+from scoord_server.model.locks import holder_of, plan_touch
 from scoord_server.model.values import (
     Beat,
     Ended,
@@ -18,6 +18,7 @@ from scoord_server.model.values import (
     Held,
     LockFact,
     LockName,
+    Moved,
     Standing,
 )
 from scoord_server.store import keys
@@ -236,6 +237,32 @@ async def test_a_subagent_takes_over_what_its_main_thread_holds(b: Bench) -> Non
     assert isinstance(await b.acquire("alice", "auth.py", agent="second"), Held)
 
 
+async def test_a_subagent_takes_over_a_lock_of_every_branch_as_it_is(b: Bench) -> None:
+    """It was taken while no branch was checked out; another beside it would make two holders."""
+    await b.session("alice")
+    await b.session("bob")
+    branches: dict[str, Any] = {"scope": LockScope.LOCK_SCOPE_BRANCH}
+    token = await b.token("alice", "auth.py", branch="", **branches)
+
+    outcome = await b.acquire("alice", "auth.py", agent="a1", branch="main", **branches)
+
+    assert isinstance(outcome, Granted)
+    assert [token] == [seen.fact.token for seen in b.view.snapshot().locks]
+    assert isinstance(await b.acquire("bob", "auth.py", branch="feature", **branches), Held)
+
+
+async def test_what_a_session_has_on_another_branch_stands(b: Bench) -> None:
+    """A command of before a switch may come late: its session believes in the later grant."""
+    await b.session("alice")
+    branches: dict[str, Any] = {"scope": LockScope.LOCK_SCOPE_BRANCH}
+    tokens = [await b.token("alice", "auth.py", branch=name, **branches) for name in "ab"]
+    assert tokens == [seen.fact.token for seen in b.view.snapshot().locks]
+
+    on_all = await b.token("alice", "auth.py", branch="", **branches)
+
+    assert [on_all] == [seen.fact.token for seen in b.view.snapshot().locks]
+
+
 async def test_two_subagents_race_for_what_their_main_thread_holds(b: Bench) -> None:
     await b.session("alice")
     await b.token("alice", "auth.py")
@@ -348,6 +375,79 @@ async def test_what_was_used_since_it_was_seen_is_not_taken_away_for_being_idle(
     assert "alice" == await b.holder("auth.py")
 
 
+async def moves(b: Bench, path: str, token: FencingToken, branch: str = "topic") -> None:
+    """Alice has ``branch`` checked out, and another commit."""
+    moved = (Moved(LockName.of(path), token, branch, "c2"),)
+    beat = Beat(PROJECT, SessionId("alice"), b.leases["alice"], moved=moved)
+    await b.coordinator.heartbeat([beat])
+    await b.settle()
+
+
+def where(b: Bench) -> list[tuple[str, str, int]]:
+    """On which branch and commit each lock is, and its token."""
+    facts = [seen.fact for seen in b.view.snapshot().locks]
+    return [(f.record.holder.branch, f.record.holder.commit, f.token) for f in facts]
+
+
+async def test_a_lock_says_what_its_holder_has_checked_out_by_now(b: Bench) -> None:
+    await b.session("alice")
+    await b.session("bob")
+    token = await b.token("alice", "auth.py", branch="main", commit="c1")
+    assert [("main", "c1", token)] == where(b)
+
+    await moves(b, "auth.py", token)
+
+    assert [("topic", "c2", token)] == where(b)
+    outcome = await b.acquire("bob", "auth.py")
+    assert isinstance(outcome, Held)
+    assert "topic" == holder_of(outcome.conflicts[0].by).branch
+
+
+async def test_a_pattern_says_so_too(b: Bench) -> None:
+    await b.session("alice")
+    outcome = await b.reserve("alice", "src/**", branch="main", commit="c1")
+    assert isinstance(outcome, Granted)
+    (token,) = outcome.tokens
+
+    await moves(b, "src/**", token)
+
+    assert [("topic", "c2", token)] == where(b)
+
+
+async def test_a_lock_of_one_branch_stays_there(b: Bench) -> None:
+    await b.session("alice")
+    await b.session("bob")
+    on_main: Any = {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "main", "commit": "c1"}
+    token = await b.token("alice", "auth.py", **on_main)
+
+    await moves(b, "auth.py", token)
+
+    assert [("main", "c2", token)] == where(b)
+    assert isinstance(await b.acquire("bob", "auth.py", **on_main), Held)
+
+
+async def test_a_move_that_is_known_is_not_written_again(b: Bench) -> None:
+    await b.session("alice")
+    token = await b.token("alice", "auth.py", branch="main", commit="c1")
+    await moves(b, "auth.py", token)
+    (before,) = b.view.snapshot().locks
+    await moves(b, "auth.py", token)
+
+    assert (before,) == b.view.snapshot().locks
+
+
+async def test_a_move_is_no_use(b: Bench) -> None:
+    await b.session("alice")
+    token = await b.token("alice", "auth.py", lock_timeout_ms=60_000)
+    b.clock.advance(50)
+    await moves(b, "auth.py", token)
+    b.clock.advance(11)
+    (seen,) = b.view.snapshot().locks
+
+    assert "idle" == seen.overdue(b.clock.now())
+    assert await b.coordinator.locks.end_overdue(seen)
+
+
 async def test_a_use_of_a_lock_that_another_has_by_now_is_not_published(b: Bench) -> None:
     await b.session("alice")
     await b.session("bob")
@@ -367,3 +467,16 @@ async def test_a_session_that_is_gone_gets_nothing_although_its_lease_stands(b: 
     with pytest.raises(SessionEnded):
         await b.acquire("alice", "auth.py")
     assert "" == await b.holder("auth.py")
+
+
+async def test_a_break_is_logged_by_path_and_token_without_its_reason(
+    b: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await b.session("a")
+    token = await b.token("a", "x.py")
+    with caplog.at_level("INFO", "scoord_server.locking"):
+        await b.breaks("x.py", token)
+        await b.breaks("x.py", token)
+        await b.release("a", "y.py", await b.token("a", "y.py"))
+
+    assert [f"broke the lock on x.py of {PROJECT} under token {token}"] == caplog.messages

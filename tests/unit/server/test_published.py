@@ -10,15 +10,19 @@ from scoord.v1.sessions_pb2 import (
     Areas,
     Dependencies,
     Dependency,
+    EditedFiles,
     Estimate,
     Session,
     UpdateRequest,
     WorkProgress,
 )
+from scoord_server.model.recall import Wanted
+from scoord_server.model.values import Keep
 from scoord_server.rpc import messages
 from scoord_server.rpc.published import (
     MOST_AREAS,
     MOST_DEPENDENCIES,
+    MOST_EDITED_FILES,
     check_update,
     checked_session,
 )
@@ -42,6 +46,31 @@ async def _now(b: Bench, name: str) -> Session:
 
 def _update(**fields: object) -> UpdateRequest:
     return UpdateRequest(project=PROJECT, session_id="a", **fields)  # type: ignore[arg-type]
+
+
+async def test_the_files_of_a_session_are_kept_for_its_log_and_told_to_no_stream(b: Bench) -> None:
+    await b.session("a", keep=Keep(archive=True))
+    await b.coordinator.update(_update(edited_files=EditedFiles(paths=["a.py", "b.py"]), edits=2))
+    await b.coordinator.update(_update(intent="on"))
+    assert [] == list((await _now(b, "a")).edited_files)
+
+    (last,) = (seen.fact.record for seen in b.view.snapshot().sessions)
+    await b.ends("a")
+    await b.coordinator.farewells.finish(last)
+
+    (log,) = (await b.coordinator.recalling.logs(PROJECT, Wanted(), 10)).records
+    assert ["a.py", "b.py"] == list(log.session.edited_files)
+
+
+def test_the_files_that_are_published_are_lines_and_bounded() -> None:
+    many = _update(edited_files=EditedFiles(paths=[f"{n}.py" for n in range(1000)]))
+    long = Session(edited_files=["a\n\x1b[2Jb.py", *("x" * 3000 for _ in range(9))])
+    check_update(many)
+
+    assert MOST_EDITED_FILES == len(many.edited_files.paths)
+    assert ["a b.py", 3000, 3000] == [
+        path if len(path) < 3000 else len(path) for path in checked_session(long).edited_files
+    ]
 
 
 async def test_what_is_published_is_seen_by_others_and_the_rest_stays(b: Bench) -> None:

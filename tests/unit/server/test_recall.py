@@ -12,7 +12,7 @@ NOW_MS = 1_000_000
 def line(
     kind: str, session: str = "s1", *, at_s: float = 0, revision: int = 0, **fields: object
 ) -> Line:
-    holder = Holder(session_id=session, alias=f"Session_{session[1:]}", person="alice")
+    holder = Holder(session_id=session, alias=f"Session_{session[1:]}", person="alice", host="mbp")
     record = EventRecord(kind=kind, session=holder, at_unix_ms=round(at_s * 1000))
     record.MergeFrom(EventRecord(**fields))  # type: ignore[arg-type]  # a message's own fields
     return Line(f"{round(at_s * 1000):015d}-{revision}", revision, record)
@@ -27,7 +27,9 @@ GRANT = line("granted", at_s=900, paths=["src/API/users.py", "README.md"], kept_
         Wanted(),
         Wanted(session="s1"),
         Wanted(session="Session_1"),
+        Wanted(session="session_1"),
         Wanted(person="alice"),
+        Wanted(person="Alice@mbp"),
         Wanted(path="readme.md"),
         Wanted(path="src/api"),
         Wanted(path="src/api/users.py"),
@@ -44,6 +46,8 @@ def test_a_line_is_let_through_by_all_that_it_is_about(wanted: Wanted) -> None:
     [
         Wanted(session="s2"),
         Wanted(person="bob"),
+        Wanted(person="alice@mini"),
+        Wanted(person="mbp"),
         Wanted(path="src/ap"),
         Wanted(path="users.py"),
         Wanted(kinds=frozenset({"released"})),
@@ -61,8 +65,10 @@ def test_a_line_concerns_the_others_that_it_names() -> None:
     assert Wanted(session="s1").lets_through(waits, NOW_MS)
 
 
-def test_who_did_it_to_another_is_found_by_name() -> None:
-    assert Wanted(person="carol").lets_through(line("broken", at_s=999, by="carol"), NOW_MS)
+@pytest.mark.parametrize("name", ["carol", "carol@mini", "Carol"])
+def test_who_did_it_to_another_is_found_by_name(name: str) -> None:
+    assert Wanted(person=name).lets_through(line("broken", at_s=999, by="carol@mini"), NOW_MS)
+    assert not Wanted(person=name).lets_through(line("broken", at_s=999, by="bob@mini"), NOW_MS)
 
 
 def test_a_pattern_concerns_what_it_matches() -> None:
@@ -70,6 +76,24 @@ def test_a_pattern_concerns_what_it_matches() -> None:
 
     assert Wanted(path="src/api/users.py").lets_through(reserved, NOW_MS)
     assert not Wanted(path="src/web.py").lets_through(reserved, NOW_MS)
+
+
+@pytest.mark.parametrize("name", ["docs", "docs/api", "docs/guide.md", "/docs"])
+def test_the_lock_of_a_folder_concerns_it_and_all_that_is_in_it(name: str) -> None:
+    """It is shown as ``/docs/``; asked for the folder, history left it out."""
+    reserved = line("reserved", at_s=999, paths=["/docs/"])
+
+    assert Wanted(path=name).lets_through(reserved, NOW_MS)
+    assert not Wanted(path="doc").lets_through(reserved, NOW_MS)
+
+
+@pytest.mark.parametrize("name", ["!", "odd\\"])
+def test_a_file_whose_name_is_no_pattern_is_itself_only(name: str) -> None:
+    """All questions about files of its project failed while its line was kept."""
+    granted = line("granted", at_s=999, paths=[name])
+
+    assert Wanted(path=name).lets_through(granted, NOW_MS)
+    assert not Wanted(path="a.py").lets_through(granted, NOW_MS)
 
 
 def test_what_is_older_than_it_is_kept_is_not_shown() -> None:
@@ -111,6 +135,16 @@ def test_the_end_of_a_session_ends_all_it_holds() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["ended", "expired", "idle"])
+def test_a_hold_that_the_end_of_its_session_names_ends_once(kind: str) -> None:
+    """The line of an idle lock has its token, that of an idle session none."""
+    assert [("a", 20.0), ("b", 20.0)] == held(
+        line("granted", at_s=10, revision=3, paths=["a", "b"]),
+        line(kind, at_s=30, revision=4, paths=["a"], tokens=[] if kind == "idle" else [3]),
+        line("ended", at_s=40, revision=5, paths=["a"], tokens=[3]),
+    )
+
+
 @pytest.mark.parametrize("token", [3, 5])
 def test_a_lock_that_is_granted_again_to_its_session_is_one_hold(token: int) -> None:
     """A subagent takes it over under its token; a share becomes exclusive under a new one."""
@@ -140,4 +174,22 @@ def test_a_wait_lasts_until_the_grant_or_until_it_is_given_up() -> None:
     ):
         waits.take_in(each)
 
-    assert (3, 5_000 + 10_000 + 2_000) == (waits.number, waits.total_ms(32_000))
+    waits.take_in(line("refused", at_s=31, paths=["a", "d"]))
+    assert (3 + 2, 5_000 + 10_000 + 2_000) == (waits.number, waits.total_ms(32_000))
+
+
+def test_a_path_is_refused_once_while_the_same_is_in_the_way() -> None:
+    waits, a, b = Waits(), Holder(session_id="A"), Holder(session_id="B")
+    for each in (
+        line("refused", at_s=1, paths=["a", "b", "c"], others=[a]),
+        line("waiting", at_s=2, paths=["a"], others=[a]),
+        line("left", at_s=3, paths=["a"]),
+        line("waiting", at_s=4, paths=["a", "b"], others=[a]),
+    ):
+        waits.take_in(each)
+    assert waits.number == 3
+
+    waits.take_in(line("waiting", at_s=5, paths=["c"], others=[b]))
+    waits.take_in(line("granted", at_s=6, paths=["a"]))
+    waits.take_in(line("refused", at_s=9, paths=["a"], others=[a]))
+    assert waits.number == 5

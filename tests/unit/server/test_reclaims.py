@@ -1,4 +1,4 @@
-"""Locks that were lost with their lease, and edits that were made without one."""
+"""Locks that were lost with their lease, and how a grant ended."""
 
 from collections.abc import AsyncIterator
 from itertools import count
@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from scoord.ids import FencingToken, LeaseId
-from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
+from scoord.errors import SessionEnded
+from scoord.ids import FencingToken
+from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord.v1.records_pb2 import TraceRecord
-from scoord_server.model.endings import plan_find
-from scoord_server.model.history import Journal
-from scoord_server.model.reclaims import plan_report
+from scoord_server.model.endings import Found
 from scoord_server.model.values import (
     Grant,
     Granted,
@@ -23,6 +22,7 @@ from scoord_server.model.values import (
     Report,
     Terms,
 )
+from scoord_server.rpc import messages
 from scoord_server.store.port import Txn, TxnResult
 from support.coordination import PROJECT, Bench, bench
 
@@ -47,6 +47,12 @@ async def reclaim(
     outcome = await b.coordinator.reporting.reclaim(Reclaim(asker, AUTH, lost, Terms(**terms)))
     await b.settle()
     return outcome
+
+
+async def reported(b: Bench, session: str) -> None:
+    """An edit without a lock is reported, which leaves a trace."""
+    await b.coordinator.reporting.report(Report(b.asker(session), AUTH, "unasked", 0))
+    await b.settle()
 
 
 async def back(b: Bench, session: str) -> None:
@@ -241,7 +247,7 @@ async def test_what_another_was_granted_and_gave_back_since_the_look_is_lost(
 ) -> None:
     lost = await b.token("alice", "auth.py")
     await back(b, "alice")
-    await report(b, "bob", 0)  # a trace that does not count: the reclaim looks, and plans again
+    await reported(b, "bob")  # a trace that does not count: the reclaim looks, and plans again
     txn, tries = b.store.txn, count()
 
     async def txn_after_another(plan: Txn) -> TxnResult:
@@ -273,7 +279,7 @@ async def test_what_another_has_just_begun_to_wait_for_is_kept_for_it(
     await b.session("carol")
     lost = await b.token("alice", "auth.py")
     await back(b, "alice")
-    await report(b, "bob", 0)  # a trace that does not count: the reclaim looks, and plans again
+    await reported(b, "bob")  # a trace that does not count: the reclaim looks, and plans again
     txn, tries = b.store.txn, count()
 
     async def txn_after_another(plan: Txn) -> TxnResult:
@@ -290,179 +296,69 @@ async def test_what_another_has_just_begun_to_wait_for_is_kept_for_it(
     assert ("carol", "waiting") == (outcome.last.holder.session_id, outcome.last.how)
 
 
-async def report(b: Bench, session: str, heard: int, kind: str = "unasked") -> list[str]:
-    command = Report(b.asker(session), AUTH, kind, heard)
-    met = await b.coordinator.reporting.report(command)
-    await b.settle()
-    return [trace.holder.session_id for trace in met]
-
-
-async def test_an_edit_without_a_lock_that_met_nobody_is_recorded(b: Bench) -> None:
-    heard = b.view.snapshot().revision
-
-    assert [] == await report(b, "alice", heard)
-    assert ("unasked", "alice") == [(x.kind, x.session.session_id) for x in await b.history()][-1]
-
-
-async def test_an_edit_of_what_another_holds_is_told_to_both(b: Bench) -> None:
-    heard = b.view.snapshot().revision
-    await b.token("bob", "auth.py")
-
-    assert ["bob"] == await report(b, "alice", heard)
-    (notice,) = b.view.snapshot().notices
-    assert ("bob", "unasked", "auth.py") == (
-        notice.session,
-        notice.record.kind,
-        notice.record.path,
-    )
-    assert "alice" == notice.record.sender.session_id
-    assert ["bob"] == [other.session_id for other in (await b.history())[-1].others]
-
-
-async def test_an_edit_of_what_another_held_since_is_told_to_both(b: Bench) -> None:
-    heard = b.view.snapshot().revision
-    token = await b.token("bob", "auth.py")
-    await b.release("bob", "auth.py", token)
-
-    assert ["bob"] == await report(b, "alice", heard)
-    assert 1 == len(b.view.snapshot().notices)
-
-
-async def test_what_another_held_before_it_was_heard_of_is_no_overlap(b: Bench) -> None:
-    token = await b.token("bob", "auth.py")
-    await b.release("bob", "auth.py", token)
-
-    assert [] == await report(b, "alice", b.view.snapshot().revision)
-
-
-async def test_an_edit_below_a_pattern_of_another_is_told_to_both(b: Bench) -> None:
-    assert isinstance(await b.reserve("bob", "*.py"), Granted)
-
-    assert ["bob"] == await report(b, "alice", b.view.snapshot().revision)
-    assert ["bob"] == [notice.session for notice in b.view.snapshot().notices]
-
-
-async def test_an_edit_is_recorded_although_its_session_has_ended(b: Bench) -> None:
-    heard = b.view.snapshot().revision
-    lost = await b.token("alice", "auth.py")
-    await b.dies("alice")
-    await b.token("bob", "auth.py")
-
-    assert ["bob"] == await report(b, "alice", lost)
-    last = (await b.history())[-1]
-    assert ("unasked", "alice") == (last.kind, last.session.session_id)
-    assert ["bob"] == [notice.session for notice in b.view.snapshot().notices]
-    assert ["bob"] == await report(b, "alice", heard, kind="unprotected")
-
-
-async def test_who_edited_and_has_ended_is_described_by_what_it_left(b: Bench) -> None:
-    token = await b.token("alice", "auth.py")
-    await b.release("alice", "auth.py", token)
-    await b.dies("alice")
-    await b.token("bob", "auth.py", scope=LockScope.LOCK_SCOPE_BRANCH, branch="main")
-
-    await report(b, "alice", 0)
-
-    (notice,) = b.view.snapshot().notices
-    sender = notice.record.sender
-    assert ("alice", "Session_1", "host") == (sender.session_id, sender.alias, sender.host)
-
-
-async def test_of_one_who_left_nothing_the_caller_tells_the_person(b: Bench) -> None:
-    await b.token("bob", "auth.py")
-    await b.dies("alice")
-    command = Report(b.asker("alice"), AUTH, "unasked", 0, person="alice w.")
-
-    await b.coordinator.reporting.report(command)
-    await b.settle()
-
-    (notice,) = b.view.snapshot().notices
-    assert ("alice", "alice w.") == (notice.record.sender.session_id, notice.record.sender.person)
-
-
-async def test_another_thread_of_the_same_session_is_met_and_not_told(b: Bench) -> None:
-    await b.token("alice", "auth.py", agent="agent-1")
-
-    assert ["alice"] == await report(b, "alice", 0)
-    assert () == b.view.snapshot().notices
-
-
-@pytest.mark.parametrize(("branch", "met"), [("main", ["bob"]), ("topic", []), ("", ["bob"])])
-async def test_what_another_held_on_its_branch_is_met_on_that_branch(
-    b: Bench, branch: str, met: list[str]
-) -> None:
-    terms = {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "main"}
-    token = await b.token("bob", "auth.py", **terms)
-    await b.release("bob", "auth.py", token)
-
-    mine = Terms(scope=LockScope.LOCK_SCOPE_BRANCH, branch=branch)
-    command = Report(b.asker("alice"), AUTH, "unasked", 0, mine)
-    found = await b.coordinator.reporting.report(command)
-    assert met == [trace.holder.session_id for trace in found]
-
-
-async def test_two_that_edited_in_one_outage_have_met(b: Bench) -> None:
-    heard = b.view.snapshot().revision
-
-    assert [] == await report(b, "alice", heard)
-    assert ["alice"] == await report(b, "bob", heard)
-    (notice,) = b.view.snapshot().notices
-    assert ("alice", "bob") == (notice.session, notice.record.sender.session_id)
-
-
-async def test_an_edit_before_the_outage_has_not_met_one_in_it(b: Bench) -> None:
-    assert [] == await report(b, "alice", b.view.snapshot().revision)
-
-    assert [] == await report(b, "bob", b.view.snapshot().revision)
-
-
-async def test_what_others_left_at_a_file_long_ago_is_read_by_nobody(b: Bench) -> None:
-    """It lies there for hours, one trace for each session that edited without a lock."""
-    for name in ("carol", "dave", "erin"):
-        await b.session(name)
-        await report(b, name, 0)
-    heard = b.view.snapshot().revision
-    token = await b.token("alice", "auth.py")
-
-    command = Report(b.asker("bob"), AUTH, "unprotected", heard)
-    asked = (
-        plan_find(Grant(PROJECT, AUTH, token)),
-        plan_report(command, Holder(), Journal(LeaseId(0), LeaseId(0), 0)),
-    )
-    assert [1, 1] == [len((await b.store.txn(plan)).results[0].kvs) for plan in asked]
-
-
-async def test_an_edit_without_a_lock_says_when_it_was_made(b: Bench) -> None:
-    command = Report(b.asker("alice"), AUTH, "unasked", 0, ago_ms=60_000)
-    await b.coordinator.reporting.report(command)
-    b.clock.advance(5)
-
-    (met,) = await b.coordinator.reporting.report(Report(b.asker("bob"), AUTH, "unasked", 0))
-    assert ("unasked", 65_000) == (met.how, b.clock.wall_ms() - met.granted_unix_ms)
-
-
 async def test_an_edit_without_a_lock_does_not_keep_a_lost_lock_from_coming_back(b: Bench) -> None:
     lost = await b.token("alice", "auth.py")
     await back(b, "alice")
-    await report(b, "bob", 0)
+    await reported(b, "bob")
 
     assert isinstance(await reclaim(b, "alice", lost), Reclaimed)
 
 
-async def test_a_notice_is_gone_when_it_is_acknowledged(b: Bench) -> None:
-    await b.token("bob", "auth.py")
-    await report(b, "alice", 0)
-    (notice,) = b.view.snapshot().notices
-
-    await b.coordinator.reporting.acknowledge(notice.project, notice.session, (notice.notice_id,))
-    await b.settle()
-
-    assert () == b.view.snapshot().notices
+async def trace(b: Bench, session: str, path: str, token: FencingToken) -> Found:
+    """What ``session`` is told of the end of a grant."""
+    grant = Grant(PROJECT, LockName.of(path), token, is_pattern="*" in path)
+    return await b.coordinator.reporting.read_trace(b.asker(session), grant)
 
 
-async def test_notices_end_with_the_session_they_are_for(b: Bench) -> None:
-    await b.token("bob", "auth.py")
-    await report(b, "alice", 0)
-    await b.dies("bob")
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        ("auth.py", LockMode.LOCK_MODE_EXCLUSIVE),
+        ("auth.py", LockMode.LOCK_MODE_SHARED),
+        ("src/**", LockMode.LOCK_MODE_EXCLUSIVE),
+        ("src/**", LockMode.LOCK_MODE_SHARED),
+    ],
+)
+async def test_a_holder_learns_who_ended_its_grant_and_why(
+    b: Bench, path: str, mode: "LockMode.ValueType"
+) -> None:
+    take = b.reserve if "*" in path else b.acquire
+    outcome = await take("alice", path, mode=mode)
+    assert isinstance(outcome, Granted)
+    (token,) = outcome.tokens
+    stands = await trace(b, "alice", path, token)
+    assert stands.grant(token)
+    assert stands.end_of(token) is None
 
-    assert () == b.view.snapshot().notices
+    await b.breaks(path, token, by="bob")
+    found = await trace(b, "alice", path, token)
+
+    assert found.grant(token) is None
+    end = found.end_of(token)
+    assert end is not None
+    assert ("broken", "bob", "needed") == (end.how, end.by, end.reason)
+
+
+async def test_of_what_went_with_its_lease_no_trace_tells(b: Bench) -> None:
+    share = await b.token("alice", "auth.py", mode=LockMode.LOCK_MODE_SHARED)
+    before = b.leases["alice"]
+    await b.dies("alice")
+    with pytest.raises(SessionEnded):
+        await trace(b, "alice", "auth.py", share)
+
+    await b.session("alice")
+    assert Found((), ()) == await trace(b, "alice", "auth.py", share)
+    b.leases["alice"] = before
+    with pytest.raises(SessionEnded):
+        await trace(b, "alice", "auth.py", share)
+
+
+async def test_a_reclaim_of_what_was_broken_says_by_whom_and_why(b: Bench) -> None:
+    lost = await b.token("alice", "auth.py")
+    await b.breaks("auth.py", lost, by="bob")
+
+    outcome = await reclaim(b, "alice", lost)
+
+    assert isinstance(outcome, Lost)
+    told = messages.lost(outcome.last, b.clock)
+    assert ("broken", "bob", "needed") == (told.how, told.by, told.reason)

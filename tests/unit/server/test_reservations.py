@@ -65,6 +65,38 @@ async def test_the_same_pattern_again_is_the_same_grant(b: Bench) -> None:
     assert first == await b.reserve("alice", "SRC/api/**")
 
 
+async def test_who_asks_to_share_its_own_pattern_keeps_it_as_it_is(b: Bench) -> None:
+    first = await b.reserve("alice", "src/**", reason="docs")
+    lines = await b.history()
+
+    assert first == await b.reserve("alice", "src/**", mode=LockMode.LOCK_MODE_SHARED)
+
+    (seen,) = b.view.snapshot().locks
+    assert not seen.fact.claimant.shared
+    assert "docs" == seen.fact.record.reason
+    assert isinstance(await b.reserve("bob", "src/**", mode=LockMode.LOCK_MODE_SHARED), Held)
+    assert [*lines, "refused"] == [*(await b.history())[:-1], (await b.history())[-1].kind]
+
+
+async def test_who_shares_a_pattern_and_asks_for_it_alone_has_it_alone(b: Bench) -> None:
+    first = await b.reserve("alice", "src/**", mode=LockMode.LOCK_MODE_SHARED)
+
+    assert first == await b.reserve("alice", "src/**", reason="docs")
+
+    (seen,) = b.view.snapshot().locks
+    assert not seen.fact.claimant.shared
+    assert "docs" == seen.fact.record.reason
+
+
+async def test_a_pattern_that_is_asked_for_again_counts_as_used(b: Bench) -> None:
+    await b.reserve("alice", "src/**", lock_timeout_ms=60_000)
+    b.clock.advance(50)
+    await b.reserve("alice", "src/**", lock_timeout_ms=60_000)
+    b.clock.advance(50)
+
+    assert isinstance(await b.reserve("bob", "src/**"), Held)
+
+
 async def test_a_pattern_is_released_by_its_token_and_those_who_wait_have_their_turn(
     b: Bench,
 ) -> None:

@@ -11,7 +11,7 @@ from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.records_pb2 import NoticeRecord
 from scoord.v1.sessions_pb2 import SESSION_STATUS_WORKING, Session, UpdateRequest
 from scoord_server.model.sessions import first_free_alias
-from scoord_server.model.values import Beat, LockName
+from scoord_server.model.values import Beat, LockName, Said
 from scoord_server.reaper import Reaper
 from scoord_server.seen import LockGone, SeenLock, SeenSession, SessionGone
 from scoord_server.store import keys
@@ -184,9 +184,10 @@ async def test_an_update_is_seen_by_all(b: Bench) -> None:
 
 async def test_a_message_lies_in_the_inbox_once_however_often_it_is_sent(b: Bench) -> None:
     await b.session("a")
+    said = Said("bob", "look at main")
 
     for _ in range(2):
-        await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("a"), "bob", "look at main")
+        await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("a"), said)
 
     inbox = keys.inbox_prefix(PROJECT, "a")
     listing = await b.store.range(inbox, prefix_end(inbox))
@@ -196,7 +197,7 @@ async def test_a_message_lies_in_the_inbox_once_however_often_it_is_sent(b: Benc
 
 async def test_a_message_to_nobody_is_refused(b: Bench) -> None:
     with pytest.raises(SessionNotFound):
-        await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("nobody"), "bob", "hi")
+        await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("nobody"), Said("bob", "hi"))
 
 
 async def test_an_update_of_nobody_is_refused(b: Bench) -> None:

@@ -1,12 +1,13 @@
 """The team's backlog, and who is offered what of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from scoord.errors import LimitReached, SessionEnded, TaskNotFound
 from scoord.ids import RequestId, SessionId
+from scoord.v1.locks_pb2 import Holder
 from scoord_server.model.tasks import (
     MOST_OPEN,
     AddTasks,
@@ -16,7 +17,10 @@ from scoord_server.model.tasks import (
     TaskFact,
     Work,
 )
+from scoord_server.rpc.tasks import MAX_CANDIDATES
 from scoord_server.seen import OfferGone, SeenOffer
+from scoord_server.store import keys
+from scoord_server.store.port import prefix_end
 from scoord_server.view import Step
 from support.coordination import PROJECT, Bench, bench
 
@@ -34,11 +38,18 @@ async def b() -> AsyncIterator[Bench]:
 async def add(b: Bench, *titles: str, request: str = "") -> tuple[TaskFact, ...]:
     name = RequestId(request) if request else b.request()
     tasks = tuple(NewTask(title, "api") for title in titles)
-    return await b.coordinator.tasks.add(AddTasks(name, PROJECT, tasks, "alice", "alice"))
+    return await b.coordinator.tasks.add(
+        AddTasks(name, PROJECT, tasks, "alice", Holder(person="alice"))
+    )
 
 
 async def finish(b: Bench, task: str, by: str = "alice") -> TaskFact:
     return await b.coordinator.tasks.finish(FinishTask(b.request(), PROJECT, task, by))
+
+
+async def remove(b: Bench, task: str, by: str = "alice") -> TaskFact:
+    command = FinishTask(b.request(), PROJECT, task, by, removed=True)
+    return await b.coordinator.tasks.finish(command)
 
 
 async def listed(b: Bench) -> list[tuple[str, str, bool]]:
@@ -47,11 +58,17 @@ async def listed(b: Bench) -> list[tuple[str, str, bool]]:
 
 
 async def offer(
-    b: Bench, session: str, *works: Work, count: int = 1, request: str = "", lasts_s: int = 60
+    b: Bench,
+    session: str,
+    *works: Work,
+    count: int = 1,
+    request: str = "",
+    lasts_s: int = 60,
+    keeps_rest: bool = False,
 ) -> tuple[Work, ...]:
     name = RequestId(request) if request else b.request()
-    command = Offer(name, PROJECT, SessionId(session), works, count)
-    return await b.coordinator.tasks.offer(command, lasts_s)
+    command = Offer(name, PROJECT, SessionId(session), works, lasts_s, count, keeps_rest)
+    return await b.coordinator.tasks.offer(command)
 
 
 async def test_tasks_are_listed_oldest_first(b: Bench) -> None:
@@ -81,6 +98,25 @@ async def test_a_title_may_come_back_when_it_is_done(b: Bench) -> None:
     (task,) = await add(b, "fix login")
 
     assert "2" == task.task_id
+
+
+async def test_a_task_that_was_removed_is_on_no_list_and_its_number_stays_taken(b: Bench) -> None:
+    await add(b, "fix login", "write docs")
+    await remove(b, "2")
+    await remove(b, "2")
+
+    assert [("1", "fix login", False)] == await listed(b)
+    with pytest.raises(TaskNotFound):
+        await finish(b, "2")
+    assert ["3"] == [fact.task_id for fact in await add(b, "write docs")]
+
+
+async def test_a_task_that_is_done_can_be_removed(b: Bench) -> None:
+    await add(b, "fix login")
+    await finish(b, "1")
+    await remove(b, "1", by="bob")
+
+    assert [] == await listed(b)
 
 
 async def test_a_repeated_add_has_its_first_answer(b: Bench) -> None:
@@ -122,6 +158,22 @@ async def test_a_finished_task_lives_as_long_as_history(b: Bench) -> None:
     b.clock.advance(9 * 24 * 3600)
     b.store.expire()
     assert [] == await listed(b)
+
+
+async def test_of_many_finished_tasks_those_that_were_finished_last_stay(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoord_server.trimming.MOST_DONE", 3)
+    await add(b, *(f"task {n}" for n in range(1, 9)))
+    for task in ("8", "3", "1", "5", "2", "4"):
+        await finish(b, task)
+
+    assert 2 == await b.coordinator.trimming.trim()
+    assert 0 == await b.coordinator.trimming.trim()
+
+    assert ["2", "4", "5", "6", "7", "8"] == [task for task, *_ in await listed(b)]
+    (new,) = await add(b, "one more")
+    assert "9" == new.task_id, "no number is given twice"
 
 
 async def test_an_open_task_stays(b: Bench) -> None:
@@ -193,6 +245,103 @@ async def test_who_asks_again_lets_go_what_it_does_not_choose_again(b: Bench) ->
     await offer(b, "alice", AREA)
 
     assert (FILE,) == await offer(b, "bob", AREA, FILE)
+
+
+@pytest.mark.parametrize("over", [Bench.ends, Bench.dies])
+async def test_what_a_session_was_offered_is_free_when_it_is_over(
+    b: Bench, over: Callable[[Bench, str], Awaitable[None]]
+) -> None:
+    await b.session("carol")
+    await offer(b, "alice", AREA, FILE, count=2)
+    await offer(b, "bob", TASK)
+    await over(b, "alice")
+    await b.coordinator.farewells.look()
+
+    assert (AREA, FILE) == await offer(b, "carol", AREA, TASK, FILE, count=3)
+
+
+async def offers_told(b: Bench) -> list[tuple[str, str, str, list[str]]]:
+    told = (line for line in await b.history() if line.kind in {"offered", "withdrawn"})
+    return [(ev.kind, ev.session.session_id, ev.reason, list(ev.paths)) for ev in told]
+
+
+async def test_an_offer_is_a_line_when_it_is_made_not_when_it_is_kept_for_longer(b: Bench) -> None:
+    await offer(b, "alice", TASK, FILE, count=2, lasts_s=120, request="r")
+    await offer(b, "alice", TASK, FILE, count=2, lasts_s=120, request="r")
+    await offer(b, "alice", TASK, FILE, count=2, lasts_s=120)
+    await offer(b, "alice", TASK, AREA, count=2, lasts_s=60)
+    await offer(b, "bob", TASK)
+
+    assert [
+        ("offered", "alice", "task 1, file a.py: for 2 min", ["a.py"]),
+        ("offered", "alice", "area api: for 1 min", []),
+        ("withdrawn", "alice", "file a.py: not wanted any more", ["a.py"]),
+    ] == await offers_told(b)
+
+
+async def leases_of_offers(b: Bench) -> dict[str, int]:
+    prefix = keys.offer_prefix(PROJECT)
+    kvs = (await b.store.range(prefix, prefix_end(prefix))).kvs
+    return {keys.parse(kv.key).name: kv.lease for kv in kvs}
+
+
+async def test_who_has_one_kept_for_longer_keeps_the_rest_for_as_long_as_was_said(
+    b: Bench,
+) -> None:
+    await offer(b, "alice", TASK, AREA, FILE, count=3, lasts_s=120)
+    before = await leases_of_offers(b)
+    assert (TASK,) == await offer(b, "alice", TASK, lasts_s=120, keeps_rest=True)
+    after = await leases_of_offers(b)
+
+    assert () == await offer(b, "bob", TASK, AREA, FILE, count=3)
+    assert {"task"} == {kind for kind in before if before[kind] != after[kind]}, "a new lease"
+    assert ["offered"] == [told[0] for told in await offers_told(b)]
+
+
+async def test_lines_of_an_offer_say_what_a_task_says(b: Bench) -> None:
+    """The id of a task of a file is a hash."""
+    task = Work("task", "TODO.md#3be4d0bd", "round the price")
+    await offer(b, "alice", task, AREA, count=2, lasts_s=120)
+    await b.ends("alice")
+    await b.coordinator.farewells.look()
+
+    named = 'task TODO.md#3be4d0bd "round the price", area api'
+    first, second = [reason for _, _, reason, _ in await offers_told(b)]
+    assert f"{named}: for 2 min" == first
+    assert {*named.split(", ")} == {*second.removesuffix(": its session is over").split(", ")}
+
+
+async def test_as_much_as_can_be_offered_at_once_goes_into_one_step_with_its_lines(
+    b: Bench,
+) -> None:
+    """Also in place of as much: what it was offered before is let go in the same step."""
+    name = "s" * 400
+    await b.session(name)
+    for number in range(2):
+        works = [Work("file", f"{number}.{n}".ljust(2048, "ä")) for n in range(MAX_CANDIDATES)]
+        assert tuple(works) == await offer(b, name, *works, count=MAX_CANDIDATES)
+
+    assert ["offered", "offered", "withdrawn"] == [told[0] for told in await offers_told(b)]
+
+
+@pytest.mark.parametrize("over", [Bench.ends, Bench.dies])
+async def test_what_is_offered_to_one_that_is_over_is_withdrawn_by_a_line_once(
+    b: Bench, over: Callable[[Bench, str], Awaitable[None]]
+) -> None:
+    await offer(b, "alice", AREA, lasts_s=60)
+    await over(b, "alice")
+    for _ in range(2):
+        await b.coordinator.farewells.look()
+
+    assert ("withdrawn", "alice", "area api: its session is over", []) == (await offers_told(b))[-1]
+    assert 2 == len(await offers_told(b))
+
+
+async def test_an_offer_is_made_although_the_store_has_lost_the_lease_of_history(b: Bench) -> None:
+    await b.store.revoke((await b.coordinator.ground.journal(PROJECT)).lease)
+
+    assert (AREA,) == await offer(b, "alice", AREA)
+    assert ["offered"] == [told[0] for told in await offers_told(b)]
 
 
 async def test_an_offer_ends_by_itself(b: Bench) -> None:

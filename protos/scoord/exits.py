@@ -1,4 +1,4 @@
-"""What the exit code of every command says. It knows no command.
+"""What the exit code of every program and command says. It knows none of them.
 
 Scripts branch on these, so they change with a major version only.
 """

@@ -1,0 +1,111 @@
+"""What one command asks for: all of it is granted, or what its session had stays as it was.
+
+The coordinator takes the files of a project in one step; a pattern, and the files of each
+other project, go in a step of their own. So what may be refused is asked for before what
+the session has already, and what is new is given back where a later step fails.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from scoord.errors import ScoordError
+from scoord.ids import ProjectId
+from scoord.paths import FileIdentity
+from scoord.v1.locks_pb2 import Conflict, Granted, LockRef
+from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.local_session import LocalSession
+from scoord_agent.request import Request
+from scoord_agent.taking import Taking
+from scoord_agent.turns import Turns
+
+Name = tuple[ProjectId, str, bool, str]
+"""A path or a pattern, as it is compared, and on which branch; with True it is a pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was not granted, and what is in its way."""
+
+    request: Request
+    conflicts: Sequence[Conflict]
+
+
+class AllOrNone:
+    """Takes what the commands of this machine's sessions ask for."""
+
+    def __init__(self, taking: Taking, held: HeldLocks, turns: Turns) -> None:
+        self._taking = taking
+        self._held = held
+        self._turns = turns
+
+    async def take(
+        self, session: LocalSession, requests: Iterable[Request]
+    ) -> Mapping[Name, LockRef] | Refusal:
+        """Ask for all ``requests``, one after the other. Raises what the coordinator says."""
+        had = set(map(name_of, self._held.known(session.session_id)))
+        taken = dict[Name, LockRef]()
+        try:
+            for request in self._in_order(requests):
+                outcome = await self._taking.acquire(request)
+                if not isinstance(outcome, Granted):
+                    await self._give_back(session, taken.keys() - had)
+                    return Refusal(request, outcome)
+                taken |= zip(names_of(request), outcome.locks, strict=True)
+        except ScoordError:
+            await self._give_back(session, taken.keys() - had)
+            raise
+        return taken
+
+    async def _give_back(self, session: LocalSession, new: Iterable[Name]) -> None:
+        """What cannot be given back now is owed; what went wrong before it is what is told."""
+        names = set(new)
+        locks = [k for k in self._held.of(session.session_id) if name_of(k) in names]
+        with contextlib.suppress(ScoordError):
+            await self._taking.release(session, [lock for lock in locks if not lock.agent])
+
+    def _in_order(self, requests: Iterable[Request]) -> list[Request]:
+        """First what it waits for, then patterns: nothing is taken and given back meanwhile.
+
+        A pattern has no queue, and is asked for again and again.
+        """
+        parts = [part for request in requests for part in self._parts(request)]
+        return sorted(parts, key=self._rank)
+
+    def _rank(self, part: Request) -> int:
+        if self._has(part, part.files[0]):
+            return 3
+        if part.is_pattern:
+            return 1
+        own = part.session.session_id
+        return 0 if any(self._turns.waits(part.project, key, own) for key in part.keys) else 2
+
+    def _parts(self, request: Request) -> Iterator[Request]:
+        """What may be refused, and what its session has already: the one or the other, or both."""
+        had = {file.key for file in request.files if self._has(request, file)}
+        for has in (False, True):
+            if files := tuple(file for file in request.files if (file.key in had) is has):
+                yield replace(request, files=files)
+
+    def _has(self, request: Request, file: FileIdentity) -> bool:
+        """Whether its asker has a file as it wants it: only its end is new, if it has one."""
+        name = (request.project, file.key, request.is_pattern)
+        own = self._held.of(request.session.session_id)
+        mine = (lock for lock in own if (lock.project, lock.key, lock.is_pattern) == name)
+        return any(_is_enough(lock, request) for lock in mine)
+
+
+def name_of(lock: HeldLock) -> Name:
+    """What it is a lock of."""
+    return lock.project, lock.key, lock.is_pattern, lock.branch
+
+
+def names_of(request: Request) -> list[Name]:
+    """What is asked for, in its order."""
+    branch = request.claimant.branch
+    return [(request.project, file.key, request.is_pattern, branch) for file in request.files]
+
+
+def _is_enough(lock: HeldLock, request: Request) -> bool:
+    is_mode = request.shared or not lock.shared
+    return is_mode and lock.agent == request.agent and lock.branch in ("", request.claimant.branch)

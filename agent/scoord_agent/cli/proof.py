@@ -1,0 +1,82 @@
+"""Whether settings can work, before what works by others is ended for them."""
+
+import asyncio
+import socket
+from typing import Final
+
+from scoord import local
+from scoord.config import CONFIG_FILE, Settings
+from scoord.errors import InvalidConfig
+from scoord_agent import own, spawn
+from scoord_agent.cli.pictures import Picture
+from scoord_agent.coordinator import check_options, client_options, silence
+from scoord_agent.spawn import COORDINATOR
+
+PROBE_S: Final = 3.0
+"""A coordinator on this machine answers in milliseconds, unless the machine is very busy."""
+
+
+def check(settings: Settings) -> None:
+    """Refuse settings by which no agent can speak with a coordinator. Raises InvalidConfig."""
+    check_options(client_options(settings))
+
+
+def prove(settings: Settings, now: Picture) -> None:
+    """See that an agent by these settings would work, if the one that is seen now does.
+
+    Raises InvalidConfig, or what keeps the coordinator that they name from answering.
+    """
+    check(settings)
+    port = local.agent_port()
+    if now.agent.port != port:
+        _check_free(f"127.0.0.1:{port}", "set SCOORD_AGENT_PORT to another")
+    if now.coordinator.connected:
+        ask(settings)
+
+
+def ask(settings: Settings) -> None:
+    """See that the coordinator of these settings answers, or that ours may be started there.
+
+    Raises as ``prove`` does.
+    """
+    address = own.may_be_ours(settings.coordinator)
+    if address is None:
+        _see_answering(settings)
+    elif not _runs_at(address) and not is_served(address, settings):
+        otherwise = f"set coordinator.addresses in {local.config_dir() / CONFIG_FILE}"
+        _check_free(address, otherwise)
+
+
+def is_served(address: str, settings: Settings) -> bool:
+    """Whether a coordinator serves there that is not the one we started.
+
+    Raises InvalidConfig if it is another program.
+    """
+    if _runs_at(address) or not spawn.is_listening(address):
+        return False
+    if asyncio.run(silence(client_options(settings), PROBE_S)):
+        file = local.config_dir() / CONFIG_FILE
+        raise InvalidConfig(
+            f"{address} is taken by another program; end it, or set coordinator.addresses in {file}"
+        )
+    return True
+
+
+def _runs_at(address: str) -> bool:
+    """Whether the coordinator that we started runs, and there."""
+    return spawn.running(COORDINATOR) is not None and spawn.recorded_address() == address
+
+
+def _see_answering(settings: Settings) -> None:
+    if failure := asyncio.run(silence(client_options(settings), PROBE_S)):
+        raise failure
+
+
+def _check_free(address: str, otherwise: str) -> None:
+    """Refuse an address that no program of ours could listen on. Raises InvalidConfig."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), int(port)), family=family).close()
+    except OSError as error:
+        raise InvalidConfig(f"cannot listen on {address}: {error.strerror}; {otherwise}") from error

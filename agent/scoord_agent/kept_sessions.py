@@ -1,0 +1,141 @@
+"""A session as it is written down, one line of JSON: what an agent after us takes up."""
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scoord.ids import AgentId, LeaseId, ProjectId, SessionId
+from scoord.v1.sessions_pb2 import SessionStatus
+from scoord_agent import kept_locks
+from scoord_agent.held import HeldLock
+from scoord_agent.kept_work import KeptWork, from_kept, to_json
+from scoord_agent.local_session import MAX_NOTICED, LocalSession
+from scoord_agent.processes import Process
+from scoord_agent.turns import Place
+
+_MOST_KEPT_IDS = 50
+
+
+def to_line(session: LocalSession, held: Sequence[HeldLock], stood_at: float) -> str:
+    """``session``, which has or has lost ``held``; all of that stood at ``stood_at``."""
+    locks = {"held": kept_locks.to_json((*session.had, *held))}
+    at = {"stood_at": session.had_at if session.had else stood_at}
+    return json.dumps(_to_json(session) | locks | at, ensure_ascii=True)
+
+
+def _to_json(session: LocalSession) -> dict[str, Any]:
+    process = session.process
+    return {
+        "session_id": session.session_id,
+        "client": session.client,
+        "client_version": session.client_version,
+        "pid": process.pid if process else None,
+        "started": process.started if process else None,
+        "cwd": session.cwd,
+        "client_session_ids": sorted(session.client_session_ids),
+        "lease": session.lease,
+        "aliases": session.aliases,
+        "home": session.home,
+        "worktree": session.worktree,
+        "branch": session.branch,
+        "intent": session.intent,
+        "intent_is_said": session.intent_is_said,
+        "status": session.status,
+        "terminal": session.terminal,
+        "work": to_json(session.work),
+        "losses": list(session.losses),
+        "wanted_on": [[*astuple(place), told] for place, told in session.wanted.items()],
+        "notices": list(session.notices),
+        "left_out": session.left_out,
+        "noticed": list(session.noticed)[-_MOST_KEPT_IDS:],
+        "owed": kept_locks.given_back_to_json(session.owed),
+    }
+
+
+_KeptWanted = tuple[ProjectId, str, SessionId, AgentId, str, str]
+"""A place in a queue, and what is to be told of it."""
+
+_WantedBefore = tuple[ProjectId, str, SessionId, AgentId, str]
+"""The same as an older agent wrote it down, without a branch."""
+
+
+def _wanted(kept: _KeptWanted | _WantedBefore) -> tuple[Place, str]:
+    project, key, session, agent, *branch, told = kept
+    return Place(project, key, session, agent, *branch), told
+
+
+class _Line(BaseModel):
+    """One session as it is written down. A full disk or a crash may have left anything."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    session_id: str
+    client: str
+    client_version: str
+    pid: Annotated[int, Field(gt=0, lt=2**31)] | None
+    started: float | None
+    cwd: str
+    client_session_ids: list[str]
+    lease: Annotated[int, Field(ge=0, lt=2**63)]
+    aliases: dict[str, str]
+    home: str
+    worktree: str
+    branch: str
+    intent: str
+    intent_is_said: bool = False
+    status: Annotated[int, Field(ge=0, le=SessionStatus.SESSION_STATUS_WORKING)] = 0
+    terminal: str = ""
+    work: KeptWork = KeptWork()
+    losses: list[str] = []
+    wanted_on: list[_KeptWanted] = []
+    wanted_at: list[_WantedBefore] = []
+    notices: list[str] = []
+    left_out: Annotated[int, Field(ge=0)] = 0
+    noticed: list[str] = []
+    held: list[kept_locks.KeptLock] = []
+    owed: list[kept_locks.KeptLock] = []
+    stood_at: float = 0.0
+
+    @property
+    def process(self) -> Process | None:
+        if self.pid is None or self.started is None:
+            return None
+        return Process(self.pid, self.started)
+
+
+def from_line(line: str) -> LocalSession | None:
+    """A session that was written down; None where that cannot be read."""
+    try:
+        kept = _Line.model_validate_json(line)
+    except ValidationError:
+        return None
+    return LocalSession(
+        session_id=SessionId(kept.session_id),
+        client=kept.client,
+        client_version=kept.client_version,
+        process=kept.process,
+        cwd=kept.cwd,
+        client_session_ids=set(kept.client_session_ids),
+        lease=LeaseId(kept.lease),
+        aliases={ProjectId(project): alias for project, alias in kept.aliases.items()},
+        home=ProjectId(kept.home),
+        worktree=kept.worktree,
+        branch=kept.branch,
+        intent=kept.intent,
+        intent_is_said=kept.intent_is_said,
+        status=SessionStatus.ValueType(kept.status),
+        terminal=kept.terminal,
+        work=from_kept(kept.work),
+        losses=deque(kept.losses),
+        wanted=dict(map(_wanted, kept.wanted_at)) | dict(map(_wanted, kept.wanted_on)),
+        notices=deque(kept.notices),
+        left_out=kept.left_out,
+        noticed=deque(kept.noticed, maxlen=MAX_NOTICED),
+        had=tuple(kept_locks.from_kept(SessionId(kept.session_id), kept.held)),
+        had_at=kept.stood_at,
+        owed=kept_locks.from_kept(SessionId(kept.session_id), kept.owed),
+    )

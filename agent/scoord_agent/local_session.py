@@ -1,0 +1,229 @@
+"""A session of this machine: who it is, what it does, and what it is yet to be told.
+
+A session is a process. The coding CLI's own session id is an attribute of it:
+after ``/clear`` it changes while the process stays, so one session may have had
+several.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from scoord.ids import LeaseId, ProjectId, SessionId
+from scoord.v1.sessions_pb2 import SessionStatus
+from scoord_agent import wording
+from scoord_agent.held import HeldLock
+from scoord_agent.processes import Process
+from scoord_agent.remembered import Remembered
+from scoord_agent.turns import Place
+from scoord_agent.work import Work
+
+TERMINAL = "terminal"
+"""The client of a session that is a person's shell."""
+
+MAX_NOTICES = 100
+"""A session that is told nothing for long is told the latest, and how many were before them."""
+
+MAX_NOTICED = 200
+
+
+@dataclass(slots=True)
+class LocalSession:
+    """One session of this machine. The only value here that changes in place."""
+
+    session_id: SessionId
+    client: str
+    process: Process | None
+    cwd: str
+    client_session_ids: set[str] = field(default_factory=set)
+    lease: LeaseId = LeaseId(0)
+    aliases: dict[ProjectId, str] = field(default_factory=dict)
+    """Its short name in each project it is registered in; the first is its own."""
+    home: ProjectId = ProjectId("")
+    worktree: str = ""
+    branch: str = ""
+    intent: str = ""
+    intent_is_said: bool = False
+    """Whether its person said what it is to do; else its first prompt did."""
+    client_version: str = ""
+    terminal: str = ""
+    """The terminal it runs in, as ``pts/3``; empty when there is none."""
+    status: "SessionStatus.ValueType" = SessionStatus.SESSION_STATUS_UNSPECIFIED
+    """What its coding CLI does; that it waits for a lock is seen from its work."""
+    work: Work = field(default_factory=Work)
+    remembered: Remembered = field(default_factory=Remembered)
+    active: bool = True
+    """Whether it did something since that was last published."""
+    acted_at: float = 0.0
+    """When it last did something, by the agent's clock."""
+    published_at: float = 0.0
+    inherited: bool = False
+    """Whether it is of the agent before us, and what it holds is not known yet."""
+    had: Sequence[HeldLock] = ()
+    """What it held when the agent before us last wrote it down, until that is confirmed."""
+    had_at: float = 0.0
+    """When all of that was known to stand, on the machine's clock: a session does not
+    outlive its boot."""
+    owed: list[HeldLock] = field(default_factory=list)
+    """What it has given back, and was not told that it is over: an agent after us goes on
+    with that."""
+    ended: bool = False
+    """Whether it is over; one that is still being registered must then not go on."""
+    notices: deque[str] = field(default_factory=deque)
+    """What it is told at its next hooks, once."""
+    left_out: int = 0
+    """How many there were for which there was no room; that is told instead of them."""
+    wanted: dict[Place, str] = field(default_factory=dict)
+    """Who waits for what it holds: told before the rest, and crowded out by none of it."""
+    losses: deque[str] = field(default_factory=deque)
+    """The same, of locks it has lost: told first, and crowded out by nothing."""
+    noticed: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NOTICED))
+    """Ids of what came from its inbox, lately."""
+    told_problem: str = ""
+    """What it was told last to be wrong with its settings."""
+    person: "Callable[[LocalSession, str], None] | None" = None
+    """Tells the person in front of it; None where nobody is to be told."""
+    changed: "Callable[[], None] | None" = None
+    """Is called when something else than before is to be told: an agent after us tells it."""
+
+    @property
+    def root(self) -> Path | None:
+        """Where its own worktree is, and so its settings."""
+        return _path(self.worktree) if self.worktree else None
+
+    @property
+    def alias(self) -> str:
+        """Its short name in its own project."""
+        return self.aliases.get(self.home, "")
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether it can be told something later: a terminal has no hook that asks."""
+        return self.client != TERMINAL
+
+    @property
+    def registered(self) -> bool:
+        """Whether it has a lease."""
+        return self.lease != 0
+
+    def act(self, now: float) -> None:
+        """It did something."""
+        self.active, self.acted_at = True, now
+
+    def tell(self, notice: str, *, person: bool = False) -> None:
+        """Keep ``notice`` for its next hook, unless that is waiting already.
+
+        With ``person``, it is for the one in front of the session as well, and now.
+        """
+        if notice in self.notices:
+            return
+        while len(self.notices) >= MAX_NOTICES:
+            self.notices.popleft()
+            self.left_out += 1
+        self.notices.append(notice)
+        self._change()
+        if person:
+            self.tell_person(notice)
+
+    def tell_wanted(self, place: Place, notice: str) -> None:
+        """Keep ``notice``, of who waits at ``place`` for what it holds, for its next hook."""
+        if self.wanted.get(place) == notice:
+            return
+        self.wanted[place] = notice
+        if len(self.wanted) > MAX_NOTICES:
+            del self.wanted[next(iter(self.wanted))]
+            self.left_out += 1
+        self._change()
+        self.tell_person(notice)
+
+    def withdraw_wanted(self, is_over: Callable[[Place], bool]) -> None:
+        """What it is yet to be told of these places is not so any more."""
+        over = [place for place in self.wanted if is_over(place)]
+        for place in over:
+            del self.wanted[place]
+        if over:
+            self._change()
+
+    def tell_person(self, notice: str) -> None:
+        """For the one in front of it alone, and now."""
+        if self.person:
+            self.person(self, notice)
+
+    def tell_loss(self, notice: str) -> None:
+        """Keep ``notice``, of a lock that is lost, for its next hook."""
+        if notice in self.losses:
+            return
+        self.losses.append(notice)
+        self._change()
+        self.tell_person(notice)
+
+    def take_notices(self, most: int = MAX_NOTICES) -> list[str]:
+        """What it has not been told yet, losses first; what there is no room for waits."""
+        told = self.take_losses(most)
+        told += self._taken_wanted(most - len(told))
+        if self.left_out and len(told) < most:
+            told.append(wording.left_out(self.left_out))
+            self.left_out = 0
+            self._change()
+        return told + self._taken(self.notices, most - len(told))
+
+    def take_losses(self, most: int) -> list[str]:
+        """The same, of losses alone."""
+        return self._taken(self.losses, most)
+
+    def _taken_wanted(self, most: int) -> list[str]:
+        places = list(self.wanted)[:most]
+        taken = [self.wanted.pop(place) for place in places]
+        if taken:
+            self._change()
+        return taken
+
+    def _taken(self, waiting: deque[str], most: int) -> list[str]:
+        taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        if taken:
+            self._change()
+        return taken
+
+    def owe(self, locks: Iterable[HeldLock]) -> None:
+        """It gives ``locks`` back."""
+        self.owed += locks
+        self._change()
+
+    def owes_no_more(self, locks: Iterable[HeldLock]) -> None:
+        """That is done. What is written down of it may be old: nothing is freed twice."""
+        over = set(locks)
+        self.owed = [lock for lock in self.owed if lock not in over]
+
+    def _change(self) -> None:
+        if self.changed:
+            self.changed()
+
+    def say_intent(self, intent: str) -> None:
+        """Its person says what it is to do: that goes before what its prompts say."""
+        self.intent, self.intent_is_said = intent, bool(intent)
+
+    def begin_anew(self) -> None:
+        """Its conversation is over and another begins; the process, and what it holds, stay."""
+        if not self.intent_is_said:
+            self.intent = ""
+        self.status = SessionStatus.SESSION_STATUS_IDLE
+        self.work.begin_anew()
+
+    def lapse(self) -> None:
+        """Its lease is over; it registers again at its next chance."""
+        self.lease = LeaseId(0)
+
+
+@lru_cache(512)
+def _path(worktree: str) -> Path:
+    """Every hook asks: a path is taken apart anew each time that it is made."""
+    return Path(worktree)
+
+
+def new_session_id(host: str, process: Process | None, now: datetime) -> SessionId:
+    """``Session_{hostname}_{pid}_{UTC timestamp}``; the time has microseconds."""
+    pid = process.pid if process else 0
+    return SessionId(f"Session_{host}_{pid}_{now.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}")

@@ -1,0 +1,113 @@
+"""Between the SDK's stdio transport and its server: whatever is asked has an answer.
+
+By themselves, the two leave a line that is no JSON-RPC without one, and when the pipe
+closes, end what was asked just before. A script that writes its requests and closes
+the pipe is as good a client as one that waits.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import mcp_types as types
+from mcp.shared.message import SessionMessage
+from pydantic import ValidationError
+
+if TYPE_CHECKING:  # the SDK gives these types no public name
+    from mcp.shared._stream_protocols import ReadStream, WriteStream
+
+LINGER_S: Final = 20.0
+"""How long what was asked before the pipe closed may take to be answered."""
+
+Incoming = SessionMessage | Exception
+"""A message, or why a line is none."""
+
+
+@asynccontextmanager
+async def answering(
+    reading: "ReadStream[Incoming]", writing: "WriteStream[SessionMessage]"
+) -> AsyncIterator["tuple[ReadStream[Incoming], WriteStream[SessionMessage]]"]:
+    """Yield what a server is to read and write in place of the transport's own streams."""
+    asked = _Asked()
+    to_server, server_reads = anyio.create_memory_object_stream[Incoming]()
+    server_writes, from_server = anyio.create_memory_object_stream[SessionMessage]()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_bring_in, reading, to_server, writing, asked)
+        tasks.start_soon(_bring_out, from_server, writing, asked)
+        async with server_reads, server_writes:
+            yield server_reads, server_writes
+
+
+class _Asked:
+    """The requests that were not answered yet."""
+
+    def __init__(self) -> None:
+        self._open: set[types.RequestId] = set()
+        self._changed = anyio.Event()
+
+    def note(self, message: types.JSONRPCMessage) -> None:
+        """It was asked, answered, or is not wanted any more."""
+        match message:
+            case types.JSONRPCRequest():
+                self._open.add(message.id)
+            case types.JSONRPCResponse() | types.JSONRPCError():
+                self._over(message.id)
+            case types.JSONRPCNotification(method="notifications/cancelled"):
+                self._over((message.params or {}).get("requestId"))
+
+    async def all_answered(self) -> None:
+        """Wait until nothing is open."""
+        while self._open:
+            self._changed = anyio.Event()
+            await self._changed.wait()
+
+    def _over(self, request: types.RequestId | None) -> None:
+        if request is not None:
+            self._open.discard(request)
+        self._changed.set()
+
+
+async def _bring_in(
+    reading: "ReadStream[Incoming]",
+    to_server: "WriteStream[Incoming]",
+    writing: "WriteStream[SessionMessage]",
+    asked: _Asked,
+) -> None:
+    # The server may end before its client does.
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async with to_server:
+            async for message in reading:
+                if isinstance(message, SessionMessage):
+                    asked.note(message.message)
+                    await to_server.send(message)
+                elif not _is_blank(message):
+                    await writing.send(_refusal(message))
+            with anyio.move_on_after(LINGER_S):
+                await asked.all_answered()
+
+
+async def _bring_out(
+    from_server: "ReadStream[SessionMessage]", writing: "WriteStream[SessionMessage]", asked: _Asked
+) -> None:
+    async with from_server, writing:
+        async for message in from_server:
+            await writing.send(message)
+            asked.note(message.message)
+
+
+def _refusal(why: Exception) -> SessionMessage:
+    """The answer to a line that is no request: nobody knows which it would be."""
+    if _is_no_json(why):
+        error = types.ErrorData(code=types.PARSE_ERROR, message="Parse error")
+    else:
+        error = types.ErrorData(code=types.INVALID_REQUEST, message="Invalid Request")
+    return SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=None, error=error))
+
+
+def _is_no_json(why: Exception) -> bool:
+    return isinstance(why, ValidationError) and why.errors()[0]["type"] == "json_invalid"
+
+
+def _is_blank(why: Exception) -> bool:
+    return isinstance(why, ValidationError) and why.errors()[0]["input"] in ("\n", "\r\n", "")

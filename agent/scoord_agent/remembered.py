@@ -1,0 +1,57 @@
+"""What the agent's parts remember of one session, so as not to ask or tell it twice.
+
+It is kept with the session, and so is forgotten with it: an agent runs for weeks, and what
+is kept by the ids of sessions elsewhere grows with each that there ever was.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from scoord.bounded import BoundedDict
+from scoord.ids import AgentId, FencingToken, ProjectId, RequestId, SessionId
+from scoord.paths import Head
+from scoord_agent.held import HeldLock
+
+_MOST_BESIDE: Final = 2_000
+_MOST_CROSSED: Final = 2_000
+_MOST_ALLOWED: Final = 2_000
+_MOST_GIVEN_BACK: Final = 1_000
+"""What matters was given back within the last seconds."""
+
+_File = tuple[ProjectId, str]
+
+Edit = tuple[ProjectId, str, AgentId, Path | None]
+"""A file that is edited, by whom, and in which worktree."""
+
+
+@dataclass(slots=True)
+class Remembered:
+    """It changes in place, as its session does."""
+
+    beside: BoundedDict[_File, int] = field(default_factory=lambda: BoundedDict(_MOST_BESIDE))
+    """The grants that its edits went beside, by file: of those nothing is news."""
+    crossed: BoundedDict[tuple[SessionId, ProjectId, str], None] = field(
+        default_factory=lambda: BoundedDict(_MOST_CROSSED)
+    )
+    """Who else has which file on another branch, as it was told."""
+    allowed: BoundedDict[Edit, FencingToken] = field(
+        default_factory=lambda: BoundedDict(_MOST_ALLOWED)
+    )
+    """Under which grant each edit was allowed that has not happened yet."""
+    given_back: BoundedDict[tuple[_File, FencingToken], None] = field(
+        default_factory=lambda: BoundedDict(_MOST_GIVEN_BACK)
+    )
+    """The grants that it gave back."""
+    last_given_back: BoundedDict[tuple[_File, AgentId, str], FencingToken] = field(
+        default_factory=lambda: BoundedDict(_MOST_GIVEN_BACK)
+    )
+    """The last token of a path that each holder gave back on each branch."""
+    reclaims: dict[HeldLock, RequestId] = field(default_factory=dict)
+    """The command that asks for a lost lock: until it is answered, it is the same one."""
+    looked: tuple[float, Head] | None = None
+    """When it was last looked what is checked out in its worktree, and what that was."""
+
+    def has_given_back(self, lock: HeldLock) -> bool:
+        """Whether exactly this grant was given back, which may not have been done yet."""
+        return ((lock.project, lock.key), lock.token) in self.given_back

@@ -1,0 +1,30 @@
+"""What a command is told that was not given what it asked for: who has it, and what to do."""
+
+from collections.abc import Sequence
+
+from scoord.v1.locks_pb2 import Conflict
+from scoord_agent import wording
+from scoord_agent.request import Request
+from scoord_agent.suggest import Instead, wait_for
+
+
+def refused(
+    instead: Instead, paths: Sequence[str], request: Request, conflict: Conflict, completion: str
+) -> str:
+    """Why it was not taken. Who has no place in the queue may wait for it by a command."""
+    waits = conflict.place > 0 or request.shared or request.lasts_s > 0
+    do = instead.of(request, conflict.path) if waits else wait_for(paths)
+    return wording.refusal(conflict, _asker(request), do, completion)
+
+
+def awaited(instead: Instead, request: Request, conflict: Conflict, completion: str) -> str:
+    """Why it has still to wait: the command is there to be woken, nobody else is told."""
+    placeless = Conflict()
+    placeless.CopyFrom(conflict)
+    placeless.place = 0
+    do = instead.of(request, conflict.path)
+    return wording.refusal(placeless, _asker(request), do, completion)
+
+
+def _asker(request: Request) -> wording.Asker:
+    return wording.Asker(request.session.session_id)

@@ -1,0 +1,23 @@
+"""What sessions are told of settings that do not load.
+
+As in ``wording.py``: every text is shown on one line, stripped and bounded.
+"""
+
+from scoord.text import failure, one_line
+
+_MOST_SHOWN = 300
+"""Characters of one fault beside other work; some name all keys there are."""
+
+
+def problem(error: str) -> str:
+    """Settings that do not load: the first fault, and how many more there are."""
+    first, *more = error.splitlines()
+    shown = one_line(first, _MOST_SHOWN)
+    rest = f" (and {len(more)} more: `scoord doctor` says all)" if more else ""
+    return f"⚠️ Settings are not in force, the last good ones are: {shown}{rest}"
+
+
+def mending(error: str) -> str:
+    """What is said of an edit of the settings that name the project, while they do not load."""
+    told = "\n".join(map(failure, error.splitlines()))
+    return f"⚠️ Let through without a lock, and nothing else here is until it is mended: {told}"

@@ -1,0 +1,144 @@
+"""What the simulation judges by is right itself, where it once was not."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from scoord.claimant import Claimant
+from scoord.ids import AgentId, SessionId
+from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
+from support.simulation.history import History
+from support.simulation.machine import Hook
+from support.simulation.people import Told
+from support.simulation.truth import Grant
+
+MAIN, SUBAGENT = AgentId(""), AgentId("a1")
+ANN = SessionId("Session_ann")
+
+
+def grant(history: History, token: int, who: Claimant, how: str = "") -> Grant:
+    new = Grant(b"", "src/file.py", token, who, 1, is_pattern=False, request="", since_s=1.0)
+    new.how = how
+    history.truth.grants[token] = [new]
+    return new
+
+
+def test_a_share_that_comes_back_is_not_what_was_taken_from_a_subagent_beside_it() -> None:
+    history = History(0)
+    taken = grant(history, 7, Claimant(ANN, SUBAGENT), "idle")
+    grant(history, 9, Claimant(ANN, MAIN, shared=True))
+
+    assert not history._calm()._came_back(taken)
+
+
+def test_what_was_taken_away_and_is_its_holders_again_unasked_came_back() -> None:
+    history = History(0)
+    taken = grant(history, 7, Claimant(ANN, SUBAGENT), "idle")
+    grant(history, 9, Claimant(ANN, SUBAGENT))
+
+    assert history._calm()._came_back(taken)
+
+
+def test_what_was_taken_away_and_asked_for_again_did_not_come_back_though_it_passed_on() -> None:
+    history = History(0)
+    taken = grant(history, 7, Claimant(ANN, MAIN), "broken")
+    asked = grant(history, 9, Claimant(ANN, MAIN))
+    asked.request = "asked"
+    history.beliefs.wishes.wanted.add("asked")
+    asked.who = Claimant(ANN, SUBAGENT)
+    grant(history, 11, Claimant(ANN, MAIN))
+
+    assert not history._calm()._came_back(taken)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A history in which a grant that was asked for by an edit is broken."""
+
+    history: History
+    grant: Grant
+
+    def is_no_news(self) -> bool:
+        calm, person = self.history._calm(), self.history.people[0]
+        return calm._is_no_news(person, self.grant)
+
+    def hear(self, text: str) -> None:
+        self.history.people[0].told.append(Told(2.0, text))
+
+
+def lost(verdict: Verdict) -> Lost:
+    history = History(0)
+    broken = asked(history, 7, Claimant(ANN, MAIN), verdict)
+    broken.how = "broken"
+    return Lost(history, broken)
+
+
+def asked(history: History, token: int, who: Claimant, verdict: Verdict) -> Grant:
+    new = grant(history, token, who)
+    new.request = f"edit {token}"
+    event = HookEvent("claude-code", EventKind.BEFORE_EDIT, "", "", "", paths=(new.path,))
+    history.beliefs.wishes.edits[new.request] = Hook(event, 1, 0.0, Decision(verdict))
+    return new
+
+
+def test_who_was_refused_need_not_hear_of_the_end_of_what_it_was_granted_unheard() -> None:
+    assert lost(Verdict.DENY).is_no_news()
+
+
+def test_who_was_let_through_is_to_hear_of_it() -> None:
+    assert not lost(Verdict.ALLOW).is_no_news()
+
+
+def test_who_was_outrun_twice_and_let_through_without_it_need_not() -> None:
+    outrun = lost(Verdict.ALLOW)
+    outrun.history.beliefs.wishes.edits[outrun.grant.request].asked += ["granted", "granted"]
+
+    assert outrun.is_no_news()
+
+
+def test_who_asked_by_a_command_is_to_hear_of_it() -> None:
+    refused = lost(Verdict.DENY)
+    refused.history.beliefs.wishes.edits.clear()
+
+    assert not refused.is_no_news()
+
+
+def test_so_is_who_was_refused_and_edited_by_it_later() -> None:
+    refused = lost(Verdict.DENY)
+    refused.history.beliefs.wishes.relied.add((refused.grant.path, refused.grant.token))
+
+    assert not refused.is_no_news()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Your lock on src/file.py was lost and is yours again.", "edits src/file.py, which you hold"],
+)
+def test_so_is_who_was_told_that_it_has_it(text: str) -> None:
+    refused = lost(Verdict.DENY)
+    refused.hear(text)
+
+    assert not refused.is_no_news()
+
+
+def test_a_loss_is_mended_by_what_its_own_holder_knows_of() -> None:
+    let_through = lost(Verdict.ALLOW)
+    asked(let_through.history, 9, Claimant(ANN, MAIN), Verdict.ALLOW)
+
+    assert let_through.is_no_news()
+
+
+@pytest.mark.parametrize("who", [Claimant(ANN, SUBAGENT), Claimant(SessionId("bob"), MAIN)])
+def test_a_loss_is_not_mended_by_what_another_thread_or_session_had_before(who: Claimant) -> None:
+    let_through = lost(Verdict.ALLOW)
+    asked(let_through.history, 9, who, Verdict.ALLOW)
+    asked(let_through.history, 11, Claimant(ANN, MAIN), Verdict.ALLOW)
+
+    assert not let_through.is_no_news()
+
+
+def test_a_loss_is_not_mended_by_what_its_holder_never_heard_of() -> None:
+    let_through = lost(Verdict.ALLOW)
+    asked(let_through.history, 9, Claimant(ANN, MAIN), Verdict.DENY)
+
+    assert not let_through.is_no_news()

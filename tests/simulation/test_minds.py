@@ -1,0 +1,85 @@
+"""What the judge of the simulation takes an agent to know."""
+
+from dataclasses import replace
+
+import pytest
+
+from scoord.claimant import Claimant
+from scoord.ids import AgentId, SessionId
+from support.simulation.minds import Known, Mind
+
+MAIN = Claimant(SessionId("Session_a"), AgentId(""))
+"""On every branch: it was taken while none was checked out."""
+
+HELPER = replace(MAIN, agent=AgentId("a1"))
+LOCK = Known("auth.py", 7, MAIN)
+
+
+def _on(who: Claimant, branch: str, *, shared: bool = False) -> Claimant:
+    return replace(who, branch=branch, shared=shared)
+
+
+def _writes(mind: Mind, who: Claimant, branch: str) -> bool:
+    return mind.right_of("auth.py", [_on(who, branch)]) is not None
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_grant_of_every_branch_that_is_asked_for_again_on_one_stays_so(shared: bool) -> None:
+    mind = Mind()
+    mind.adopt(LOCK)
+    mind.adopt(replace(LOCK, who=_on(MAIN, "main", shared=shared)))
+
+    assert _writes(mind, MAIN, "main")
+    assert _writes(mind, MAIN, "topic")
+
+
+def test_it_stays_so_for_the_subagent_that_takes_it_over() -> None:
+    mind = Mind()
+    mind.adopt(LOCK)
+    mind.adopt(replace(LOCK, who=_on(HELPER, "main")))
+
+    assert _writes(mind, HELPER, "topic")
+    assert not _writes(mind, MAIN, "topic")
+
+
+def test_its_main_threads_late_answer_does_not_take_it_back() -> None:
+    mind = Mind()
+    mind.adopt(replace(LOCK, who=_on(HELPER, "main")))
+    mind.adopt(replace(LOCK, who=_on(MAIN, "main")))
+
+    assert _writes(mind, HELPER, "main")
+    assert not _writes(mind, MAIN, "main")
+
+
+def test_a_share_goes_to_another_branch_with_its_holder() -> None:
+    mind = Mind()
+    for branch in ("main", "topic"):
+        mind.adopt(replace(LOCK, who=_on(MAIN, branch, shared=True)))
+
+    assert [_on(MAIN, "topic", shared=True)] == [known.who for known in mind.of_grant("auth.py", 7)]
+
+
+def test_a_late_share_is_less_than_the_lock_that_came_after_it() -> None:
+    mind = Mind()
+    mind.adopt(LOCK)
+    mind.adopt(replace(LOCK, token=5, who=_on(MAIN, "main", shared=True)))
+
+    assert _writes(mind, MAIN, "main")
+
+
+def test_a_late_share_does_not_end_the_lock_that_another_thread_has_since() -> None:
+    mind = Mind()
+    mind.adopt(replace(LOCK, who=HELPER))
+    mind.adopt(replace(LOCK, token=5, who=replace(MAIN, shared=True)))
+
+    assert _writes(mind, HELPER, "main")
+
+
+def test_who_writes_a_file_may_be_taken_to_share_it_yet_and_not_the_other_way_round() -> None:
+    share = replace(LOCK, token=5, who=_on(MAIN, "", shared=True))
+
+    assert LOCK.allows(share)
+    assert not share.allows(LOCK)
+    assert not LOCK.allows(replace(LOCK, token=5))
+    assert not LOCK.allows(replace(share, path="b.py"))
+    assert not LOCK.allows(replace(share, token=9))

@@ -1,0 +1,219 @@
+"""Mistakes as code: what ``mutants.py`` plants in the product, one at a time."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from scoord.claimant import Claimant
+from scoord.ids import AgentId, FencingToken, SessionId
+from scoord_agent import coordinator as client
+from scoord_agent.edits import Edits
+from scoord_agent.heart import Heart
+from scoord_agent.held import HeldLocks
+from scoord_agent.local_session import LocalSession
+from scoord_agent.owed import Owed
+from scoord_agent.reactions import Reactions
+from scoord_agent.registration import Registration
+from scoord_agent.reporting import Reporting
+from scoord_agent.sessions import Sessions
+from scoord_agent.strays import Strays
+from scoord_agent.turns import Turn, Turns
+from scoord_hooks.neutral import ALLOW, Decision
+from scoord_server.coordinator import Coordinator
+from scoord_server.farewells import Farewells
+from scoord_server.model.values import Pulse, Reclaimed, SessionFact, Standing
+from scoord_server.reporting import Reporting as ServerReporting
+from scoord_server.seen import SeenWaiter
+from scoord_server.store.port import Txn
+from scoord_server.view import Step, View
+from support.simulation.loop import HostClock
+
+
+def believes_for_ever(self: HeldLocks, session: Any, now: float) -> bool:
+    return session in self._renewed_at
+
+
+def ends_whatever_stands(plan: Callable[..., Txn]) -> Callable[..., Txn]:
+    """As a blind delete."""
+
+    def planned(*args: Any) -> Txn:
+        return replace(plan(*args), compares=())
+
+    return planned
+
+
+def takes_whatever_stands(plan: Callable[..., Txn]) -> Callable[..., Txn]:
+    """As a blind put: only the session is compared, not the lock."""
+
+    def planned(*args: Any) -> Txn:
+        txn = plan(*args)
+        return replace(txn, compares=txn.compares[:1])
+
+    return planned
+
+
+def renames_on_retry(ask: Callable[..., Any]) -> Callable[..., Any]:
+    async def asked(self: Any, method: Any, request: Any, give_up_at: float) -> Any:
+        copied = type(request)()
+        copied.CopyFrom(request)
+        with contextlib.suppress(AttributeError):
+            copied.request_id = client.new_request_id()
+        return await ask(self, method, copied, give_up_at)
+
+    return asked
+
+
+def counts_from_the_answer(feel: Callable[..., Any]) -> Callable[..., Any]:
+    def felt(self: Heart, session: Any, sent_at: float, pulses: Any) -> None:
+        feel(self, session, self._clock.now(), pulses)
+
+    return felt
+
+
+def never_dies(self: Heart, session: LocalSession, sent_at: float, pulses: Any) -> None:
+    self._held.renewed(session.session_id, sent_at)
+
+
+def always_live(beat: Callable[..., Any]) -> Callable[..., Any]:
+    async def beaten(self: Coordinator, beats: Any) -> Any:
+        return [Pulse(live=True, remaining_s=p.remaining_s) for p in await beat(self, beats)]
+
+    return beaten
+
+
+def tells_nobody(self: Reactions, project: Any, waiter: Any) -> None:
+    """That a turn has come is not heard."""
+
+
+def allows_the_unknown(self: Edits, request: Any, error: str) -> Decision:
+    return ALLOW
+
+
+def clock_without_suspend(self: HostClock) -> float:
+    return self.running()
+
+
+def forgets_what_failed(give_back: Callable[..., Any]) -> Callable[..., Any]:
+    """It is known as given back, and if that was not answered it is not sent again."""
+
+    async def given_back(self: Owed, *args: Any, **options: Any) -> None:
+        try:
+            await give_back(self, *args, **options)
+        finally:
+            self._requests.clear()
+
+    return given_back
+
+
+def without_pictures(self: View, steps: Sequence[Step]) -> Step:
+    return Step(steps[-1].revision, tuple(change for step in steps for change in step.changes))
+
+
+def as_if_just_come(self: Turns, session: SessionId, agent: AgentId, most: int) -> list[Turn]:
+    mine = [p for p in self._untold if (p.session, p.agent) == (session, agent)][:most]
+    return [replace(self._untold.pop(p), came_at=self._clock.now()) for p in mine]
+
+
+def says_nothing(self: LocalSession, notice: str) -> None:
+    """A loss is not told."""
+
+
+def recalls_nothing(self: Registration, session: LocalSession) -> None:
+    """What the agent before knew is not missed."""
+
+
+def forgets_to_watch(self: Reactions, project: Any, gone: Any) -> None:
+    """The end of a lock is not heard."""
+
+
+def keeps_locks(self: Registration, session: LocalSession) -> None:
+    session.lapse()
+
+
+def ends_nothing(self: Coordinator, lease: Any) -> Any:
+    async def done() -> None:
+        """The lease of an ended session is not revoked."""
+
+    return done()
+
+
+def is_never_over(*_: object, **__: object) -> bool:
+    return False
+
+
+def nobody_ahead(who: Any, room: Any) -> tuple[()]:
+    return ()
+
+
+def excludes_nobody(*args: Any) -> bool:
+    return False
+
+
+def shares_with_writers(self: Claimant, other: Claimant) -> bool:
+    """As if one who shares were in nobody's way."""
+    same = self.is_same(other) or self.passes_to(other)
+    return not (same or self.shared or other.shared or self.branch != other.branch)
+
+
+def no_patterns(self: View, project: Any) -> tuple[int, tuple[()]]:
+    return sys.maxsize - 1, ()
+
+
+def always_had_again(command: Any, result: Any) -> Any:
+    """The token of the revision, whether or not the reclaim succeeded."""
+    return Reclaimed(FencingToken(result.revision))
+
+
+def without_waiters(in_the_way: Callable[..., Any]) -> Callable[..., Any]:
+    def found(command: Any, room: Any) -> Any:
+        return in_the_way(command, replace(room, waiters=()))
+
+    return found
+
+
+def never_overdue(self: SeenWaiter, now: float) -> bool:
+    return False
+
+
+def nothing_in_the_way(command: Any, known: Any) -> tuple[()]:
+    return ()
+
+
+def answers_standing(*args: Any) -> Any:
+    return Standing(None)
+
+
+async def keeps_strays(self: Strays) -> None:
+    """What nobody asked for is not given back."""
+
+
+def as_if_known(self: Sessions, now: float, load: Callable[..., None] = Sessions.load) -> None:
+    load(self, now)
+    for session in self:
+        session.inherited = False
+
+
+def notes_without_looking(plan: Callable[..., Txn]) -> Callable[..., Txn]:
+    def planned(*args: Any) -> Txn:
+        return replace(plan(*args), compares=())
+
+    return planned
+
+
+async def looks_for_nothing(self: Farewells, project: str = "") -> list[object]:
+    return []
+
+
+def notes_nothing(self: Reporting, *args: Any) -> None:
+    """An edit without a lock is not written down."""
+
+
+async def tells_no_holder(self: ServerReporting, *args: Any) -> list[SessionFact]:
+    """Whom an edit met is not told."""
+    return []
+
+
+def is_always_followed(self: HeldLocks, followed_at: float | None, now: float) -> bool:
+    return followed_at is not None

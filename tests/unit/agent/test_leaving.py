@@ -1,0 +1,117 @@
+"""Places in queues that are given up: which of them the coordinator is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scoord.clock import FakeClock
+from scoord.config import RECHECK_S
+from scoord.ids import AgentId
+from scoord.v1.locks_pb2 import LeaveRequest
+from support.house import House, editing_house, settle
+from support.repositories import git
+from support.scripted_coordinator import Fate
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    """A session that was refused a file twice."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    async with editing_house(tmp_path, FakeClock()) as made:
+        made.coordinator.hold("a.py", "Session_far")
+        for _ in range(2):
+            assert "a.py is locked" in (await made.edit("a.py")).reason
+        yield made
+
+
+def meant(left: LeaveRequest) -> dict[str, int]:
+    return dict(zip(left.paths, left.place_revisions, strict=True))
+
+
+async def test_a_place_is_given_up_as_it_was_last_asked_for(house: House) -> None:
+    await house.taking.leave(house.request("a.py"))
+
+    (left,) = house.coordinator.left
+    assert {"a.py": house.coordinator.revision} == meant(left)
+
+
+async def test_whoever_has_ended_gives_its_place_up_as_it_was_last_asked_for(house: House) -> None:
+    await house.taking.leave_all(house.session, AgentId(""))
+
+    (left,) = house.coordinator.left
+    assert {"a.py": house.coordinator.revision} == meant(left)
+
+
+async def test_who_leaves_a_branch_gives_up_its_places_there(house: House) -> None:
+    (house.root / "coordination.yaml").write_text("session_coordination: {scope: branch}")
+    house.clock.advance(RECHECK_S)
+    await house.edit("a.py")
+    there = house.coordinator.revision
+    git(house.root, "checkout", "-q", "-b", "topic")
+    house.clock.advance(RECHECK_S)
+    await house.edit("a.py", agent="agent-1")
+
+    await house.taking.leave_branch(house.session, "main")
+
+    (left,) = house.coordinator.left
+    assert {"a.py": there} == meant(left)
+    assert ["main"] == list(left.place_branches)
+    assert "" == left.agent_id
+
+
+async def cut_off(house: House, *fates: Fate) -> None:
+    """Ask once more and give up before there is an answer; it is asked again by itself."""
+    house.coordinator.fates.extend(fates)
+    asked = asyncio.create_task(house.taking.acquire(house.request("a.py")))
+    await settle()
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await settle()
+
+
+async def test_what_was_cut_off_counts_once_it_is_known(house: House) -> None:
+    await cut_off(house, Fate.LOST_ANSWER)
+
+    await house.taking.leave(house.request("a.py"))
+
+    (left,) = house.coordinator.left
+    assert {"a.py": house.coordinator.revision} == meant(left)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_while_it_is_not_known_what_became_of_the_last_ask_any_place_is_given_up(
+    house: House, *, ended: bool
+) -> None:
+    await cut_off(house, Fate.LOST_ANSWER, Fate.LOST_ANSWER)
+
+    if ended:
+        await house.taking.leave_all(house.session, AgentId(""))
+    else:
+        await house.taking.leave(house.request("a.py"))
+
+    (left,) = house.coordinator.left
+    assert {"a.py": 0} == meant(left)
+
+
+async def test_what_was_never_refused_is_given_up_whatever_it_is(house: House) -> None:
+    await house.taking.leave(house.request("b.py"))
+
+    (left,) = house.coordinator.left
+    assert {"b.py": 0} == meant(left)
+
+
+async def test_who_asks_on_a_branch_is_told_no_more_of_its_turn_on_all(house: House) -> None:
+    (house.root / "coordination.yaml").write_text("session_coordination: {scope: branch}")
+    house.clock.advance(RECHECK_S)
+    turns = house.turns
+    on_main, *_ = house.request("a.py").places
+    turns.keep(replace(on_main, branch=""), "a.py")
+    turns.keep(replace(on_main, branch="topic"), "a.py")
+
+    await house.edit("a.py")
+
+    told = turns.take(house.session.session_id, AgentId(""), 9)
+    assert ["topic"] == [turn.branch for turn in told]

@@ -1,0 +1,111 @@
+"""What the answer to a registration tells of locks, and what the stream has told before it."""
+
+from dataclasses import replace
+
+import pytest
+
+from scoord.ids import AgentId, FencingToken, LeaseId
+from scoord.v1.events_pb2 import LockGone, WatchResponse
+from scoord.v1.locks_pb2 import Holder, Lock, Lost
+from scoord_agent.held import HeldLock
+from scoord_hooks.neutral import Verdict
+from support.house import SHOP, A, House, until
+
+OWN = Holder(session_id=A)
+
+
+def held(house: House, path: str, token: int, *, is_pattern: bool = False) -> Lock:
+    """The session holds ``path``, and the stream has told so."""
+    lock = Lock(project=SHOP, path=path, token=token, holder=OWN, is_pattern=is_pattern)
+    house.coordinator.locks[path] = lock
+    house.stream.tell(WatchResponse(revision=token, lock=lock))
+    return lock
+
+
+async def taken_up(house: House, *gone: LockGone) -> None:
+    """The session is registered again, on its lease; on the way of the answer locks end."""
+
+    def meanwhile() -> None:
+        for one in gone:
+            house.stream.tell(WatchResponse(revision=200, lock_gone=one))
+            house.coordinator.locks.pop(one.lock.path)
+
+    house.session.lease = LeaseId(7)
+    house.coordinator.meanwhile, house.coordinator.revision = meanwhile, 300
+    await house.registration.take_up(house.session, SHOP, house.settings.at(house.root))
+    house.coordinator.meanwhile = None
+
+
+def lost(house: House) -> list[tuple[str, int]]:
+    return [(lock.key, lock.token) for lock in house.held.lost(A)]
+
+
+@pytest.mark.parametrize("is_pattern", [False, True])
+async def test_what_ends_on_the_way_of_the_answer_is_lost(house: House, is_pattern: bool) -> None:
+    gone = held(house, "b.py", 150, is_pattern=is_pattern)
+    held(house, "c.py", 151)
+
+    await taken_up(house, LockGone(lock=gone, how="broken", by="bob"))
+
+    assert house.held.grant(SHOP, "b.py", FencingToken(150), is_pattern=is_pattern) is None
+    assert [("b.py", 150)] == lost(house)
+    assert house.holds("c.py")
+
+
+async def test_what_is_taken_up_is_where_the_agent_before_us_had_it(house: House) -> None:
+    held(house, "b.py", 150)
+    held(house, "c.py", 151)
+    had = HeldLock(SHOP, "b.py", "b.py", A, AgentId(""), FencingToken(150), worktree="/linked")
+    house.session.had = (had, replace(had, key="c.py", token=FencingToken(140)))
+
+    await taken_up(house)
+
+    assert {"b.py": "/linked", "c.py": ""} == {lock.key: lock.worktree for lock in house.held}
+
+
+async def test_no_edit_goes_on_by_what_ended_on_the_way(house: House) -> None:
+    gone = held(house, "a.py", 150)
+    await taken_up(house, LockGone(lock=gone, how="broken", by="bob"))
+    house.coordinator.last["a.py"] = Lost(holder=OWN, how="broken", by="bob")
+    house.coordinator.hold("a.py", "Session_far")
+    house.held.renewed(A, house.clock.now())
+
+    assert (await house.edit()).verdict is Verdict.DENY
+    (told,) = house.session.take_notices()
+    assert "was broken by bob" in told
+
+
+async def test_what_another_of_this_machine_was_granted_since_stays_its(house: House) -> None:
+    gone = held(house, "a.py", 150)
+    other = HeldLock(SHOP, "a.py", "a.py", A, AgentId("agent-1"), FencingToken(199))
+    house.held.put(other)
+
+    await taken_up(house, LockGone(lock=gone, how="broken", by="bob"))
+
+    assert [other] == house.held.at(SHOP, "a.py")
+
+
+async def test_what_the_agent_before_wrote_down_of_it_is_not_asked_for_twice(house: House) -> None:
+    gone = held(house, "a.py", 150)
+    written = HeldLock(SHOP, "a.py", "a.py", A, AgentId(""), FencingToken(150))
+    house.session.had = [replace(written, worktree=str(house.root))]
+    await taken_up(house, LockGone(lock=gone, how="broken", by="bob"))
+    house.registration.recall(house.session)
+    assert [("a.py", 150)] == lost(house)
+
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await until(lambda: not house.held.lost(A))
+    assert 1 == len(house.coordinator.reclaims)
+
+
+async def test_what_the_agent_before_was_giving_back_is_not_believed_in(house: House) -> None:
+    held(house, "a.py", 150)
+    held(house, "b.py", 150)
+    house.session.owed = [HeldLock(SHOP, "a.py", "a.py", A, AgentId(""), FencingToken(150))]
+    house.owed.take_over(house.session)
+
+    await taken_up(house)
+
+    assert house.holds("b.py")
+    assert not house.holds("a.py")
+    assert [] == lost(house), "nobody took it away"

@@ -1,0 +1,240 @@
+"""Locks that are taken for a time: when they end, and what is told of it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+import pytest
+
+from scoord.clock import FakeClock
+from scoord.v1.locks_pb2 import LockMode
+from scoord_server.coordinator import Coordinator
+from scoord_server.model.locks import plan_touch
+from scoord_server.model.values import Granted, Held
+from scoord_server.rpc import messages
+from scoord_server.sweeping import Sweeping
+from scoord_server.view import View
+from support.coordination import PROJECT, Bench, bench, kinds
+
+LASTS_S = 1_800.0
+LASTS_MS = 1_800_000
+
+
+@pytest.fixture
+async def b() -> AsyncIterator[Bench]:
+    async with bench() as made:
+        await made.session("alice")
+        await made.session("bob")
+        yield made
+
+
+async def restarted(b: Bench, wall_ahead_s: float = 0.0) -> Coordinator:
+    """Another replica, which finds all that is there; its clock counts from elsewhere."""
+    clock = FakeClock(5.0, b.clock.wall_ms() + round(wall_ahead_s * 1000))
+    view = View(b.store, clock)
+    await view._load()
+    return Coordinator(b.store, view, clock)
+
+
+def told_s(coordinator: Coordinator) -> float:
+    """How long the only lock lasts yet, by the list."""
+    ground = coordinator.ground
+    (lock,) = messages.locks(ground.view.snapshot(), PROJECT, ground.clock)
+    return lock.ends_in.ToMilliseconds() / 1000
+
+
+async def swept_after(coordinator: Coordinator, seconds: float) -> list[str]:
+    """What a sweep takes away then."""
+    clock = coordinator.ground.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(seconds)
+    return [one.how for one in (await Sweeping(coordinator).sweep()).locks]
+
+
+@pytest.mark.parametrize("name", ["a.py", "src/**"])
+async def test_a_lock_ends_at_its_time_whoever_restarts_meanwhile(b: Bench, name: str) -> None:
+    take = b.reserve if "*" in name else b.acquire
+    await take("alice", name, lasts_ms=LASTS_MS)
+    b.clock.advance(LASTS_S - 300)
+
+    other = await restarted(b)
+
+    assert 300 == told_s(other)
+    assert [] == await swept_after(other, 299)
+    assert 1 == told_s(other)
+    assert ["lasted"] == await swept_after(other, 2)
+
+
+@pytest.mark.parametrize(("ahead_s", "left_s"), [(-7_200.0, LASTS_S), (-60.0, 360), (7_200.0, 0)])
+async def test_a_wall_clock_that_is_wrong_moves_the_end_by_the_whole_time_at_most(
+    b: Bench, ahead_s: float, left_s: float
+) -> None:
+    await b.token("alice", "a.py", lasts_ms=LASTS_MS)
+    b.clock.advance(LASTS_S - 300)
+
+    other = await restarted(b, ahead_s)
+
+    assert left_s == told_s(other)
+    assert [] == await swept_after(other, left_s)
+    assert ["lasted"] == await swept_after(other, 1)
+
+
+async def test_no_wall_clock_matters_to_who_sees_a_lock_taken(b: Bench) -> None:
+    b.clock._wall_ms += 3_600_000
+    await b.token("alice", "a.py", lasts_ms=LASTS_MS)
+    b.clock._wall_ms -= 7_200_000
+    b.clock.advance(LASTS_S - 300)
+
+    assert 300 == told_s(b.coordinator)
+    assert [] == await swept_after(b.coordinator, 299)
+    assert ["lasted"] == await swept_after(b.coordinator, 2)
+
+
+async def test_who_is_refused_is_told_the_end_that_will_be(b: Bench) -> None:
+    await b.token("alice", "a.py", lasts_ms=LASTS_MS)
+    b.clock._wall_ms -= 3_600_000
+    b.clock.advance(LASTS_S - 300)
+
+    outcome = await b.acquire("bob", "a.py")
+
+    assert isinstance(outcome, Held)
+    (fact,) = (conflict.by for conflict in outcome.conflicts)
+    seen = b.view.reckoned(PROJECT, fact)  # type: ignore[arg-type]  # a lock, as nobody waits
+    assert 300 == messages.lock(seen, b.clock).ends_in.ToSeconds()
+
+
+async def test_a_pattern_that_is_taken_anew_lasts_from_then_on(b: Bench) -> None:
+    first = await b.reserve("alice", "src/**", lasts_ms=LASTS_MS)
+    b.clock.advance(LASTS_S - 300)
+
+    assert first == await b.reserve("alice", "src/**", lasts_ms=LASTS_MS)
+
+    assert LASTS_S == told_s(b.coordinator) == told_s(await restarted(b))
+    assert [] == await swept_after(b.coordinator, 400)
+
+
+def granted(outcome: Granted | Held) -> Granted:
+    assert isinstance(outcome, Granted)
+    return outcome
+
+
+Take = Callable[..., Awaitable[Granted | Held]]
+
+
+@pytest.fixture(params=["a.py", "src/**", "shared"])
+def take(b: Bench, request: pytest.FixtureRequest) -> Take:
+    """Takes a lock for alice: of a file, of a pattern, or one that is shared."""
+    shared = LockMode.LOCK_MODE_SHARED
+    return {
+        "a.py": partial(b.acquire, "alice", "a.py"),
+        "src/**": partial(b.reserve, "alice", "src/**"),
+        "shared": partial(b.acquire, "alice", "a.py", mode=shared),
+    }[request.param]
+
+
+@pytest.mark.parametrize("before_ms", [0, 60_000, 2 * LASTS_MS])
+async def test_what_is_taken_again_for_a_time_ends_then(
+    b: Bench, take: Take, before_ms: int
+) -> None:
+    first = await take(lasts_ms=before_ms, lock_timeout_ms=60_000)
+    b.clock.advance(30)
+
+    again = await take(lasts_ms=LASTS_MS, lock_timeout_ms=60_000)
+
+    assert first == again
+    assert LASTS_S == told_s(b.coordinator) == told_s(await restarted(b))
+    assert [] == await swept_after(b.coordinator, LASTS_S - 1)
+    assert ["lasted"] == await swept_after(b.coordinator, 2)
+
+
+async def test_a_replica_with_an_old_view_ends_nothing_at_an_end_that_was_moved(
+    b: Bench, take: Take
+) -> None:
+    first = await take(lasts_ms=60_000)
+    other = await restarted(b)
+    b.clock.advance(50)
+    again = await take(lasts_ms=LASTS_MS)
+
+    assert first == again
+    assert [] == await swept_after(other, 61)
+    assert LASTS_S == told_s(b.coordinator)
+
+
+async def test_a_use_that_was_not_seen_yet_puts_an_end_off_by_one_sweep(b: Bench) -> None:
+    await b.token("alice", "a.py", lasts_ms=60_000)
+    other = await restarted(b)
+    (seen,) = b.view.snapshot().locks
+    await b.coordinator.ground.store.txn(plan_touch(seen.fact, 1))
+
+    assert [] == await swept_after(other, 61)
+    await other.ground.view._load()
+    assert ["lasted"] == await swept_after(other, 0)
+
+
+async def test_that_it_ends_at_another_time_is_a_line_of_history(b: Bench, take: Take) -> None:
+    (token,) = granted(await take(lasts_ms=60_000)).tokens
+    before = len(await b.history())
+
+    await take()
+    await take(lasts_ms=LASTS_MS)
+
+    (line,) = (await b.history())[before:]
+    assert ("timed", "alice") == (line.kind, line.session.session_id)
+    assert [token] == list(line.tokens)
+    assert "it ends 30 min from then on" == line.reason
+
+
+async def test_what_is_taken_again_for_no_time_ends_as_before(b: Bench, take: Take) -> None:
+    first = await take(lasts_ms=LASTS_MS)
+    b.clock.advance(LASTS_S - 300)
+
+    again = await take(lock_timeout_ms=60_000)
+
+    assert first == again
+    assert 300 == told_s(b.coordinator) == told_s(await restarted(b))
+    assert [] == await swept_after(b.coordinator, 299)
+    assert ["lasted"] == await swept_after(b.coordinator, 2)
+
+
+async def test_a_command_that_is_repeated_begins_no_time_anew(b: Bench) -> None:
+    await b.acquire("alice", "a.py")
+    await b.acquire("alice", "a.py", lasts_ms=LASTS_MS, request="again")
+    b.clock.advance(LASTS_S - 300)
+
+    await b.acquire("alice", "a.py", lasts_ms=LASTS_MS, request="again")
+
+    assert 300 == told_s(b.coordinator)
+    assert ["registered", "registered", "granted", "timed"] == await kinds(b)
+
+
+async def test_of_several_each_that_is_held_ends_then_too(b: Bench) -> None:
+    await b.acquire("alice", "a.py")
+
+    await b.acquire("alice", "a.py", "b.py", lasts_ms=LASTS_MS)
+
+    assert ["lasted", "lasted"] == await swept_after(b.coordinator, LASTS_S + 1)
+
+
+async def test_one_that_a_subagent_takes_over_ends_when_its_sessions_was_to(b: Bench) -> None:
+    token = await b.token("alice", "a.py", lasts_ms=LASTS_MS)
+    b.clock.advance(LASTS_S - 300)
+
+    handed = await b.acquire("alice", "a.py", agent="helper", lock_timeout_ms=60_000)
+
+    assert Granted((token,)) == handed
+    assert 300 == told_s(b.coordinator)
+    assert [] == await swept_after(b.coordinator, 299)
+    assert ["lasted"] == await swept_after(b.coordinator, 2)
+
+
+@pytest.mark.parametrize("mode", [LockMode.LOCK_MODE_EXCLUSIVE, LockMode.LOCK_MODE_SHARED])
+async def test_one_that_was_taken_for_no_time_has_no_end(
+    b: Bench, mode: "LockMode.ValueType"
+) -> None:
+    await b.token("alice", "a.py", mode=mode)
+    b.clock.advance(1e6)
+
+    other = await restarted(b)
+
+    (lock,) = messages.locks(other.ground.view.snapshot(), PROJECT, other.ground.clock)
+    assert not lock.HasField("ends_in")
+    assert [] == await swept_after(other, 1e6)
