@@ -32,6 +32,7 @@ from scoord_server.model.values import (
     Said,
     SessionFact,
 )
+from scoord_server.own_changes import OwnChangesStore
 from scoord_server.recalling import Recalling
 from scoord_server.reporting import Reporting
 from scoord_server.store import keys
@@ -39,9 +40,12 @@ from scoord_server.store.port import LeaseExists, LeaseNotFound, Store, StoreFul
 from scoord_server.tasking import Tasking
 from scoord_server.timely import TimelyStore
 from scoord_server.trimming import MOST_LINES, Trimming
-from scoord_server.view import View
+from scoord_server.view import Snapshot, View
 
 _log = logging.getLogger(__name__)
+
+_CATCH_UP_S = 0.25
+"""How long a list waits for what was done here before; later it shows what there is."""
 
 _CHECKS_PER_TXN = 100
 """etcd refuses more than 128 operations in one transaction."""
@@ -53,7 +57,8 @@ class Coordinator:
     def __init__(
         self, store: Store, view: View, clock: Clock, *, most_lines: int = MOST_LINES
     ) -> None:
-        store = TimelyStore(store)
+        self._own = OwnChangesStore(store)
+        store = TimelyStore(self._own)
         self._store = store
         self._view = view
         self._clock = clock
@@ -66,6 +71,11 @@ class Coordinator:
         self.trimming = Trimming(store, clock, most_lines)
         self.tasks = Tasking(ground)
         self.graph = Graphing(ground)
+
+    async def present(self) -> Snapshot:
+        """All there is, with all that was done here before. Raises StoreUnavailable."""
+        await self._view.caught_up(self._own.revision, _CATCH_UP_S)
+        return self._view.snapshot()
 
     # -- sessions ---------------------------------------------------------------
 

@@ -35,7 +35,7 @@ QUIET_S = 0.02
 """Where changes come faster than this, the view must keep up instead."""
 
 _RETRY_S = 0.5
-_LOOK_AGAIN_S = 0.02
+_LOOK_AGAIN_S = 0.005
 _SUBSCRIBER_BACKLOG = 10_000
 
 

@@ -16,7 +16,6 @@ from scoord_server.coordinator import Coordinator
 from scoord_server.model.graph import Present
 from scoord_server.model.graph_changes import Change
 from scoord_server.rpc import messages
-from scoord_server.view import View
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -24,9 +23,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Graph(GraphServiceServicer):
     """Shows the state as a graph, and keeps what is added to it."""
 
-    def __init__(self, coordinator: Coordinator, view: View, clock: Clock) -> None:
+    def __init__(self, coordinator: Coordinator, clock: Clock) -> None:
         self._coordinator = coordinator
-        self._view = view
         self._clock = clock
 
     async def ReadGraph(
@@ -34,24 +32,24 @@ class Graph(GraphServiceServicer):
     ) -> pb.ReadGraphResponse:
         """The whole graph of a project."""
         project = _project(request.project)
-        return await self._coordinator.graph.read(project, self._present(project))
+        return await self._coordinator.graph.read(project, await self._present(project))
 
     async def AddToGraph(
         self, request: pb.AddToGraphRequest, context: Context
     ) -> pb.AddToGraphResponse:
         """Add entities, observations and relations."""
         change = _change(request, map(_entity, request.entities))
-        return await self._coordinator.graph.add(change, self._present(change.project))
+        return await self._coordinator.graph.add(change, await self._present(change.project))
 
     async def RemoveFromGraph(
         self, request: pb.RemoveFromGraphRequest, context: Context
     ) -> pb.RemoveFromGraphResponse:
         """Remove entities, observations and relations."""
         change = _change(request, (pb.Entity(name=_name(name)) for name in request.entities))
-        return await self._coordinator.graph.remove(change, self._present(change.project))
+        return await self._coordinator.graph.remove(change, await self._present(change.project))
 
-    def _present(self, project: ProjectId) -> Present:
-        seen = self._view.snapshot()
+    async def _present(self, project: ProjectId) -> Present:
+        seen = await self._coordinator.present()
         return Present(
             tuple(messages.sessions(seen, project, self._clock)),
             tuple(messages.locks(seen, project, self._clock)),

@@ -167,7 +167,7 @@ class Locks(LockServiceServicer):
         self, request: pb.ListLocksRequest, context: Context
     ) -> pb.ListLocksResponse:
         """List locks, from the view."""
-        seen = self._view.snapshot()
+        seen = await self._coordinator.present()
         return pb.ListLocksResponse(
             locks=messages.locks(seen, request.project, self._clock),
             view_age=messages.duration(round(self._view.age_s() * 1000)),

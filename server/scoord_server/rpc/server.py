@@ -101,7 +101,7 @@ def add_services(
     add_EventServiceServicer_to_server(Events(coordinator, view, clock), server)
     add_HistoryServiceServicer_to_server(History(coordinator.recalling, clock), server)
     add_TaskServiceServicer_to_server(Tasks(coordinator, clock), server)
-    add_GraphServiceServicer_to_server(Graph(coordinator, view, clock), server)
+    add_GraphServiceServicer_to_server(Graph(coordinator, clock), server)
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:

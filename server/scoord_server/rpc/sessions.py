@@ -107,7 +107,8 @@ class Sessions(SessionServiceServicer):
         self, request: pb.ListSessionsRequest, context: Context
     ) -> pb.ListSessionsResponse:
         """List live sessions, from the view."""
-        found = messages.sessions(self._view.snapshot(), request.project, self._clock)
+        seen = await self._coordinator.present()
+        found = messages.sessions(seen, request.project, self._clock)
         age = messages.duration(round(self._view.age_s() * 1000))
         return pb.ListSessionsResponse(sessions=found, view_age=age)
 

@@ -24,7 +24,7 @@ class Writer:
 
     def __init__(self, made: Bench) -> None:
         self.bench = made
-        self._service = Graph(made.coordinator, made.view, made.clock)
+        self._service = Graph(made.coordinator, made.clock)
 
     async def read(self) -> pb.ReadGraphResponse:
         return await self._service.ReadGraph(pb.ReadGraphRequest(project=PROJECT), None)  # type: ignore[arg-type]

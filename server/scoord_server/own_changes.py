@@ -1,0 +1,49 @@
+"""A store that knows up to which revision its own caller has changed the present.
+
+The view follows the store some milliseconds behind the answers of commands. A list that
+is asked for right after a command would not show what the command did; with this it waits
+until the view has come that far.
+"""
+
+from scoord.ids import LeaseId
+from scoord_server.store import keys
+from scoord_server.store.port import Operation, OpResult, Put, Store, Txn, TxnResult
+
+_PRESENT = keys.root_prefix()
+
+
+class OwnChangesStore:
+    """As the store beneath it, and notes what is changed through it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.revision = 0
+        """The last one in which a key that the view follows was changed through this."""
+        self.range = store.range
+        self.count = store.count
+        self.grant = store.grant
+        self.keep_alive = store.keep_alive
+        self.watch = store.watch
+        self.compact = store.compact
+        self.close = store.close
+
+    async def txn(self, txn: Txn) -> TxnResult:
+        """As the store."""
+        result = await self._store.txn(txn)
+        if result.revision > self.revision and _changed(txn, result):
+            self.revision = result.revision
+        return result
+
+    async def revoke(self, lease: LeaseId) -> None:
+        """As the store. It does not say in which revision; what ends by it is seen later."""
+        await self._store.revoke(lease)
+
+
+def _changed(txn: Txn, result: TxnResult) -> bool:
+    done = txn.then if result.succeeded else txn.otherwise
+    return any(map(_is_change, done, result.results))
+
+
+def _is_change(operation: Operation, result: OpResult) -> bool:
+    changes = isinstance(operation, Put) or result.deleted > 0
+    return changes and operation.key.startswith(_PRESENT)
