@@ -1,6 +1,7 @@
 """Where a command, an event or a lock stands: in which worktree, and in which project."""
 
 import asyncio
+from functools import lru_cache
 from pathlib import Path
 
 from scoord.ids import ProjectId
@@ -32,5 +33,11 @@ async def project_of(locator: Locator, cwd: str) -> ProjectId:
 def root_of(session: LocalSession, lock: HeldLock) -> Path | None:
     """Where the lock's file is; an agent that took it over knows the session's worktree only."""
     if lock.worktree:
-        return Path(lock.worktree)
+        return _root(lock.worktree)
     return session.root if lock.project == session.home else None
+
+
+@lru_cache
+def _root(worktree: str) -> Path:
+    # One object, which keeps its hash: hooks ask this of all that their session holds.
+    return Path(worktree)

@@ -193,7 +193,7 @@ class Taking:
         await self._unsettled.make_way(request)
         session = request.session
         await self._reclaiming.first(request)
-        message, response = await self._ask_until_news(request)
+        message, response, granted = await self._ask_until_news(request)
         if session.lease != message.lease_id:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         if response.WhichOneof("outcome") == "held":
@@ -204,7 +204,7 @@ class Taking:
             self._waits.refused(session, request.project, conflicts)
             self._note_queued(request, conflicts)
             return conflicts
-        for lock in self._granted(request, response):
+        for lock in granted:
             self._note_granted(request.session, lock)
         return response.granted
 
@@ -236,7 +236,9 @@ class Taking:
             return False
         return not self._held.has_passed(lock)
 
-    async def _ask_until_news(self, request: Request) -> tuple[Message, AcquireResponse]:
+    async def _ask_until_news(
+        self, request: Request
+    ) -> tuple[Message, AcquireResponse, list[HeldLock]]:
         """Ask, and again when the grant ended before its answer came."""
         for _ in range(2):
             await self._owed.settle_first(
@@ -250,7 +252,7 @@ class Taking:
             self._turns.settled(untold)
             locks = self._granted(request, response)
             if not any(self._is_over(request.session, lock) for lock in locks):
-                return message, response
+                return message, response, locks
         await self._give_up(request.session, locks)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 

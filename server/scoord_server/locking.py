@@ -281,6 +281,8 @@ def _without_repeats(command: Acquire) -> tuple[Acquire, list[int]]:
     """``command`` with each key once, and where each asked name stands in it."""
     if not command.names:
         raise InvalidRequest("an acquire names no path")
+    if len(command.names) == 1:  # an edit
+        return command, [0]
     first = {name.key: name for name in reversed(command.names)}
     order = {key: i for i, key in enumerate(dict.fromkeys(n.key for n in command.names))}
     names = tuple(first[key] for key in order)
