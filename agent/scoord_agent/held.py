@@ -112,7 +112,8 @@ class HeldLocks:
         self._renewed_at: dict[SessionId, float] = {}
         self._overtaken: dict[_Grant, HeldLock] = {}
         """Grants that are over, as a later one on the same path shows, before anything
-        told of their end: their sessions are still to hear of it."""
+        told of their end: their sessions are still to hear of it. And what has passed on
+        under its token, while it is not settled whether who has it now keeps it."""
         self._lost: dict[HeldLock, _Loss] = {}
 
     def renewed(self, session: SessionId, sent_at: float) -> None:
@@ -138,11 +139,23 @@ class HeldLocks:
         else:
             self._put(lock)
 
+    def pass_on(self, lock: HeldLock) -> None:
+        """It is granted, and not settled whether it is kept: others have no more what it took.
+
+        What its own holder had of the path is a part of it, and stays until then.
+        """
+        for other in tuple(self._paths.get(_path(lock), {}).values()):
+            is_over = other.token == lock.token or _is_ended_by(lock, other)
+            if is_over and not _is_same(other, lock):
+                self.drop(other)
+                self._overtaken[_grant(other)] = other
+
     def turn_down(self, lock: HeldLock) -> None:
         """A grant that is given back at once: what ended by it is over, and its holder misses it.
 
         Other than by ``put``, nobody has more now.
         """
+        self._take_passed(lock)
         for other in tuple(self._paths.get(_path(lock), {}).values()):
             if other.token == lock.token:
                 self.drop(other)
@@ -150,9 +163,18 @@ class HeldLocks:
                 self.drop(other)
                 self._overtaken[_grant(other)] = other
 
+    def _take_passed(self, lock: HeldLock) -> list[HeldLock]:
+        """What passed on to its holder before it was settled, and is settled now."""
+        return [self._overtaken.pop(_grant(other)) for other in self._passed(lock)]
+
+    def _passed(self, lock: HeldLock) -> list[HeldLock]:
+        over = (other for other in self._overtaken.values() if other.token == lock.token)
+        on_path = (other for other in over if _path(other) == _path(lock))
+        return [other for other in on_path if other.claimant.passes_to(lock.claimant)]
+
     def _put(self, lock: HeldLock) -> None:
         path, over = self._paths.setdefault(_path(lock), {}), list[HeldLock]()
-        for before in path.values():
+        for before in (*path.values(), *self._take_passed(lock)):
             if before.token == lock.token:
                 lock = _as_it_is(lock, before)
         for who, other in tuple(path.items()):
@@ -218,6 +240,11 @@ class HeldLocks:
     def _own(self, lock: HeldLock) -> list[HeldLock]:
         """What the holder of ``lock`` has of its path, on whatever branches."""
         return [own for own in self._paths.get(_path(lock), {}).values() if _is_same(own, lock)]
+
+    def passes_on(self, lock: HeldLock) -> bool:
+        """Whether somebody of this machine has exactly this grant, or had until it passed on."""
+        here = self.at(lock.project, lock.key)
+        return any(one.token == lock.token for one in (*here, *self._passed(lock)))
 
     def at(self, project: ProjectId, key: str) -> list[HeldLock]:
         """The grants of a path, whoever of this machine has them."""

@@ -68,7 +68,11 @@ class Taking:
         self._reclaiming = reclaiming
         self._clock = clock
         self._unsettled = Unsettled(
-            client=client, clock=clock, background=background, settled=self._settled
+            client=client,
+            clock=clock,
+            background=background,
+            heard=self._heard,
+            settled=self._settled,
         )
         self._owed = owed
         self._overlaps = Overlaps(client, neighbours, background)
@@ -208,8 +212,19 @@ class Taking:
             self._note_granted(request.session, lock)
         return response.granted
 
-    async def _settled(self, cut: Cut, response: AcquireResponse) -> None:
+    def _heard(self, cut: Cut, response: AcquireResponse) -> None:
         """It is known now what became of an acquire that was cut off."""
+        granted = self._granted(cut.request, response)
+        self._pass_on(cut.request.session, (lock for lock in granted if lock.key in cut.open))
+
+    def _pass_on(self, session: LocalSession, granted: Iterable[HeldLock]) -> None:
+        """Nobody else has what is granted, whatever becomes of it: what stands of it."""
+        for lock in granted:
+            if not self._is_over(session, lock):
+                self._held.pass_on(lock)
+
+    async def _settled(self, cut: Cut, response: AcquireResponse) -> None:
+        """Nothing is under way any more that may tell of the same grant."""
         request = cut.request
         if response.WhichOneof("outcome") == "held":
             self._note_queued(request, response.held.conflicts)
@@ -253,6 +268,7 @@ class Taking:
             locks = self._granted(request, response)
             if not any(self._is_over(request.session, lock) for lock in locks):
                 return message, response, locks
+            self._pass_on(request.session, locks)
         await self._give_up(request.session, locks)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 
@@ -275,8 +291,7 @@ class Taking:
         Or as a later grant shows whose answer came first. What another thread of the session
         has is not given back: it passes on, whatever its asker gave back of the path since.
         """
-        passes_on = any(k.token == lock.token for k in self._held.at(lock.project, lock.key))
-        was_given_back = is_given_back(session, lock) and not passes_on
+        was_given_back = is_given_back(session, lock) and not self._held.passes_on(lock)
         is_over = was_given_back or self._neighbours.is_over(lock)
         return is_over or self._held.is_later_anothers(lock)
 

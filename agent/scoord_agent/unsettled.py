@@ -84,7 +84,8 @@ class Cut:
 class Unsettled:
     """Keeps what was cut off, and sees it through.
 
-    ``settled`` is called with each outcome that was found out.
+    ``heard`` is called with each outcome that was found out, at once; ``settled`` when
+    nothing else is under way that may tell of the same grant.
     """
 
     def __init__(
@@ -93,11 +94,13 @@ class Unsettled:
         client: CoordinatorClient,
         clock: Clock,
         background: Background,
+        heard: Callable[[Cut, AcquireResponse], None],
         settled: Callable[[Cut, AcquireResponse], Awaitable[None]],
     ) -> None:
         self._client = client
         self._clock = clock
         self._background = background
+        self._heard = heard
         self._settled = settled
         self._cuts: list[Cut] = []
         self._asking: list[Request] = []
@@ -161,6 +164,8 @@ class Unsettled:
     async def _see_through(self, cut: Cut) -> None:
         try:
             outcome = await self._find_out(cut)
+            if outcome is not None and cut.stands:
+                self._heard(cut, outcome)
             while outcome is not None and self._is_asked_again(cut):  # noqa: ASYNC110 (several may ask)
                 # It may tell of the same grant, or be refused for another file.
                 await asyncio.sleep(_SOON_S)

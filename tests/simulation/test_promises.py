@@ -10,9 +10,7 @@ HISTORIES = 2_000
 MOST_INVALID = 0.1
 """Beside them: some have little work, or no fault that finds anything to spoil."""
 
-OPEN = {
-    989: "C1: a lock that passed to a subagent, unheard, is its main thread's for 0.3 s more",
-}
+OPEN: dict[int, str] = {}
 """Seeds that break a promise and are not mended yet; docs/reliability.md says what is not kept."""
 
 

@@ -12,7 +12,7 @@ from scoord.paths import RECHECK_S
 from scoord.v1.locks_pb2 import Holder
 from scoord_agent.held import QUIET_S, HeldLock
 from scoord_hooks.neutral import Verdict
-from support.house import BELIEF_S, DECIDE_S, SHOP, A, House
+from support.house import BELIEF_S, DECIDE_S, SHOP, A, House, until
 from support.repositories import git, repository
 from support.scripted_coordinator import Fate
 
@@ -138,6 +138,23 @@ async def test_of_several_files_none_is_kept_where_one_changes_hands_too_fast(
     assert ["new.py"] == given_back
     assert house.holds("had.py")
     assert not house.holds("new.py")
+
+
+async def test_what_passed_with_what_changed_hands_is_not_believed_in_while_it_is_asked_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.block()
+    await house.edit("had.py")
+    house.coordinator.locks["had.py"].holder.agent_id = "agent-1"
+    monkeypatch.setattr(house.stream, "is_over", lambda lock: lock.key == "fast.py")
+    house.coordinator.fates.extend([Fate.ANSWERED, Fate.LOST])
+
+    editing = asyncio.create_task(house.edit("had.py", "fast.py", agent="agent-1"))
+    await until(lambda: len(house.coordinator.acquires) == 3)
+    meanwhile = house.holds("had.py")
+
+    assert (await editing).verdict is Verdict.DENY
+    assert meanwhile is None
 
 
 async def test_an_edit_of_what_changes_hands_too_fast_is_refused(house: House) -> None:

@@ -487,6 +487,45 @@ def test_what_passed_to_a_subagent_that_wants_it_no_more_is_not_held(held: HeldL
     assert [] == held.overtaken()
 
 
+def test_what_passes_on_unsettled_is_not_held_and_goes_on_as_it_was(held: HeldLocks) -> None:
+    helpers = replace(LOCK, agent=AgentId("a1"), branch="topic")
+    held.put(replace(LOCK, ends_at=130.0))
+
+    held.pass_on(helpers)
+    assert not use(held, now=101.0)
+    assert held.passes_on(helpers)
+
+    held.put(helpers)
+    assert [replace(helpers, ends_at=130.0, branch="")] == list(held)
+    assert [] == held.overtaken()
+
+
+def test_what_passed_on_unsettled_is_lost_with_its_lease(held: HeldLocks) -> None:
+    held.pass_on(replace(LOCK, agent=AgentId("a1")))
+    held.lapse(A)
+
+    assert [LOCK] == held.lost(A)
+
+
+def test_what_is_not_kept_takes_nothing_back_that_passed_on(held: HeldLocks) -> None:
+    held.pass_on(replace(LOCK, agent=AgentId("a1")))
+    held.turn_down(replace(LOCK, agent=AgentId("a1")))
+
+    assert [] == list(held)
+    assert [] == held.overtaken()
+
+
+def test_what_a_later_grant_ended_is_over_before_that_is_settled(held: HeldLocks) -> None:
+    share = replace(LOCK, key="b.py", shared=True)
+    held.put(share)
+
+    held.pass_on(replace(LOCK, session=B, token=FencingToken(8)))
+    held.pass_on(replace(share, shared=False, token=FencingToken(8)))
+
+    assert [share] == list(held), "its holder's own is a part of it"
+    assert [LOCK] == held.overtaken()
+
+
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("is_late", [False, True])
 def test_what_is_had_on_another_branch_meanwhile_is_not_over(

@@ -1,6 +1,7 @@
 """What becomes of an edit whose outcome is not heard."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -348,3 +349,36 @@ async def test_what_passed_to_a_subagent_unheard_is_not_believed_in_by_its_main_
     await settle()
 
     assert house.holds() is None
+
+
+@pytest.mark.parametrize("others", ["Session_b", ""])
+async def test_what_is_known_to_have_passed_is_not_believed_in_while_its_asker_asks_again(
+    house: House, others: str
+) -> None:
+    house.block()
+    await house.edit()
+    (had,) = house.held
+    house.held.put(replace(had, ends_at=1e9))
+    house.coordinator.locks["a.py"].holder.agent_id = "agent-1"
+    if others:
+        house.coordinator.hold("b.py", others)
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.extend([Fate.UNREACHABLE, Fate.LATE_ANSWER])
+    house.coordinator.connection.failed("gone", house.clock.now())
+    await house.edit(agent="agent-1")
+    again = asyncio.create_task(house.edit("a.py", "b.py", agent="agent-1"))
+    await until(lambda: len(house.coordinator.acquires) == 3)
+
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: len(house.coordinator.acquires) == 4)
+    await asyncio.sleep(0.02)
+    known_to_have_passed = house.holds()
+    house.coordinator.gate.set()
+    decision = await again
+    await settle()
+
+    assert known_to_have_passed is None
+    assert decision.verdict is (Verdict.DENY if others else Verdict.ALLOW)
+    assert house.agrees()
+    held = [(lock.agent, lock.ends_at) for lock in house.held.at(SHOP, "a.py")]
+    assert held == ([] if others else [("agent-1", 1e9)])
