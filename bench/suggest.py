@@ -40,7 +40,8 @@ from scoord.names import path_key  # noqa: E402
 from scoord.paths import FileIdentity, NamedBy, Worktree  # noqa: E402
 from scoord.v1.events_pb2 import WatchResponse  # noqa: E402
 from scoord.v1.locks_pb2 import Holder, Lock  # noqa: E402
-from scoord_agent.held import HeldLock, HeldLocks  # noqa: E402
+from scoord_agent.held import HeldLocks  # noqa: E402
+from scoord_agent.held_lock import HeldLock  # noqa: E402
 from scoord_agent.knowledge.ranking import ranked  # noqa: E402
 from scoord_agent.knowledge.related import related  # noqa: E402
 from scoord_agent.knowledge.repository import Knowledge, learn  # noqa: E402

@@ -11,7 +11,7 @@ from scoord.v1.locks_pb2 import (
     ReserveRequest,
 )
 from scoord_agent.coordinator import new_request_id, seconds
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.registration import idle_limit_s
 from scoord_agent.request import Request
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from scoord.v1.locks_pb2 import Lock
 from scoord_agent import wording
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import claimant
 

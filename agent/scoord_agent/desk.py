@@ -22,7 +22,8 @@ from scoord_agent.all_or_none import AllOrNone, Refusal, names_of
 from scoord_agent.arguments import identify, together
 from scoord_agent.connection import State
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.hold_times import HoldTimes
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import LocalSession

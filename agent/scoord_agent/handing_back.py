@@ -19,7 +19,8 @@ from scoord.paths import RECHECK_S, Head, Locator
 from scoord.text import one_line
 from scoord_agent import wording
 from scoord_agent.background import Background
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.places import root_of
 from scoord_agent.request import NO_HEAD

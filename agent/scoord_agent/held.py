@@ -17,72 +17,11 @@ from dataclasses import dataclass, replace
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.patterns import matches
+from scoord_agent.held_lock import HeldLock, as_it_is, is_ended_by, is_more, is_same, stand_together
 
 QUIET_S = 10.0
 """How much longer than a renewal the stream is believed in. It tells something every 3 s
 at least; one that broke off with the renewals must not end belief before they do."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldLock:
-    """One grant, as its holder knows it."""
-
-    project: ProjectId
-    key: str
-    shown: str
-    session: SessionId
-    agent: AgentId
-    token: FencingToken
-    used: bool = False
-    """Whether it was used since its use was last published."""
-    shared: bool = False
-    branch: str = ""
-    """The branch it is confined to; empty when it holds on every branch."""
-    is_pattern: bool = False
-    commit: str = ""
-    """What was checked out when it was granted, or last used."""
-    worktree: str = ""
-    """Root of the worktree it was asked for in; empty when this agent did not ask for it."""
-    ends_at: float = 0.0
-    """When the time is over that it was taken for, on the agent's clock, which outlives the
-    agent; 0 is with its session."""
-
-    @property
-    def claimant(self) -> Claimant:
-        """Who has it, and how far."""
-        return Claimant(self.session, self.agent, shared=self.shared, branch=self.branch)
-
-    @property
-    def name(self) -> tuple[ProjectId, str]:
-        """What it is a lock of."""
-        return self.project, self.key
-
-    def covers(self, project: ProjectId, key: str) -> bool:
-        """Whether it holds a path, by itself or by its pattern."""
-        same = matches(self.key, key) if self.is_pattern else self.key == key
-        return same and self.project == project
-
-    def has_had_its_time(self, now: float) -> bool:
-        """Whether the time is over that it was taken for."""
-        return 0 < self.ends_at <= now
-
-    def left_s(self, now: float) -> float:
-        """What remains of the time that it was taken for; 0 is as long as its session."""
-        # Nothing at all would be for ever.
-        return max(0.001, self.ends_at - now) if self.ends_at else 0.0
-
-    def granted_anew(self, token: FencingToken) -> "HeldLock":
-        """The same, as another grant."""
-        return replace(self, token=token, used=False)
-
-    def is_before(self, other: "HeldLock") -> bool:
-        """Whether ``other`` came after it on the path.
-
-        A subagent that takes over from its main thread does so under the same token.
-        """
-        if self.token == other.token:
-            return (self.session, self.agent) != (other.session, other.agent)
-        return self.token < other.token
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +84,8 @@ class HeldLocks:
         What its own holder had of the path is a part of it, and stays until then.
         """
         for other in tuple(self._paths.get(_path(lock), {}).values()):
-            is_over = other.token == lock.token or _is_ended_by(lock, other)
-            if is_over and not _is_same(other, lock):
+            is_over = other.token == lock.token or is_ended_by(lock, other)
+            if is_over and not is_same(other, lock):
                 self.drop(other)
                 self._overtaken[_grant(other)] = other
 
@@ -159,7 +98,7 @@ class HeldLocks:
         for other in tuple(self._paths.get(_path(lock), {}).values()):
             if other.token == lock.token:
                 self.drop(other)
-            elif _is_ended_by(lock, other):
+            elif is_ended_by(lock, other):
                 self.drop(other)
                 self._overtaken[_grant(other)] = other
 
@@ -176,9 +115,9 @@ class HeldLocks:
         path, over = self._paths.setdefault(_path(lock), {}), list[HeldLock]()
         for before in (*path.values(), *self._take_passed(lock)):
             if before.token == lock.token:
-                lock = _as_it_is(lock, before)
+                lock = as_it_is(lock, before)
         for who, other in tuple(path.items()):
-            replaced = not _stand_together(other, lock)
+            replaced = not stand_together(other, lock)
             if other.token == lock.token or replaced:
                 del path[who]
             if other.token != lock.token and replaced:
@@ -235,11 +174,11 @@ class HeldLocks:
     def has_passed(self, lock: HeldLock) -> bool:
         """Whether its holder has exactly this grant, or a later one in place of it."""
         own = self._own(lock)
-        return any(one.token == lock.token or _is_ended_by(one, lock) for one in own)
+        return any(one.token == lock.token or is_ended_by(one, lock) for one in own)
 
     def _own(self, lock: HeldLock) -> list[HeldLock]:
         """What the holder of ``lock`` has of its path, on whatever branches."""
-        return [own for own in self._paths.get(_path(lock), {}).values() if _is_same(own, lock)]
+        return [own for own in self._paths.get(_path(lock), {}).values() if is_same(own, lock)]
 
     def passes_on(self, lock: HeldLock) -> bool:
         """Whether somebody of this machine has exactly this grant, or had until it passed on."""
@@ -257,7 +196,7 @@ class HeldLocks:
     def _is_overtaken(self, lock: HeldLock) -> bool:
         """Whether its answer comes after that of a later grant, beside which it cannot stand."""
         others = self._paths.get(_path(lock), {}).values()
-        return any(_is_ended_by(other, lock) for other in others)
+        return any(is_ended_by(other, lock) for other in others)
 
     def is_later_anothers(self, lock: HeldLock) -> bool:
         """Whether another of this machine has a later grant that excludes ``lock``.
@@ -345,7 +284,7 @@ class HeldLocks:
 
         Who could write it already, as far as now, had it taken away in between.
         """
-        return any(_is_more(own, lock) for own in self._own(lock))
+        return any(is_more(own, lock) for own in self._own(lock))
 
     def lost(self, session: SessionId) -> list[HeldLock]:
         """What a session has lost, and nobody knows yet what became of."""
@@ -390,54 +329,12 @@ class HeldLocks:
         self._paths[_path(lock)][_who(lock)] = lock
 
 
-def _stand_together(one: HeldLock, other: HeldLock) -> bool:
-    """Whether two grants of a path can be held at once.
-
-    A holder has one on each branch; what it is granted for every branch ends the others,
-    but of patterns, where it is one more.
-    """
-    if not _is_same(one, other):
-        return not one.claimant.excludes(other.claimant)
-    if one.is_pattern:
-        return one.branch != other.branch
-    first, later = sorted((one, other), key=lambda lock: lock.token)
-    return not later.claimant.covers(first.claimant)
-
-
-def _is_more(now: HeldLock, before: HeldLock) -> bool:
-    is_later = now.token > before.token and now.claimant.covers(before.claimant)
-    if not is_later or now.shared > before.shared:
-        return False
-    return before.shared or now.branch != before.branch
-
-
-def _is_ended_by(lock: HeldLock, other: HeldLock) -> bool:
-    """Whether ``other`` is over, as the later ``lock`` shows."""
-    return other.token < lock.token and not _stand_together(other, lock)
-
-
-def _as_it_is(lock: HeldLock, before: HeldLock) -> HeldLock:
-    """A grant that is told of once more, as its record is.
-
-    Its end is the one that was asked for last; who asked for none left it as it is.
-    """
-    lock = replace(lock, ends_at=lock.ends_at or before.ends_at)
-    # Taken while no branch was checked out, it holds on every one, whoever goes on with it.
-    lock = replace(lock, branch=before.branch and lock.branch)
-    # Who asks to share what it has alone is answered with what it has.
-    return lock if before.shared else replace(lock, shared=False)
-
-
 def _path(lock: HeldLock) -> _Path:
     return lock.project, lock.key, lock.is_pattern
 
 
 def _who(lock: HeldLock) -> _Who:
     return lock.session, lock.agent, lock.branch
-
-
-def _is_same(one: HeldLock, other: HeldLock) -> bool:
-    return one.claimant.is_same(other.claimant)
 
 
 def _grant(lock: HeldLock) -> _Grant:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.names import path_key
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 
 
 class KeptLock(BaseModel):

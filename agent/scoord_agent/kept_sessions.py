@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scoord.ids import AgentId, LeaseId, ProjectId, SessionId
 from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import kept_locks
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.kept_work import KeptWork, from_kept, to_json
 from scoord_agent.local_session import MAX_NOTICED, LocalSession
 from scoord_agent.processes import Process

@@ -15,7 +15,7 @@ from pathlib import Path
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import wording
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.processes import Process
 from scoord_agent.remembered import Remembered
 from scoord_agent.turns import Place

@@ -16,7 +16,8 @@ from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.sessions_pb2 import LockHead
 from scoord_agent.asking import ref_of
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.places import root_of

@@ -22,7 +22,8 @@ from scoord.v1.events_pb2 import Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Lock
 from scoord.v1.sessions_pb2 import Session
 from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.held import QUIET_S, HeldLock
+from scoord_agent.held import QUIET_S
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.kept import Kept
 
 _log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from scoord.v1.locks_pb2 import ReleaseOutcome, ReleaseRequest
 from scoord_agent import wording
 from scoord_agent.asking import ref_of
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 
 MAX_PATHS = 30

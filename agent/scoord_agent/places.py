@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scoord.ids import ProjectId
 from scoord.paths import Locator, Worktree
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 
 

@@ -10,7 +10,8 @@ from scoord.patterns import matches
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Lock, LockMode, Waiter
 from scoord_agent import crossings, wording
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import claimant
 from scoord_agent.sessions import Sessions

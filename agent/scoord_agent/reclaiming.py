@@ -31,7 +31,8 @@ from scoord_agent import wording
 from scoord_agent.asking import ref_of
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.owed import is_given_back

@@ -15,7 +15,8 @@ from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import EndRequest, RegisterRequest, RegisterResponse, Session
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import claimant
 from scoord_agent.turns import Turns

@@ -11,7 +11,7 @@ from typing import Final
 from scoord.bounded import BoundedDict
 from scoord.ids import AgentId, FencingToken, ProjectId, RequestId, SessionId
 from scoord.paths import Head
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 
 _MOST_BESIDE: Final = 2_000
 _MOST_CROSSED: Final = 2_000

@@ -17,7 +17,7 @@ from scoord.v1.locks_pb2 import (
 )
 from scoord.v1.sessions_pb2 import Session, SessionStatus
 from scoord_agent.estimates import Completion
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import TERMINAL
 from scoord_agent.request import Request
 from scoord_agent.wording_times import basis_of

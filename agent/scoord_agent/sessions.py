@@ -14,7 +14,7 @@ from threading import Lock
 from scoord.ids import SessionId
 from scoord.local import atomic_write
 from scoord_agent import kept_sessions, processes
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.processes import Process
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from scoord.clock import Clock
 from scoord.ids import FencingToken, ProjectId
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.registration import as_held

@@ -25,7 +25,8 @@ from scoord_agent import crossings
 from scoord_agent.asking import acquire_message, granted_locks, reserve_message
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.overlaps import Overlaps

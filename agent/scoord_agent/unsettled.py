@@ -20,7 +20,7 @@ from scoord.v1.locks_pb2 import AcquireRequest, AcquireResponse, Granted, Reserv
 from scoord_agent.background import Background
 from scoord_agent.connection import State
 from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.request import Request
 from scoord_agent.turns import Place
 

@@ -348,7 +348,7 @@ MUTANTS = (
     ),
     Mutant(
         "a lock of every branch becomes one of that on which it is asked for again",
-        f"{AGENT}/held.py",
+        f"{AGENT}/held_lock.py",
         "    lock = replace(lock, branch=before.branch and lock.branch)\n",
         "",
         ("tests/unit/agent/test_held.py",),

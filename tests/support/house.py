@@ -15,7 +15,8 @@ from scoord.v1.events_pb2 import Progress, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock
 from scoord_agent.background import Background
 from scoord_agent.edits import Edits
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.hold_times import HoldTimes
 from scoord_agent.knowledge.knowing import Knowing, Learn
 from scoord_agent.local_session import LocalSession

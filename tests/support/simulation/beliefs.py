@@ -15,7 +15,7 @@ from scoord.config import Settings
 from scoord.ids import SessionId
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import LockMode
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import EventKind, Verdict
 from support.simulation.loop import Process
 from support.simulation.machine import Hook, Machine, current_hook

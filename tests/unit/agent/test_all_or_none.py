@@ -14,7 +14,8 @@ from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.paths import FileIdentity
 from scoord.v1.locks_pb2 import Conflict, Granted, LockRef
 from scoord_agent.all_or_none import AllOrNone, Refusal
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.request import Request
 from scoord_agent.taking import Taking

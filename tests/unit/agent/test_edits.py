@@ -10,7 +10,8 @@ import pytest
 from scoord.ids import AgentId, FencingToken
 from scoord.paths import RECHECK_S
 from scoord.v1.locks_pb2 import Holder
-from scoord_agent.held import QUIET_S, HeldLock
+from scoord_agent.held import QUIET_S
+from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
 from support.house import BELIEF_S, DECIDE_S, SHOP, A, House, until
 from support.repositories import git, repository

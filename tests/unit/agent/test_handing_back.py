@@ -15,7 +15,8 @@ from scoord.ids import AgentId, FencingToken, MachineId, ProjectId, SessionId
 from scoord.paths import RECHECK_S, Locator
 from scoord_agent.background import Background
 from scoord_agent.handing_back import HandingBack
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking

@@ -7,7 +7,8 @@ import pytest
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
-from scoord_agent.held import QUIET_S, HeldLock, HeldLocks
+from scoord_agent.held import QUIET_S, HeldLocks
+from scoord_agent.held_lock import HeldLock
 
 BELIEF_S = 20.0
 SHOP = ProjectId("git.example.org/team/shop")

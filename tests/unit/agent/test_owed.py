@@ -14,7 +14,7 @@ from scoord.v1.locks_pb2 import (
     ReleaseResponse,
 )
 from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.owed import Owed, is_given_back
 

@@ -10,7 +10,8 @@ from scoord.clock import FakeClock
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Waiter
-from scoord_agent.held import HeldLock, HeldLocks
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.reactions import Reactions
 from scoord_agent.sessions import Sessions

@@ -9,7 +9,7 @@ from scoord.ids import AgentId, FencingToken
 from scoord.v1.locks_pb2 import Holder, LockMode, LockScope, Lost, ReadTraceResponse
 from scoord_agent import wording
 from scoord_agent.coordinator import seconds
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.taking import Taking
 from scoord_hooks.neutral import Verdict
 from support.house import SHOP, A, House, settle, until

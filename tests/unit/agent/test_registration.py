@@ -7,7 +7,7 @@ import pytest
 from scoord.ids import AgentId, FencingToken, LeaseId
 from scoord.v1.events_pb2 import LockGone, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, Lost
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
 from support.house import SHOP, A, House, until
 

@@ -11,7 +11,7 @@ import pytest
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import wording
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import MAX_NOTICED, MAX_NOTICES, LocalSession, new_session_id
 from scoord_agent.processes import Process
 from scoord_agent.sessions import Sessions

@@ -8,7 +8,7 @@ import pytest
 from scoord.config import RECHECK_S
 from scoord.ids import AgentId, FencingToken, SessionId
 from scoord_agent import unsettled
-from scoord_agent.held import HeldLock
+from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
 from support.house import DECIDE_S, SHOP, A, House, settle, until
 from support.repositories import git

@@ -1,0 +1,113 @@
+"""A lock as its holder knows it, and what two of one path mean for each other."""
+
+from dataclasses import dataclass, replace
+
+from scoord.claimant import Claimant
+from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.patterns import matches
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLock:
+    """One grant, as its holder knows it."""
+
+    project: ProjectId
+    key: str
+    shown: str
+    session: SessionId
+    agent: AgentId
+    token: FencingToken
+    used: bool = False
+    """Whether it was used since its use was last published."""
+    shared: bool = False
+    branch: str = ""
+    """The branch it is confined to; empty when it holds on every branch."""
+    is_pattern: bool = False
+    commit: str = ""
+    """What was checked out when it was granted, or last used."""
+    worktree: str = ""
+    """Root of the worktree it was asked for in; empty when this agent did not ask for it."""
+    ends_at: float = 0.0
+    """When the time is over that it was taken for, on the agent's clock, which outlives the
+    agent; 0 is with its session."""
+
+    @property
+    def claimant(self) -> Claimant:
+        """Who has it, and how far."""
+        return Claimant(self.session, self.agent, shared=self.shared, branch=self.branch)
+
+    @property
+    def name(self) -> tuple[ProjectId, str]:
+        """What it is a lock of."""
+        return self.project, self.key
+
+    def covers(self, project: ProjectId, key: str) -> bool:
+        """Whether it holds a path, by itself or by its pattern."""
+        same = matches(self.key, key) if self.is_pattern else self.key == key
+        return same and self.project == project
+
+    def has_had_its_time(self, now: float) -> bool:
+        """Whether the time is over that it was taken for."""
+        return 0 < self.ends_at <= now
+
+    def left_s(self, now: float) -> float:
+        """What remains of the time that it was taken for; 0 is as long as its session."""
+        # Nothing at all would be for ever.
+        return max(0.001, self.ends_at - now) if self.ends_at else 0.0
+
+    def granted_anew(self, token: FencingToken) -> "HeldLock":
+        """The same, as another grant."""
+        return replace(self, token=token, used=False)
+
+    def is_before(self, other: "HeldLock") -> bool:
+        """Whether ``other`` came after it on the path.
+
+        A subagent that takes over from its main thread does so under the same token.
+        """
+        if self.token == other.token:
+            return (self.session, self.agent) != (other.session, other.agent)
+        return self.token < other.token
+
+
+def is_same(one: HeldLock, other: HeldLock) -> bool:
+    """Whether two grants are of one holder."""
+    return one.claimant.is_same(other.claimant)
+
+
+def stand_together(one: HeldLock, other: HeldLock) -> bool:
+    """Whether two grants of a path can be held at once.
+
+    A holder has one on each branch; what it is granted for every branch ends the others,
+    but of patterns, where it is one more.
+    """
+    if not is_same(one, other):
+        return not one.claimant.excludes(other.claimant)
+    if one.is_pattern:
+        return one.branch != other.branch
+    first, later = sorted((one, other), key=lambda lock: lock.token)
+    return not later.claimant.covers(first.claimant)
+
+
+def is_more(now: HeldLock, before: HeldLock) -> bool:
+    """Whether its holder may do with the later grant what the one before did not allow."""
+    is_later = now.token > before.token and now.claimant.covers(before.claimant)
+    if not is_later or now.shared > before.shared:
+        return False
+    return before.shared or now.branch != before.branch
+
+
+def is_ended_by(lock: HeldLock, other: HeldLock) -> bool:
+    """Whether ``other`` is over, as the later ``lock`` shows."""
+    return other.token < lock.token and not stand_together(other, lock)
+
+
+def as_it_is(lock: HeldLock, before: HeldLock) -> HeldLock:
+    """A grant that is told of once more, as its record is.
+
+    Its end is the one that was asked for last; who asked for none left it as it is.
+    """
+    lock = replace(lock, ends_at=lock.ends_at or before.ends_at)
+    # Taken while no branch was checked out, it holds on every one, whoever goes on with it.
+    lock = replace(lock, branch=before.branch and lock.branch)
+    # Who asks to share what it has alone is answered with what it has.
+    return lock if before.shared else replace(lock, shared=False)
