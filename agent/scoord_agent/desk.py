@@ -252,6 +252,7 @@ class Desk:
             by=one_line(wanted.by),
             reason=one_line(wanted.reason),
             through=self._actors.above(wanted.pid, named.project).through,
+            branch=one_line(self._locator.head(named.worktree).branch),
         )
         response = await self._client.break_lock(request, PATIENCE_S)
         if response.WhichOneof("outcome") == "broken":

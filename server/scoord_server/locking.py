@@ -39,6 +39,7 @@ from scoord_server.model.values import (
 )
 from scoord_server.refusing import Refusing
 from scoord_server.seen import SeenLock, SeenWaiter
+from scoord_server.store import keys
 from scoord_server.store.port import StoreFull, TxnResult
 
 _log = logging.getLogger(__name__)
@@ -112,10 +113,12 @@ class Locking:
         if fact and only_of and fact.record.holder.session_id != only_of:
             raise NotAllowed(f"{grant.name.shown} is held by another session; break it instead")
         if fact and (ended := await self._end(grant.project, grant.name, fact, end)):
-            if end.how == "broken":
+            if end.how == endings.BROKEN:
                 named = one_line(grant.name.shown), grant.project, grant.token
                 _log.info("broke the lock on %s of %s under token %d", *named)
             return ended
+        if end.how == endings.BROKEN and await self._broke_before(grant, end):
+            return Ended()
         return endings.over(await self._find(grant), grant.token, end)
 
     async def end_overdue(self, lock: SeenLock) -> bool:
@@ -266,6 +269,11 @@ class Locking:
                 done = await ground.txn(plan)
                 return Ended(unrecorded=True) if done.succeeded else None
         raise Contended(f"{name.shown} cannot be ended now; try again")
+
+    async def _broke_before(self, grant: Grant, end: Ending) -> bool:
+        """Whether this very command broke it, and its answer was lost."""
+        key = keys.broken_by(grant.project, grant.token, end.request_id)
+        return bool((await self._ground.store.range(key)).kvs)
 
     def _seen(self, grant: Grant) -> LockFact | None:
         """Who got it, by the view: a fact that never changes, so its age is no matter."""

@@ -1,5 +1,6 @@
 """Locks that hold on one branch: others may hold the file on theirs, and both are told."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,21 @@ def test_on_another_branch_the_same_file_is_free_and_both_are_told(two: Pair, sh
     assert found == branches(two, shop)
     for session in (alice, bob):
         assert "another branch" not in context(session.edit("auth.py")), "once"
+
+
+def test_of_two_locks_the_one_on_the_branch_where_it_is_said_is_broken(
+    two: Pair, shop: Clones
+) -> None:
+    git(shop.bobs, "switch", "-q", "-c", "feature")
+    alice, bob = started(two.alice.session(shop.alices)), started(two.bob.session(shop.bobs))
+    alice.edit("auth.py")
+    bob.edit("auth.py")
+
+    done = two.alice.scoord("unlock", "auth.py", "--force", "--yes", "--json", cwd=shop.alices)
+
+    (broken,) = json.loads(done.stdout)["locks"]
+    assert (broken["broken"], broken["holder"]["person"]) == (True, "alice")
+    wait_until("bob's stands", lambda: branches(two, shop) == {("bob", "auth.py"): "feature"})
 
 
 def test_on_the_same_branch_it_is_refused_as_ever(two: Pair, shop: Clones) -> None:

@@ -171,10 +171,13 @@ class Bench:
         await self.coordinator.locks.leave(self.asker(session), places)
         await self.settle()
 
-    async def breaks(self, path: str, token: FencingToken, by: str = "carol") -> Ended | Standing:
-        """Break one grant."""
+    async def breaks(
+        self, path: str, token: FencingToken, by: str = "carol", *, request: str = "", on: str = ""
+    ) -> Ended | Standing:
+        """Break one grant, where the branch ``on`` is checked out."""
         grant = Grant(PROJECT, LockName.of(path), token, is_pattern="*" in path)
-        end = Ending("broken", self.request(), by, "needed")
+        own = RequestId(request) if request else self.request()
+        end = Ending("broken", own, by, "needed", branch=on)
         outcome = await self.coordinator.locks.end(grant, end)
         await self.settle()
         return outcome

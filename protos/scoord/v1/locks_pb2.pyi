@@ -1144,6 +1144,7 @@ class BreakRequest(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     THROUGH_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same answer."""
     project: _builtins.str
@@ -1152,6 +1153,10 @@ class BreakRequest(_message.Message):
     """The person who breaks it, or whose session does, for the record."""
     reason: _builtins.str
     """Why; one line, untrusted text."""
+    branch: _builtins.str
+    """What is checked out where it is said. Where the grant that was seen is over and several
+    stand, on several branches, one that holds on this is answered.
+    """
     @_builtins.property
     def lock(self) -> Global___LockRef:
         """The lock the caller saw: broken only while that grant stands."""
@@ -1169,10 +1174,11 @@ class BreakRequest(_message.Message):
         by: _builtins.str = ...,
         reason: _builtins.str = ...,
         through: Global___Holder | None = ...,
+        branch: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock", "through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "lock", b"lock", "project", b"project", "reason", b"reason", "request_id", b"request_id", "through", b"through"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "by", b"by", "lock", b"lock", "project", b"project", "reason", b"reason", "request_id", b"request_id", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

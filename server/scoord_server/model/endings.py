@@ -1,7 +1,8 @@
 """The rules of how a grant ends by a command: release, break, idleness, end of its time.
 
 Each compares the token that was seen, and leaves a trace in the same step. A
-repeated command finds its own trace, and gets its first answer.
+repeated command finds its own trace, and gets its first answer. The trace of a later
+grant takes its place: a break, which somebody waits to hear of, leaves a key of its own.
 """
 
 from collections.abc import Callable
@@ -23,11 +24,12 @@ from scoord_server.model.values import (
     Standing,
 )
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Get, OpResult, Put, Txn, TxnResult
+from scoord_server.store.port import Delete, Get, Operation, OpResult, Put, Txn, TxnResult
 
+BROKEN = "broken"
 ORPHANED = "orphaned"
 
-_TAKEN = frozenset({"broken", "idle", "lasted"})
+_TAKEN = frozenset({BROKEN, "idle", "lasted"})
 """How a grant ends against its holder's will, while its session goes on."""
 
 _NOWHERE = Journal(LeaseId(0), LeaseId(0), 0)
@@ -105,7 +107,10 @@ def plan_end(
     is_pattern = fact.record.is_pattern
     left = traces.grant_key(project, name.key, fact.claimant, is_pattern=is_pattern)
     trace = Put(left, record.SerializeToString(), journal.traces)
-    return Txn((is_grant(fact.key, fact.token), present(fact.key)), (Delete(fact.key), trace, line))
+    done: list[Operation] = [Delete(fact.key), trace, line]
+    if end.how == BROKEN:
+        done.append(Put(keys.broken_by(project, fact.token, end.request_id), b"", journal.traces))
+    return Txn((is_grant(fact.key, fact.token), present(fact.key)), tuple(done))
 
 
 def plan_end_unused(
@@ -152,10 +157,14 @@ def plan_of(how: str) -> Callable[[ProjectId, LockName, LockFact, Ending, Journa
 
 
 def over(found: Found, token: FencingToken, end: Ending) -> Ended | Standing:
-    """What to answer when the grant does not stand: done before by this command, or not."""
+    """What to answer when the grant does not stand: done before by this command, or not.
+
+    Of several that stand the first is named that holds on the branch of who asks.
+    """
     if found.was_ended_by(token, end.request_id):
         return Ended()
-    return Standing(found.facts[0] if found.facts else None)
+    near = [fact for fact in found.facts if fact.claimant.branch in ("", end.branch)]
+    return Standing(next(iter((*near, *found.facts)), None))
 
 
 def plan_read_trace(asker: Asker, grant: Grant) -> Txn:

@@ -299,6 +299,8 @@ class Ending:
     reason: str = ""
     through: Holder | None = None
     """The coding session that ends it, when that is not the holder's."""
+    branch: str = ""
+    """What is checked out where it was said."""
 
     @property
     def others(self) -> tuple[Holder, ...]:

@@ -155,6 +155,7 @@ class Locks(LockServiceServicer):
             one_line(request.by),
             one_line(request.reason),
             messages.through(request),
+            one_line(request.branch),
         )
         outcome = await self._coordinator.locks.end(grant, end)
         if isinstance(outcome, Ended):

@@ -15,6 +15,7 @@
     /scoord/v1/p/{project}/tasks/{task}
     /scoord/v1/p/{project}/offers/{kind}/{name}
     /scoord/v1/begun/{project}/{session}/{register}             its end is not written down yet
+    /scoord/v1/breaks/{project}/{token}/{request}               what is answered to it once more
     /scoord/v1/events/{project}/{unix ms}-{request}
     /scoord/v1/archive/{project}/{unix ms}-{session}
     /scoord/v1/compaction
@@ -68,6 +69,7 @@ _GRAPH = "/scoord/v1/graph/"
 _COMPACTION = "/scoord/v1/compaction"
 _ARCHIVE = "/scoord/v1/archive/"
 _BEGUN = "/scoord/v1/begun/"
+_BREAKS = "/scoord/v1/breaks/"
 _ON = "@"
 """Before the branch that a holder is confined to; in a name it would be percent-encoded."""
 _MS_DIGITS = 15
@@ -224,6 +226,16 @@ def begun(project: str, session_id: str, request_id: str) -> bytes:
 def begun_prefix() -> bytes:
     """Where it stands which sessions' ends are to come, of all projects."""
     return _BEGUN.encode()
+
+
+def broken_by(project: str, token: int, request_id: str) -> bytes:
+    """Where it stands that this very command broke the grant that ``token`` names."""
+    return breaks_prefix() + f"{_segment(project)}/{token}/{request_id}".encode()
+
+
+def breaks_prefix() -> bytes:
+    """Where it stands what is answered to breaks once more, of all projects."""
+    return _BREAKS.encode()
 
 
 def task(project: str, task_id: str) -> bytes:

@@ -244,11 +244,7 @@ class Beliefs:
         for grant in self.truth.grants.get(request.lock.token, []):
             if (grant.how, grant.by) != ("broken", request.by):
                 continue
-            # One trace is kept: the next grant's forgets the answer before.
-            if self.truth.traces[grant.trace].token != grant.token:
-                self.record.gaps["answer of a break forgotten"] += 1
-            else:
-                self.record.violate("C3", f"{request.by} broke {grant}, and was told: no")
+            self.record.violate("C3", f"{request.by} broke {grant}, and was told: no")
 
     # -- what must hold -----------------------------------------------------------
 

@@ -15,7 +15,7 @@ from support.simulation.oracle import excludes
 from support.simulation.people import Person
 from support.simulation.record import Record
 from support.simulation.storage import ObservedStore
-from support.simulation.truth import Grant, Truth, is_kept
+from support.simulation.truth import Grant, Truth, Waiter, is_kept
 
 SETTLE_S = 35.0
 """Longer than any message is late, and any broken stream is away."""
@@ -34,6 +34,9 @@ BEAT_S = 14.0
 
 RELEASE_S = 0.5
 """Longer than what a hook gives back beside its answer is on its way."""
+
+TOLD_WITHIN_S = 0.5
+"""How soon whoever is first in a queue is to hear that a file is free."""
 
 ROUNDS = 30
 """Of a second or more: whoever has the first claim and does not use it has it for 20."""
@@ -237,13 +240,19 @@ class Calm:
             await self._check_turn(person, COMMON, "")
             await person.unlock(COMMON)
 
+    async def _is_told(self, person: Person, place: Waiter, agent: str) -> bool:
+        """Whether it has heard of its turn; of one that has just come it hears within a moment."""
+        if not _has_heard(person, place):
+            await asyncio.sleep(TOLD_WITHIN_S)
+            await person.call(_hook_of(agent), agent=agent)
+        return _has_heard(person, place)
+
     async def _check_turn(self, person: Person, path: str, agent: str) -> None:
         """C5: whoever is next in a queue is told, and gets the file."""
         mine = (p for p in self.truth.queue(path) if f"_{person.pid}_" in p.who.session)
         place = next((p for p in mine if p.who.agent == agent), None)
         is_there = person.go_to(place.who.branch if place else "")
-        # A subagent is told at its own next hook.
-        await person.call(EventKind.AFTER_EDIT if agent else EventKind.PROMPT, agent=agent)
+        await person.call(_hook_of(agent), agent=agent)
         if place is None:
             # On another branch its turn may have come at once, and its claim have run out.
             if not _hears_of_turn(path, _since_refused(person, path)):
@@ -251,10 +260,9 @@ class Calm:
             return
         if not is_there:
             return  # it has left that branch, and the word that it waits no more was lost
-        told = [told.text for told in person.told if told.at_s >= place.since_s]
         # Who has ended meanwhile wants it no more; another of its name was not refused.
         has_ended = person.agent_ends.get(agent, 0.0) >= place.since_s
-        if not has_ended and not _hears_of_turn(place.shown, told):
+        if not has_ended and not await self._is_told(person, place, agent):
             self.record.violate("C5", f"{person.name} is not told of its turn at {path}")
         had_turn_s = self.truth.turn_for_s(path)
         if not await person.edit([path], agent) and had_turn_s < LEAST_CLAIM_S:
@@ -323,6 +331,16 @@ class Calm:
         for begun in self.store.begun():
             if self.truth.sessions.get(begun.session.session_id) is None:
                 self.record.violate("C7", f"nobody wrote down the end of {begun.session}")
+
+
+def _hook_of(agent: str) -> EventKind:
+    """At which hook it is told: a subagent at its own."""
+    return EventKind.AFTER_EDIT if agent else EventKind.PROMPT
+
+
+def _has_heard(person: Person, place: Waiter) -> bool:
+    told = [told.text for told in person.told if told.at_s >= place.since_s]
+    return _hears_of_turn(place.shown, told)
 
 
 def _hears_of_turn(shown: str, texts: Iterable[str]) -> bool:

@@ -20,6 +20,7 @@ EDITED = frozenset({"unasked", "unprotected"})
 """What the trace of an edit that was made without a lock says."""
 
 _HISTORY, _ARCHIVE = keys.kept_roots()
+_BREAKS = keys.breaks_prefix()
 
 
 @dataclass(slots=True)
@@ -332,8 +333,8 @@ def is_history(key: bytes) -> bool:
 
 
 def is_kept(key: bytes) -> bool:
-    """Whether a key is there for longer than its session: a line of history, or a work log."""
-    return is_history(key) or key.startswith(_ARCHIVE)
+    """Whether a key is there for longer than its session: history, a work log, an answer."""
+    return is_history(key) or key.startswith((_ARCHIVE, _BREAKS))
 
 
 def _ranked(change: Change) -> Iterator[tuple[int, Event, keys.ParsedKey]]:

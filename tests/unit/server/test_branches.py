@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import LockMode, LockScope
-from scoord_server.model.values import Granted, Held
+from scoord_server.model.values import Granted, Held, Standing
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Put, Txn
 from support.coordination import PROJECT, Bench, bench
@@ -178,3 +179,17 @@ async def test_a_share_is_had_on_each_branch_that_it_was_taken_on(b: Bench) -> N
 async def _keys(b: Bench) -> list[bytes]:
     kvs = (await b.store.range(keys.root_prefix(), keys.root_prefix() + b"\xff")).kvs
     return [kv.key for kv in kvs]
+
+
+@pytest.mark.parametrize(("checked_out", "named"), [("a", "alice"), ("b", "bob"), ("c", "alice")])
+async def test_of_two_locks_the_one_on_the_branch_of_who_asks_is_shown_to_be_broken(
+    b: Bench, checked_out: str, named: str
+) -> None:
+    for session, branch in (("alice", "a"), ("bob", "b")):
+        await b.acquire(session, "a.py", **on(branch))
+
+    outcome = await b.breaks("a.py", FencingToken(0), on=checked_out)
+
+    assert isinstance(outcome, Standing)
+    assert outcome.current is not None
+    assert named == outcome.current.record.holder.session_id

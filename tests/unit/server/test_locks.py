@@ -217,6 +217,20 @@ async def test_a_lock_is_broken_only_while_the_grant_that_was_seen_stands(b: Ben
     assert "bob" == await b.holder("auth.py")
 
 
+async def test_a_repeated_break_gets_its_first_answer_whoever_was_granted_the_file_since(
+    b: Bench,
+) -> None:
+    await b.session("alice")
+    await b.session("bob")
+    seen = await b.token("alice", "auth.py")
+
+    assert Ended() == await b.breaks("auth.py", seen, request="once")
+    await b.token("bob", "auth.py")
+
+    assert Ended() == await b.breaks("auth.py", seen, request="once")
+    assert "bob" == await b.holder("auth.py"), "nothing else is broken by it"
+
+
 async def test_breaking_a_free_file_breaks_nothing(b: Bench) -> None:
     assert Standing(None) == await b.breaks("auth.py", FencingToken(0))
 
