@@ -23,19 +23,15 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.relations import Relations
 from scoord_agent.sessions import Sessions
-from scoord_agent.touching import (
-    How,
-    Touch,
-    belonging_to,
-    belongings,
-    in_area,
-    named_in,
-)
+from scoord_agent.touching import How, Touch, belongings, in_area, named_in
 from scoord_agent.wording_others import touching
 from scoord_agent.work import Importer
 
 ImportsOf = Callable[[FileIdentity], Sequence[str]]
 """The paths in its project that a file imports, as far as known. No I/O: edits ask."""
+
+BelongingTo = Callable[[FileIdentity], Sequence[str]]
+"""The keys of a file's tests, or of a test's sources, as far as known. No I/O: edits ask."""
 
 MeantBy = Callable[[LocalSession, str], Sequence[FileIdentity]]
 """The files of a session's repository that a prompt names, as far as known. No I/O either."""
@@ -60,6 +56,7 @@ class Dependents:
         relations: Relations,
         area_of: AreaOf,
         imports_of: ImportsOf,
+        belonging_to: BelongingTo,
         meant_by: MeantBy,
         free_in: FreeIn,
         clock: Clock,
@@ -71,6 +68,7 @@ class Dependents:
         self._relations = relations
         self._area_of = area_of
         self._imports_of = imports_of
+        self._belonging_to = belonging_to
         self._meant_by = meant_by
         self._free_in = free_in
         self._clock = clock
@@ -99,11 +97,12 @@ class Dependents:
             self.editing(session, file)
 
     def learned(self, root: Path) -> None:
-        """A repository is known anew, and so what its files import."""
+        """A repository is known anew, and so what its files import, and what belongs to them."""
         for session in self._sessions:
             for before in tuple(session.work.imports.values()):
                 tree = before.file.worktree
                 if tree and tree.root == root:
+                    self._look_up_belonging(session, before.file)
                     self._tell_imports(session, self._look_up(session, before.file))
 
     def heard(self, project: ProjectId, response: WatchResponse) -> None:
@@ -151,14 +150,14 @@ class Dependents:
         """What an edit of a file touches by its name, and the first one by its area."""
         name, looked_at = (file.project, file.key), session.work.looked_at
         is_first = name not in looked_at
-        keys = looked_at[name] = belonging_to(file.shown) if is_first else looked_at[name]
+        keys = looked_at[name] = tuple(self._belonging_to(file)) if is_first else looked_at[name]
         belonging = self._belonging(session, file, keys)
         return (*belonging, *self._in_area(session, file)) if is_first else belonging
 
     def _foreseen(self, session: LocalSession, file: FileIdentity) -> Sequence[Touch]:
         """What an edit of a file would touch."""
         return (
-            *self._belonging(session, file, belonging_to(file.shown)),
+            *self._belonging(session, file, self._belonging_to(file)),
             *self._imported(session, self._importer(file)),
             *self._in_area(session, file),
         )
@@ -177,6 +176,12 @@ class Dependents:
         """What a file imports, as far as that is known by now."""
         paths = self._imports_of(file)[:_MOST_IMPORTS]
         return Importer(file, {path_key(path): path for path in paths})
+
+    def _look_up_belonging(self, session: LocalSession, file: FileIdentity) -> None:
+        """Its next edit tells of what is held of that."""
+        name, looked_at = (file.project, file.key), session.work.looked_at
+        if name in looked_at:
+            looked_at[name] = tuple(self._belonging_to(file))
 
     def _look_up(self, session: LocalSession, file: FileIdentity) -> Importer:
         """The same, kept with the session's work."""

@@ -143,6 +143,7 @@ class Parts:
             relations=relations,
             area_of=around.area_of,
             imports_of=around.imports_of,
+            belonging_to=around.belonging_to,
             meant_by=around.meant_by,
             free_in=lambda where, lock: self.hold_times.completion(where, lock, self.neighbours),
             clock=clock,

@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 
+from scoord.names import path_key
 from scoord.paths import FileIdentity
 from scoord_agent.activity import top_folder
 from scoord_agent.knowledge.knowing import Knowing
 from scoord_agent.knowledge.repository import Knowledge
 from scoord_agent.local_session import LocalSession
-from scoord_agent.touching import paths_of
+from scoord_agent.touching import belonging_to, paths_of
 
 _MOST_MEANT = 20
 """Files that are looked at for one prompt."""
@@ -37,6 +38,12 @@ class Surroundings:
         knowledge = self._knowing.at_once(file.worktree) if file.worktree else None
         return knowledge.imports.imports(file.key) if knowledge else ()
 
+    def belonging_to(self, file: FileIdentity) -> Sequence[str]:
+        """The keys of a file's tests, or of a test's sources, where the repository has them."""
+        knowledge = self._knowing.at_once(file.worktree) if file.worktree else None
+        known = knowledge.habits.counterparts(file.shown) if knowledge else ()
+        return belonging_to(file.shown, known)
+
     def meant_by(self, session: LocalSession, prompt: str) -> Sequence[FileIdentity]:
         """The files of a session's repository that a prompt names, or says are to be there."""
         worktree = self._knowing.worktree_at(session.root) if session.root else None
@@ -52,10 +59,15 @@ class Surroundings:
 
 
 def _named(knowledge: Knowledge, key: str, written: str) -> list[tuple[str, str]]:
-    """Keys of files, and how they are shown; a path that names none is one of a new file."""
+    """Keys of files, and how they are shown; a path that names none is one of a new file.
+
+    So is the name alone of a test of what is there: it will be where such tests are.
+    """
     keys = knowledge.mentions.named(key)
     if len(keys) > _AMBIGUOUS:
         return []
     if not keys and _PATH.fullmatch(key):
         return [(key, written)]
+    if not keys and "/" not in key and (new := knowledge.habits.new_test(written)):
+        return [(path_key(new), new)]
     return [(each, knowledge.files[each]) for each in keys]

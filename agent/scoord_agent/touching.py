@@ -4,7 +4,7 @@ It looks at names alone: nothing here opens a file or asks anybody.
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -85,9 +85,13 @@ def named_in(
     ] + list(_in_areas(words, sessions, own))
 
 
-def belonging_to(shown: str) -> tuple[str, ...]:
-    """The keys that the test of the file ``shown`` would have, or the source of a test."""
-    keys = dict.fromkeys(map(path_key, counterparts(shown)))
+def belonging_to(shown: str, known: Sequence[str] = ()) -> tuple[str, ...]:
+    """The keys of the tests of the file ``shown``, or of the sources of a test.
+
+    ``known`` are those that its repository has, as far as it was read; else it is those that
+    they would have where such files usually are.
+    """
+    keys = dict.fromkeys(map(path_key, known or counterparts(shown)))
     return tuple(key for key in keys if key != path_key(shown))
 
 

@@ -17,6 +17,7 @@ FILES = {
     "src/other.py": "pass\n",
     "docs/a.md": "a\n",
     "plans/b.md": "b\n",
+    "src/shop/cart.py": "pass\n",
 }
 
 
@@ -123,6 +124,27 @@ def test_an_edit_of_the_test_of_what_another_changes_is_let_through_and_told_onc
     assert "" == context(bob.edit(team.bobs / "src/other.py")), "all of her has been told"
     assert "" == context(bob.edit(team.bobs / "plans/b.md"))
     assert "" == bob.told()
+
+
+def test_a_test_that_is_still_to_be_written_is_told_of_its_source(two: Pair, team: Clones) -> None:
+    alice = two.alice.session(team.alices)
+    alice.start()
+    alice.edit(team.alices / "src/shop/cart.py")
+    bob, new = two.bob.session(team.bobs), team.bobs / "tests/test_cart.py"
+    bob.start()
+
+    def has_heard() -> bool:
+        return bool(context(two.bob.session(team.bobs).prompt("see src/shop/cart.py")))
+
+    seconds_until("bob's agent has heard of alice's lock", has_heard, 8)
+    bob.edit(new)
+    told = context(bob.edited(new))
+
+    assert "src/shop/cart.py, which belongs to tests/test_cart.py, is held by" in told
+    for prompt in ("write tests/test_cart.py", "Write test_cart.py"):
+        other = two.bob.session(team.bobs)
+        other.start()
+        assert "src/shop/cart.py, which belongs to" in context(other.prompt(prompt))
 
 
 def test_two_hundred_sessions_are_told_of_in_twenty_lines(two: Pair, team: Clones) -> None:

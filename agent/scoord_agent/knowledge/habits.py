@@ -4,8 +4,9 @@ Where tests lie is not assumed: a test is matched with the source of the same ba
 name, and where several have it, with the one whose folders it shares most.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 _TEST_FOLDERS = frozenset({"test", "tests", "__tests__", "spec", "specs", "testing"})
@@ -26,6 +27,8 @@ class Habits:
 
     sources: Mapping[str, tuple[str, ...]]
     tests: Mapping[str, tuple[str, ...]]
+    folders: Mapping[str, int] = field(default_factory=dict)
+    """Those with tests in them, and how many; as shown."""
 
     def counterparts(self, shown: str) -> list[str]:
         """The tests of a source, or the sources of a test, nearest first."""
@@ -35,6 +38,18 @@ class Habits:
         same = (path for path in found if path != shown and _same_kind(path, shown))
         return sorted(same, key=lambda path: (-_shared(path, shown), len(path), path))[:_MOST]
 
+    def new_test(self, name: str) -> str:
+        """Where a test that is not there yet will be, by its name; empty for what is no test.
+
+        It is one if there is a source of that name: then it will be in the folder with tests
+        that shares most with that.
+        """
+        sources = self.counterparts(name) if is_test(name) else ()
+        if not sources or not self.folders:
+            return ""
+        places = {f"{folder}/{name}" if folder else name: n for folder, n in self.folders.items()}
+        return max(places, key=lambda path: (_shared(path, sources[0]), places[path], path))
+
 
 NOTHING = Habits({}, {})
 
@@ -43,12 +58,16 @@ def learn(files: Iterable[str]) -> Habits:
     """The habits of a project with these files."""
     sources: dict[str, list[str]] = {}
     tests: dict[str, list[str]] = {}
+    folders = Counter[str]()
     for path in files:
+        if is_test(path):
+            folders[path.rpartition("/")[0]] += 1
         for name in _names(path):
             (tests if is_test(path) else sources).setdefault(name, []).append(path)
     return Habits(
         {name: tuple(paths) for name, paths in sources.items()},
         {name: tuple(paths) for name, paths in tests.items()},
+        folders,
     )
 
 

@@ -157,6 +157,24 @@ async def test_a_prompt_means_the_files_that_it_names_and_those_that_are_to_be_t
     assert 20 == len(meant(many))
 
 
+async def test_the_source_of_a_new_test_is_the_one_that_the_repository_has(
+    school: School,
+) -> None:
+    around, session = Surroundings(school.knowing), _session_in(school)
+    for path in ("src/shop/cart.py", "src/shop/price.py", "tests/test_price.py"):
+        (school.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (school.root / path).write_text("")
+    school.commit()
+    await school.knowing.of(school.worktree, 10.0)
+
+    for prompt in ("write tests/test_cart.py", "Write test_cart.py"):
+        (new,) = around.meant_by(session, prompt)
+        assert "tests/test_cart.py" == new.shown
+        assert ["src/shop/cart.py"] == list(around.belonging_to(new))
+    (known,) = around.meant_by(session, "see src/a.py")
+    assert "tests/test_a.py" in around.belonging_to(known), "where such tests usually are"
+
+
 def _session_in(school: School) -> LocalSession:
     return LocalSession(SessionId("s"), "claude-code", None, "/", worktree=str(school.root))
 

@@ -95,6 +95,17 @@ def test_of_several_the_nearest_is_first() -> None:
     assert "a/util.py" == known.counterparts("tests/a/test_util.py")[0]
 
 
+def test_a_test_that_is_not_there_yet_will_be_where_those_of_its_neighbours_are() -> None:
+    pairs = [f"{of}/{where}" for of in "ab" for where in ("src/x.py", "tests/test_x.py")]
+    known = habits.learn([*pairs, "b/tests/test_y.py", "a/src/login.py", "b/src/cart.py"])
+
+    assert "a/tests/test_login.py" == known.new_test("test_login.py")
+    assert "b/tests/test_cart.py" == known.new_test("test_cart.py")
+    assert ["a/src/login.py"] == known.counterparts("a/tests/test_login.py")
+    assert "" == known.new_test("test_unheard_of.py")
+    assert "" == known.new_test("login.py"), "it is no test"
+
+
 def test_a_name_alone_makes_no_pair_across_languages() -> None:
     known = habits.learn(["auth.py", "tests/auth.ts"])
 

@@ -119,6 +119,7 @@ class _Bench:
             relations=self.relations,
             area_of=top_folder,
             imports_of=lambda file: self.imports.get(file.shown, ()),
+            belonging_to=lambda file: belonging_to(file.shown),
             meant_by=lambda _session, _prompt: [_file(shown) for shown in self.meant],
             free_in=self._free_in,
             clock=self.clock,
