@@ -17,7 +17,7 @@ from scoord_agent.knowledge import areas as area_rules
 from scoord_agent.knowledge import backlog
 from scoord_agent.knowledge.backlog import FileTask
 from scoord_agent.knowledge.knowing import Knowing
-from scoord_agent.knowledge.ranking import Ranked, Work, ranked
+from scoord_agent.knowledge.ranking import Ranked, Work, judged
 from scoord_agent.knowledge.repository import Knowledge
 from scoord_agent.knowledge.works import OpenTask, others_of, tasks_first, wholly_free, works
 from scoord_agent.local_session import LocalSession
@@ -128,7 +128,10 @@ class NextWork:
     async def best(
         self, own_id: SessionId, ground: Ground, intent: str, listed: Listed
     ) -> list[Ranked]:
-        """All there is to do, the best first. Raises what the coordinator says."""
+        """All there is to do, the best first, also what others are in the way of.
+
+        Raises what the coordinator says.
+        """
         offered = self.offered_to_others(own_id, ground.project)
         others = others_of(own_id, listed.sessions, listed.locks, offered)
         own = [lock.key for lock in self._held.of(own_id) if lock.project == ground.project]
@@ -137,7 +140,7 @@ class NextWork:
 
         def rank() -> list[Ranked]:
             every = works(knowledge, areas, tasks, own, intent)
-            return tasks_first(ranked(every, others, knowledge, intent), every)
+            return tasks_first(judged(every, others, knowledge, intent), every)
 
         return await asyncio.to_thread(rank)
 

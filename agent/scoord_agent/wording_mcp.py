@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from scoord.text import age, one_line, quote, remaining
-from scoord_agent.wording_free import missing
+from scoord_agent.wording_free import left_out, missing
 from scoord_agent.wording_times import NOT_KNOWN
 
 Row = Mapping[str, Any]
@@ -103,7 +103,7 @@ def suggested(answer: Row) -> str:
     """Work that is free, and why; and what is not known of it."""
     rows = answer.get("suggestions", ())
     lines = [_suggestion(number, row) for number, row in enumerate(rows, 1)]
-    return "\n".join(filter(None, (*lines, missing(answer))))
+    return "\n".join(filter(None, (*lines, missing(answer), left_out(answer))))
 
 
 def told(answer: Row) -> str:

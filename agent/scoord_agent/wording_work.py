@@ -48,6 +48,20 @@ def reasons(one: Ranked, *, has_intent: bool) -> list[str]:
     return [line for line in said if line] or ["nobody says that they do it"]
 
 
+def in_the_way(one: Ranked) -> str:
+    """What speaks most against a piece of work: who is in the way of it, and how."""
+    collision = one.collision
+    if collision.doer:
+        return f"{one_line(collision.doer, 60)} says that it does this"
+    if collision.shared:
+        holder, count = one_line(collision.holder, 60), len(collision.shared)
+        held = "its file" if collision.of == 1 else f"{count} of its {collision.of} files"
+        return f"{holder if count == 1 else 'others'} {'holds' if count == 1 else 'hold'} {held}"
+    if collision.worker:
+        return f"{one_line(collision.worker, 60)} works in its area"
+    return "what others hold often changes with its files"
+
+
 def at_start(one: Ranked, description: str, *, has_intent: bool, kept_s: float) -> str:
     """What a session may do that has just started, and why."""
     what = f"area {area(one, description)}" if one.work.kind == "area" else _task(one)

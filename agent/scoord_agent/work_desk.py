@@ -19,7 +19,7 @@ from scoord_agent.knowledge import backlog
 from scoord_agent.knowledge.areas import NOTHING, Areas
 from scoord_agent.knowledge.backlog import FileTask
 from scoord_agent.knowledge.ranking import Ranked
-from scoord_agent.knowledge.works import avoiding, wholly_free
+from scoord_agent.knowledge.works import avoiding, left_out, wholly_free
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_body import body_of, number, text, texts
 from scoord_agent.next_work import LEARN_WITHIN_S, Listed, NextWork
@@ -36,6 +36,8 @@ Routes = dict[tuple[str, str], Callable[[web.Request], Awaitable[Answer]]]
 MOST_SUGGESTED = 20
 MOST_SEEN = 3
 """Of the work that whoever looks around is shown."""
+MOST_LEFT_OUT = 20
+"""Of the work that others are in the way of."""
 MOST_ADDED = 100
 
 _NOBODY = SessionId("")
@@ -169,7 +171,8 @@ class WorkDesk:
         await self._registration.enter(session, ground.project, settings, PATIENCE_S)
         intent = one_line(intent) or session.intent
         listed = await Listed.of(self._client, ground.project)
-        best = avoiding(await self._work.best(session.session_id, ground, intent, listed))
+        found = await self._work.best(session.session_id, ground, intent, listed)
+        best = avoiding(found)
         count = min(max(count, 1), MOST_SUGGESTED)
         kept = await self._work.keep(session, ground.project, best, count, KEPT_S)
         others_have = self._work.offered_to_others(session.session_id, ground.project)
@@ -183,6 +186,7 @@ class WorkDesk:
             "kept_for_others": not kept and bool(best or others_have),
             "kept_s": KEPT_S,
             "suggestions": [_row(one, has_intent=has_intent) for one in kept],
+            "left_out": [_left_out_row(one) for one in left_out(found, best)[:MOST_LEFT_OUT]],
         }
 
     async def look(self, cwd: str) -> Answer:
@@ -257,6 +261,12 @@ def _file_row(task: FileTask, areas: Areas, kept_for: str) -> Answer:
         "done_by": "",
         "offered_to": kept_for,
     }
+
+
+def _left_out_row(one: Ranked) -> Answer:
+    work = one.work
+    why = wording_work.in_the_way(one)
+    return {"kind": work.kind, "name": work.name, "title": work.title, "why": why}
 
 
 def _row(one: Ranked, *, has_intent: bool) -> Answer:

@@ -252,6 +252,28 @@ def test_where_another_works_nothing_is_suggested_while_there_is_other_work(team
     wait_until("it is heard", lambda: ("area", "auth") not in works(rows()))
     assert ("area", "cart") in works(rows())
     assert all(row["expected_collision"] < 0.5 for row in rows())
+    (said,) = (line for line in b.run("suggest")[1].splitlines() if line.startswith("left out: "))
+    assert "area auth (Session_1 holds 1 of its 2 files)" in said
+
+
+def test_a_task_that_names_a_free_file_is_suggested_where_another_works(team: Team) -> None:
+    a, b = team.sessions()
+    assert "" == refusal(a.edit("auth/login.py"))
+    a.edited("auth/login.py")
+    titles = ("shorten the login in auth/login.py", "colour the token in auth/token.py")
+    team.alice.scoord("task", "add", "--each", *titles, cwd=team.alices)
+    suggested(b)  # so that the repository has been read
+
+    def answer() -> dict[str, Any]:
+        return dict(json.loads(b.run("suggest", "--json", "--intent", "colour the token")[1]))
+
+    wait_until("it is heard", lambda: bool(answer()["left_out"]))
+    told = answer()
+    assert ("task", "2") == (told["suggestions"][0]["kind"], told["suggestions"][0]["name"])
+    assert ("task", "1") not in works(told["suggestions"])
+    assert {"kind": "task", "name": "1", "title": titles[0], "why": "Session_1 holds its file"} == (
+        told["left_out"][0]
+    )
 
 
 def test_tasks_are_shared_by_all_machines(team: Team) -> None:

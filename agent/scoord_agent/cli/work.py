@@ -11,7 +11,7 @@ from scoord import local
 from scoord.text import age, one_line
 from scoord_agent.cli import local_client, problems, show
 from scoord_agent.cli.pictures import suggestion_row
-from scoord_agent.wording_free import NOTHING, missing
+from scoord_agent.wording_free import NOTHING, left_out, missing
 
 Answer = dict[str, Any]
 
@@ -124,6 +124,8 @@ def _print_suggestions(answer: Answer) -> None:
     if said := missing(answer):
         add = ' Add work: scoord task add "what is to be done"' if said == NOTHING else ""
         click.echo(f"{said}{add}")
+    if said := left_out(answer):
+        click.echo(said)
 
 
 def _table(rows: Sequence[Answer], *, everything: bool) -> Any:

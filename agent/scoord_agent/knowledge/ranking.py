@@ -9,7 +9,7 @@ says how sure it is; they are combined as independent chances:
 | shared files | 1.0 | others hold some of its files already |
 | co-change | 0.7 | what others hold has changed together with its files |
 | imports | 0.4 | what others hold imports its files, or is imported by them |
-| same area | 0.8 | another session says that it works in its area |
+| same area | 0.8 | another session says that it works in its area; 0.2 of a task that names files |
 | same task | 0.9 | another session says that it does this very task |
 
 **Fit** is how alike its words and the session's intent are, or how close a file is to
@@ -34,6 +34,8 @@ SHARED = 1.0
 CO_CHANGE = 0.7
 IMPORTS = 0.4
 SAME_AREA = 0.8
+AREA_OF_NAMED = 0.2
+"""The same of a task that names its files: what it will touch is known, and judged by itself."""
 SAME_TASK = 0.9
 
 _PROBABLE = 0.5
@@ -133,6 +135,8 @@ class Collision:
 
     shared: tuple[str, ...] = ()
     """Its files that others hold; keys."""
+    holder: str = ""
+    """Who holds the first of them."""
     co_change: float = 0.0
     imports: float = 0.0
     worker: str = ""
@@ -141,6 +145,8 @@ class Collision:
     """Who says that it does this task."""
     of: int = 0
     """How many files it has."""
+    is_named: bool = False
+    """Whether these are all that it is about."""
 
     @property
     def expected(self) -> float:
@@ -149,7 +155,7 @@ class Collision:
             SHARED * self._share,
             CO_CHANGE * self.co_change,
             IMPORTS * self.imports,
-            SAME_AREA * bool(self.worker),
+            (AREA_OF_NAMED if self.is_named else SAME_AREA) * bool(self.worker),
             SAME_TASK * bool(self.doer),
         )
         return 1.0 - prod(1.0 - sign for sign in signs)
@@ -158,6 +164,11 @@ class Collision:
     def is_probable(self) -> bool:
         """Whether who does this work would rather meet others than not."""
         return self.expected >= _PROBABLE
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether others have all of it."""
+        return self.expected >= 1.0
 
     @property
     def _share(self) -> float:
@@ -188,14 +199,20 @@ def ranked(
     works: Iterable[Work], others: Others, knowledge: Knowledge, intent: str = ""
 ) -> list[Ranked]:
     """What is free of ``works``, best first. What others were offered or have whole is not."""
+    return [one for one in judged(works, others, knowledge, intent) if not one.collision.is_certain]
+
+
+def judged(
+    works: Iterable[Work], others: Others, knowledge: Knowledge, intent: str = ""
+) -> list[Ranked]:
+    """The same with what others have whole, which comes last."""
     ahead = Ahead.of(others, knowledge)
     found = [
         Ranked(work, collision_of(work, others, ahead), fit_of(work, intent))
         for work in works
         if (work.kind, work.name) not in others.offered
     ]
-    free = (one for one in found if one.collision.expected < 1.0)
-    return sorted(free, key=_order)
+    return sorted(found, key=_order)
 
 
 def _order(one: Ranked) -> tuple[float, str, str]:
@@ -212,7 +229,25 @@ def collision_of(work: Work, others: Others, ahead: Ahead) -> Collision:
     worker = next((who for name in work.areas if (who := others.areas.get(name))), "")
     doer = who_means(work.title, others.intents) if work.kind == "task" else ""
     near = min(1.0, _NEAR * links)
-    return Collision(shared, 1.0 - wanted, near, worker, doer, len(work.files))
+    return Collision(
+        shared,
+        _holder(shared, others),
+        1.0 - wanted,
+        near,
+        worker,
+        doer,
+        len(work.files),
+        is_named=bool(work.named),
+    )
+
+
+def _holder(shared: Sequence[str], others: Others) -> str:
+    """Who holds the first of some files, by itself or by a pattern."""
+    if not shared:
+        return ""
+    key = shared[0]
+    by_pattern = (who for pattern, who in others.patterns if matches(pattern, key))
+    return others.held.get(key) or next(by_pattern, "")
 
 
 def fit_of(work: Work, intent: str) -> float:

@@ -68,17 +68,32 @@ def works(
 
 
 def wholly_free(found: Iterable[Ranked]) -> list[Ranked]:
-    """What nobody else holds a file of, or says to work in or to do."""
+    """What nobody else holds a file of, or says to work in or to do.
+
+    Who works in the area of a task that names its files may do without these.
+    """
 
     def is_free(of: Collision) -> bool:
-        return not (of.shared or of.worker or of.doer)
+        is_worked_in = of.worker and (not of.is_named or of.is_probable)
+        return not (of.shared or is_worked_in or of.doer)
 
     return [one for one in found if is_free(one.collision)]
 
 
 def avoiding(found: Sequence[Ranked]) -> Sequence[Ranked]:
-    """What probably meets nobody; all of it where there is no such work."""
-    return [one for one in found if not one.collision.is_probable] or found
+    """What probably meets nobody; where there is no such work, all that others have not whole."""
+    clear = [one for one in found if not one.collision.is_probable]
+    return clear or [one for one in found if not one.collision.is_certain]
+
+
+def left_out(found: Sequence[Ranked], kept: Sequence[Ranked]) -> list[Ranked]:
+    """The tasks and areas of what was found that others are in the way of, but for ``kept``.
+
+    Tasks first: somebody wrote them down; of each kind what fits best.
+    """
+    met = (one for one in found if one.collision.is_probable and one not in kept)
+    told = (one for one in met if one.work.kind != "file")
+    return sorted(told, key=lambda one: (one.work.kind != "task", -one.fit))
 
 
 def tasks_first(found: Sequence[Ranked], of: Iterable[Work]) -> list[Ranked]:

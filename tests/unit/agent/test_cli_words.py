@@ -44,6 +44,22 @@ def test_what_is_suggested_says_how_long_it_is_kept(
     assert capsys.readouterr().out.endswith("kept for this session for 2 min\n")
 
 
+def test_what_others_are_in_the_way_of_is_said_in_one_line(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"kind": "task", "name": str(number), "title": "", "why": "Session_1 holds its file"}
+        for number in range(5)
+    ]
+    api.will("/v1/suggest", {"known": True, "suggestions": [], "left_out": rows})
+
+    assert run(["suggest"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "\nleft out: task 0 (Session_1 holds its file), task 1 (Session_1 holds its file),"
+        " task 2 (Session_1 holds its file), and 2 more\n"
+    )
+
+
 @pytest.mark.parametrize("command", ["status", "doctor"])
 def test_a_coordinators_address_is_said_once_and_why_it_is_away(
     command: str, api: ScriptedApi, capsys: pytest.CaptureFixture[str]

@@ -141,12 +141,15 @@ async def test_what_is_not_known_is_said_beside_what_is_suggested(
     api: ScriptedApi, tools: Tools
 ) -> None:
     one = {"kind": "task", "name": "t1", "title": "Rate limit", "why": ["free"]}
-    api.will("/v1/suggest", {"suggestions": [one], "known": False})
+    out = {"kind": "area", "name": "auth", "why": "Session_2 works in its area"}
+    answer = {"suggestions": [one], "known": False, "left_out": [out]}
+    api.will("/v1/suggest", answer)
 
-    first, second = (await text(tools, "suggest")).splitlines()
+    first, second, third = (await text(tools, "suggest")).splitlines()
 
     assert "1. task Rate limit: free" == first
     assert second.startswith("The repository is still being read")
+    assert "left out: area auth (Session_2 works in its area)" == third
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from scoord.v1.sessions_pb2 import Session
 from scoord_agent import wording_work
 from scoord_agent.knowledge import areas, cochange, habits, imports
 from scoord_agent.knowledge.meant import means
-from scoord_agent.knowledge.ranking import Collision, Others, Ranked, Work, ranked
+from scoord_agent.knowledge.ranking import Collision, Others, Ranked, Work, judged, ranked
 from scoord_agent.knowledge.related import Hands, How, related
 from scoord_agent.knowledge.repository import Knowledge
 from scoord_agent.knowledge.works import (
     OpenTask,
     avoiding,
+    left_out,
     others_of,
     tasks_first,
     wholly_free,
@@ -40,6 +41,9 @@ KNOWN = Knowledge(
     imports=imports.turned({"cart/cart.py": ("cart/price.py",)}, FILES),
 )
 AREAS = areas.found(FILES, KNOWN.cochange, {"docs": "what people read"})
+
+
+FILES_AREAS = ("auth", "cart", "docs", "web")
 
 
 def names(found: Sequence[Ranked], kind: str = "area") -> list[str]:
@@ -224,6 +228,35 @@ def test_what_meets_others_is_avoided_while_there_is_other_work() -> None:
     assert ["docs"] == names(avoiding(all_of(Others(areas=busy))))
     everywhere = all_of(Others(areas={**busy, "docs": "Session_3"}))
     assert everywhere == avoiding(everywhere), "the least of it is better than nothing"
+
+
+def test_a_task_that_names_a_free_file_is_no_less_free_for_who_works_in_its_area() -> None:
+    task = OpenTask("1", "colour the prices in cart/price.py")
+    others = Others(
+        held={"web/page.py": "Session_2"}, areas=dict.fromkeys(FILES_AREAS, "Session_2")
+    )
+
+    found = all_of(others, "colour the prices", task)
+
+    assert ("task", "1") == (avoiding(found)[0].work.kind, avoiding(found)[0].work.name)
+    assert ["1"] == names(wholly_free(found), "task")
+    assert ["its file is free", "Session_2 works in its area"] == wording_work.reasons(
+        found[0], has_intent=False
+    )
+
+
+def test_a_task_that_names_a_file_is_in_the_way_of_who_holds_it_or_what_changes_with_it() -> None:
+    tasks = (OpenTask("1", "tidy auth/token.py"), OpenTask("2", "tidy cart/cart.py"))
+    held = Others(held={"auth/login.py": "Session_2", "cart/cart.py": "Session_3"})
+
+    found = judged(works(KNOWN, AREAS, tasks, (), ""), held, KNOWN)
+
+    assert [] == names(avoiding(found), "task")
+    said = {one.work.name: wording_work.in_the_way(one) for one in left_out(found, avoiding(found))}
+    assert "what others hold often changes with its files" == said["1"]
+    assert "Session_3 holds its file" == said["2"]
+    assert ["1", "2"] == sorted([*said][:2]), "tasks first"
+    assert "Session_2 holds 1 of its 2 files" == said["auth"]
 
 
 def test_reasons_say_what_speaks_for_it_and_against_it() -> None:
