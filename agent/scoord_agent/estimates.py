@@ -1,19 +1,20 @@
 """When a lock will be free, from how long similar ones were held. Pure.
 
-Its holder's own progress says it best. Else the project's holds that are over do: of
-this file, of files like it, of any. What is held already longer than all of those has
-no basis left, and neither has a project that is new: then nothing is said.
+Its holder's own progress says it best: by its pace, or that all is done. Else the
+project's holds that are over do: of this file, of files like it, of any. What is held
+already longer than all of those has no basis left, and neither has a project that is new:
+then nothing is said but how far the holder is.
 """
 
 import posixpath
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import median, quantiles
 
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import Lock
-from scoord.v1.sessions_pb2 import Session
+from scoord.v1.sessions_pb2 import Session, WorkProgress
 
 
 class Like(StrEnum):
@@ -46,8 +47,8 @@ class Completion:
     """What is left of a hold, as far as anybody can tell."""
 
     like: Like
-    left_s: float
-    """The middle of what is likely."""
+    left_s: float | None
+    """The middle of what is likely; None when nobody can tell."""
     low_s: float = 0.0
     """If it goes as fast as one time in four."""
     high_s: float = 0.0
@@ -56,15 +57,30 @@ class Completion:
     """How many holds it rests on."""
     percent: int = 0
     """How far the holder's work is."""
+    done: int = 0
+    total: int = 0
+    """Its steps, if it tells of any."""
+
+    @property
+    def is_all_done(self) -> bool:
+        """Whether the holder says that nothing is left to do."""
+        return self.percent >= _ALL
+
+
+_ALL = 100
 
 
 def completion(lock: Lock, holder: Session | None, holds: Sequence[PastHold]) -> Completion | None:
-    """When ``lock`` will be free; None when there is no basis to say."""
-    if holder is not None and holder.estimate.HasField("left"):
-        return _by_progress(holder)
+    """When ``lock`` will be free; None when there is no basis to say, and no progress either."""
+    told = _by_progress(holder) if holder is not None else None
+    if told is not None and (told.left_s is not None or lock.is_pattern):
+        return told
     if lock.is_pattern:
         return None
-    return by_similar(holds, path_key(lock.path), lock.held_for.ToMilliseconds() / 1000)
+    found = by_similar(holds, path_key(lock.path), lock.held_for.ToMilliseconds() / 1000)
+    if found is None or told is None:
+        return found or told
+    return replace(found, percent=told.percent, done=told.done, total=told.total)
 
 
 def by_similar(holds: Iterable[PastHold], key: str, held_s: float) -> Completion | None:
@@ -100,11 +116,22 @@ def _kind(key: str) -> tuple[str, str]:
     return folder, posixpath.splitext(name)[1]
 
 
-def _by_progress(holder: Session) -> Completion:
+def percent_of(progress: WorkProgress) -> int:
+    """How far somebody is, who may tell of steps alone."""
+    if not progress.percent and progress.total:
+        return _ALL * progress.done // progress.total
+    return progress.percent
+
+
+def _by_progress(holder: Session) -> Completion | None:
     estimate, progress = holder.estimate, holder.progress
-    percent = progress.percent
-    if not percent and progress.total:
-        percent = round(100 * progress.done / progress.total)
+    percent = percent_of(progress)
+    if not estimate.HasField("left"):
+        if not holder.HasField("progress"):
+            return None
+        left_s = 0.0 if percent >= _ALL else None
+        far = Completion(Like.PROGRESS, left_s, percent=percent)
+        return replace(far, done=progress.done, total=progress.total)
     return Completion(
         Like.PROGRESS,
         estimate.left.ToMilliseconds() / 1000,
@@ -112,4 +139,6 @@ def _by_progress(holder: Session) -> Completion:
         estimate.high.ToMilliseconds() / 1000,
         estimate.samples,
         percent,
+        progress.done,
+        progress.total,
     )

@@ -6,7 +6,7 @@ Names and words of other sessions are quoted: they are data, one line each.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from scoord.text import age, one_line, quote, remaining
+from scoord.text import ALL_DONE, age, one_line, quote, remaining
 from scoord_agent.wording_free import left_out, missing
 from scoord_agent.wording_times import NOT_KNOWN
 
@@ -57,6 +57,8 @@ HISTORY: Final = (
 )
 
 STALE_S: Final = 2.0
+_ALL: Final = 100
+"""Percent."""
 _SESSIONS, _LOCKS, _WAITERS = 20, 40, 20
 
 
@@ -163,11 +165,16 @@ def _listed(what: str, lines: Sequence[str], most: int) -> list[str]:
 def _session(row: Row) -> str:
     doing = f": {quote(row['intent'])}" if row.get("intent") else ""
     progress = row.get("progress")
-    far = f", {progress['percent']} % done" if progress and "percent" in progress else ""
+    percent = progress.get("percent") if progress else None
+    far = "" if percent is None else f", {percent} % done"
     state = f", {one_line(str(row.get('status', '')), 20)}"
-    estimate = row.get("estimate")
-    left = remaining(estimate["left_s"]) if estimate else NOT_KNOWN
-    return f"{_who(row)}{state}{far}, estimated completion {left}{doing}"
+    return f"{_who(row)}{state}{far}, estimated completion {_done_in(row, percent)}{doing}"
+
+
+def _done_in(row: Row, percent: int | None) -> str:
+    if estimate := row.get("estimate"):
+        return remaining(estimate["left_s"])
+    return f"{remaining(0)} ({ALL_DONE})" if percent and percent >= _ALL else NOT_KNOWN
 
 
 def _lock(row: Row) -> str:
@@ -181,10 +188,10 @@ def _free_in(row: Row) -> str:
     """When the lock ends at the latest, or is likely to be given back."""
     if row.get("ends_in_s") is not None:
         return f"ends in {age(row['ends_in_s'])}"
-    if row.get("estimate_s") is None:
-        return f"estimated completion {NOT_KNOWN}"
+    left_s = row.get("estimate_s")
+    left = NOT_KNOWN if left_s is None else remaining(left_s)
     basis = one_line(str(row.get("estimate_basis", "")), 80)
-    return f"estimated completion {remaining(row['estimate_s'])}" + (f" ({basis})" if basis else "")
+    return f"estimated completion {left}" + (f" ({basis})" if basis else "")
 
 
 def _waiter(row: Row) -> str:

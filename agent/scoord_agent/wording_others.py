@@ -5,7 +5,7 @@ A welcome is at most 20 lines, however many sessions there are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from scoord import text
@@ -13,7 +13,7 @@ from scoord.sections import SessionCoordination
 from scoord.text import one_line, quote
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.sessions_pb2 import Session, SessionStatus
-from scoord_agent.estimates import Completion
+from scoord_agent.estimates import Completion, Like, percent_of
 from scoord_agent.missed import Meanwhile, Missed
 from scoord_agent.touching import How, Touch
 from scoord_agent.wording import names, who
@@ -137,8 +137,8 @@ def _advice(session: Session, free: Completion | None) -> str:
     left = ""
     if session.HasField("estimate"):
         left = text.remaining(session.estimate.left.ToMilliseconds() / 1000)
-    elif free is not None:
-        left = completed(free)
+    elif free is not None and free.like is not Like.PROGRESS:
+        left = completed(replace(free, percent=0, total=0))  # how far it is has been said
     if not left:
         return f"{_when(session)}: the part that does not depend on it can be done first."
     wait = f"wait {left}" if left.startswith("about") else "wait for it"
@@ -147,9 +147,13 @@ def _advice(session: Session, free: Completion | None) -> str:
 
 def _when(session: Session) -> str:
     """When it is done, of one of which nobody can tell how long it will take."""
-    if session.progress.percent >= 100:
+    if _is_all_done(session):
         return "It says that all is done, so that may be over any moment"
     return "When that is done is not known"
+
+
+def _is_all_done(session: Session) -> bool:
+    return percent_of(session.progress) >= 100
 
 
 def _named(session: Session) -> str:
@@ -161,7 +165,9 @@ def _named(session: Session) -> str:
 
 def _times_known(others: Sequence[Other]) -> str:
     """Once for all: a line for each would be longer for what it does not say."""
-    timeless = any(not other.session.HasField("estimate") for other in others)
+    timeless = any(
+        not (other.session.HasField("estimate") or _is_all_done(other.session)) for other in others
+    )
     return " (where no time left is named, it is not known)" if timeless else ""
 
 

@@ -1,6 +1,6 @@
 """What people and models read of when something will be done. As ``wording``: pure."""
 
-from scoord.text import age, remaining
+from scoord.text import ALL_DONE, age, remaining
 from scoord_agent.estimates import Completion, Like
 
 NOT_KNOWN = "not known"
@@ -14,22 +14,37 @@ _OF = {
 
 def completed(found: Completion | None) -> str:
     """``9 min (60 % done)``, ``about 4 min (median of 12 holds of this file, 2 to 9 min)``."""
-    if found is None:
+    basis = basis_of(found)
+    return _left(found) + (f" ({basis})" if basis else "")
+
+
+def _left(found: Completion | None) -> str:
+    if found is None or found.left_s is None:
         return NOT_KNOWN
     left = remaining(found.left_s)
-    exact = left.removeprefix("about ") if found.like is Like.PROGRESS else left
-    basis = basis_of(found)
-    return exact + (f" ({basis})" if basis else "")
+    return left.removeprefix("about ") if found.like is Like.PROGRESS else left
 
 
 def basis_of(found: Completion | None) -> str:
-    """What an estimate rests on, and how sure it is."""
+    """What an estimate rests on, and how sure it is; how far the holder is, where it tells."""
     if found is None:
         return ""
-    if found.like is Like.PROGRESS:
-        return f"{found.percent} % done" if found.percent else "by its progress"
-    spread = _spread(found.low_s, found.high_s)
-    return f"median of {found.samples} {_OF[found.like]}, {spread}"
+    if found.like is not Like.PROGRESS:
+        spread = _spread(found.low_s, found.high_s)
+        by = f"median of {found.samples} {_OF[found.like]}, {spread}"
+        return f"{by}; {_far(found)}" if found.percent or found.total else by
+    if found.left_s is None:
+        return _far(found)
+    if found.is_all_done:
+        return ALL_DONE
+    return f"{found.percent} % done" if found.percent else "by its progress"
+
+
+def _far(found: Completion) -> str:
+    """``2 of 4 steps done``, ``60 % done``."""
+    if found.total:
+        return f"{found.done} of {found.total} steps done"
+    return f"{found.percent} % done"
 
 
 def _spread(low_s: float, high_s: float) -> str:

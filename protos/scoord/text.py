@@ -110,6 +110,10 @@ def _with_few_marks(line: str) -> str:
     return "".join(kept)
 
 
+ALL_DONE = "it says that all is done"
+"""What "any moment" rests on, of one that says so."""
+
+
 def remaining(seconds: float) -> str:
     """Return how long an estimate says that it takes yet: ``about 6 min``, ``any moment``."""
     return f"about {age(seconds)}" if seconds >= 1 else "any moment"

@@ -156,10 +156,9 @@ def _lock_cells(row: LockRow) -> dict[str, str]:
 def _done_in(row: LockRow) -> str:
     if row.ends_in_s is not None:
         return ""
-    if row.estimate_s is None:
-        return NOT_KNOWN
-    left = remaining(row.estimate_s).replace("about ", "~")
-    return f"{left} ({one_line(row.estimate_basis, 80)})"
+    left = NOT_KNOWN if row.estimate_s is None else remaining(row.estimate_s).replace("about ", "~")
+    basis = one_line(row.estimate_basis, 80)
+    return f"{left} ({basis})" if basis else left
 
 
 def listing(

@@ -26,7 +26,7 @@ from scoord.graph_limits import (
     WAITS_FOR,
     WORKING_ON,
 )
-from scoord.text import age, one_line
+from scoord.text import ALL_DONE, age, one_line, remaining
 from scoord.v1.graph_pb2 import Entity, ReadGraphResponse, Relation
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockScope, Waiter
 from scoord.v1.records_pb2 import ArchiveRecord, EntityRecord, RelationRecord, TaskRecord
@@ -187,6 +187,8 @@ def _estimate(session: Session) -> str:
     """When it will be done, and how sure that is; or that there is no basis to tell."""
     estimate: Estimate = session.estimate
     if not estimate.HasField("left"):
+        if session.progress.percent >= 100:
+            return f"estimated completion: {remaining(0)} ({ALL_DONE})"
         return "estimated completion: not known"
     spread = f"{_age(estimate.low)} to {_age(estimate.high)}"
     basis = one_line(estimate.basis, 40)

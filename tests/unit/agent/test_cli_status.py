@@ -124,6 +124,8 @@ def test_of_one_at_work_it_is_said_that_its_end_is_not_known(
     [
         ({}, "not known"),
         ({"estimate_s": 240.0, "estimate_basis": "60 % done"}, "~4 min (60 % done)"),
+        ({"estimate_basis": "2 of 4 steps done"}, "not known (2 of 4 steps done)"),
+        ({"estimate_s": 0.0, "estimate_basis": "all is done"}, "any moment (all is done)"),
     ],
 )
 def test_of_a_lock_it_is_said_when_it_is_done_or_that_this_is_not_known(

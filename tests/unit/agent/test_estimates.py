@@ -87,6 +87,36 @@ def test_the_holders_own_progress_says_it_best() -> None:
     assert "9 min (60 % done)" == completed(found)
 
 
+@pytest.mark.parametrize("is_pattern", [False, True])
+def test_a_holder_that_says_all_is_done_may_be_so_any_moment(*, is_pattern: bool) -> None:
+    holder = Session(progress=WorkProgress(done=4, total=4, percent=100))
+
+    found = completion(lock(is_pattern=is_pattern), holder, past("src/a.py", 4, 4, 4))
+
+    assert "any moment (it says that all is done)" == completed(found)
+
+
+@pytest.mark.parametrize(
+    ("progress", "far"),
+    [
+        (WorkProgress(done=2, total=4, percent=50), "2 of 4 steps done"),
+        (WorkProgress(done=0, total=4), "0 of 4 steps done"),
+        (WorkProgress(percent=40), "40 % done"),
+    ],
+)
+def test_progress_without_a_pace_is_told_beside_what_is_known(
+    progress: WorkProgress, far: str
+) -> None:
+    holder = Session(progress=progress)
+
+    by_holds = completion(lock(), holder, past("src/a.py", 4, 4, 4))
+
+    assert f"about 4 min (median of 3 holds of this file, 4 min; {far})" == completed(by_holds)
+    assert f"not known ({far})" == completed(completion(lock(), holder, ()))
+    pattern = completion(lock(is_pattern=True), holder, past("src/a.py", 4, 4, 4))
+    assert f"not known ({far})" == completed(pattern)
+
+
 def test_an_estimate_without_an_end_is_none() -> None:
     holder = Session(estimate=Estimate(basis="progress"))
 
@@ -148,6 +178,6 @@ async def test_holds_are_asked_for_once_a_minute(house: House) -> None:
     assert 2 == house.coordinator.asked_for_holds
 
 
-def _short(found: Completion | None) -> tuple[Like, int, float]:
+def _short(found: Completion | None) -> tuple[Like, int, float | None]:
     assert found is not None
     return found.like, found.samples, found.left_s

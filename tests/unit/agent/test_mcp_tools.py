@@ -315,6 +315,10 @@ def test_the_other_commands_do_not_load_the_sdk() -> None:
             {"estimate_s": 240.0, "estimate_basis": "60 % done"},
             "for 1 min, estimated completion about 4 min (60 % done)",
         ),
+        (
+            {"estimate_basis": "2 of 4 steps done"},
+            "for 1 min, estimated completion not known (2 of 4 steps done)",
+        ),
         ({"ends_in_s": 240.0}, "for 1 min, ends in 4 min"),
     ],
 )
@@ -333,3 +337,7 @@ def test_status_says_when_a_session_is_done_as_far_as_that_is_known() -> None:
 
     assert "- Session_1, working, estimated completion not known" in told.splitlines()
     assert "- Session_3, working, estimated completion about 9 min" in told.splitlines()
+    done = {"alias": "Session_1", "status": "idle", "progress": {"percent": 100}}
+    told = wording_mcp.status(STATUS | {"sessions": [done]}, "Session_2")
+    any_moment = "estimated completion any moment (it says that all is done)"
+    assert f"- Session_1, idle, 100 % done, {any_moment}" in told.splitlines()

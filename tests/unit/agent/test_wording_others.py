@@ -198,6 +198,31 @@ def test_of_one_that_says_it_is_done_it_is_not_said_that_nobody_knows_when_it_wi
     )
 
 
+@pytest.mark.parametrize(
+    "free",
+    [
+        Completion(Like.PROGRESS, 0.0, percent=100),
+        Completion(Like.FILE, 5.4, 4.0, 6.0, 4, 50, 2, 4),
+    ],
+)
+def test_how_far_a_holder_is_is_told_once(free: Completion) -> None:
+    done = 4 if free.is_all_done else 2
+    far = _session(progress=WorkProgress(done=done, total=4, percent=25 * done))
+
+    told = touching(Touch("b", How.NAMED, "web.py"), [far], free)
+
+    assert 1 == told.count("done.") + told.count("steps done,")
+    assert free.is_all_done == ("It says that all is done, so that may be over any moment" in told)
+
+
+def test_a_start_with_one_that_says_it_is_done_needs_no_word_on_times() -> None:
+    done = _session(progress=WorkProgress(done=4, total=4, percent=100))
+
+    assert (
+        "1 other session is active:" == welcome(Scene("a", "shop", [Other(done)])).splitlines()[2]
+    )
+
+
 def test_the_most_relevant_come_first() -> None:
     others = [
         Other(_session("idle", status=IDLE, branch="x")),

@@ -129,6 +129,11 @@ async def test_a_session_shows_its_work_its_areas_and_whom_it_depends_on() -> No
     } <= set(the(read, "active_session_Session_1").observations)
     no_basis = the(read, "active_session_Session_2").observations
     assert "estimated completion: not known" in no_basis
+    ann.progress.percent = 100
+    ann.ClearField("estimate")
+    assert "estimated completion: any moment (it says that all is done)" in (
+        the(graph(Present((ann,)), Kept(), 0), "active_session_Session_1").observations
+    )
     assert ["worked on by: Session_1 (ann@mbp)"] == list(the(read, "area_api").observations)
     assert [
         ("active_session_Session_1", "working_on", "area_api"),
