@@ -18,7 +18,7 @@ from scoord_agent.last_seen import LastSeen
 from scoord_agent.local_session import LocalSession
 from scoord_agent.missed import KINDS, Meanwhile, meanwhile
 from scoord_agent.next_work import AtStart, Listed, NextWork
-from scoord_agent.relevance import by_relevance
+from scoord_agent.relevance import by_relevance, is_worth_telling
 from scoord_agent.wording_others import Other, Scene
 
 _log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _others(session: LocalSession, listed: Listed) -> list[Other]:
         for other in listed.sessions
         if other.session_id != session.session_id
     ]
-    return by_relevance(found, _itself(session, listed.sessions))
+    return by_relevance(filter(is_worth_telling, found), _itself(session, listed.sessions))
 
 
 def _by_holder(locks: Iterable[Lock]) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from scoord.text import ALL_DONE, age, one_line, quote, remaining
+from scoord_agent.local_session import TERMINAL
 from scoord_agent.wording_free import left_out, missing
 from scoord_agent.wording_times import NOT_KNOWN
 
@@ -65,7 +66,12 @@ _SESSIONS, _LOCKS, _WAITERS = 20, 40, 20
 def status(answer: Row, own: str) -> str:
     """Who is here and what is locked, in a few lines."""
     lines = [_place(answer, own)]
-    others = [row for row in answer["sessions"] if row.get("alias") != own]
+    busy = {row.get("session_id") for row in (*answer["locks"], *answer["waiters"])}
+    others = [
+        row
+        for row in answer["sessions"]
+        if row.get("alias") != own and (not _is_idle_terminal(row) or row.get("session_id") in busy)
+    ]
     lines += _listed("other sessions", [_session(row) for row in others], _SESSIONS)
     lines += _listed("locked", [_lock(row) for row in answer["locks"]], _LOCKS)
     lines += _listed("waiting", [_waiter(row) for row in answer["waiters"]], _WAITERS)
@@ -162,12 +168,19 @@ def _listed(what: str, lines: Sequence[str], most: int) -> list[str]:
     return [f"{what} ({len(lines)}):", *(f"- {line}" for line in lines[:most]), *rest]
 
 
+def _is_idle_terminal(row: Row) -> bool:
+    """Whether it is one in which nobody said what is done: only what it holds matters."""
+    return row.get("status") == TERMINAL and not (row.get("intent") or row.get("progress"))
+
+
 def _session(row: Row) -> str:
     doing = f": {quote(row['intent'])}" if row.get("intent") else ""
     progress = row.get("progress")
     percent = progress.get("percent") if progress else None
     far = "" if percent is None else f", {percent} % done"
     state = f", {one_line(str(row.get('status', '')), 20)}"
+    if _is_idle_terminal(row):
+        return f"{_who(row)}{state}"
     return f"{_who(row)}{state}{far}, estimated completion {_done_in(row, percent)}{doing}"
 
 

@@ -14,6 +14,7 @@ from scoord.text import one_line, quote
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.sessions_pb2 import Session, SessionStatus
 from scoord_agent.estimates import Completion, Like, percent_of
+from scoord_agent.local_session import TERMINAL
 from scoord_agent.missed import Meanwhile, Missed
 from scoord_agent.touching import How, Touch
 from scoord_agent.wording import names, who
@@ -198,6 +199,7 @@ def _neighbour(other: Other) -> str:
         SessionStatus.SESSION_STATUS_IDLE: ", idle",
         SessionStatus.SESSION_STATUS_WAITING: ", waiting for a lock",
     }.get(session.status, "")
+    state = ", a terminal" if session.client == TERMINAL else state
     works = f"; works on {names(session.areas)}" if session.areas else ""
     holds = f"; holds {names(other.holds)}" if other.holds else ""
     return f"- {_named(session)}{state}{doing(session)}{works}{holds}"

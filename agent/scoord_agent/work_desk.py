@@ -22,6 +22,7 @@ from scoord_agent.knowledge.ranking import Ranked
 from scoord_agent.knowledge.works import avoiding, left_out, wholly_free
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_body import body_of, number, text, texts
+from scoord_agent.local_session import TERMINAL, LocalSession
 from scoord_agent.next_work import LEARN_WITHIN_S, Listed, NextWork
 from scoord_agent.places import place_of
 from scoord_agent.pursuit import KEPT_S
@@ -160,10 +161,13 @@ class WorkDesk:
             raise InvalidRequest(f"{one_line(task_id)} is a task of {one_line(file)}; {instead}")
         return project
 
-    async def suggest(self, cwd: str, pid: int, count: int, intent: str = "") -> Answer:
+    async def suggest(
+        self, cwd: str, pid: int, count: int, intent: str = "", *, asks_for_agent: bool = False
+    ) -> Answer:
         """What the session above ``pid`` may do next, by ``intent`` or else its own.
 
-        It is kept for the session, for a while.
+        It is kept for a coding session, for a while; for a person who looks at a terminal
+        nothing is. ``asks_for_agent`` is of a coding agent that may be no session by its hooks.
         """
         session = await self._lifecycle.terminal_session(pid, cwd)
         ground = await self._work.ground(cwd, LEARN_WITHIN_S)
@@ -174,7 +178,8 @@ class WorkDesk:
         found = await self._work.best(session.session_id, ground, intent, listed)
         best = avoiding(found)
         count = min(max(count, 1), MOST_SUGGESTED)
-        kept = await self._work.keep(session, ground.project, best, count, KEPT_S)
+        keep_s = KEPT_S if session.client != TERMINAL or asks_for_agent else 0
+        kept = await self._kept(session, ground.project, best, count, keep_s)
         others_have = self._work.offered_to_others(session.session_id, ground.project)
         has_intent = bool(intent)
         return {
@@ -184,10 +189,22 @@ class WorkDesk:
             "in_repository": ground.worktree is not None,
             "known": ground.known,
             "kept_for_others": not kept and bool(best or others_have),
-            "kept_s": KEPT_S,
+            "kept_s": keep_s,
             "suggestions": [_row(one, has_intent=has_intent) for one in kept],
             "left_out": [_left_out_row(one) for one in left_out(found, best)[:MOST_LEFT_OUT]],
         }
+
+    async def _kept(
+        self,
+        session: LocalSession,
+        project: ProjectId,
+        best: Sequence[Ranked],
+        count: int,
+        keep_s: int,
+    ) -> Sequence[Ranked]:
+        if not keep_s:
+            return best[:count]
+        return await self._work.keep(session, project, best, count, keep_s)
 
     async def look(self, cwd: str) -> Answer:
         """What is free to be done there, for nobody in particular: nothing of it is kept."""
@@ -224,8 +241,10 @@ class WorkDesk:
 
     async def _suggest(self, request: web.Request) -> Answer:
         body = await body_of(request)
-        pid, count = number(body, "pid"), number(body, "count")
-        return await self.suggest(text(body, "cwd"), pid, count, text(body, "intent"))
+        cwd, pid, count = text(body, "cwd"), number(body, "pid"), number(body, "count")
+        for_agent = body.get("asks_for_agent") is True
+        intent = text(body, "intent")
+        return await self.suggest(cwd, pid, count, intent, asks_for_agent=for_agent)
 
 
 async def _problems(worktree: Worktree | None, files: Sequence[str]) -> list[str]:

@@ -160,6 +160,36 @@ def test_two_who_ask_at_once_are_given_different_work(team: Team) -> None:
     assert not first & second
 
 
+def test_who_looks_at_a_terminal_keeps_nothing_from_the_sessions_and_is_none_of_them(
+    team: Team,
+) -> None:
+    a, _ = team.sessions()
+    every = works(suggested(a, "--count", "20"))
+    a.end()
+    looked = team.alice.scoord("suggest", "--count", "20", cwd=team.alices)
+    assert 0 == looked.returncode
+    assert "kept for this session" not in looked.stdout
+
+    new = team.bob.running_session(team.bobs)
+    told = new.start()
+
+    assert not [said for said in told.splitlines() if said.startswith("- ") and "alice@" in said]
+    assert every == works(suggested(new, "--count", "20"))
+
+
+def test_a_terminal_that_holds_a_file_is_told_of_as_one(team: Team) -> None:
+    assert 0 == team.alice.scoord("lock", "docs/guide.md", cwd=team.alices).returncode
+
+    (said,) = (
+        each
+        for each in team.bob.running_session(team.bobs).start().splitlines()
+        if each.startswith("- ")
+    )
+
+    assert ", a terminal" in said
+    assert said.endswith("; holds docs/guide.md")
+
+
 def test_what_is_offered_to_another_is_not_called_free_at_a_start(team: Team) -> None:
     a, b = team.sessions()
     suggested(b, "--count", "1")  # so that the repository has been read

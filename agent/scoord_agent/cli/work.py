@@ -100,8 +100,9 @@ def remove(task_id: str, *, as_json: bool) -> None:
 def suggest(count: int, intent: str, *, as_json: bool) -> None:
     """Say what to do next: the free tasks, areas and files least in the way of others.
 
-    What is suggested is kept for this session for two minutes: nobody else is
-    suggested the same meanwhile.
+    What is suggested is kept for the coding session that runs this command for two
+    minutes: nobody else is suggested the same meanwhile. In a terminal of yours
+    nothing is kept.
     """
     body = local_client.from_here(count=count, intent=intent)
     answer = local_client.ask("POST", "/v1/suggest", body, timeout_s=local_client.SUGGEST_S)

@@ -202,7 +202,8 @@ async def _release(caller: Caller, arguments: Arguments) -> Reply:
 
 async def _suggest(caller: Caller, arguments: Arguments) -> Reply:
     count = check(SuggestInput, dict(arguments)).count
-    answer = await ask("POST", "/v1/suggest", _body(caller, count=count), SUGGEST_S)
+    body = _body(caller, count=count, asks_for_agent=True)
+    answer = await ask("POST", "/v1/suggest", body, SUGGEST_S)
     rows = answer.get("suggestions", [])
     return Reply(wording.suggested(answer), bounded({**answer, "suggestions": rows}))
 

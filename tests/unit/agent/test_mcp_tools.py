@@ -341,3 +341,21 @@ def test_status_says_when_a_session_is_done_as_far_as_that_is_known() -> None:
     told = wording_mcp.status(STATUS | {"sessions": [done]}, "Session_2")
     any_moment = "estimated completion any moment (it says that all is done)"
     assert f"- Session_1, idle, 100 % done, {any_moment}" in told.splitlines()
+
+
+def test_status_leaves_out_terminals_that_hold_and_wait_for_nothing() -> None:
+    terminals = [
+        {"alias": f"Session_{n}", "session_id": f"s{n}", "status": "terminal"} for n in range(3, 7)
+    ]
+    terminals[3]["intent"] = "tidy up"
+    rows = {
+        "sessions": terminals,
+        "locks": [LOCK | {"alias": "Session_4", "session_id": "s4"}],
+        "waiters": [{"alias": "Session_5", "session_id": "s5", "path": "a.py", "place": 1}],
+    }
+
+    told = wording_mcp.status(STATUS | rows, "Session_2").splitlines()
+
+    at = told.index("other sessions (3):")
+    assert ["- Session_4, terminal", "- Session_5, terminal"] == told[at + 1 : at + 3]
+    assert told[at + 3].startswith("- Session_6, terminal, estimated completion not known")

@@ -1,14 +1,16 @@
 """What a session reads of the others, when it starts and where its work touches theirs."""
 
+from typing import Any
+
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from scoord.sections import SessionCoordination
 from scoord.v1.locks_pb2 import Holder
-from scoord.v1.sessions_pb2 import Estimate, Session, SessionStatus, WorkProgress
+from scoord.v1.sessions_pb2 import Dependency, Estimate, Session, SessionStatus, WorkProgress
 from scoord_agent.estimates import Completion, Like
 from scoord_agent.missed import Meanwhile, Missed
-from scoord_agent.relevance import by_relevance
+from scoord_agent.relevance import by_relevance, is_worth_telling
 from scoord_agent.touching import How, Touch
 from scoord_agent.wording_others import MAX_LINES, Other, Scene, kept, touching, welcome
 
@@ -236,3 +238,22 @@ def test_the_most_relevant_come_first() -> None:
     assert ["area", "branch", "holding", "working", "idle"] == [
         other.session.alias for other in by_relevance(others, itself)
     ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "holds", "is_told"),
+    [
+        ({}, (), False),
+        ({}, ("a.py",), True),
+        ({"depends_on": [Dependency(session_id="b", why="waits", path="a.py")]}, (), True),
+        ({"depends_on": [Dependency(session_id="b", why="said")]}, (), False),
+        ({"intent": "tidy up"}, (), True),
+        ({"client": "claude-code"}, (), True),
+    ],
+)
+def test_a_terminal_is_told_of_where_it_holds_or_waits_for_something_or_says_what_it_does(
+    facts: dict[str, Any], holds: tuple[str, ...], *, is_told: bool
+) -> None:
+    one = Other(_session(**({"client": "terminal"} | facts)), holds)
+
+    assert is_told is is_worth_telling(one)
