@@ -69,7 +69,7 @@ class Work:
     name: str
     title: str
     text: str = ""
-    """More words that say what it is about."""
+    """More words that say what it is about; all of them of a file, whose path has others too."""
     files: frozenset[str] = frozenset()
     """Keys of the files that it would touch, as far as that can be told."""
     areas: tuple[str, ...] = ()
@@ -254,7 +254,8 @@ def fit_of(work: Work, intent: str) -> float:
     """How well ``work`` fits the words of ``intent``, and what the session holds; 0 to 1."""
     if not intent:
         return max(NEUTRAL_FIT, work.closeness)
-    said, about = (utils.default_process(t) for t in (intent, f"{work.title} {work.text}"))
+    texts = (intent, work.text if work.kind == "file" else f"{work.title} {work.text}")
+    said, about = map(utils.default_process, texts)
     alike = (fuzz.token_set_ratio(said, about) - _UNLIKE) / (100.0 - _UNLIKE)
     return max(alike, _words_met(said, about), work.closeness, 0.0)
 

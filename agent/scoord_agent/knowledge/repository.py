@@ -23,6 +23,7 @@ from scoord_agent.knowledge.cochange import CoChange
 from scoord_agent.knowledge.habits import Habits
 from scoord_agent.knowledge.imports import Imports
 from scoord_agent.knowledge.mentions import Mentions
+from scoord_agent.knowledge.telling import Telling
 
 MOST_FILES = 20_000
 MOST_COMMITS = 1500
@@ -54,6 +55,11 @@ class Knowledge:
         """Finds its files in texts. Worked out once: it costs a look at each file."""
         return Mentions(self.files)
 
+    @cached_property
+    def telling(self) -> Telling:
+        """Finds the words that tell its files apart. Worked out once, as that is."""
+        return Telling(self.files)
+
 
 def learn(root: Path, commit: str) -> Knowledge:
     """Read the worktree at ``root``. Raises InvalidPath when git cannot be had."""
@@ -71,7 +77,7 @@ def learn(root: Path, commit: str) -> Knowledge:
         imports=imports.learn(root, files, begun + LEARN_S),
         areas=areas.found(files, together, _descriptions(root, shown)),
     )
-    _ = known.mentions  # here, not where a hook is the first to ask
+    _ = known.mentions, known.telling  # here, not where a hook is the first to ask
     return known
 
 

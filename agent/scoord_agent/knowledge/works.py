@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 
 from rapidfuzz import fuzz, process, utils
@@ -170,7 +171,7 @@ def _of_files(
     for path, (closeness, because) in best[:_MOST_FILES]:
         key = path_key(path)
         if key not in own:
-            words = re.sub(r"[/_.-]", " ", path)
+            words = knowledge.telling.of(key)
             files = frozenset({key})
             where = areas.of(key)
             yield Work(
@@ -184,13 +185,11 @@ def _keep(found: dict[str, tuple[float, str]], path: str, closeness: float, why:
 
 
 def _alike(knowledge: Knowledge, intent: str) -> list[str]:
-    names = {
-        path: re.sub(r"[/_.-]", " ", path)
-        for path in list(knowledge.files.values())[:_MOST_COMPARED]
-    }
+    files = islice(knowledge.files.items(), _MOST_COMPARED)
+    names = {path: knowledge.telling.of(key) for key, path in files}
     best = process.extract(
         intent,
-        names,
+        {path: words for path, words in names.items() if words},
         scorer=fuzz.token_set_ratio,
         processor=utils.default_process,
         limit=_MOST_FILES,

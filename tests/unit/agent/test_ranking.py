@@ -259,6 +259,55 @@ def test_a_task_that_names_a_file_is_in_the_way_of_who_holds_it_or_what_changes_
     assert "Session_2 holds 1 of its 2 files" == said["auth"]
 
 
+CLICK = {
+    path: path
+    for path in (
+        *(f"src/click/{name}.py" for name in ("core", "types", "utils", "parser", "decorators")),
+        *(f"tests/test_{name}.py" for name in ("core", "types", "utils", "parser")),
+        *("docs/options.md", "docs/quickstart.md", "README.md"),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("intent", "fits"),
+    [
+        ("write tests/test_decorators.py", ["src/click/decorators.py"]),
+        ("improve the types", ["src/click/types.py", "tests/test_types.py"]),
+        ("describe the options in docs", ["docs/options.md"]),
+        ("run the tests of src/click", []),
+    ],
+)
+def test_words_of_most_names_make_no_file_fit(intent: str, fits: list[str]) -> None:
+    known = Knowledge("x", CLICK)
+
+    found = ranked(
+        works(known, areas.found(CLICK, known.cochange, {}), (), (), intent),
+        Others(),
+        known,
+        intent,
+    )
+    files = [one for one in found if one.work.kind == "file"]
+
+    assert sorted(fits) == sorted(names(files, "file"))
+    assert all("fits what you are about to do" in _reasons(one) for one in files)
+
+
+def test_a_file_of_usual_words_alone_may_still_be_close() -> None:
+    commits = [*[["tests/test_api.py", "docs/options.md"]] * 4, *[["README.md"]] * 6]
+    files = CLICK | {"tests/test_api.py": "tests/test_api.py"}
+    known = Knowledge("x", files, cochange=cochange.learn(commits, files))
+
+    found = ranked(works(known, AREAS, (), ["docs/options.md"], "test"), Others(), known, "test")
+    (one,) = (each for each in found if each.work.kind == "file")
+
+    assert ("tests/test_api.py", True) == (one.work.name, one.fit > 0.5)
+
+
+def _reasons(one: Ranked) -> list[str]:
+    return wording_work.reasons(one, has_intent=True)
+
+
 def test_reasons_say_what_speaks_for_it_and_against_it() -> None:
     others = Others(held={"cart/cart.py": "Session_2"}, areas={"web": "Session_\x1b[2J3"})
     found = {one.work.name: one for one in all_of(others, "login token")}
