@@ -107,6 +107,7 @@ class _Bench:
         self.session.aliases[SHOP] = "Session_1"
         self.imports: dict[str, tuple[str, ...]] = {"web/login.py": ("src/auth.py", "src/free.py")}
         self.meant: tuple[str, ...] = ()
+        self.known: tuple[str, ...] = ()
         self.held_s: list[float] = []
         self.changes = 0
         self._revision = 0
@@ -119,7 +120,7 @@ class _Bench:
             relations=self.relations,
             area_of=top_folder,
             imports_of=lambda file: self.imports.get(file.shown, ()),
-            belonging_to=lambda file: belonging_to(file.shown),
+            belonging_to=lambda file: belonging_to(file.shown, self.known),
             meant_by=lambda _session, _prompt: [_file(shown) for shown in self.meant],
             free_in=self._free_in,
             clock=self.clock,
@@ -475,3 +476,18 @@ def test_one_that_has_ended_meanwhile_is_not_told_of(bench: _Bench) -> None:
     bench.dependents.prompted(bench.session, "fix auth.py")
 
     assert [] == bench.told()
+
+
+def test_what_belongs_to_an_edited_file_is_looked_up_again_when_its_repository_is_known(
+    bench: _Bench,
+) -> None:
+    bench.hears(lock=_lock("src/shop/auth.py"))
+    bench.dependents.editing(bench.session, _file("tests/test_auth.py"))
+    assert [] == bench.told()
+
+    bench.known = ("src/shop/auth.py",)
+    bench.dependents.learned(TREE.root)
+    bench.dependents.editing(bench.session, _file("tests/test_auth.py"))
+
+    (told,) = bench.told()
+    assert told.startswith("src/shop/auth.py, which belongs to tests/test_auth.py, is held by")
