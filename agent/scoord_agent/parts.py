@@ -20,6 +20,7 @@ from scoord.v1.events_pb2 import AcknowledgeRequest, WatchResponse
 from scoord_agent.activity import Activity
 from scoord_agent.actors import Actors
 from scoord_agent.background import Background
+from scoord_agent.commits import Commits
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.dependents import Dependents
 from scoord_agent.desk import AgentFacts, Desk
@@ -268,7 +269,12 @@ class Parts:
                 locator=locator,
                 background=self._background,
                 clock=clock,
-                committed=activity.committed,
+                committed=Commits(
+                    sessions=sessions,
+                    held=self.held,
+                    background=self._background,
+                    committed=activity.committed,
+                ).made,
             ),
             activity=activity,
             publishing=self.publishing,
