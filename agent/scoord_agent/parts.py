@@ -25,6 +25,7 @@ from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.dependents import Dependents
 from scoord_agent.desk import AgentFacts, Desk
 from scoord_agent.edits import Edits
+from scoord_agent.giving_up import GivingUp
 from scoord_agent.graph_desk import GraphDesk
 from scoord_agent.greeting import Greeting
 from scoord_agent.handing_back import HandingBack
@@ -301,6 +302,9 @@ class Parts:
             sessions=self.sessions,
             lifecycle=self._lifecycle,
             taking=self.taking,
+            giving_up=GivingUp(
+                client=self.client, taking=self.taking, turns=self.turns, locator=self._locator
+            ),
             actors=self._actors,
             held=self.held,
             turns=self.turns,

@@ -86,16 +86,18 @@ def held(messages: Sequence[str], *, waited: bool) -> str:
     return f"Nothing was taken.\n{told}{how}"
 
 
-def released(released: Sequence[str], owed: Sequence[str], not_held: Sequence[str]) -> str:
-    """What was given back, or will be, and what was not this session's."""
+def released(
+    released: Sequence[str], owed: Sequence[str], left: Sequence[str], not_held: Sequence[str]
+) -> str:
+    """What was given back, or will be, what it waits for no more, and what was not its own."""
     lines = [f"Given back: {_names(released)}."] if released else []
     if owed:
         names = _names(owed)
         lines.append(f"Given back as soon as the coordinator can be asked, and not held: {names}.")
+    if left:
+        lines.append(f"No longer waiting for: {_names(left)}.")
     if not_held:
-        lines.append(
-            f"Not held by this session: {_names(not_held)}; if it waited, it does no more."
-        )
+        lines.append(f"Not held by this session, nor waited for: {_names(not_held)}.")
     return " ".join(lines)
 
 

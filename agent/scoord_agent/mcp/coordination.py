@@ -124,7 +124,7 @@ def coordination_tools() -> tuple[Tool, ...]:
             wording.RELEASE,
             _schema(ReleaseInput),
             _release,
-            _object(released=_TEXTS, owed=_TEXTS, not_held=_TEXTS),
+            _object(released=_TEXTS, owed=_TEXTS, left=_TEXTS, not_held=_TEXTS),
         ),
         Tool(
             "suggest",
@@ -194,9 +194,7 @@ async def _take(body: Answer, wait_s: float) -> Answer:
 async def _release(caller: Caller, arguments: Arguments) -> Reply:
     paths = check(ReleaseInput, dict(arguments)).paths
     answer = await ask("POST", "/v1/release", _body(caller, paths=paths))
-    if answer["not_held"]:
-        await ask("POST", "/v1/leave", _body(caller, paths=answer["not_held"]))
-    told = {key: answer.get(key, []) for key in ("released", "owed", "not_held")}
+    told = {key: answer.get(key, []) for key in ("released", "owed", "left", "not_held")}
     return Reply(wording.released(**told), bounded(told))
 
 

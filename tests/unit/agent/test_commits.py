@@ -27,7 +27,7 @@ class Desk:
     background: Background = field(default_factory=Background)
     held: HeldLocks = field(default_factory=lambda: HeldLocks(20.0))
     sessions: list[LocalSession] = field(default_factory=list)
-    counted: list[str] = field(default_factory=list)
+    counted: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
 
     def session(self, name: str, worktree: str = "") -> LocalSession:
         session = LocalSession(SessionId(name), "claude-code", None, "/", home=SHOP)
@@ -67,14 +67,15 @@ class Desk:
             sessions=self.sessions,
             held=self.held,
             background=self.background,
-            committed=lambda whose, made: self.counted.extend([whose.session_id] * made),
+            committed=self._count,
         )
         counting.made(first, commits)
         async with asyncio.timeout(5):
-            while len(self.counted) < len(commits):
-                await asyncio.sleep(0.01)
-        told, self.counted = self.counted, []
-        return told
+            return [await self.counted.get() for _ in commits]
+
+    def _count(self, whose: LocalSession, made: int) -> None:
+        for _ in range(made):
+            self.counted.put_nowait(whose.session_id)
 
 
 @pytest.fixture
