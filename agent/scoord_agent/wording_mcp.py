@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from scoord.text import age, one_line, quote, remaining
+from scoord_agent.wording import in_queue
 from scoord_agent.wording_free import missing
 from scoord_agent.wording_times import NOT_KNOWN
 
@@ -31,7 +32,8 @@ CLAIM: Final = (
     "Take the locks of files for this session before editing them, all or none. A path with *, ?"
     " or [, or that ends in a slash, is a pattern as in .gitignore. If another session holds one,"
     " nothing is taken; the answer says who, why, since when, and this session's place in the"
-    " queue, in which it then stands. Call again, or give wait_s, to wait for the turn."
+    " queue, in which it then stands. Call again, or give wait_s, to wait for the turn; when that"
+    " time is over, the place stays."
 )
 RELEASE: Final = (
     "Give back locks that this session holds, and places in the queues of files that it waits for,"
@@ -79,11 +81,15 @@ def granted(locks: Sequence[Row]) -> str:
     return f"Locked for this session: {names}.{ends} Read a file again before you edit it."
 
 
-def held(messages: Sequence[str], *, waited: bool) -> str:
+def held(rows: Sequence[Row], *, waited: bool) -> str:
     """Nothing was taken. The messages are the agent's own, made safe there."""
-    told = "\n".join(message.strip() for message in messages)
-    how = "" if waited else "\nTo wait for the turn, call `claim` again with `wait_s`."
-    return f"Nothing was taken.\n{told}{how}"
+    told = [row["message"].strip() for row in rows]
+    if waited:
+        # Those messages are for one that still waits: they leave out where it stands.
+        told += [in_queue(row["place"], row["path"]) for row in rows if row["place"] > 0]
+    else:
+        told.append("To wait for the turn, call `claim` again with `wait_s`.")
+    return "\n".join(("Nothing was taken.", *told))
 
 
 def released(

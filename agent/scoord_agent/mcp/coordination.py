@@ -169,13 +169,16 @@ async def _claim(caller: Caller, arguments: Arguments) -> Reply:
         data = {"granted": True, "locks": locks, "held": []}
         return Reply(wording.granted(locks), bounded(data))
     held = [_held_row(row) for row in answer["held"]]
-    messages = [row["message"] for row in answer["held"]]
-    text = wording.held(messages, waited=wish.wait_s > 0)
+    text = wording.held(answer["held"], waited=wish.wait_s > 0)
     return Reply(text, bounded({"granted": False, "locks": [], "held": held}))
 
 
 async def _take(body: Answer, wait_s: float) -> Answer:
-    """Ask, and ask again for the turn; whoever gives up does not stand in the queue any more."""
+    """Ask, and ask again for the turn.
+
+    A call that is cancelled gives up its place in the queue. One whose time is over keeps it,
+    as an edit does that is refused.
+    """
     if not wait_s:
         return await ask("POST", "/v1/acquire", body)
     until = anyio.current_time() + wait_s

@@ -250,6 +250,26 @@ async def test_arguments_that_are_missing_altogether_are_said_as_the_original_sa
     assert '"shop"' in await text(tools, "aim_list_databases")
 
 
+async def test_a_claim_whose_time_is_over_says_that_it_keeps_its_place(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    rows = [
+        {"path": "a.py", "place": 2, "lock": {}, "message": "a.py is locked"},
+        {"path": "src/**", "place": 0, "lock": {}, "message": "src/b.py is locked"},
+    ]
+    api.will("/v1/wait", {"held": rows})
+
+    told = await text(tools, "claim", paths=["a.py", "src/**"], wait_s=0.05)
+
+    assert told.splitlines() == [
+        "Nothing was taken.",
+        "a.py is locked",
+        "src/b.py is locked",
+        "You are second in the queue for a.py and will be told when it is free.",
+    ]
+    assert [] == bodies(api, "/v1/leave")
+
+
 async def test_a_claim_that_is_given_up_leaves_the_queue(
     api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
