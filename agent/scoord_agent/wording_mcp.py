@@ -207,11 +207,18 @@ def _who(row: Row) -> str:
 
 
 def _suggestion(number: int, row: Row) -> str:
-    title = one_line(str(row.get("title") or row.get("name", "")))
     why = row.get("why", "")
     reasons = "; ".join(map(str, why)) if isinstance(why, list) else str(why)
     kind = one_line(str(row.get("kind", "")), 20)
-    return f"{number}. {kind} {title}: {one_line(reasons, 300)}"
+    return f"{number}. {kind} {_what(row)}: {one_line(reasons, 300)}"
+
+
+def _what(row: Row) -> str:
+    """A task by its name, by which it is done or dropped, and its title; else what there is."""
+    name, title = one_line(str(row.get("name", ""))), str(row.get("title", ""))
+    if row.get("kind") == "task" and title:
+        return f"{name}, {quote(title)}"
+    return one_line(title) or name
 
 
 def _event(row: Row) -> str:

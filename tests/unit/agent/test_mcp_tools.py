@@ -145,7 +145,7 @@ async def test_what_is_not_known_is_said_beside_what_is_suggested(
 
     first, second = (await text(tools, "suggest")).splitlines()
 
-    assert "1. task Rate limit: free" == first
+    assert '1. task t1, "Rate limit": free' == first
     assert second.startswith("The repository is still being read")
 
 
@@ -185,7 +185,7 @@ async def test_what_the_agent_answers_is_worded_and_given_as_data(
 
     assert suggested.structured_content is not None
     assert "Rate limit" == suggested.structured_content["suggestions"][0]["title"]
-    assert "1. task Rate limit: free; fits" == await text(tools, "suggest")
+    assert '1. task t1, "Rate limit": free; fits' == await text(tools, "suggest")
     assert "Session_2 reads it at its next step." == await text(
         tools, "tell", session="Session_2", text="hello"
     )
