@@ -22,6 +22,7 @@ from scoord_agent.all_or_none import AllOrNone, Refusal, names_of
 from scoord_agent.arguments import identify, together
 from scoord_agent.connection import State
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
+from scoord_agent.giving_up import GivingUp
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.hold_times import HoldTimes
@@ -98,6 +99,7 @@ class Desk:
         sessions: Sessions,
         lifecycle: Lifecycle,
         taking: Taking,
+        giving_up: GivingUp,
         actors: Actors,
         held: HeldLocks,
         turns: Turns,
@@ -114,6 +116,7 @@ class Desk:
         self._sessions = sessions
         self._lifecycle = lifecycle
         self._taking = taking
+        self._giving_up = giving_up
         self._all_or_none = AllOrNone(taking, held, turns)
         self._actors = actors
         self._held = held
@@ -198,7 +201,7 @@ class Desk:
         return {}
 
     async def release(self, cwd: str, paths: Sequence[str], pid: int) -> Answer:
-        """Give back what the session above ``pid`` holds of ``paths``.
+        """Give back what the session above ``pid`` holds of ``paths``, and its places there.
 
         What nobody could be asked to free is owed: it is not held from now on.
         """
@@ -209,12 +212,15 @@ class Desk:
         with contextlib.suppress(Unknown):  # they are owed then
             await self._taking.release(session, [*dict.fromkeys(chain(*mine.values()))])
         owed = self._there(session.owed, files, patterns)
+        given = {named for named in mine if mine[named] or owed[named]}
+        left = {*await self._giving_up.of(session, files, given)} - given
         return {
             "released": [named.shown for named in mine if mine[named] and not owed[named]],
             "owed": [named.shown for named in mine if owed[named]],
-            "not_held": [named.shown for named in mine if not (mine[named] or owed[named])],
+            "left": [named.shown for named in mine if named in left],
+            "not_held": [named.shown for named in mine if named not in given | left],
             "within": _within(
-                [file for file in files if not (mine[file] or owed[file])],
+                [file for file in files if file not in given | left],
                 ((lock.project, lock.shown) for lock in own if lock.is_pattern),
                 cwd,
             ),

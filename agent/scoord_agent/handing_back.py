@@ -6,7 +6,7 @@ when another branch is checked out in its worktree, whatever is set.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from scoord import git
@@ -44,9 +44,9 @@ class HandingBack:
         locator: Locator,
         background: Background,
         clock: Clock,
-        committed: Callable[[LocalSession, int], None] | None = None,
+        committed: Callable[[LocalSession, Sequence[str]], None] | None = None,
     ) -> None:
-        """``committed`` is told of commits that a session has made."""
+        """``committed`` is told of commits, and of who is first seen to go on after them."""
         self._taking = taking
         self._held = held
         self._settings = settings
@@ -73,15 +73,14 @@ class HandingBack:
         return True
 
     def _count_commits(self, session: LocalSession, head: Head) -> None:
-        """They are who's first seen to go on after them: git does not say whose they are."""
+        """Each once, whichever session of the worktree is first seen to go on after it."""
         root = session.root
         before = self._counted.get(root) if root else None
         if root is None or head == before:
             return
         self._counted[root] = head
         if self._committed and before and before.commit and head.commit != before.commit:
-            made = git.commits_since(str(root), before.commit)
-            self._committed(session, made)
+            self._committed(session, git.commits_since(str(root), before.commit))
 
     def has_switched(self, session: LocalSession) -> bool:
         """Whether another branch is checked out in its own worktree since this was last asked."""

@@ -20,10 +20,12 @@ from scoord.v1.events_pb2 import AcknowledgeRequest, WatchResponse
 from scoord_agent.activity import Activity
 from scoord_agent.actors import Actors
 from scoord_agent.background import Background
+from scoord_agent.commits import Commits
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.dependents import Dependents
 from scoord_agent.desk import AgentFacts, Desk
 from scoord_agent.edits import Edits
+from scoord_agent.giving_up import GivingUp
 from scoord_agent.graph_desk import GraphDesk
 from scoord_agent.greeting import Greeting
 from scoord_agent.handing_back import HandingBack
@@ -269,7 +271,12 @@ class Parts:
                 locator=locator,
                 background=self._background,
                 clock=clock,
-                committed=activity.committed,
+                committed=Commits(
+                    sessions=sessions,
+                    held=self.held,
+                    background=self._background,
+                    committed=activity.committed,
+                ).made,
             ),
             activity=activity,
             publishing=self.publishing,
@@ -296,6 +303,9 @@ class Parts:
             sessions=self.sessions,
             lifecycle=self._lifecycle,
             taking=self.taking,
+            giving_up=GivingUp(
+                client=self.client, taking=self.taking, turns=self.turns, locator=self._locator
+            ),
             actors=self._actors,
             held=self.held,
             turns=self.turns,

@@ -85,9 +85,9 @@ class Reactions:
             if lock.project == project and not known and lock.token <= revision:
                 self._held.lose(lock)
         for waiter in snapshot.waiters:
-            if waiter.has_turn and not self._turns.has_come(_place(project, waiter)):
+            if waiter.has_turn and not self._turns.has_come(waits_at(project, waiter)):
                 self._turn(project, waiter)
-        places = {_place(project, waiter) for waiter in snapshot.waiters}
+        places = {waits_at(project, waiter) for waiter in snapshot.waiters}
         self._forget_asked(project, lambda place: place not in places)
         self._ask_holders(project, snapshot)
         for seen in snapshot.locks:
@@ -132,12 +132,12 @@ class Reactions:
         waiter = Waiter(
             path=waiting.path, holder=waiting.waiter, reason=waiting.reason, scope=waiting.scope
         )
-        self._asked.pop(_place(project, waiter), None)
+        self._asked.pop(waits_at(project, waiter), None)
         self._ask(project, waiter, (holder.session_id for holder in waiting.holders))
 
     def _waiting_gone(self, project: ProjectId, waiter: Waiter) -> None:
         """Nobody is to be told any more that it waits."""
-        gone = _place(project, waiter)
+        gone = waits_at(project, waiter)
         self._forget_asked(project, lambda place: place == gone)
 
     def _ask_holders(self, project: ProjectId, snapshot: Snapshot) -> None:
@@ -149,7 +149,7 @@ class Reactions:
 
     def _ask(self, project: ProjectId, waiter: Waiter, holders: Iterable[str]) -> None:
         """Tell holders who waits for them, unless they were told of this place."""
-        place = _place(project, waiter)
+        place = waits_at(project, waiter)
         told = self._asked.get(place, frozenset())
         new = [one for one in dict.fromkeys(holders) if one not in {*told, place.session}]
         for session_id in new:
@@ -168,7 +168,7 @@ class Reactions:
 
     def _turn(self, project: ProjectId, waiter: Waiter) -> None:
         """Wake the command that waits, else tell the session: what it has already is no news."""
-        session, place = self._sessions.get(waiter.holder.session_id), _place(project, waiter)
+        session, place = self._sessions.get(waiter.holder.session_id), waits_at(project, waiter)
         self._asked.pop(place, None)
         if session is None or self._has(place):
             return
@@ -224,7 +224,8 @@ def _keeps_out(lock: Lock, waiter: Waiter) -> bool:
     return claimant(lock).excludes(_who(waiter))
 
 
-def _place(project: ProjectId, waiter: Waiter) -> Place:
+def waits_at(project: ProjectId, waiter: Waiter) -> Place:
+    """The place in a queue that a waiter has."""
     who = _who(waiter)
     return Place(project, path_key(waiter.path), who.session, who.agent, who.branch)
 

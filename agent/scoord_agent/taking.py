@@ -114,13 +114,16 @@ class Taking:
 
     async def leave(self, request: Request) -> None:
         """Give up the places in the queues of files. Raises what the coordinator says."""
-        who = request.session.session_id, request.agent
+        self._waits.over(request.session, request.project, request.keys)
+        await self.leave_places(request.session, request.places)
+
+    async def leave_places(self, session: LocalSession, places: Mapping[Place, str]) -> None:
+        """Give these up, with their paths as they are shown. Raises as above."""
         revision = self._turns.revision
-        left = {at: Queued(it, revision(at), at.branch) for at, it in request.places.items()}
+        left = {at: Queued(path, revision(at), at.branch) for at, path in places.items()}
         for place in left:
             self._turns.had(place)
-        self._waits.over(request.session, request.project, request.keys)
-        await self._leave(request.project, who, self._as_meant(left))
+        await self._leave_each(session, left)
 
     async def leave_all(self, session: LocalSession, agent: AgentId) -> None:
         """Give up all places that a holder has, which has ended. Raises as above."""
@@ -133,6 +136,10 @@ class Taking:
     async def _leave_those(self, session: LocalSession, is_left: Callable[[Place], bool]) -> None:
         session_id = session.session_id
         places = self._turns.leave(lambda place: place.session == session_id and is_left(place))
+        await self._leave_each(session, places)
+
+    async def _leave_each(self, session: LocalSession, places: Mapping[Place, Queued]) -> None:
+        session_id = session.session_id
         for project, agent in sorted({(place.project, place.agent) for place in places}):
             left = {
                 at: it for at, it in places.items() if (at.project, at.agent) == (project, agent)

@@ -383,10 +383,14 @@ def _holding(one: Lost, asker: Asker) -> str:
 
 
 def _queue(place: int) -> str:
-    if place < 1:
-        return ""
+    return f" {in_queue(place)}" if place > 0 else ""
+
+
+def in_queue(place: int, path: str = "") -> str:
+    """A place, from 1, and that it is kept; of which file, where that is not plain."""
     name = _PLACES[place - 1] if place <= len(_PLACES) else f"number {place}"
-    return f" You are {name} in the queue and will be told when it is free."
+    whose = f" for {one_line(path)}" if path else ""
+    return f"You are {name} in the queue{whose} and will be told when it is free."
 
 
 def names(paths: Iterable[str]) -> str:

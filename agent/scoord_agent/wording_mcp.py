@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from scoord.text import ALL_DONE, age, one_line, quote, remaining
 from scoord_agent.local_session import TERMINAL
+from scoord_agent.wording import in_queue
 from scoord_agent.wording_free import left_out, missing
 from scoord_agent.wording_times import NOT_KNOWN
 
@@ -32,7 +33,8 @@ CLAIM: Final = (
     "Take the locks of files for this session before editing them, all or none. A path with *, ?"
     " or [, or that ends in a slash, is a pattern as in .gitignore. If another session holds one,"
     " nothing is taken; the answer says who, why, since when, and this session's place in the"
-    " queue, in which it then stands. Call again, or give wait_s, to wait for the turn."
+    " queue, in which it then stands. Call again, or give wait_s, to wait for the turn; when that"
+    " time is over, the place stays."
 )
 RELEASE: Final = (
     "Give back locks that this session holds, and places in the queues of files that it waits for,"
@@ -87,23 +89,29 @@ def granted(locks: Sequence[Row]) -> str:
     return f"Locked for this session: {names}.{ends} Read a file again before you edit it."
 
 
-def held(messages: Sequence[str], *, waited: bool) -> str:
+def held(rows: Sequence[Row], *, waited: bool) -> str:
     """Nothing was taken. The messages are the agent's own, made safe there."""
-    told = "\n".join(message.strip() for message in messages)
-    how = "" if waited else "\nTo wait for the turn, call `claim` again with `wait_s`."
-    return f"Nothing was taken.\n{told}{how}"
+    told = [row["message"].strip() for row in rows]
+    if waited:
+        # Those messages are for one that still waits: they leave out where it stands.
+        told += [in_queue(row["place"], row["path"]) for row in rows if row["place"] > 0]
+    else:
+        told.append("To wait for the turn, call `claim` again with `wait_s`.")
+    return "\n".join(("Nothing was taken.", *told))
 
 
-def released(released: Sequence[str], owed: Sequence[str], not_held: Sequence[str]) -> str:
-    """What was given back, or will be, and what was not this session's."""
+def released(
+    released: Sequence[str], owed: Sequence[str], left: Sequence[str], not_held: Sequence[str]
+) -> str:
+    """What was given back, or will be, what it waits for no more, and what was not its own."""
     lines = [f"Given back: {_names(released)}."] if released else []
     if owed:
         names = _names(owed)
         lines.append(f"Given back as soon as the coordinator can be asked, and not held: {names}.")
+    if left:
+        lines.append(f"No longer waiting for: {_names(left)}.")
     if not_held:
-        lines.append(
-            f"Not held by this session: {_names(not_held)}; if it waited, it does no more."
-        )
+        lines.append(f"Not held by this session, nor waited for: {_names(not_held)}.")
     return " ".join(lines)
 
 
@@ -219,11 +227,18 @@ def _who(row: Row) -> str:
 
 
 def _suggestion(number: int, row: Row) -> str:
-    title = one_line(str(row.get("title") or row.get("name", "")))
     why = row.get("why", "")
     reasons = "; ".join(map(str, why)) if isinstance(why, list) else str(why)
     kind = one_line(str(row.get("kind", "")), 20)
-    return f"{number}. {kind} {title}: {one_line(reasons, 300)}"
+    return f"{number}. {kind} {_what(row)}: {one_line(reasons, 300)}"
+
+
+def _what(row: Row) -> str:
+    """A task by its name, by which it is done or dropped, and its title; else what there is."""
+    name, title = one_line(str(row.get("name", ""))), str(row.get("title", ""))
+    if row.get("kind") == "task" and title:
+        return f"{name}, {quote(title)}"
+    return one_line(title) or name
 
 
 def _event(row: Row) -> str:

@@ -27,12 +27,17 @@ def install(order: Order) -> Done:
     """Install one way and take the other out in the same scope.
 
     Raises NotAllowed, with nothing changed, if the other way stays in force
-    elsewhere, and as both ways do.
+    elsewhere, and as both ways do. By force it is installed, and a note says so.
     """
     precheck.refuse(order, precheck.nowhere(order))
     _refuse_beside(order)
-    if order.way is Way.PLUGIN:
-        return _install_plugin(order)
+    done = _install_plugin(order) if order.way is Way.PLUGIN else _install_settings(order)
+    now = in_force()
+    beside = (f"{now.doubled}; {now.remedy}",) if now.doubled else ()
+    return replace(done, notes=(*done.notes, *beside))
+
+
+def _install_settings(order: Order) -> Done:
     done = in_settings.install(order)
     folder = plugin_path(order.scope)
     if not plugin_folder.take(folder):

@@ -26,6 +26,8 @@ _TAIL = 65_536  # bytes of a reflog: some hundred entries
 _MOST_BYTES = 16 * 1024 * 1024
 """Of what git lists; what is over that is left out."""
 
+_MOST_COMMITS = 200  # that are looked into at once
+
 _SMALL = 4096  # bytes; .git files, HEAD and loose refs are one short line
 _MOST_LINKS = 5  # git follows as many from one symbolic ref to the next
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -84,21 +86,23 @@ def commit(root: str) -> str:
     return value if _COMMIT.fullmatch(value) else ""
 
 
-def commits_since(root: str, before: str) -> int:
-    """Return how many commits were made at ``root`` since ``before`` was checked out there.
+def commits_since(root: str, before: str) -> list[str]:
+    """Return which commits were made at ``root`` since ``before`` was checked out there.
 
-    By the reflog, which tells commits from what a pull, a rebase or a switch brought; 0
-    where there is none, or it does not reach back so far.
+    By the reflog, which tells commits from what a pull, a rebase or a switch brought; none
+    where there is no such log, or it does not reach back so far.
     """
     repository = _at_or_none(root)
     lines = _tail(f"{repository.git_dir}/logs/HEAD") if repository else []
-    made = 0
+    made = list[str]()
     for line in reversed(lines):
         names, _, what = line.partition("\t")
-        if names.split(" ", 2)[1:2] == [before]:
+        after = names.split(" ", 2)[1:2]
+        if after == [before]:
             return made
-        made += what.startswith(("commit: ", "commit (initial): ", "commit (merge): "))
-    return 0
+        if what.startswith(("commit: ", "commit (initial): ", "commit (merge): ")):
+            made += after
+    return []
 
 
 def patience() -> float:
@@ -170,6 +174,18 @@ def touched(root: str, most: int, until: float) -> list[list[str]]:
     commits = _read(until, root, "log", "-z", *plain, *which).split(b"\x01")[1:]
     names = ([os.fsdecode(name.strip(b"\n")) for name in each.split(b"\0")] for each in commits)
     return [[name for name in each if name] for each in names]
+
+
+def files_of(root: str, commits: Sequence[str], until: float) -> dict[str, list[str]]:
+    """Return which files each of ``commits`` changed; of a merge, what it has of no parent.
+
+    Bounded and raises as ``files``; nothing is told of what git does not know.
+    """
+    plain = ("--no-renames", "--no-color", "--no-show-signature", "--no-relative", "-c")
+    which = ("--name-only", "--format=%x01%H", "--no-walk=unsorted", *commits[:_MOST_COMMITS])
+    told = _read(until, root, "log", "-z", *plain, *which, "--").split(b"\x01")[1:]
+    names = ([os.fsdecode(name.strip(b"\n")) for name in each.split(b"\0")] for each in told)
+    return {commit: [name for name in rest if name] for commit, *rest in names}
 
 
 def _read(until: float, directory: str, *arguments: str) -> bytes:

@@ -114,6 +114,11 @@ ALL_DONE = "it says that all is done"
 """What "any moment" rests on, of one that says so."""
 
 
+def counted(number: int, one: str, more: str) -> str:
+    """Return ``1 commit`` or ``2 commits``."""
+    return f"{number} {one if number == 1 else more}"
+
+
 def remaining(seconds: float) -> str:
     """Return how long an estimate says that it takes yet: ``about 6 min``, ``any moment``."""
     return f"about {age(seconds)}" if seconds >= 1 else "any moment"

@@ -5,13 +5,14 @@ import logging
 from scoord import graph_limits as limits
 from scoord.errors import Contended, InvalidRequest
 from scoord.ids import ProjectId
+from scoord.text import counted
 from scoord.v1.graph_pb2 import AddToGraphResponse, ReadGraphResponse, RemoveFromGraphResponse
 from scoord.v1.records_pb2 import ArchiveRecord, TaskRecord
 from scoord_server.ground import TRIES, Begun, Ground
 from scoord_server.model import graph as graph_rules
 from scoord_server.model import graph_changes as rules
 from scoord_server.model.graph import FINISHED_SHOWN_MS, Kept, Present
-from scoord_server.model.graph_changes import Change, Stored
+from scoord_server.model.graph_changes import Change, Planned, Stored
 from scoord_server.model.tasks import not_removed, read_tasks
 from scoord_server.store import keys
 from scoord_server.store.port import Txn, prefix_end
@@ -45,8 +46,7 @@ class Graphing:
             if plan is None:
                 return planned.answer
             if await self._succeeds(plan):
-                count = len(planned.entities) + len(planned.relations)
-                _log.info("noted %d entities and relations in %s", count, change.project)
+                _log.info("noted %s in %s", _counted(planned), change.project)
                 return planned.answer
         raise _contended(change)
 
@@ -110,6 +110,11 @@ def _check_size(change: Change) -> None:
     count = len(change.entities) + len(change.observations) + len(change.relations)
     if count > limits.MOST_CHANGES:
         raise InvalidRequest(f"{count} changes in one command; {limits.MOST_CHANGES} are allowed")
+
+
+def _counted(planned: Planned) -> str:
+    entities = counted(len(planned.entities), "entity", "entities")
+    return f"{entities} and {counted(len(planned.relations), 'relation', 'relations')}"
 
 
 def _contended(change: Change) -> Contended:

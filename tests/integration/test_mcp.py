@@ -144,7 +144,8 @@ def test_a_claim_of_what_another_holds_says_who_why_since_when_and_which_place(
     assert said.splitlines()[-1] in held["text"], "as an edit is told"
     assert held["text"].endswith("call `claim` again with `wait_s`.")
     assert not held["failed"], "held by another is an answer"
-    assert ["auth.py"] == released["data"]["not_held"]
+    assert (["auth.py"], []) == (released["data"]["left"], released["data"]["not_held"])
+    assert "No longer waiting for: auth.py." == released["text"]
     assert [] == team.alice.status(team.alices_clone)["waiters"], "it gave up its place"
 
 

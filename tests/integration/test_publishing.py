@@ -116,6 +116,27 @@ def test_edits_and_commits_are_counted_and_tell_the_area(two: Pair, team: Clones
     assert (str(team.alices), "alice") == (row["worktree"], row["person"])
 
 
+def test_of_two_in_one_worktree_who_edited_what_is_committed_has_made_the_commit(
+    two: Pair, team: Clones
+) -> None:
+    first, second = (started(two.alice.session(team.alices)) for _ in range(2))
+    for session, file in ((first, "web/auth.py"), (second, "docs/a.md")):
+        session.edit(team.alices / file)
+        session.edited(team.alices / file)
+    time.sleep(1.1)  # what is checked out is looked at once in a second
+    for session in (first, second):
+        session.prompt("go on")
+    (team.alices / "web/auth.py").write_text("changed\n")
+    git(team.alices, "commit", "-q", "-am", "second")
+
+    def counted() -> list[int]:
+        second.prompt("go on")  # it is the first that is seen after the commit
+        return [_seen(two, team, f"Session_{number}")["commits"] for number in (1, 2)]
+
+    seconds_until("the commit is told", lambda: sum(counted()) == 1, 8)
+    assert [1, 0] == counted()
+
+
 def test_an_edit_that_changes_nothing_of_a_session_writes_nothing(two: Pair, team: Clones) -> None:
     alice = started(two.alice.session(team.alices))
     alice.prompt("Refactor the login")

@@ -159,6 +159,40 @@ def test_of_many_who_wait_only_the_first_is_told(two: Pair, shop: Clones) -> Non
     assert refusal(bob.edit("auth.py")) == ""
 
 
+@pytest.mark.parametrize("command", ["release", "unlock"])
+def test_a_place_and_a_turn_are_given_up_as_a_lock_is(
+    command: str, two: Pair, shop: Clones
+) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    assert [refusal(alice.edit(file)) for file in FILES] == ["", ""]
+    assert all(refusal(bob.edit(file)) for file in FILES)
+
+    assert (0, "other.py: no longer waiting for it\n") == bob.run(command, "other.py")
+    assert 1 == len(queue(two, shop))
+
+    alice.run("release", "auth.py")
+    assert "1 (its turn)" in alice.run("locks")[1], "it is kept, though nobody has locked it"
+    assert "auth.py is kept for" in refusal(alice.edit("auth.py"))
+    assert (0, "auth.py: no longer waiting for it\n") == bob.run(command, "auth.py")
+    assert "" == refusal(alice.edit("auth.py"))
+    assert "is free now" not in context(bob.prompt("go on")), "it does not want it any more"
+    code, said = bob.run(command, "auth.py")
+    assert (1, True) == (code, "auth.py is not locked by this session" in said)
+
+
+def test_a_subagent_goes_on_waiting_for_what_its_session_gives_back(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    assert "" == refusal(bob.edit("auth.py", agent_id="agent-1"))
+    assert refusal(bob.edit("auth.py", agent_id="agent-2"))
+    assert refusal(alice.edit("auth.py"))
+
+    assert (0, "released auth.py\n") == bob.run("release", "auth.py")
+
+    assert 2 == len(queue(two, shop))
+
+
 def set_claim(shop: Clones, seconds: int) -> None:
     text = f"session_coordination: {{claim_timeout: {seconds}}}\n"
     (shop.bobs / "coordination.yaml").write_text(text, encoding="utf-8")

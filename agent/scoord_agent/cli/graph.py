@@ -10,7 +10,7 @@ from rich.text import Text
 
 from scoord import local
 from scoord.errors import InvalidPath, NotAllowed, Refused, ScoordError
-from scoord.text import one_line
+from scoord.text import counted, one_line
 from scoord_agent.cli import local_client, show
 from scoord_agent.cli.graph_formats import FORMATS, by_type, clean
 from scoord_agent.cli.listing import PIPE_COLUMNS, Listing
@@ -70,17 +70,13 @@ def import_(file: Path, *, as_json: bool) -> None:
     if as_json:
         show.print_json(counts)
         return
-    entities = _counted(counts["entities"], "entity", "entities")
-    click.echo(f"added {entities} and {_counted(counts['relations'], 'relation', 'relations')}")
+    entities = counted(counts["entities"], "entity", "entities")
+    click.echo(f"added {entities} and {counted(counts['relations'], 'relation', 'relations')}")
     if counts["left_out"]:
         click.echo(
             f"left out {counts['left_out']} that told of sessions, locks, areas or tasks: those"
             " follow from what there is"
         )
-
-
-def _counted(number: int, one: str, more: str) -> str:
-    return f"{number} {one if number == 1 else more}"
 
 
 def _add(memory: "Memory") -> dict[str, int]:

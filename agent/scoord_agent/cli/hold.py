@@ -71,6 +71,8 @@ def lock(
 def release(ctx: click.Context, paths: tuple[str, ...], *, as_json: bool) -> None:
     """Give back locks of files and patterns before the session ends.
 
+    Where the session waits for a file, or it is kept for it, it gives up its place.
+
     While the coordinator is away, what is given back is not held any more, and others
     can have it as soon as the coordinator is back; the exit code is 3 then.
     """
@@ -93,7 +95,7 @@ def unlock(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Give locks back; with --force, break those of others.
+    """Give locks and places in queues back; with --force, break locks of others.
 
     The holder of a lock that was broken is told who did it and why.
     """
@@ -142,6 +144,8 @@ def _release(paths: Sequence[str], *, as_json: bool) -> int:
 def _print_released(answer: dict[str, Any]) -> None:
     for path in answer["released"]:
         click.echo(f"released {one_line(path)}")
+    for path in answer.get("left", ()):
+        click.echo(f"{one_line(path)}: no longer waiting for it")
     for path in answer.get("owed", ()):
         click.echo(f"{one_line(path)} {_OWED}", err=True)
     patterns = {row["path"]: row for row in answer.get("within", ())}

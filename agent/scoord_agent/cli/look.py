@@ -56,7 +56,7 @@ def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) 
 @_as_json
 @click.pass_context
 def locks(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
-    """Show which files are locked, by whom and why.
+    """Show which files are locked, by whom and why, and who waits for which.
 
     Exits with 3 if the coordinator or its store cannot be asked: what is shown is what
     was last heard.
@@ -70,7 +70,8 @@ def locks(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
         seen = picture(answer)
         if not seen.is_current:
             show.console().print(show.coordinator_line(seen))
-        show.console().print(_locks(seen, everything=everything))
+        parts = [_locks(seen, everything=everything), *_waiters(seen, everything=everything)]
+        show.console().print(Group(*parts))
     _exit_by_state(ctx, answer)
 
 
@@ -98,8 +99,7 @@ def _status(seen: Picture, *, everything: bool) -> Group:
     if work := work_table(seen.sessions, projects=everything):
         parts += ["", work]
     parts += ["", _locks(seen, everything=everything)]
-    if seen.waiters:
-        parts += ["", show.waiters_table(seen.waiters, projects=everything)]
+    parts += _waiters(seen, everything=everything)
     if seen.suggestions:
         parts += ["", show.suggestions_table(seen.suggestions)]
     if seen.project and not seen.known:
@@ -117,6 +117,11 @@ def _locks(seen: Picture, *, everything: bool) -> RenderableType:
     if seen.locks:
         return show.locks_table(seen.locks, projects=everything)
     return f"no locks{_as_far_as_known(seen)}"
+
+
+def _waiters(seen: Picture, *, everything: bool) -> list[RenderableType]:
+    """Return who waits, and whose turn it is at a file that nobody holds; after a blank line."""
+    return ["", show.waiters_table(seen.waiters, projects=everything)] if seen.waiters else []
 
 
 def _as_far_as_known(seen: Picture) -> str:

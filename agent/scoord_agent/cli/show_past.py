@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from scoord.names import path_key
-from scoord.text import age, one_line
+from scoord.text import age, counted, one_line
 from scoord_agent.cli import show
 from scoord_agent.cli.listing import Listing
 from scoord_agent.cli.past import EventRow, LogRow, Who
@@ -103,9 +103,9 @@ def _worked_on(row: LogRow) -> list[str]:
 
 
 def _work(row: LogRow) -> str:
-    counted = (
-        (row.edits, "edited"),
-        (row.commits, "commits"),
-        (row.refusals, f"refused, waited {age(row.waited_s)}"),
+    told = (
+        (row.edits, f"{row.edits} edited"),
+        (row.commits, counted(row.commits, "commit", "commits")),
+        (row.refusals, f"{row.refusals} refused, waited {age(row.waited_s)}"),
     )
-    return ", ".join(f"{number} {noun}" for number, noun in counted if number)
+    return ", ".join(words for number, words in told if number)

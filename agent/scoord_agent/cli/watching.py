@@ -14,18 +14,15 @@ EVERY_S: Final = 1.0
 
 
 def watch(console: Console, look: Callable[[], RenderableType]) -> None:
-    """Show what ``look`` returns, anew each second; returns when it is interrupted.
+    """Show what ``look`` returns, anew each second, until it is interrupted.
 
     Where there is no terminal, one picture follows the other. What cannot be looked at
     is said, and tried again.
     """
-    try:
-        if console.is_terminal:
-            _live(console, look)
-        else:
-            _lines(console, look)
-    except KeyboardInterrupt:
-        return  # that is how one ends it
+    if console.is_terminal:
+        _live(console, look)
+    else:
+        _lines(console, look)
 
 
 def _live(console: Console, look: Callable[[], RenderableType]) -> None:

@@ -124,7 +124,7 @@ def coordination_tools() -> tuple[Tool, ...]:
             wording.RELEASE,
             _schema(ReleaseInput),
             _release,
-            _object(released=_TEXTS, owed=_TEXTS, not_held=_TEXTS),
+            _object(released=_TEXTS, owed=_TEXTS, left=_TEXTS, not_held=_TEXTS),
         ),
         Tool(
             "suggest",
@@ -169,13 +169,16 @@ async def _claim(caller: Caller, arguments: Arguments) -> Reply:
         data = {"granted": True, "locks": locks, "held": []}
         return Reply(wording.granted(locks), bounded(data))
     held = [_held_row(row) for row in answer["held"]]
-    messages = [row["message"] for row in answer["held"]]
-    text = wording.held(messages, waited=wish.wait_s > 0)
+    text = wording.held(answer["held"], waited=wish.wait_s > 0)
     return Reply(text, bounded({"granted": False, "locks": [], "held": held}))
 
 
 async def _take(body: Answer, wait_s: float) -> Answer:
-    """Ask, and ask again for the turn; whoever gives up does not stand in the queue any more."""
+    """Ask, and ask again for the turn.
+
+    A call that is cancelled gives up its place in the queue. One whose time is over keeps it,
+    as an edit does that is refused.
+    """
     if not wait_s:
         return await ask("POST", "/v1/acquire", body)
     until = anyio.current_time() + wait_s
@@ -194,9 +197,7 @@ async def _take(body: Answer, wait_s: float) -> Answer:
 async def _release(caller: Caller, arguments: Arguments) -> Reply:
     paths = check(ReleaseInput, dict(arguments)).paths
     answer = await ask("POST", "/v1/release", _body(caller, paths=paths))
-    if answer["not_held"]:
-        await ask("POST", "/v1/leave", _body(caller, paths=answer["not_held"]))
-    told = {key: answer.get(key, []) for key in ("released", "owed", "not_held")}
+    told = {key: answer.get(key, []) for key in ("released", "owed", "left", "not_held")}
     return Reply(wording.released(**told), bounded(told))
 
 

@@ -201,13 +201,16 @@ class Holds:
 class Waits:
     """How often one session was refused a path, and for how long it waited; oldest first.
 
-    A path counts once while the same sessions are in the way, with a place or without.
+    A path counts once while the same sessions are in the way, with a place or without. Time
+    in which it waits for several counts once.
     """
 
     number: int = 0
     over_ms: int = 0
     _in_the_way: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
-    _since: dict[tuple[str, str], int] = field(default_factory=dict)
+    _places: set[tuple[str, str]] = field(default_factory=set)
+    _since: int = 0
+    """When it began to wait, while it has places."""
 
     def take_in(self, line: Line) -> None:
         """Go on by one line of the session."""
@@ -216,9 +219,19 @@ class Waits:
             place = (record.session.agent_id, path_key(path))
             self._count(record, place)
             if record.kind == "waiting":
-                self._since.setdefault(place, record.at_unix_ms)
-            elif record.kind in ENDS_OF_PLACES and place in self._since:
-                self.over_ms += max(0, record.at_unix_ms - self._since.pop(place))
+                self._begin(place, record.at_unix_ms)
+            elif record.kind in ENDS_OF_PLACES:
+                self._end(place, record.at_unix_ms)
+
+    def _begin(self, place: tuple[str, str], at_ms: int) -> None:
+        if not self._places:
+            self._since = at_ms
+        self._places.add(place)
+
+    def _end(self, place: tuple[str, str], at_ms: int) -> None:
+        if self._places == {place}:
+            self.over_ms = self.total_ms(at_ms)
+        self._places.discard(place)
 
     def _count(self, record: EventRecord, place: tuple[str, str]) -> None:
         if record.kind in REFUSALS:
@@ -230,4 +243,4 @@ class Waits:
 
     def total_ms(self, at_ms: int) -> int:
         """All of it, if the session ended at ``at_ms``."""
-        return self.over_ms + sum(max(0, at_ms - since) for since in self._since.values())
+        return self.over_ms + (max(0, at_ms - self._since) if self._places else 0)

@@ -64,6 +64,6 @@ class Checkouts(dict[Path, Checkout]):
         """As ``git.changed``."""
         return [path for path in paths if path_key(path) in self[Path(root)].changed]
 
-    def commits_since(self, root: str, before: str) -> int:
+    def commits_since(self, root: str, before: str) -> list[str]:
         """As ``git.commits_since``: a switch is none, and nobody counts here."""
-        return 0
+        return []

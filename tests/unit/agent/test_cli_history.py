@@ -198,6 +198,17 @@ def test_finished_sessions_are_listed_with_their_work(
     ) == row
 
 
+@pytest.mark.parametrize(("commits", "said"), [(1, "1 commit, "), (2, "2 commits, ")])
+def test_a_finished_session_has_one_commit_or_several(
+    commits: int, said: str, api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/history/sessions", {"logs": [LOG | {"commits": commits}], "complete": True})
+
+    assert 0 == run(["history", "--sessions"])
+
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -39,7 +39,7 @@ class House:
     """Set when something was given back, or nothing was left to."""
     handing_back: HandingBack = field(init=False)
     commits: list[tuple[SessionId, int]] = field(default_factory=list)
-    """Whose they were taken for, and how many."""
+    """Who was first seen to go on after them, and how many."""
 
     async def release(self, _session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """In the place of the real one."""
@@ -89,7 +89,7 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         locator=Locator(MachineId("m1"), clock),
         background=background,
         clock=clock,
-        committed=lambda of, made_now: made.commits.append((of.session_id, made_now)),
+        committed=lambda of, commits: made.commits.append((of.session_id, len(commits))),
     )
     yield made
     await background.close()
@@ -185,7 +185,7 @@ async def test_a_detached_head_ends_nothing(house: House) -> None:
     assert [] == house.session.take_notices()
 
 
-async def test_a_commit_is_counted_once_for_who_is_seen_to_go_on_after_it(house: House) -> None:
+async def test_a_commit_is_told_of_once_with_who_is_seen_to_go_on_after_it(house: House) -> None:
     other = LocalSession(SessionId("Session_b"), "claude-code", None, "/")
     other.worktree = house.session.worktree
     for session in (house.session, other):

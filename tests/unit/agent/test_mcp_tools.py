@@ -147,7 +147,7 @@ async def test_what_is_not_known_is_said_beside_what_is_suggested(
 
     first, second, third = (await text(tools, "suggest")).splitlines()
 
-    assert "1. task Rate limit: free" == first
+    assert '1. task t1, "Rate limit": free' == first
     assert second.startswith("The repository is still being read")
     assert "left out: area auth (Session_2 works in its area)" == third
 
@@ -188,7 +188,7 @@ async def test_what_the_agent_answers_is_worded_and_given_as_data(
 
     assert suggested.structured_content is not None
     assert "Rate limit" == suggested.structured_content["suggestions"][0]["title"]
-    assert "1. task Rate limit: free; fits" == await text(tools, "suggest")
+    assert '1. task t1, "Rate limit": free; fits' == await text(tools, "suggest")
     assert "Session_2 reads it at its next step." == await text(
         tools, "tell", session="Session_2", text="hello"
     )
@@ -251,6 +251,26 @@ async def test_arguments_that_are_missing_altogether_are_said_as_the_original_sa
         await tools.call_tool("aim_search_nodes")
 
     assert '"shop"' in await text(tools, "aim_list_databases")
+
+
+async def test_a_claim_whose_time_is_over_says_that_it_keeps_its_place(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    rows = [
+        {"path": "a.py", "place": 2, "lock": {}, "message": "a.py is locked"},
+        {"path": "src/**", "place": 0, "lock": {}, "message": "src/b.py is locked"},
+    ]
+    api.will("/v1/wait", {"held": rows})
+
+    told = await text(tools, "claim", paths=["a.py", "src/**"], wait_s=0.05)
+
+    assert told.splitlines() == [
+        "Nothing was taken.",
+        "a.py is locked",
+        "src/b.py is locked",
+        "You are second in the queue for a.py and will be told when it is free.",
+    ]
+    assert [] == bodies(api, "/v1/leave")
 
 
 async def test_a_claim_that_is_given_up_leaves_the_queue(

@@ -151,7 +151,8 @@ def test_beside_the_plugin_of_a_marketplace_nothing_is_installed(file: Path) -> 
             "install", "--as", way.value
         )
     assert status()["complete"] is True
-    done("install", "--force")
+    told = done("install", "--force")
+    assert f"note: {in_force().doubled}; {in_force().remedy}" in told.splitlines()
     seen = call("status").output
     assert "warning: every event is sent twice: by settings (" in seen
     assert seen.endswith(f"\nrun: claude plugin uninstall {ID}, or: scoord hooks uninstall\n")
@@ -200,13 +201,18 @@ def test_of_two_scopes_one_is_to_be_taken_out(home: Path, monkeypatch: pytest.Mo
     subprocess.run(["git", "init", "-q", checkout], check=True)
     monkeypatch.chdir(checkout)
     done("install", "--as", "plugin", "--scope", "project")
-    done("install", "--force")
 
+    told = done("install", "--force")
     seen = call("status").output
 
     assert "every event is sent twice" in seen
+    assert "note: every event is sent twice: by settings (" in told
     one, other = "scoord hooks uninstall", "scoord hooks uninstall --scope project"
     assert seen.endswith(f"\nrun: {one}, or: {other}\n")
+    assert f"; keep one of them; run: {one}, or: {other}\n" in told
+    assert "sent twice" in done("install", "--force"), "as long as it is so"
+    done("uninstall", "--scope", "project")
+    assert "sent twice" not in done("install", "--force")
 
 
 @pytest.mark.parametrize("way", Way)

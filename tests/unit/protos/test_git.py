@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from scoord.git import changed, commits_since, files, patience, touched
+from scoord.git import changed, commits_since, files, files_of, patience, touched
 from scoord.paths import Head, Locator
 from support.repositories import git, worktree
 
@@ -125,18 +125,21 @@ def test_commits_are_told_from_what_else_moves_the_head(repo: Path) -> None:
     git(repo, "merge", "-q", "--ff-only", "main")
     git(repo, "commit", "-q", "--allow-empty", "-m", "commit: the third")
 
-    assert 3 == commits_since(str(repo), begin)
-    assert 0 == commits_since(str(repo), git(repo, "rev-parse", "HEAD"))
+    third = git(repo, "rev-parse", "HEAD")
+    made = commits_since(str(repo), begin)
+    assert 3 == len(made)
+    assert third == made[0], "the latest first"
+    assert [] == commits_since(str(repo), third)
 
 
 def test_commits_that_nobody_wrote_down_are_none(repo: Path, tmp_path: Path) -> None:
     begin = git(repo, "rev-parse", "HEAD")
     git(repo, "commit", "-q", "--allow-empty", "-m", "second")
-    assert 0 == commits_since(str(repo), "1" * 40)
+    assert [] == commits_since(str(repo), "1" * 40)
 
     (repo / ".git/logs/HEAD").unlink()
-    assert 0 == commits_since(str(repo), begin)
-    assert 0 == commits_since(str(tmp_path), begin)
+    assert [] == commits_since(str(repo), begin)
+    assert [] == commits_since(str(tmp_path), begin)
 
 
 def test_files_are_those_that_git_knows(repo: Path) -> None:
@@ -166,3 +169,19 @@ def test_a_slow_git_is_not_waited_for(repo: Path, tmp_path: Path) -> None:
         assert [] == files(str(repo), begun + 0.2)
 
     assert time.monotonic() - begun < 5.0
+
+
+def test_the_files_of_a_commit_are_told_apart(repo: Path) -> None:
+    made = []
+    for name in ("a b.py", "ü.py"):
+        (repo / name).write_text("1\n", encoding="utf-8")
+        git(repo, "add", ".")
+        git(repo, "commit", "-q", "-m", name)
+        made.append(git(repo, "rev-parse", "HEAD"))
+    git(repo, "commit", "-q", "--allow-empty", "-m", "nothing")
+    made.append(git(repo, "rev-parse", "HEAD"))
+
+    told = files_of(str(repo), made, patience())
+
+    assert [["a b.py"], ["ü.py"], []] == [told[commit] for commit in made]
+    assert {} == files_of(str(repo), ["1" * 40], patience())

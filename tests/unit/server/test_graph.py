@@ -301,7 +301,7 @@ async def test_that_something_was_noted_is_logged_without_what_it_says(
             await writer.add("r", entities=[person("Alice", "works here")], relations=[LEADS])
             await writer.add("r", entities=[person("Alice", "works here")], relations=[LEADS])
 
-        assert [f"noted 2 entities and relations in {PROJECT}"] == caplog.messages
+        assert [f"noted 1 entity and 1 relation in {PROJECT}"] == caplog.messages
 
 
 async def test_an_entity_goes_with_all_its_relations_however_many() -> None:

@@ -175,7 +175,22 @@ def test_a_wait_lasts_until_the_grant_or_until_it_is_given_up() -> None:
         waits.take_in(each)
 
     waits.take_in(line("refused", at_s=31, paths=["a", "d"]))
-    assert (3 + 2, 5_000 + 10_000 + 2_000) == (waits.number, waits.total_ms(32_000))
+    assert (3 + 2, 11_000 + 2_000) == (waits.number, waits.total_ms(32_000)), "from 10 s to 21 s"
+
+
+def test_who_waits_for_several_files_waits_no_longer_than_the_time_that_it_takes() -> None:
+    waits = Waits()
+    for each in (
+        line("waiting", at_s=10, paths=["a", "b"]),
+        line("waiting", at_s=12, paths=["a"]),
+        line("left", at_s=13, paths=["never"]),
+        line("granted", at_s=20, paths=["a", "b"]),
+        line("waiting", at_s=30, paths=["c", "d"]),
+        line("left", at_s=32, paths=["c"]),
+    ):
+        waits.take_in(each)
+
+    assert 10_000 + 10_000 == waits.total_ms(40_000)
 
 
 def test_a_path_is_refused_once_while_the_same_is_in_the_way() -> None:
