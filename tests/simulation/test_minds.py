@@ -101,3 +101,11 @@ def test_a_stream_that_is_behind_does_not_bring_it_back() -> None:
     mind.adopt(LOCK)
 
     assert not mind.locks
+
+
+def test_its_own_older_grant_that_is_answered_late_does_not_take_its_place() -> None:
+    mind = Mind()
+    mind.adopt(LOCK)
+    mind.adopt(replace(LOCK, token=5))
+
+    assert [LOCK] == list(mind.locks.values())

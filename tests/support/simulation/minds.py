@@ -132,8 +132,9 @@ def _is_over(known: Known, new: Known) -> bool:
 
 def _is_late(new: Known, known: Known) -> bool:
     """Whether its answer comes after that of what it is a part of, became, or made way for."""
-    made_way = new.token < known.token and excludes(known.who, new.who)
-    return made_way or _is_less(new, known) or _was_passed_on(new, known)
+    made_way = excludes(known.who, new.who) or _is_over(new, known)
+    is_late = new.token < known.token and made_way
+    return is_late or _is_less(new, known) or _was_passed_on(new, known)
 
 
 def _was_passed_on(new: Known, known: Known) -> bool:
