@@ -176,6 +176,10 @@ class HeldLocks:
         own = self._own(lock)
         return any(one.token == lock.token or is_ended_by(one, lock) for one in own)
 
+    def is_renewed_by(self, lock: HeldLock) -> bool:
+        """Whether its holder has an older grant of the path, which ``lock`` shows to be over."""
+        return any(is_ended_by(lock, one) for one in self._own(lock))
+
     def _own(self, lock: HeldLock) -> list[HeldLock]:
         """What the holder of ``lock`` has of its path, on whatever branches."""
         return [own for own in self._paths.get(_path(lock), {}).values() if is_same(own, lock)]

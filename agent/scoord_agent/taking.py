@@ -223,7 +223,20 @@ class Taking:
     def _heard(self, cut: Cut, response: AcquireResponse) -> None:
         """It is known now what became of an acquire that was cut off."""
         granted = self._granted(cut.request, response)
+        self._renew(cut, granted)
         self._pass_on(cut.request.session, (lock for lock in granted if lock.key in cut.open))
+
+    def _renew(self, cut: Cut, granted: Iterable[HeldLock]) -> None:
+        """What a later command of its holder was granted may be over, and this in place of it.
+
+        The one that was cut off was carried out when that had been taken away.
+        """
+        session = cut.request.session
+        for lock in granted:
+            if lock.key in cut.open or not self._held.is_renewed_by(lock):
+                continue
+            if not self._is_over(session, lock):
+                self._note_granted(session, lock)
 
     def _pass_on(self, session: LocalSession, granted: Iterable[HeldLock]) -> None:
         """Nobody else has what is granted, whatever becomes of it: what stands of it."""
@@ -235,9 +248,12 @@ class Taking:
         """Nothing is under way any more that may tell of the same grant."""
         request = cut.request
         if response.WhichOneof("outcome") == "held":
-            self._note_queued(request, response.held.conflicts)
+            if cut.stands:
+                self._note_queued(request, response.held.conflicts)
             return
-        new = [lock for lock in self._granted(request, response) if self._is_news(cut, lock)]
+        granted = self._granted(request, response)
+        self._renew(cut, granted)
+        new = [lock for lock in granted if self._is_news(cut, lock)]
         if cut.let_through:
             for lock in new:
                 self._note_granted(request.session, lock)

@@ -76,9 +76,14 @@ class Cut:
 
     @property
     def stands(self) -> bool:
+        """Whether a grant would still be one, and nothing else has told of it."""
+        return bool(self.open) and self.is_live
+
+    @property
+    def is_live(self) -> bool:
         """Whether a grant would still be one: it lives on the lease it was asked with."""
         session = self.request.session
-        return bool(self.open) and not session.ended and session.lease == self.message.lease_id
+        return not session.ended and session.lease == self.message.lease_id
 
 
 class Unsettled:
@@ -155,7 +160,8 @@ class Unsettled:
         return asked or any(cut.holder == holder and one.key in cut.open for cut in self._cuts)
 
     def _is_asked_again(self, cut: Cut) -> bool:
-        return cut.stands and any(self.is_asked_for(cut.request, key) for key in cut.open)
+        asked = any(self.is_asked_for(cut.request, key) for key in cut.request.keys)
+        return cut.is_live and asked
 
     def _add(self, cut: Cut) -> None:
         self._cuts.append(cut)
@@ -164,12 +170,12 @@ class Unsettled:
     async def _see_through(self, cut: Cut) -> None:
         try:
             outcome = await self._find_out(cut)
-            if outcome is not None and cut.stands:
+            if outcome is not None and cut.is_live:
                 self._heard(cut, outcome)
             while outcome is not None and self._is_asked_again(cut):  # noqa: ASYNC110 (several may ask)
                 # It may tell of the same grant, or be refused for another file.
                 await asyncio.sleep(_SOON_S)
-            if outcome is not None and cut.stands:
+            if outcome is not None and cut.is_live:
                 await self._settled(cut, outcome)
         finally:
             self._cuts.remove(cut)

@@ -83,3 +83,29 @@ def test_who_writes_a_file_may_be_taken_to_share_it_yet_and_not_the_other_way_ro
     assert not LOCK.allows(replace(LOCK, token=5))
     assert not LOCK.allows(replace(share, path="b.py"))
     assert not LOCK.allows(replace(share, token=9))
+
+
+def test_what_its_stream_began_without_is_over_though_its_answer_comes_later() -> None:
+    mind = Mind()
+    mind.see_all([("auth.py", 3)], 8)
+    for token in (3, 7, 9):
+        mind.adopt(Known(f"{token}.py" if token == 9 else "auth.py", token, MAIN))
+
+    assert [("auth.py", 3), ("9.py", 9)] == [(k.path, k.token) for k in mind.locks.values()]
+
+
+def test_a_stream_that_is_behind_does_not_bring_it_back() -> None:
+    mind = Mind()
+    mind.see_all([], 8)
+    mind.see_all([("auth.py", 7)], 7)
+    mind.adopt(LOCK)
+
+    assert not mind.locks
+
+
+def test_its_own_older_grant_that_is_answered_late_does_not_take_its_place() -> None:
+    mind = Mind()
+    mind.adopt(LOCK)
+    mind.adopt(replace(LOCK, token=5))
+
+    assert [LOCK] == list(mind.locks.values())

@@ -54,6 +54,8 @@ class Fate(Enum):
     """It is done, and its answer never comes."""
     LOST = auto()
     """It never arrives."""
+    LATE = auto()
+    """It arrives when the gate opens."""
     LATE_ANSWER = auto()
     """It is done, and its answer waits for the gate."""
     UNREACHABLE = auto()
@@ -140,6 +142,8 @@ class ScriptedCoordinator:
             await asyncio.Event().wait()
         if fate is Fate.CONTENDED:
             raise Contended("it changes hands too fast")
+        if fate is Fate.LATE and self.gate:
+            await self.gate.wait()
         response = self._acquire(request)
         if fate is Fate.LOST_ANSWER:
             await asyncio.Event().wait()

@@ -86,6 +86,20 @@ def not_waiting_for(
     return tuple(w for w in waiters if not any(part.meets(w.claimant) for part in parts))
 
 
+def lets_by(who: Claimant, known: Known, path_key: str) -> tuple[LockFact, ...]:
+    """Why ``who`` need not wait for those who came first: what they wait for of its session.
+
+    Of each the first that is enough, and what it has itself before all other.
+    """
+    room = known.room(path_key)
+    holds = (*room.holds, *covering(known.reservations, path_key))
+    own = [fact for fact in holds if fact.claimant.session == who.session]
+    own.sort(key=lambda fact: not fact.claimant.is_same(who))
+    ahead = (w.claimant for w in _ahead(who, room) if w.claimant.excludes(who))
+    found = (next((fact for fact in own if fact.claimant.meets(w)), None) for w in ahead)
+    return tuple({fact.key: fact for fact in found if fact}.values())
+
+
 def _before(
     who: Claimant, ahead: Iterable[WaiterFact], holds: Iterable[LockFact]
 ) -> tuple[WaiterFact, ...]:

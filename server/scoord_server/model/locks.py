@@ -331,18 +331,22 @@ def _guards(command: Acquire, names: Iterable[LockName], known: Known) -> tuple[
         room = known.room(name.key)
         compares.append(_lock_guard(keys.lock(project, name.key), room))
         compares.append(none_put_since(keys.room(project, name.key), room.revision))
-        compares += _own_guards(command.claimant, keys.lock(project, name.key), room)
-    return tuple(compares)
+        compares += _own_guards(command.claimant, keys.lock(project, name.key), known, name)
+    # One pattern may let by at many names.
+    return tuple(dict.fromkeys(compares))
 
 
-def _own_guards(who: Claimant, guarded: bytes, room: Room) -> Iterator[Compare]:
+def _own_guards(who: Claimant, guarded: bytes, known: Known, name: LockName) -> Iterator[Compare]:
     """What the asker has, or takes over, stands still: who has nothing waits its turn.
 
-    That something was put there shows in the room; that it was freed does not.
+    So does what others wait for of its session, and it need not wait for them. That
+    something was put there shows in the room; that it was freed does not.
     """
+    room = known.room(name.key)
     kept = _kept(who, room)
-    for fact in room.holds:
-        if fact.key != guarded and (fact is kept or fact.claimant.is_same(who)):
+    own = (fact for fact in room.holds if fact is kept or fact.claimant.is_same(who))
+    for fact in (*own, *conflicts.lets_by(who, known, name.key)):
+        if fact.key != guarded:
             yield unchanged(fact.key, fact.mod_revision)
 
 

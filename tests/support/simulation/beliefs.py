@@ -155,14 +155,9 @@ class Beliefs:
                 mind.end(path_key(lock.path), lock.token)
             case "snapshot":
                 mind.whole_to = response.revision
-                self._snapshot(mind, response)
-
-    def _snapshot(self, mind: Mind, response: Any) -> None:
-        standing = {(path_key(lock.path), lock.token) for lock in response.snapshot.locks}
-        for known in list(mind.locks.values()):
-            grant = (known.path, known.token)
-            if grant not in standing and known.token <= response.revision:
-                mind.end(*grant)
+                locks = response.snapshot.locks
+                standing = ((path_key(lock.path), lock.token) for lock in locks)
+                mind.see_all(standing, response.revision)
 
     def _failed(self, exchange: Exchange) -> None:
         if exchange.method not in {"Register", *TAKES} or exchange.code not in _OVER:

@@ -1,6 +1,6 @@
 """What one agent knows of its grants, by the messages that it sent and got."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,6 +68,10 @@ class Mind:
     revision: int = 0
     whole_to: int = 0
     """The last revision of which its stream has told everything."""
+    listed_at: int = 0
+    """The revision of the newest picture that a stream of its began with."""
+    listed: frozenset[tuple[str, int]] = frozenset()
+    """Paths and tokens of what stood then: an older grant that is not among it is over."""
 
     def lapse(self, session: str) -> None:
         """All that the session held is over."""
@@ -80,6 +84,18 @@ class Mind:
         self.over.add((path, token))
         for known in self.of_grant(path, token):
             del self.locks[known.place]
+
+    def see_all(self, standing: Iterable[tuple[str, int]], revision: int) -> None:
+        """All that stood at a revision: another grant is over, also where its answer comes yet."""
+        if revision < self.listed_at:
+            return  # of a coordinator that is behind: what is known to be over stays so
+        self.listed, self.listed_at = frozenset(standing), revision
+        for known in list(self.locks.values()):
+            if self._is_unlisted(known):
+                self.end(known.path, known.token)
+
+    def _is_unlisted(self, known: Known) -> bool:
+        return known.token <= self.listed_at and (known.path, known.token) not in self.listed
 
     def of_grant(self, path: str, token: int) -> list[Known]:
         """What is known of one grant."""
@@ -94,7 +110,7 @@ class Mind:
 
     def adopt(self, new: Known) -> None:
         """A grant: what it cannot stand beside on its path is over, or was taken over."""
-        if (new.path, new.token) in self.over:
+        if (new.path, new.token) in self.over or self._is_unlisted(new):
             return
         at = [known for known in self.locks.values() if known.path == new.path]
         if any(_is_late(new, known) for known in at):
@@ -116,8 +132,9 @@ def _is_over(known: Known, new: Known) -> bool:
 
 def _is_late(new: Known, known: Known) -> bool:
     """Whether its answer comes after that of what it is a part of, became, or made way for."""
-    made_way = new.token < known.token and excludes(known.who, new.who)
-    return made_way or _is_less(new, known) or _was_passed_on(new, known)
+    made_way = excludes(known.who, new.who) or _is_over(new, known)
+    is_late = new.token < known.token and made_way
+    return is_late or _is_less(new, known) or _was_passed_on(new, known)
 
 
 def _was_passed_on(new: Known, known: Known) -> bool:

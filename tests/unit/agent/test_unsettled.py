@@ -382,3 +382,58 @@ async def test_what_is_known_to_have_passed_is_not_believed_in_while_its_asker_a
     assert house.agrees()
     held = [(lock.agent, lock.ends_at) for lock in house.held.at(SHOP, "a.py")]
     assert held == ([] if others else [("agent-1", 1e9)])
+
+
+async def test_what_is_granted_after_the_end_of_what_a_later_edit_was_granted_is_held(
+    house: House,
+) -> None:
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.extend([Fate.LOST, Fate.LATE])
+    await house.edit()
+    await until(lambda: len(house.coordinator.acquires) == 2)
+    await house.edit()
+    before = house.holds()
+    house.coordinator.locks.clear()  # it is broken
+
+    house.coordinator.gate.set()
+    await until(lambda: house.coordinator.locks)
+    await settle()
+
+    assert house.agrees()
+    assert [before] == house.held.overtaken(), "its session is still to hear of its end"
+    assert [] == house.coordinator.releases
+
+
+async def test_so_it_is_where_the_answers_come_the_other_way_round(house: House) -> None:
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.extend([Fate.LOST, Fate.LATE_ANSWER])
+    house.coordinator.connection.failed("gone", house.clock.now())
+    await house.edit()
+    later = asyncio.create_task(house.edit())
+    await until(lambda: house.coordinator.locks)
+    house.coordinator.locks.clear()  # it is broken
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: house.coordinator.locks)
+
+    house.coordinator.gate.set()
+    await later
+    await settle()
+
+    assert house.agrees()
+    assert [] == house.coordinator.releases
+
+
+async def test_what_is_granted_after_it_and_was_given_back_since_is_not_held(house: House) -> None:
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.extend([Fate.LOST, Fate.LATE])
+    await house.edit()
+    await until(lambda: len(house.coordinator.acquires) == 2)
+    await house.edit()
+    releasing = asyncio.create_task(house.taking.release(house.session, list(house.held)))
+    await until(lambda: house.coordinator.releases)
+
+    house.coordinator.gate.set()
+    await releasing
+    await settle()
+
+    assert house.holds() is None

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from scoord.ids import FencingToken
-from scoord.v1.locks_pb2 import Holder, LockMode
+from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
 from scoord.v1.records_pb2 import WaiterRecord
 from scoord_server.model.values import Acquire, Granted, Held, LockName, WaiterFact
 from scoord_server.reaper import Reaper
@@ -302,3 +302,31 @@ async def test_a_pattern_sees_who_came_to_wait_since_it_looked(
 
     assert isinstance(outcome, Held)
     assert isinstance(outcome.conflicts[0].by, WaiterFact)
+
+
+@pytest.mark.parametrize("held", ["a pattern", "another thread's file", "another branch's file"])
+async def test_who_gave_back_what_others_wait_for_since_it_was_seen_overtakes_nobody(
+    b: Bench, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    topic = {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "topic"}
+    if held == "a pattern":
+        own = await b.reserve("alice", "*.py")
+    else:
+        agent = "helper" if held == "another thread's file" else ""
+        own = await b.acquire("alice", "auth.py", agent=agent, **{**topic, "branch": "main"})
+    assert isinstance(own, Granted)
+    assert isinstance(await b.acquire("bob", "auth.py", enqueue=True), Held)
+    txn, tries = b.store.txn, count()
+
+    async def txn_after_release(plan: Txn) -> TxnResult:
+        if any(isinstance(op, Put) for op in plan.then) and next(tries) == 1:
+            path = "*.py" if held == "a pattern" else "auth.py"
+            await b.release("alice", path, own.tokens[0])
+        return await txn(plan)
+
+    monkeypatch.setattr(b.store, "txn", txn_after_release)
+    outcome = await b.acquire("alice", "auth.py", **topic)
+
+    assert isinstance(outcome, Held)
+    assert isinstance(outcome.conflicts[0].by, WaiterFact)
+    assert isinstance(await b.acquire("bob", "auth.py"), Granted)
