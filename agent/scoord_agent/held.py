@@ -17,7 +17,15 @@ from dataclasses import dataclass, replace
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.patterns import matches
-from scoord_agent.held_lock import HeldLock, as_it_is, is_ended_by, is_more, is_same, stand_together
+from scoord_agent.held_lock import (
+    HeldLock,
+    as_it_is,
+    is_ended_by,
+    is_more,
+    is_same,
+    is_taken_over,
+    stand_together,
+)
 
 QUIET_S = 10.0
 """How much longer than a renewal the stream is believed in. It tells something every 3 s
@@ -282,9 +290,11 @@ class HeldLocks:
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now.
 
-        Who could write it already, as far as now, had it taken away in between.
+        Who could write it already, as far as now, had it taken away in between. What its
+        subagent took over, on more branches, did not end in another way.
         """
-        return any(is_more(own, lock) for own in self._own(lock))
+        taken = (is_taken_over(lock, one) for one in self._paths.get(_path(lock), {}).values())
+        return any(is_more(own, lock) for own in self._own(lock)) or any(taken)
 
     def lost(self, session: SessionId) -> list[HeldLock]:
         """What a session has lost, and nobody knows yet what became of."""

@@ -109,8 +109,14 @@ class Mind:
 
 
 def _is_over(known: Known, new: Known) -> bool:
-    """Whether its holder has another in place of it: of patterns, on the same branch."""
+    """Whether its holder has another in place of it: of patterns, on the same branch.
+
+    Or a subagent has of a file, on every branch, what its main thread wrote on one.
+    """
     branches = {known.who.branch} if new.is_pattern else {"", known.who.branch}
+    passes = known.who.passes_to(new.who) and not (known.who.shared or new.who.shared)
+    if passes and not new.is_pattern:
+        return not new.who.branch
     return known.who.is_same(new.who) and new.who.branch in branches
 
 
