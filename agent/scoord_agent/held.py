@@ -21,10 +21,10 @@ from scoord_agent.held_lock import (
     HeldLock,
     as_it_is,
     is_ended_by,
+    is_let_in,
     is_more,
     is_same,
     is_taken_over,
-    stand_together,
 )
 
 QUIET_S = 10.0
@@ -125,10 +125,10 @@ class HeldLocks:
             if before.token == lock.token:
                 lock = as_it_is(lock, before)
         for who, other in tuple(path.items()):
-            replaced = not stand_together(other, lock)
+            replaced = is_ended_by(lock, other)
             if other.token == lock.token or replaced:
                 del path[who]
-            if other.token != lock.token and replaced:
+            if replaced:
                 over.append(other)
         path[_who(lock)] = lock
         self._note_overtaken(over)
@@ -207,11 +207,11 @@ class HeldLocks:
         return any(is_ended_by(other, lock) for other in others)
 
     def is_later_anothers(self, lock: HeldLock) -> bool:
-        """Whether another of this machine has a later grant that excludes ``lock``.
+        """Whether another of this machine has a later grant, beside which ``lock`` cannot stand.
 
         A subagent that took it over from its main thread has it under the same token.
         """
-        later = (k for k in self._near(lock) if lock.is_before(k))
+        later = (k for k in self._near(lock) if lock.is_before(k) and not is_let_in(lock, k))
         others = [k for k in later if k.claimant.excludes(lock.claimant)]
         return any(k.covers(*lock.name) or lock.covers(*k.name) for k in others)
 

@@ -94,6 +94,17 @@ def is_taken_over(lock: HeldLock, later: HeldLock) -> bool:
     return passes and lock.token < later.token and lock.claimant.gives_way_to(later.claimant)
 
 
+def is_let_in(lock: HeldLock, later: HeldLock) -> bool:
+    """Whether a subagent's later grant stands beside what its main thread has.
+
+    A main thread's share or pattern keeps none of them out, and only of a file that both
+    write does one have it.
+    """
+    passes = lock.claimant.passes_to(later.claimant) and lock.token < later.token
+    write = not any(it.shared or it.is_pattern for it in (lock, later))
+    return passes and not write
+
+
 def is_more(now: HeldLock, before: HeldLock) -> bool:
     """Whether its holder may do with the later grant what the one before did not allow."""
     is_later = now.token > before.token and now.claimant.covers(before.claimant)

@@ -150,6 +150,21 @@ def test_a_late_answer_grants_nothing_that_another_has_had_since(held: HeldLocks
     assert not held.is_later_anothers(replace(LOCK, key="other.py"))
 
 
+@pytest.mark.parametrize("terms", [{"shared": True}, {"is_pattern": True}])
+def test_a_late_share_or_pattern_stands_beside_what_a_subagent_has_since(
+    terms: dict[str, Any],
+) -> None:
+    held = HeldLocks(BELIEF_S)
+    subagents = replace(LOCK, agent=AgentId("agent-1"), token=FencingToken(8))
+    held.put(subagents)
+
+    late = replace(LOCK, **terms)
+    assert not held.is_later_anothers(late)
+    held.put(late)
+    assert {late, subagents} == set(held)
+    assert held.is_later_anothers(replace(late, session=B)), "others are not let in"
+
+
 def timed(ends_at: float, **differences: Any) -> HeldLock:
     return replace(LOCK, ends_at=ends_at, **differences)
 
