@@ -17,7 +17,15 @@ from dataclasses import dataclass, replace
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.patterns import matches
-from scoord_agent.held_lock import HeldLock, as_it_is, is_ended_by, is_more, is_same, stand_together
+from scoord_agent.held_lock import (
+    HeldLock,
+    as_it_is,
+    is_ended_by,
+    is_let_in,
+    is_more,
+    is_same,
+    is_taken_over,
+)
 
 QUIET_S = 10.0
 """How much longer than a renewal the stream is believed in. It tells something every 3 s
@@ -117,10 +125,10 @@ class HeldLocks:
             if before.token == lock.token:
                 lock = as_it_is(lock, before)
         for who, other in tuple(path.items()):
-            replaced = not stand_together(other, lock)
+            replaced = is_ended_by(lock, other)
             if other.token == lock.token or replaced:
                 del path[who]
-            if other.token != lock.token and replaced:
+            if replaced:
                 over.append(other)
         path[_who(lock)] = lock
         self._note_overtaken(over)
@@ -203,11 +211,11 @@ class HeldLocks:
         return any(is_ended_by(other, lock) for other in others)
 
     def is_later_anothers(self, lock: HeldLock) -> bool:
-        """Whether another of this machine has a later grant that excludes ``lock``.
+        """Whether another of this machine has a later grant, beside which ``lock`` cannot stand.
 
         A subagent that took it over from its main thread has it under the same token.
         """
-        later = (k for k in self._near(lock) if lock.is_before(k))
+        later = (k for k in self._near(lock) if lock.is_before(k) and not is_let_in(lock, k))
         others = [k for k in later if k.claimant.excludes(lock.claimant)]
         return any(k.covers(*lock.name) or lock.covers(*k.name) for k in others)
 
@@ -286,9 +294,11 @@ class HeldLocks:
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now.
 
-        Who could write it already, as far as now, had it taken away in between.
+        Who could write it already, as far as now, had it taken away in between. What its
+        subagent took over, on more branches, did not end in another way.
         """
-        return any(is_more(own, lock) for own in self._own(lock))
+        taken = (is_taken_over(lock, one) for one in self._paths.get(_path(lock), {}).values())
+        return any(is_more(own, lock) for own in self._own(lock)) or any(taken)
 
     def lost(self, session: SessionId) -> list[HeldLock]:
         """What a session has lost, and nobody knows yet what became of."""

@@ -81,11 +81,28 @@ def stand_together(one: HeldLock, other: HeldLock) -> bool:
     but of patterns, where it is one more.
     """
     if not is_same(one, other):
-        return not one.claimant.excludes(other.claimant)
+        return not (one.claimant.excludes(other.claimant) or is_taken_over(one, other))
     if one.is_pattern:
         return one.branch != other.branch
     first, later = sorted((one, other), key=lambda lock: lock.token)
     return not later.claimant.covers(first.claimant)
+
+
+def is_taken_over(lock: HeldLock, later: HeldLock) -> bool:
+    """Whether a subagent has it by a grant of its own, on more branches than its main thread."""
+    passes = lock.claimant.passes_to(later.claimant) and not later.is_pattern
+    return passes and lock.token < later.token and lock.claimant.gives_way_to(later.claimant)
+
+
+def is_let_in(lock: HeldLock, later: HeldLock) -> bool:
+    """Whether a subagent's later grant stands beside what its main thread has.
+
+    A main thread's share or pattern keeps none of them out, and only of a file that both
+    write does one have it.
+    """
+    passes = lock.claimant.passes_to(later.claimant) and lock.token < later.token
+    write = not any(it.shared or it.is_pattern for it in (lock, later))
+    return passes and not write
 
 
 def is_more(now: HeldLock, before: HeldLock) -> bool:

@@ -45,6 +45,16 @@ class Claimant:
         """Whether ``other`` may take over: a subagent what its session's main thread has."""
         return bool(other.agent) and self.session == other.session and not self.agent
 
+    def gives_way_to(self, later: "Claimant") -> bool:
+        """Whether its grant of a file ends with a grant to ``later``, which is as far or further.
+
+        That is its own, or a subagent's that writes what its main thread wrote: of these one
+        has the file. Under one token they can only pass on what is as far already.
+        """
+        if self.is_same(later):
+            return later.covers(self)
+        return self.passes_to(later) and not (self.shared or later.shared) and later.covers(self)
+
     def covers(self, other: "Claimant") -> bool:
         """Whether it holds wherever ``other`` would: on its branch, or on every one."""
         return self.branch in ("", other.branch)

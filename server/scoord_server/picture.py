@@ -248,12 +248,12 @@ class Picture:
         """Whether a grant is gone, though its session lives on the lease that it was on.
 
         A share that its holder made exclusive is not: that is still held, as far as it was.
+        Nor is what a subagent took over together with other branches.
         """
         fact, place = lost.fact, (lost.project, lost.key)
         session = self._sessions.get((lost.project, fact.record.holder.session_id))
         holds = self._paths[place].holds.values() if place in self._paths else ()
-        own = (s.fact.claimant for s in holds if s.fact.claimant.is_same(fact.claimant))
-        kept = any(now.covers(fact.claimant) for now in own)
+        kept = any(fact.claimant.gives_way_to(now.fact.claimant) for now in holds)
         return session is not None and session.fact.lease == fact.lease and not kept
 
     def _with_holders(self, change: SeenWaiter) -> SeenWaiter:

@@ -57,10 +57,12 @@ class Lost:
 
     history: History
     grant: Grant
+    who: Claimant
+    """Who has it, as its agent knows."""
 
     def is_no_news(self) -> bool:
         calm, person = self.history._calm(), self.history.people[0]
-        return calm._is_no_news(person, self.grant)
+        return calm._is_no_news(person, self.grant, self.who)
 
     def hear(self, text: str) -> None:
         self.history.people[0].told.append(Told(2.0, text))
@@ -70,7 +72,7 @@ def lost(verdict: Verdict) -> Lost:
     history = History(0)
     broken = asked(history, 7, Claimant(ANN, MAIN), verdict)
     broken.how = "broken"
-    return Lost(history, broken)
+    return Lost(history, broken, broken.who)
 
 
 def asked(history: History, token: int, who: Claimant, verdict: Verdict) -> Grant:
@@ -123,6 +125,14 @@ def test_so_is_who_was_told_that_it_has_it(text: str) -> None:
 
 def test_a_loss_is_mended_by_what_its_own_holder_knows_of() -> None:
     let_through = lost(Verdict.ALLOW)
+    asked(let_through.history, 9, Claimant(ANN, MAIN), Verdict.ALLOW)
+
+    assert let_through.is_no_news()
+
+
+def test_a_loss_is_mended_for_whom_its_agent_knew_though_it_passed_on_unheard() -> None:
+    let_through = lost(Verdict.ALLOW)
+    let_through.grant.who = Claimant(ANN, SUBAGENT)
     asked(let_through.history, 9, Claimant(ANN, MAIN), Verdict.ALLOW)
 
     assert let_through.is_no_news()

@@ -75,6 +75,16 @@ def test_a_late_share_does_not_end_the_lock_that_another_thread_has_since() -> N
     assert _writes(mind, HELPER, "main")
 
 
+def test_a_late_share_stands_beside_the_lock_that_a_subagent_has_since() -> None:
+    mind = Mind()
+    share = replace(LOCK, token=5, who=replace(MAIN, shared=True))
+    mind.adopt(replace(LOCK, who=HELPER))
+    mind.adopt(share)
+
+    assert [share] == mind.of_grant("auth.py", 5)
+    assert _writes(mind, HELPER, "main")
+
+
 def test_who_writes_a_file_may_be_taken_to_share_it_yet_and_not_the_other_way_round() -> None:
     share = replace(LOCK, token=5, who=_on(MAIN, "", shared=True))
 

@@ -291,13 +291,22 @@ def _take(
     done: list[Operation] = [Put(key, record.SerializeToString(), asker.lease)]
     # Whoever has its share, and now writes, shares no more. What it has on another branch
     # stands: a command that comes late must not take what its session believes in.
-    facts: Iterable[LockFact | WaiterFact] = (*room.holds, *room.waiters)
-    own = (fact for fact in facts if fact.claimant.is_same(who) and fact.key != key)
-    done += [Delete(fact.key) for fact in own if who.covers(fact.claimant)]
+    over: tuple[LockFact | WaiterFact, ...] = (*_giving_way(who, room), *_own_places(who, room))
+    done += [Delete(fact.key) for fact in over if fact.key != key]
     if not before and not who.shared:
         trace = traces.grant_key(asker.project, name.key, who)
         done.append(traces.put_grant(trace, holder, asker.request_id, now_ms, journal.traces))
     return done
+
+
+def _giving_way(who: Claimant, room: Room) -> list[LockFact]:
+    """What ends as ``who`` is granted it: its own, or its main thread's, on less branches."""
+    return [fact for fact in room.holds if fact.claimant.gives_way_to(who)]
+
+
+def _own_places(who: Claimant, room: Room) -> list[WaiterFact]:
+    own = (waiter for waiter in room.waiters if waiter.claimant.is_same(who))
+    return [waiter for waiter in own if who.covers(waiter.claimant)]
 
 
 def _kept(who: Claimant, room: Room) -> LockFact | None:
@@ -343,8 +352,8 @@ def _own_guards(who: Claimant, guarded: bytes, known: Known, name: LockName) -> 
     something was put there shows in the room; that it was freed does not.
     """
     room = known.room(name.key)
-    kept = _kept(who, room)
-    own = (fact for fact in room.holds if fact is kept or fact.claimant.is_same(who))
+    kept, over = _kept(who, room), _giving_way(who, room)
+    own = (it for it in room.holds if it is kept or it in over or it.claimant.is_same(who))
     for fact in (*own, *conflicts.lets_by(who, known, name.key)):
         if fact.key != guarded:
             yield unchanged(fact.key, fact.mod_revision)

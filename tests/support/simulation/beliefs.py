@@ -61,6 +61,9 @@ class Loss:
 
     grant: Grant
     process: Process
+    who: Claimant
+    """Who had it by what that agent knew: a command that came late may have passed it on
+    to a subagent, unheard."""
     died: bool = False
     """Whether that agent had died by then, and left it to the next one to find out."""
 
@@ -341,22 +344,23 @@ class Beliefs:
         if grant.how == "replaced":
             return
         for process, mind in self.minds.items():
-            if not mind.of_grant(grant.path, grant.token):
+            who = next((k.who for k in mind.of_grant(grant.path, grant.token)), None)
+            if who is None:
                 continue
             if process.dead:
-                self._note_orphan(grant, process)
+                self._note_orphan(grant, process, who)
                 continue
-            self.losses.append(Loss(grant, process))
+            self.losses.append(Loss(grant, process, who))
             believed = [known.token for known in self.believed(process) if known.path == grant.path]
             if grant.how not in BY_DECREE and grant.token in believed:
                 what = f"{grant.session} believes in {grant.path}, which ended: {grant}"
                 self.record.violate("C1", what)
 
-    def _note_orphan(self, grant: Grant, process: Process) -> None:
+    def _note_orphan(self, grant: Grant, process: Process, who: Claimant) -> None:
         """C4: what an agent had time to write down is lost to be told by the next one."""
         known_s = process.died_s - grant.since_s
         if known_s > WRITTEN_S and not (grant.who.shared or grant.is_pattern):
-            self.losses.append(Loss(grant, process, died=True))
+            self.losses.append(Loss(grant, process, who, died=True))
 
     def check_order(self) -> None:
         """C2: a grant that was answered before another was asked for has the smaller token."""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from scoord.claimant import Claimant
 from scoord.names import path_key
 from scoord_hooks.neutral import EventKind
 from scoord_server.store import keys
@@ -139,25 +140,25 @@ class Calm:
                 continue
             if self._came_back(loss.grant):
                 self.record.violate("C4", f"{person.name} was given back {loss.grant}")
-            elif not (_was_told(person, loss) or self._is_no_news(person, loss.grant)):
+            elif not (_was_told(person, loss) or self._is_no_news(person, loss.grant, loss.who)):
                 self.record.violate("C4", f"{person.name} was never told of {loss.grant}")
 
-    def _is_no_news(self, person: Person, lost: Grant) -> bool:
+    def _is_no_news(self, person: Person, lost: Grant, who: Claimant) -> bool:
         """Whether it was never heard of, or not wanted any more, or had again before others."""
         if self._is_unheard(person, lost):
             return True
-        if person.agent_ends.get(lost.who.agent, 0.0) >= lost.since_s:
+        if person.agent_ends.get(who.agent, 0.0) >= lost.since_s:
             return True
-        return self._was_given_back(person, lost) or self._is_mended(person, lost)
+        return self._was_given_back(person, lost) or self._is_mended(person, lost, who)
 
     def _is_unheard(self, person: Person, grant: Grant) -> bool:
         """Whether nobody was told that it was granted: its edit had been decided without it."""
         return self.beliefs.wishes.was_in_vain(grant) and not _hears_of_having(person, grant)
 
-    def _is_mended(self, person: Person, lost: Grant) -> bool:
+    def _is_mended(self, person: Person, lost: Grant, who: Claimant) -> bool:
         """Whether its holder had it again, and knew of it, before anybody else could edit it."""
         for later in self.truth.later(lost):
-            if lost.who.is_same(later.first) or lost.who.is_same(later.who):
+            if who.is_same(later.first) or who.is_same(later.who):
                 if not self._is_unheard(person, later):
                     return True
             elif _wrote(later, lost):

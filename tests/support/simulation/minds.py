@@ -116,7 +116,8 @@ class Mind:
         if any(_is_late(new, known) for known in at):
             return
         for known in at:
-            if known.token == new.token or _is_over(known, new) or excludes(known.who, new.who):
+            made_way = known.token < new.token and excludes(known.who, new.who)
+            if known.token == new.token or _is_over(known, new) or made_way:
                 del self.locks[known.place]
             if known.token == new.token and not known.who.branch:
                 # Of every branch, it is so for the subagent too that takes it over.
@@ -125,16 +126,28 @@ class Mind:
 
 
 def _is_over(known: Known, new: Known) -> bool:
-    """Whether its holder has another in place of it: of patterns, on the same branch."""
+    """Whether its holder has another in place of it: of patterns, on the same branch.
+
+    Or a subagent has of a file, on every branch, what its main thread wrote on one.
+    """
     branches = {known.who.branch} if new.is_pattern else {"", known.who.branch}
+    passes = known.who.passes_to(new.who) and not (known.who.shared or new.who.shared)
+    if passes and not new.is_pattern:
+        return not new.who.branch
     return known.who.is_same(new.who) and new.who.branch in branches
 
 
 def _is_late(new: Known, known: Known) -> bool:
     """Whether its answer comes after that of what it is a part of, became, or made way for."""
-    made_way = excludes(known.who, new.who) or _is_over(new, known)
-    is_late = new.token < known.token and made_way
+    made_way = excludes(known.who, new.who) and not _lets_in(new, known)
+    is_late = new.token < known.token and (made_way or _is_over(new, known))
     return is_late or _is_less(new, known) or _was_passed_on(new, known)
+
+
+def _lets_in(known: Known, later: Known) -> bool:
+    """Whether a subagent's later grant stands beside it, as one of them does not write."""
+    write = not any(it.who.shared or it.is_pattern for it in (known, later))
+    return known.who.passes_to(later.who) and not write
 
 
 def _was_passed_on(new: Known, known: Known) -> bool:

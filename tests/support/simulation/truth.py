@@ -353,13 +353,18 @@ def _ranked(change: Change) -> Iterator[tuple[int, Event, keys.ParsedKey]]:
 
 
 def _is_replaced(grant: Grant, change: Change) -> bool:
-    """Whether the same step gave its holder more: who shared a path now writes it."""
+    """Whether the same step gave its holder more: who shared a path now writes it.
+
+    Or gave a subagent of it, on more branches, what its main thread wrote.
+    """
     for event in change.events:
         parsed = keys.parse(event.kv.key)
         if event.deleted or parsed.kind not in keys.HOLDS or parsed.name != grant.path:
             continue
-        holder = LockRecord.FromString(event.kv.value).holder
-        if (holder.session_id, holder.agent_id) == (grant.who.session, grant.who.agent):
+        record = LockRecord.FromString(event.kv.value)
+        who = Claimant.of(record.holder, record.mode, record.scope)
+        passes = grant.who.passes_to(who) and not (grant.who.shared or who.shared or who.branch)
+        if who.is_same(grant.who) or (passes and not grant.is_pattern):
             return True
     return False
 

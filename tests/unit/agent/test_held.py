@@ -150,6 +150,21 @@ def test_a_late_answer_grants_nothing_that_another_has_had_since(held: HeldLocks
     assert not held.is_later_anothers(replace(LOCK, key="other.py"))
 
 
+@pytest.mark.parametrize("terms", [{"shared": True}, {"is_pattern": True}])
+def test_a_late_share_or_pattern_stands_beside_what_a_subagent_has_since(
+    terms: dict[str, Any],
+) -> None:
+    held = HeldLocks(BELIEF_S)
+    subagents = replace(LOCK, agent=AgentId("agent-1"), token=FencingToken(8))
+    held.put(subagents)
+
+    late = replace(LOCK, **terms)
+    assert not held.is_later_anothers(late)
+    held.put(late)
+    assert {late, subagents} == set(held)
+    assert held.is_later_anothers(replace(late, session=B)), "others are not let in"
+
+
 def timed(ends_at: float, **differences: Any) -> HeldLock:
     return replace(LOCK, ends_at=ends_at, **differences)
 
@@ -499,6 +514,32 @@ def test_what_passes_on_unsettled_is_not_held_and_goes_on_as_it_was(held: HeldLo
     held.put(helpers)
     assert [replace(helpers, ends_at=130.0, branch="")] == list(held)
     assert [] == held.overtaken()
+
+
+@pytest.mark.parametrize("is_heard_first", [False, True])
+def test_what_a_subagent_takes_over_on_every_branch_is_no_loss(*, is_heard_first: bool) -> None:
+    held = HeldLocks(BELIEF_S)
+    on_main, elsewhere = replace(LOCK, branch="main"), replace(LOCK, key="b.py", branch="main")
+    helpers = replace(LOCK, agent=AgentId("a1"), token=FencingToken(9))
+    for lock in (on_main, elsewhere):
+        held.put(lock)
+    if is_heard_first:
+        held.lose(on_main)
+
+    held.put(helpers)
+
+    assert {elsewhere, helpers} == set(held)
+    assert [] == [*held.overtaken(), *held.lost(A)]
+
+
+def test_what_a_subagent_gives_back_at_once_its_main_thread_misses(held: HeldLocks) -> None:
+    on_main = replace(LOCK, key="b.py", branch="main")
+    held.put(on_main)
+
+    held.turn_down(replace(on_main, agent=AgentId("a1"), branch="", token=FencingToken(9)))
+
+    assert [LOCK] == list(held)
+    assert [on_main] == held.overtaken()
 
 
 def test_what_passed_on_unsettled_is_lost_with_its_lease(held: HeldLocks) -> None:

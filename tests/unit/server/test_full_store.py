@@ -136,6 +136,19 @@ async def test_a_share_that_its_holder_makes_exclusive_was_not_taken(b: Bench) -
     assert not gone.taken
 
 
+async def test_what_a_subagent_takes_over_on_every_branch_was_not_taken(b: Bench) -> None:
+    terms: dict[str, Any] = {"scope": LockScope.LOCK_SCOPE_BRANCH}
+    await b.token("alice", "a.py", branch="main", **terms)
+    async with aclosing(b.view.subscribe()) as steps:
+        await anext(steps)
+        await b.token("alice", "a.py", agent="a1", branch="", **terms)
+        step = await anext(steps)
+
+    assert isinstance(step, Step)
+    (gone,) = (change for change in step.changes if isinstance(change, LockGone))
+    assert not gone.taken
+
+
 async def test_what_is_given_back_without_space_shows_others_that_it_was_held(b: Bench) -> None:
     lost = await b.token("alice", "a.py")
     await b.dies("alice")

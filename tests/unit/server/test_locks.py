@@ -9,7 +9,7 @@ import pytest
 
 from scoord.errors import InvalidRequest, NotAllowed, SessionEnded
 from scoord.ids import FencingToken, LeaseId, SessionId
-from scoord.v1.locks_pb2 import LockScope
+from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.model.locks import holder_of, plan_touch
 from scoord_server.model.values import (
     Beat,
@@ -263,6 +263,24 @@ async def test_a_subagent_takes_over_a_lock_of_every_branch_as_it_is(b: Bench) -
     assert isinstance(outcome, Granted)
     assert [token] == [seen.fact.token for seen in b.view.snapshot().locks]
     assert isinstance(await b.acquire("bob", "auth.py", branch="feature", **branches), Held)
+
+
+async def test_a_subagent_on_every_branch_ends_what_its_main_thread_has_on_some(b: Bench) -> None:
+    """Its worktree has no branch checked out: both would write the file on those."""
+    await b.session("alice")
+    branches: dict[str, Any] = {"scope": LockScope.LOCK_SCOPE_BRANCH}
+    for name in "ab":
+        await b.token("alice", "auth.py", branch=name, **branches)
+    shared = await b.token(
+        "alice", "util.py", branch="a", mode=LockMode.LOCK_MODE_SHARED, **branches
+    )
+
+    token = await b.token("alice", "auth.py", agent="a1", branch="", **branches)
+    beside = await b.token("alice", "util.py", agent="a1", branch="", **branches)
+
+    tokens = [seen.fact.token for seen in b.view.snapshot().locks]
+    assert sorted([token, shared, beside]) == sorted(tokens)
+    assert isinstance(await b.acquire("alice", "auth.py", branch="a", **branches), Held)
 
 
 async def test_what_a_session_has_on_another_branch_stands(b: Bench) -> None:
