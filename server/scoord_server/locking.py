@@ -315,7 +315,8 @@ def _why(how: str, record: LockRecord) -> str:
             limit = f"{age(record.lock_timeout_ms / 1000)}, lock_timeout and a heartbeat_interval"
             return f"it was not used for longer than {limit}"
         case "lasted":
-            return f"it was taken for {age(record.lasts_ms / 1000)}"
+            # How long that was is not known of one that was lost and came back for what remained.
+            return "the time it was taken for is over"
     return "its session is not registered any more"
 
 
