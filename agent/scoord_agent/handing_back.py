@@ -72,6 +72,18 @@ class HandingBack:
         self._count_commits(session, head)
         return True
 
+    def look_anew(self, session: LocalSession) -> None:
+        """It is at rest: what is checked out is read for it now, if its commits are to count.
+
+        Else one that was made right after the last look would be seen by the next hook, which
+        may come much later.
+        """
+        roots = {root_of(session, lock) for lock in self._held.of(session.session_id)}
+        for root in roots:
+            if root and self._release_on_at(root) == "commit":
+                self._locator.look_anew(root)
+                session.remembered.looked = None
+
     def _count_commits(self, session: LocalSession, head: Head) -> None:
         """Each once, whichever session of the worktree is first seen to go on after it."""
         root = session.root
@@ -166,8 +178,10 @@ class HandingBack:
             self._background.start(self._taking.release(session, locks))
 
     def _release_on(self, session: LocalSession, lock: HeldLock) -> str:
-        settings = self._settings.at(root_of(session, lock))
-        return settings.session_coordination.release_on
+        return self._release_on_at(root_of(session, lock))
+
+    def _release_on_at(self, root: Path | None) -> str:
+        return self._settings.at(root).session_coordination.release_on
 
     def _head(self, root: Path | None) -> Head:
         return self._locator.head_at(root) if root else NO_HEAD

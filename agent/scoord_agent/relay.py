@@ -28,6 +28,9 @@ from scoord_hooks.neutral import ALLOW, Decision, EventKind, HookEvent, Verdict
 
 MAX_NOTICES = 5
 
+AT_REST = (EventKind.PROMPT, EventKind.PROGRESS, EventKind.TURN_END)
+"""No edit waits for these, so that they may cost a look at the disk."""
+
 Handler = Callable[[LocalSession, HookEvent], Awaitable[Decision]]
 
 
@@ -107,6 +110,8 @@ class Relay:
         return self._handlers.get(event.kind)
 
     async def _handle(self, handler: Handler, session: LocalSession, event: HookEvent) -> Decision:
+        if event.kind in AT_REST:
+            self._handing_back.look_anew(session)
         if not self._handing_back.is_due(session):
             return await handler(session, event)
         before = session.branch

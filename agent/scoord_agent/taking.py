@@ -194,6 +194,7 @@ class Taking:
 
     async def give_back_unasked(self, session: LocalSession, lock: HeldLock) -> None:
         """Give back a grant that nobody asked for. Raises what the coordinator says."""
+        self._turns.used(_place_of(lock))
         await self._owed.give_back(session, lock.project, [lock], tells=False)
 
     async def _enter(self, request: Request) -> None:
@@ -265,6 +266,7 @@ class Taking:
         """Give back at once what is granted and not wanted. Raises what the coordinator says."""
         for lock in new:
             self._held.turn_down(lock)
+            self._turns.used(_place_of(lock))
         await self._give_back(session, new)
 
     def _is_news(self, cut: Cut, lock: HeldLock) -> bool:
@@ -344,11 +346,16 @@ class Taking:
                 self._turns.queued(place, conflict.path, conflict.place_revision)
 
     def _note_granted(self, session: LocalSession, lock: HeldLock) -> None:
-        self._turns.had(Place(lock.project, lock.key, lock.session, lock.agent, lock.branch))
+        self._turns.had(_place_of(lock))
         self._held.put(lock)
         self._waits.over(session, lock.project, [lock.key])
         others = self._neighbours.of(lock.project).paths.get(lock.key, {})
         crossings.look(session, lock, others.values())
+
+
+def _place_of(lock: HeldLock) -> Place:
+    """The place in the queue that its grant used up."""
+    return Place(lock.project, lock.key, lock.session, lock.agent, lock.branch)
 
 
 def _told_of(request: Request, response: AcquireResponse) -> set[str]:

@@ -90,6 +90,13 @@ class Turns:
         self._come.pop(place, None)
         self._untold.pop(place, None)
 
+    def used(self, place: Place) -> None:
+        """Its place is gone and its holder has nothing: an untold turn is told as over."""
+        turn = self._untold.get(place)
+        self.had(place)
+        if turn:
+            self._untold[place] = replace(turn, is_over=True)
+
     def leave(self, is_left: Callable[[Place], bool]) -> dict[Place, Queued]:
         """Nothing is wanted at these places any more: those that are to be given up."""
         left = {*filter(is_left, (*self._queued, *self._come, *self._untold))}
@@ -103,10 +110,7 @@ class Turns:
         # In the order they came: that of a set differs from run to run.
         for place in dict.fromkeys((*self._queued, *self._untold, *self._come)):
             if place.session == session:
-                turn = self._untold.get(place)
-                self.had(place)
-                if turn:
-                    self._untold[place] = replace(turn, is_over=True)
+                self.used(place)
 
     def waits(self, project: ProjectId, key: str, session: SessionId) -> bool:
         """Whether any holder of the session has a place at this path."""

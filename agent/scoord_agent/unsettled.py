@@ -3,11 +3,14 @@
 One that was cut off may have been granted. Then the store has a lock that this
 agent does not know: nobody uses it, and everybody else is refused until its session
 ends. So the same request is sent again, under its own id, which gives the outcome
-that it had; or has it now, if it never arrived.
+that it had; or has it now, if it never arrived. Where the edit was refused meanwhile
+it only asks, and takes nothing: what is taken would be given back, and with it the
+place in the queue that it was taken for.
 """
 
 import asyncio
 import contextlib
+import copy
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -186,16 +189,30 @@ class Unsettled:
         while cut.stands:
             if self._is_connected():
                 with contextlib.suppress(Unknown):
-                    return await send(self._client, cut.message)
+                    return await self._send_again(cut)
             if self._clock.now() >= give_up_at:
                 _log.warning("what became of the locks on %s is not known", cut.request.shown)
                 return None
             await asyncio.sleep(_AGAIN_S)
         return None
 
+    async def _send_again(self, cut: Cut) -> AcquireResponse:
+        if not cut.let_through:
+            outcome = await send(self._client, _taking_nothing(cut.message))
+            if not cut.let_through:  # it may be meanwhile, with the answer of other files
+                return outcome
+        return await send(self._client, cut.message)
+
     def _is_connected(self) -> bool:
         """While nobody answers heartbeats, nobody answers this; they find out first."""
         return self._client.connection.look(self._clock.now()) is State.CONNECTED
+
+
+def _taking_nothing(message: Message) -> Message:
+    """The same request, which only asks what became of it."""
+    asking = copy.copy(message)
+    asking.takes_nothing = True
+    return asking
 
 
 def _holder(request: Request) -> _Holder:

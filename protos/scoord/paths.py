@@ -205,6 +205,10 @@ class Locator:
             self._heads[root] = (self._clock.now(), head)
         return head
 
+    def look_anew(self, root: Path) -> None:
+        """What is checked out there is read when it is next asked for, however old it is."""
+        self._heads.pop(root, None)
+
     def _place(self, directory: str, *, may_ask: bool) -> "_Place":
         place = self._places.get(directory)
         if place is None or self._clock.now() - place.seen >= RECHECK_S:

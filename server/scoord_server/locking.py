@@ -16,7 +16,7 @@ from scoord.text import age, one_line
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord_server.ground import TRIES, Begun, Ground, not_live
-from scoord_server.model import conflicts, endings, reservations
+from scoord_server.model import conflicts, endings, outcomes, reservations
 from scoord_server.model import locks as lock_rules
 from scoord_server.model.values import (
     Acquire,
@@ -55,13 +55,16 @@ class Locking:
     async def acquire(self, command: Acquire) -> Granted | Held:
         """Take every name, or none. Raises SessionEnded, Contended."""
         command, positions = _without_repeats(command)
-        outcome = await self._acquire_once_each(command)
+        ask = self._find_out if command.takes_nothing else self._acquire_once_each
+        outcome = await ask(command)
         if isinstance(outcome, Granted):
             return Granted(tuple(outcome.tokens[i] for i in positions))
         return outcome
 
     async def reserve(self, command: Reserve) -> Granted | Held:
         """Take a pattern. Raises SessionEnded, Contended."""
+        if command.takes_nothing:
+            return await self._find_out(command)
         asker = command.asker
         holder = await self._ground.holder(asker, command.terms)
         found = self._ground.view.everything(asker.project)
@@ -140,6 +143,14 @@ class Locking:
         except StoreFull:
             result = await ground.store.txn(lock_rules.plan_end_claim(project, fact, None))
         return result.succeeded
+
+    async def _find_out(self, command: Acquire | Reserve) -> Granted | Held:
+        """What became of a command whose answer was not heard. Raises SessionEnded."""
+        result = await self._ground.store.txn(outcomes.plan(command))
+        outcome = outcomes.read(command, result)
+        if outcome is None:
+            raise not_live(command.asker.session, command.asker.project)
+        return outcome
 
     # -- steps of acquire ---------------------------------------------------------
 
@@ -304,7 +315,8 @@ def _why(how: str, record: LockRecord) -> str:
             limit = f"{age(record.lock_timeout_ms / 1000)}, lock_timeout and a heartbeat_interval"
             return f"it was not used for longer than {limit}"
         case "lasted":
-            return f"it was taken for {age(record.lasts_ms / 1000)}"
+            # How long that was is not known of one that was lost and came back for what remained.
+            return "the time it was taken for is over"
     return "its session is not registered any more"
 
 

@@ -17,6 +17,9 @@ FILES = ("auth.py", "b.py", "c.py", "d.py", "e.py")
 OVER_S = float(FAST_LEASES["SCOORD_LEASES_TTL"]) + 1
 """After that every lease is over that nobody renewed."""
 
+FOUND_OUT_S = 2.0
+"""After that an agent knows what became of what it asked for."""
+
 ANSWER_S = 2.5
 """A hook answers within this, whatever happens."""
 
@@ -169,6 +172,38 @@ def test_what_is_given_back_while_nobody_can_be_asked_is_owed_and_said_so(tmp_pa
         assert "lost" not in a.told()
         a.kill()
         b.kill()
+
+
+@pytest.mark.parametrize("action", ["block", "warn"])
+def test_who_is_refused_while_nobody_can_be_asked_keeps_its_place_in_the_queue(
+    tmp_path: Path, action: str
+) -> None:
+    store = ("--embedded", "--data", str(tmp_path / "store"))
+    with pair(tmp_path, **LONG_BELIEF) as both:
+        settings = f"session_coordination:\n  unreachable_action: {action}\n"
+        here = clones(tmp_path, {"coordination.yaml": settings, "auth.py": ""})
+        a, b, c = alices(both, here), bobs(both, here), alices(both, here)
+        for session in (a, b, c):
+            session.edit("auth.py")
+        port = int(both.coordinator.address.rpartition(":")[2])
+        both.coordinator.kill()
+        assert "cannot be checked now" in refusal(b.edit("auth.py"))
+        assert 3 == a.run("release", "auth.py")[0]
+        assert both.bob.agent
+        both.bob.agent.freeze()
+        with coordinator(tmp_path, *store, port=port):
+            seconds_until("it is free", lambda: not both.alice.status(here.alices)["locks"], 10)
+            both.bob.agent.thaw()
+            assert "auth.py is free now, and you are next" in b.told_at_last("auth.py")
+            time.sleep(FOUND_OUT_S)
+
+            assert "auth.py" not in b.told() + c.told()
+            queue = both.alice.status(here.alices)["waiters"]
+            assert ["bob", "alice"] == [waiter["person"] for waiter in queue]
+            assert [] == both.alice.status(here.alices)["locks"]
+            assert "" == refusal(b.edit("auth.py"))
+        for session in (a, b, c):
+            session.kill()
 
 
 def _locked(both: Pair, project: Project) -> list[str]:

@@ -463,6 +463,21 @@ def test_with_commit_what_is_committed_is_given_back(two: Pair, shop: Clones) ->
     wait_until("auth.py is free", lambda: set(holders(two, shop)) == {"other.py"})
 
 
+def test_with_commit_what_is_committed_just_before_the_turn_ends_is_given_back(
+    two: Pair, shop: Clones
+) -> None:
+    set_release_on(shop, "commit")
+    alice = alices(two, shop)
+    alice.edit("auth.py")
+    (shop.alices / "auth.py").write_text("changed\n", encoding="utf-8")
+    alice.edited("auth.py")
+    git(shop.alices, "commit", "-q", "-m", "auth", "auth.py")
+
+    alice.post("Stop", stop_hook_active=False)
+
+    wait_until("auth.py is free", lambda: holders(two, shop) == {})
+
+
 def test_with_commit_a_file_that_is_edited_again_is_kept(two: Pair, shop: Clones) -> None:
     set_release_on(shop, "commit")
     alice = alices(two, shop)

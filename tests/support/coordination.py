@@ -124,6 +124,7 @@ class Bench:
         enqueue: bool = False,
         overlaps: bool = False,
         yields: bool = False,
+        takes_nothing: bool = False,
         request: str = "",
         **terms: Any,
     ) -> Granted | Held:
@@ -137,16 +138,24 @@ class Bench:
                 overlaps=overlaps,
                 yields=yields,
                 claim_ms=CLAIM_MS,
+                takes_nothing=takes_nothing,
             )
         )
         await self.settle()
         return outcome
 
     async def reserve(
-        self, session: str, pattern: str, *, agent: str = "", **terms: Any
+        self,
+        session: str,
+        pattern: str,
+        *,
+        agent: str = "",
+        takes_nothing: bool = False,
+        **terms: Any,
     ) -> Granted | Held:
         """Ask for a pattern as ``session``."""
-        command = Reserve(self.asker(session, agent), pattern, Terms(**terms))
+        asker = self.asker(session, agent)
+        command = Reserve(asker, pattern, Terms(**terms), takes_nothing=takes_nothing)
         outcome = await self.coordinator.locks.reserve(command)
         await self.settle()
         return outcome

@@ -76,6 +76,8 @@ class ScriptedCoordinator:
     fates: "deque[Fate]" = field(default_factory=deque)
     """Of the next acquires, reclaims and reports; the others are answered."""
     acquires: list[AcquireRequest] = field(default_factory=list)
+    places: dict[tuple[str, str], Conflict] = field(default_factory=dict)
+    """That refusals gave, by path and holder."""
     releases: list[ReleaseRequest] = field(default_factory=list)
     left: list[LeaveRequest] = field(default_factory=list)
     reclaims: list[ReclaimRequest] = field(default_factory=list)
@@ -230,15 +232,27 @@ class ScriptedCoordinator:
             raise SessionEnded("its lease ran out")
         holder = Holder(session_id=request.session_id, agent_id=request.agent_id)
         found = [(path, self.locks.get(path_key(path))) for path in request.paths]
+        if request.takes_nothing:
+            return self._what_became(request, holder, found)
         conflicts = [
             Conflict(path=path, lock=lock, place=1, place_revision=self._next())
             for path, lock in found
             if lock and lock.holder != holder
         ]
+        self.places |= {(conflict.path, str(holder)): conflict for conflict in conflicts}
         if conflicts:
             return AcquireResponse(held=Held(conflicts=conflicts))
         refs = [LockRef(path=p, token=self._grant(p, holder).token) for p in request.paths]
         return AcquireResponse(granted=Granted(locks=refs))
+
+    def _what_became(
+        self, request: AcquireRequest, holder: Holder, found: list[tuple[str, Lock | None]]
+    ) -> AcquireResponse:
+        own = [LockRef(path=p, token=k.token) for p, k in found if k and k.holder == holder]
+        if len(own) == len(found):
+            return AcquireResponse(granted=Granted(locks=own))
+        places = (self.places.get((path, str(holder))) for path in request.paths)
+        return AcquireResponse(held=Held(conflicts=filter(None, places)))
 
     def _grant(self, path: str, holder: Holder) -> Lock:
         new = Lock(path=path, token=self._next(), holder=holder)

@@ -80,7 +80,7 @@ def plan_reserve(
         is_grant(key, before.token if before else 0),
         *_guards(command, seen),
     )
-    look = (Get(keys.session(asker.project, asker.session)), *_reads(command))
+    look = _look(command)
     if before and is_enough(before, command.claimant):
         timed = tuple(puts_timed(asker, holder, [before], command.terms, journal))
         return Txn(guards, timed or plan_touch(before, journal.now_ms).then, look)
@@ -91,6 +91,16 @@ def read_reserve(before: LockFact | None, result: TxnResult) -> Granted | Room |
     """Granted; else all grants and places as they were; None when the session is not live."""
     if result.succeeded:
         return Granted((before.token if before else FencingToken(result.revision),))
+    return read_look(result)
+
+
+def plan_look(command: Reserve) -> Txn:
+    """Only read; ``read_look`` reads the answer."""
+    return Txn((), _look(command))
+
+
+def read_look(result: TxnResult) -> Room | None:
+    """All grants and places as they were; None when the session is not live."""
     session, *found = result.results
     if not session.kvs:
         return None
@@ -173,5 +183,6 @@ def _prefixes(command: Reserve) -> tuple[bytes, bytes, bytes]:
     )
 
 
-def _reads(command: Reserve) -> Iterable[Get]:
-    return (Get(prefix, prefix_end(prefix)) for prefix in _prefixes(command))
+def _look(command: Reserve) -> tuple[Get, ...]:
+    session = Get(keys.session(command.asker.project, command.asker.session))
+    return (session, *(Get(prefix, prefix_end(prefix)) for prefix in _prefixes(command)))

@@ -172,6 +172,8 @@ class Acquire:
     """Whether it does without what it is refused: then the refusal is written down."""
     claim_ms: int = 0
     """How long a path is kept for the asker once its turn has come."""
+    takes_nothing: bool = False
+    """Whether it only asks what became of it."""
 
     @property
     def claimant(self) -> Claimant:
@@ -199,6 +201,8 @@ class Reserve:
     asker: Asker
     pattern: str
     terms: Terms = Terms()
+    takes_nothing: bool = False
+    """As of an acquire."""
 
     @property
     def claimant(self) -> Claimant:

@@ -69,7 +69,9 @@ class Locks(LockServiceServicer):
 
     async def Reserve(self, request: pb.ReserveRequest, context: Context) -> pb.ReserveResponse:
         """Take a pattern."""
-        command = Reserve(_asker(request), _pattern(request.pattern), _terms(request))
+        command = Reserve(
+            _asker(request), _pattern(request.pattern), _terms(request), request.takes_nothing
+        )
         outcome = await self._coordinator.locks.reserve(command)
         if isinstance(outcome, Granted):
             (token,) = outcome.tokens
@@ -206,6 +208,7 @@ def _acquire(request: pb.AcquireRequest) -> Acquire:
         enqueue=request.enqueue,
         overlaps=request.overlaps,
         yields=request.yields,
+        takes_nothing=request.takes_nothing,
         claim_ms=messages.milliseconds("claim", request.claim, MOST_CLAIM_S)
         or DEFAULT_CLAIM_S * 1000,
     )

@@ -175,6 +175,28 @@ async def test_most_hooks_look_at_nothing(house: House) -> None:
     assert house.handing_back.is_due(house.session), "it may hold files of other worktrees"
 
 
+@pytest.mark.parametrize("setting", ["commit", "session_end"])
+async def test_who_is_at_rest_is_seen_to_have_committed_a_moment_after_the_last_look(
+    house: House, setting: str
+) -> None:
+    elsewhere = repository(house.root.parent / "elsewhere", "https://example.com/elsewhere")
+    text = f"session_coordination: {{release_on: {setting}}}\n"
+    (elsewhere / "coordination.yaml").write_text(text, encoding="utf-8")
+    house.hold("a.py", worktree=str(elsewhere), commit=git(elsewhere, "rev-parse", "HEAD").strip())
+    assert house.handing_back.is_due(house.session)
+    house.handing_back.after_commit(house.session)
+    git(elsewhere, "commit", "-q", "--allow-empty", "-m", "next")
+    assert not house.handing_back.is_due(house.session)
+
+    house.handing_back.look_anew(house.session)
+
+    assert (setting == "commit") == house.handing_back.is_due(house.session)
+    house.handing_back.after_commit(house.session)
+    if setting == "commit":
+        await house.finish()
+    assert (["a.py"] if setting == "commit" else []) == house.released
+
+
 async def test_a_detached_head_ends_nothing(house: House) -> None:
     house.hold("a.py", branch=house.session.branch)
     house.switch("--detach")

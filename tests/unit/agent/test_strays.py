@@ -4,10 +4,12 @@ from typing import cast
 
 import pytest
 
+from scoord.ids import AgentId
 from scoord.v1.locks_pb2 import Holder, ReleaseRequest
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.strays import GRACE_S, Strays
-from support.house import SHOP, A, House, settle
+from scoord_hooks.neutral import Verdict
+from support.house import SHOP, A, House, settle, until
 from support.scripted_coordinator import Fate
 
 MINE = Holder(session_id=A)
@@ -40,6 +42,26 @@ async def test_a_grant_that_nobody_asked_for_is_given_back(house: House, strays:
 
     (ref,) = request.locks
     assert ("A.py", 7, A) == (ref.path, ref.token, request.session_id)
+
+
+async def test_what_is_granted_after_it_was_found_out_about_is_given_back_and_its_turn_is_over(
+    house: House, strays: Strays
+) -> None:
+    house.block()
+    place, *_ = house.request("a.py").places
+    house.coordinator.fates.append(Fate.LOST)
+    assert (await house.edit()).verdict is Verdict.DENY
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: len(house.coordinator.acquires) == 2)
+    await settle()
+    assert [] == house.coordinator.releases
+    house.turns.keep(place, "a.py")
+    house.stream.hold("a.py", MINE, 7)
+
+    (request,) = await looks(house, strays)
+
+    assert [7] == [ref.token for ref in request.locks]
+    assert [True] == [turn.is_over for turn in house.turns.take(A, AgentId(""), 9)]
 
 
 async def test_it_is_given_back_once(house: House, strays: Strays) -> None:

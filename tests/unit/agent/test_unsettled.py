@@ -19,7 +19,7 @@ B = SessionId("Session_b")
 LOST_ANSWERS = [Fate.LOST_ANSWER, Fate.UNREACHABLE]
 
 
-@pytest.mark.parametrize("fate", [*LOST_ANSWERS, Fate.LOST])
+@pytest.mark.parametrize("fate", LOST_ANSWERS)
 async def test_a_grant_that_was_not_heard_is_given_back_if_the_edit_was_refused(
     house: House, fate: Fate
 ) -> None:
@@ -70,6 +70,49 @@ async def test_a_share_that_ended_before_what_is_given_back_unheard_is_told_of(
     for lock in house.held.overtaken():
         house.held.lose(lock)
     assert house.held.lost(A) == [share]
+
+
+async def test_what_never_arrived_is_not_taken_if_the_edit_was_refused(house: House) -> None:
+    house.block()
+    house.coordinator.fates.append(Fate.LOST)
+
+    assert (await house.edit()).verdict is Verdict.DENY
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: len(house.coordinator.acquires) == 2)
+    await settle()
+
+    first, second = house.coordinator.acquires
+    assert first.request_id == second.request_id
+    assert {} == house.coordinator.locks
+    assert [] == house.coordinator.releases
+
+
+async def test_what_is_let_through_while_it_is_found_out_is_taken(house: House) -> None:
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.extend([Fate.LOST, Fate.LATE_ANSWER])
+    request = house.request("a.py")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(house.taking.acquire(request), DECIDE_S)
+    await until(lambda: len(house.coordinator.acquires) == 2)
+
+    house.taking.let_through(request)
+    house.coordinator.gate.set()
+    await until(house.holds)
+
+    assert house.agrees()
+
+
+async def test_a_turn_that_went_with_what_is_given_back_is_told_as_over(house: House) -> None:
+    house.block()
+    place, *_ = house.request("a.py").places
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    assert (await house.edit()).verdict is Verdict.DENY
+    house.turns.keep(place, "a.py")
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: house.coordinator.releases)
+    await settle()
+
+    assert [True] == [turn.is_over for turn in house.turns.take(A, AgentId(""), 9)]
 
 
 async def test_it_is_the_same_request_that_is_sent_again(house: House) -> None:

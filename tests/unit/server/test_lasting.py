@@ -9,11 +9,11 @@ from scoord.clock import FakeClock
 from scoord.v1.locks_pb2 import LockMode
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.locks import plan_touch
-from scoord_server.model.values import Granted, Held
+from scoord_server.model.values import Granted, Held, LockName, Reclaim, Reclaimed, Terms
 from scoord_server.rpc import messages
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
-from support.coordination import PROJECT, Bench, bench, kinds
+from support.coordination import PROJECT, Bench, bench, kinds, last
 
 LASTS_S = 1_800.0
 LASTS_MS = 1_800_000
@@ -238,3 +238,20 @@ async def test_one_that_was_taken_for_no_time_has_no_end(
     (lock,) = messages.locks(other.ground.view.snapshot(), PROJECT, other.ground.clock)
     assert not lock.HasField("ends_in")
     assert [] == await swept_after(other, 1e6)
+
+
+async def test_what_had_its_time_is_written_down_as_that_also_after_it_came_back(b: Bench) -> None:
+    """Of one that was lost meanwhile the coordinator knows only what remained."""
+    await b.acquire("alice", "a.py", lasts_ms=LASTS_MS)
+    token = await b.token("alice", "a.py")
+    await b.dies("alice")
+    await b.session("alice")
+    remains = Terms(lasts_ms=400)
+    lost = Reclaim(b.asker("alice"), LockName.of("a.py"), token, remains)
+    assert isinstance(await b.coordinator.reporting.reclaim(lost), Reclaimed)
+    await b.settle()
+
+    assert ["lasted"] == await swept_after(b.coordinator, 1)
+
+    line = await last(b)
+    assert ("lasted", "the time it was taken for is over") == (line.kind, line.reason)

@@ -1,0 +1,51 @@
+"""What became of a command whose answer was not heard: told, and nothing is taken by it.
+
+Carried out once more, it would use up the turn of an asker that has given up on it, and
+then be given back.
+"""
+
+from collections.abc import Iterator
+
+from scoord_server.model import conflicts, locks, reservations
+from scoord_server.model.values import Acquire, Conflict, Granted, Held, Known, Reserve
+from scoord_server.store.port import Txn, TxnResult
+
+
+def plan(command: Acquire | Reserve) -> Txn:
+    """Only read; ``read`` reads the answer."""
+    if isinstance(command, Reserve):
+        return reservations.plan_look(command)
+    return locks.plan_look(command.asker, command.names)
+
+
+def read(command: Acquire | Reserve, result: TxnResult) -> Granted | Held | None:
+    """Granted where it is the asker's by now, by whichever command; None when it is not live."""
+    if isinstance(command, Reserve):
+        return _of_pattern(command, result)
+    found = locks.read_look(command.names, result)
+    if found is None:
+        return None
+    rooms = (found.known.room(name.key) for name in command.names)
+    tokens = [own.token for room in rooms if (own := conflicts.holding(command.claimant, room))]
+    if len(tokens) == len(command.names):
+        return Granted(tuple(tokens))
+    return Held(tuple(_places(command, found.known)))
+
+
+def _of_pattern(command: Reserve, result: TxnResult) -> Granted | Held | None:
+    found = reservations.read_look(result)
+    if found is None:
+        return None
+    own = reservations.own(command, found)
+    has = own is not None and conflicts.is_enough(own, command.claimant)
+    return Granted((own.token,)) if own and has else Held(())
+
+
+def _places(command: Acquire, known: Known) -> Iterator[Conflict]:
+    """The places that the asker has, as they are. Nothing but itself may be before it."""
+    who = command.claimant
+    for name in command.names:
+        waiters = known.room(name.key).waiters
+        if mine := conflicts.waiting(who, known.room(name.key)):
+            by = conflicts.first(who, known, name.key) or mine
+            yield Conflict(name, by, conflicts.place_of(who, waiters), mine.mod_revision)
