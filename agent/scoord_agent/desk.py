@@ -10,7 +10,7 @@ from typing import Any
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest, ScoordError, Unknown
-from scoord.ids import AgentId, FencingToken, MachineId, ProjectId
+from scoord.ids import AgentId, FencingToken, MachineId
 from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator, Worktree
 from scoord.text import one_line
@@ -29,6 +29,7 @@ from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.places import worktree_of
+from scoord_agent.queueing import Queueing
 from scoord_agent.registration import Machine
 from scoord_agent.rehearsal import rehearse
 from scoord_agent.request import Request, confined_to
@@ -45,7 +46,7 @@ from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from scoord_agent.suggest import Instead
 from scoord_agent.taking import PATIENCE_S, Taking
-from scoord_agent.turns import Place, Turns
+from scoord_agent.turns import Turns
 from scoord_agent.wishes import Breaking, Wish
 from scoord_agent.within import pattern_of, within
 from scoord_agent.wording_times import completed
@@ -53,12 +54,6 @@ from scoord_agent.wording_times import completed
 Answer = dict[str, Any]
 Saying = Callable[[Request, Conflict, str], str]
 """What is said of a request's conflict, with when it will be over in words."""
-
-WAIT_AT_MOST_S = 20.0
-"""How long one call may wait. Who wants to wait longer calls again."""
-
-PATTERN_AGAIN_S = 2.0
-"""When a pattern is asked for again: there is no queue for one, so nobody tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +96,7 @@ class Desk:
         actors: Actors,
         held: HeldLocks,
         turns: Turns,
+        queueing: Queueing,
         neighbours: Neighbours,
         hold_times: HoldTimes,
         instead: Instead,
@@ -117,7 +113,7 @@ class Desk:
         self._all_or_none = AllOrNone(taking, held, turns)
         self._actors = actors
         self._held = held
-        self._turns = turns
+        self._queueing = queueing
         self._neighbours = neighbours
         self._hold_times = hold_times
         self._instead = instead
@@ -164,8 +160,7 @@ class Desk:
     async def acquire(self, wish: Wish) -> Answer:
         """Take all of it for the session above, or nothing."""
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
-        requests = await self._requests(session, wish)
-        unguarded.check(requests)
+        requests = await self._guarded(session, wish)
         asked = [replace(request, queues=session.has_hooks) for request in requests]
         say = partial(turned_away.refused, self._instead, wish.paths)
         return await self._take(session, asked, say)
@@ -176,25 +171,14 @@ class Desk:
         The places in the queues stay: who calls again goes on waiting.
         """
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
-        requests = await self._requests(session, wish)
-        unguarded.check(requests)
-        until = self._clock.now() + min(within_s, WAIT_AT_MOST_S)
         say = partial(turned_away.awaited, self._instead)
-        while True:
-            answer = await self._take(session, requests, say)
-            left_s = until - self._clock.now()
-            if "granted" in answer or left_s <= 0:
-                return answer
-            if not any(row["place"] for row in answer["held"]):
-                left_s = min(left_s, PATTERN_AGAIN_S)
-            await self._turns.wait(_places(requests, answer["held"]), left_s)
+        ask = partial(self._guarded, session, wish)
+        return await self._queueing.wait(ask, partial(self._take, session, say=say), within_s)
 
     async def leave(self, wish: Wish) -> Answer:
-        """Give up the places in the queues."""
+        """Give up the places in the queues where no other command of the session waits."""
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
-        for request in await self._requests(session, wish):
-            if not request.is_pattern and request.project in session.aliases:
-                await self._taking.leave(request)
+        await self._queueing.leave(await self._requests(session, wish))
         return {}
 
     async def release(self, cwd: str, paths: Sequence[str], pid: int) -> Answer:
@@ -325,6 +309,12 @@ class Desk:
         locks = [n.lock_at(lock, now) for n in known for lock in n.locks]
         return _Listing(sessions, locks, (), age)
 
+    async def _guarded(self, session: LocalSession, wish: Wish) -> list[Request]:
+        """As below. Raises where what is wanted is coordinated by nobody."""
+        requests = await self._requests(session, wish)
+        unguarded.check(requests)
+        return requests
+
     async def _requests(self, session: LocalSession, wish: Wish) -> list[Request]:
         files, patterns = await asyncio.to_thread(identify, self._locator, wish.paths, wish.cwd)
         if any(not each.coordinated for each in (*files, *patterns)):
@@ -367,13 +357,6 @@ class Desk:
 
     def _is_local(self, session_id: str) -> bool:
         return self._sessions.get(session_id) is not None
-
-
-def _places(requests: Iterable[Request], held: Iterable[Answer]) -> list[Place]:
-    """Where ``requests`` wait for what is ``held``."""
-    refused = {(ProjectId(row["project"]), path_key(row["path"])) for row in held}
-    places = (place for request in requests for place in request.places)
-    return [place for place in places if (place.project, place.key) in refused]
 
 
 def _within(
