@@ -181,6 +181,10 @@ class Desk:
         await self._queueing.leave(await self._requests(session, wish))
         return {}
 
+    def close(self) -> None:
+        """The agent ends, and may be replaced: who waits keeps its place."""
+        self._queueing.close()
+
     async def release(self, cwd: str, paths: Sequence[str], pid: int) -> Answer:
         """Give back what the session above ``pid`` holds of ``paths``.
 

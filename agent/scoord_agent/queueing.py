@@ -4,6 +4,7 @@ Commands of one session share its place in a queue, which goes with the last of 
 follows what is checked out: a place is for one branch, where locks are.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ class Queueing:
         self._clock = clock
         self._commands = Counter[Place]()
         """How many wait at each place."""
+        self._is_closing = False
 
     async def wait(self, ask: Ask, take: Take, within_s: float) -> Answer:
         """Take what ``ask`` wants once its turn has come, or say after a time what is held.
@@ -70,12 +72,21 @@ class Queueing:
             if files and is_known and not request.is_pattern:
                 await self._taking.leave(replace(request, files=files))
 
+    def close(self) -> None:
+        """The agent ends. Who waits asks the next one, and keeps its place."""
+        self._is_closing = True
+
     @contextmanager
     def _standing(self, requests: Sequence[Request]) -> Iterator[None]:
         places = _places(requests)
         self._commands.update(places)
         try:
             yield
+        except asyncio.CancelledError:
+            # Its command was killed: nobody would use the turn.
+            if not self._is_closing:
+                self._background.start(self.leave(requests))
+            raise
         finally:
             self._commands -= Counter(places)
 

@@ -1,12 +1,13 @@
-"""Commands that wait while a branch is switched, or another waits too."""
+"""Commands that wait while a branch is switched, another waits too, or one is killed."""
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.machines import Command, RunningSession, git, refusal
+from support.machines import Command, RunningSession, context, git, refusal
 from support.pair import Clones, Pair, alices, bobs, clones, pair
 from support.processes import wait_until
 
@@ -98,3 +99,32 @@ def test_of_two_waits_of_a_session_the_other_keeps_the_place(two: Pair, shop: Cl
     first.interrupt()
     assert first.wait() == 130
     wait_until("the last one leaves the queue", lambda: queue(two, shop) == [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_wait_that_is_killed_keeps_nobody_from_the_file(
+    two: Pair, shop: Clones, number: signal.Signals
+) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    alice.edit("auth.py")
+    command = waits(bob)
+
+    command.end_by(number)
+
+    wait_until("the queue is empty", lambda: queue(two, shop) == [], MOMENT_S)
+    assert "auth.py" not in context(bob.prompt("go on"))
+
+
+def test_a_wait_outlives_an_agent_that_is_asked_to_stop(two: Pair, shop: Clones) -> None:
+    alice, bob, carol = alices(two, shop), bobs(two, shop), alices(two, shop)
+    alice.edit("auth.py")
+    command = waits(bob)
+    assert refusal(carol.edit("auth.py"))
+
+    assert two.bob.agent is not None
+    two.bob.agent.end()
+    assert [("Session_2", "main"), ("Session_3", "main")] == queue(two, shop)
+    two.bob.start_agent()
+    alice.run("release", "auth.py")
+
+    assert command.wait() == 0, "it was first, and is"
