@@ -335,14 +335,15 @@ class Desk:
     def _request(
         self, session: LocalSession, files: tuple[FileIdentity, ...], wish: Wish
     ) -> Request:
-        worktree = files[0].worktree
+        worktree, given = files[0].worktree, one_line(wish.reason)
         return Request(
             session,
             AgentId(""),
             files[0].project,
             files,
             settings=self._settings.now(worktree),
-            reason=one_line(wish.reason) or session.intent,
+            reason=given or session.intent,
+            reason_given=bool(given),
             conflict_action="block",
             head=self._locator.head(files[0].worktree),
             shared=wish.shared,

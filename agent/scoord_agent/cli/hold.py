@@ -50,7 +50,8 @@ def lock(
     .gitignore: 'src/api/**' holds all that is or will be below src/api. Put it in
     quotes. Locks belong to the coding session that runs this command; in a
     terminal of yours, to that terminal, until it is closed. What you have
-    already ends as --for says now; without --for, as before.
+    already ends as --for says now, and is held for what --reason says now;
+    without them, as before.
     """
     problems.tell_own()
     answer = local_client.acquire(paths, reason, shared=shared, lasts_s=lasts_s)
