@@ -60,7 +60,7 @@ def lock(
     if as_json:
         show.print_json(answer)
     else:
-        _print_held(held) if held else print_granted(answer["granted"])
+        _print_held(held) if held else print_granted(answer["granted"], shared=shared)
     if held:
         ctx.exit(REFUSED)
 
@@ -104,13 +104,29 @@ def unlock(
         ctx.exit(REFUSED)
 
 
-def print_granted(granted: Sequence[dict[str, Any]]) -> None:
-    """Print what is ours now, until when, and where nobody on another machine can meet it."""
+def print_granted(granted: Sequence[dict[str, Any]], *, shared: bool = False) -> None:
+    """Print what is ours now, until when, and where nobody on another machine can meet it.
+
+    ``shared`` is how it was asked for: what a session has alone, as for an edit, it keeps so.
+    """
     several = len({grant.get("project") for grant in granted}) > 1
     for grant in granted:
         left_s = grant.get("ends_in_s")
         ends = f", which ends in {age(round(left_s))}" if left_s else ""
-        click.echo(f"locked {one_line(grant['path'])}{_where(grant, several=several)}{ends}")
+        alone = _alone(grant) if shared else ""
+        where = _where(grant, several=several)
+        click.echo(f"locked {one_line(grant['path'])}{where}{ends}{alone}")
+
+
+def _alone(grant: dict[str, Any]) -> str:
+    """Return that it is not shared, and how to; an agent of another version may not tell."""
+    if grant.get("mode") != "exclusive":
+        return ""
+    again = f"scoord release {shlex.quote(one_line(grant['path']))}"
+    return (
+        f"; it is yours alone already and stays so: `{again}` and lock it --shared to let others"
+        " share it"
+    )
 
 
 def _where(grant: dict[str, Any], *, several: bool) -> str:

@@ -330,3 +330,13 @@ def test_status_says_when_a_session_is_done_as_far_as_that_is_known() -> None:
 
     assert "- Session_1, working, estimated completion not known" in told.splitlines()
     assert "- Session_3, working, estimated completion about 9 min" in told.splitlines()
+
+
+def test_what_a_session_has_alone_and_wanted_to_share_is_said() -> None:
+    rows = [{"path": "a.py", "mode": "exclusive"}, {"path": "b.py", "mode": "shared"}]
+
+    assert "This session's alone already, and not shared: a.py;" in wording_mcp.granted(
+        rows, shared=True
+    )
+    assert "alone" not in wording_mcp.granted(rows)
+    assert "alone" not in wording_mcp.granted([{"path": "a.py"}], shared=True)
