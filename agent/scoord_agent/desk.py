@@ -44,6 +44,7 @@ from scoord_agent.rows import (
 )
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
+from scoord_agent.standing import Spot
 from scoord_agent.suggest import Instead
 from scoord_agent.taking import PATIENCE_S, Taking
 from scoord_agent.turns import Turns
@@ -229,27 +230,54 @@ class Desk:
         return lock.branch in ("", branch) or lock.worktree == root
 
     async def break_lock(self, wanted: Breaking) -> Answer:
-        """Take a lock away, while the grant that its token names stands."""
+        """Take a lock away, while the grant that its token names stands; say what is there then.
+
+        Of a name that several hold each is told, and for whom it is kept once it is free.
+        """
         cwd, path = wanted.cwd, wanted.path
         files, patterns = await asyncio.to_thread(identify, self._locator, [path], cwd)
         (named,) = (*files, *patterns)
+        spot = self._spot(named, wanted.pid, is_pattern=bool(patterns))
         request = BreakRequest(
             request_id=new_request_id(),
             project=named.project,
-            lock=LockRef(path=named.shown, token=wanted.token, is_pattern=bool(patterns)),
+            lock=LockRef(path=named.shown, token=wanted.token, is_pattern=spot.is_pattern),
             by=one_line(wanted.by),
             reason=one_line(wanted.reason),
             through=self._actors.above(wanted.pid, named.project).through,
-            branch=one_line(self._locator.head(named.worktree).branch),
+            branch=spot.branch,
         )
         response = await self._client.break_lock(request, PATIENCE_S)
         if response.WhichOneof("outcome") == "broken":
-            return {"broken": True, "unrecorded": response.broken.unrecorded}
-        stands = response.not_broken.HasField("current")
-        if stands:
-            current = lock_row(response.not_broken.current, self._is_local)
-            return {"broken": False, "current": current}
+            unrecorded, kept = response.broken.unrecorded, await self._kept(spot)
+            return {"broken": True, "unrecorded": unrecorded, "kept": kept}
+        if response.not_broken.HasField("current"):
+            return {"broken": False, **await self._standing(spot, response.not_broken.current)}
         return {"broken": False, "current": None, "within": await self._within(files, cwd)}
+
+    def _spot(self, named: FileIdentity, pid: int, *, is_pattern: bool) -> Spot:
+        session = self._sessions.above(pid)
+        branch = one_line(self._locator.head(named.worktree).branch)
+        return Spot(named, is_pattern, branch, session.session_id if session else "")
+
+    async def _standing(self, spot: Spot, current: Lock) -> Answer:
+        """What stands, as the store has it, and what else does, by the list."""
+        listed = await self._client.list_locks(spot.named.project)
+        locks = [current, *spot.beside(current, listed.locks)]
+        first, *others = (
+            {**lock_row(lock, self._is_local), "own": spot.is_own(lock)} for lock in locks
+        )
+        return {"current": first, "others": others}
+
+    async def _kept(self, spot: Spot) -> Answer | None:
+        """For whom it is kept now, and for how long at most, if it is."""
+        with contextlib.suppress(ScoordError):  # that it is broken is true all the same
+            listed = await self._client.list_locks(spot.named.project)
+            if waiter := spot.next(listed.waiters):
+                settings = self._settings.now(spot.named.worktree).session_coordination
+                row = waiter_row(waiter, self._is_local)
+                return {**row, "kept_s": settings.claim_timeout}
+        return None
 
     async def _within(self, files: Sequence[FileIdentity], cwd: str) -> list[Answer]:
         """The patterns that anybody holds, in which ``files`` lie."""
