@@ -113,18 +113,3 @@ def test_a_wait_that_is_killed_keeps_nobody_from_the_file(
 
     wait_until("the queue is empty", lambda: queue(two, shop) == [], MOMENT_S)
     assert "auth.py" not in context(bob.prompt("go on"))
-
-
-def test_a_wait_outlives_an_agent_that_is_asked_to_stop(two: Pair, shop: Clones) -> None:
-    alice, bob, carol = alices(two, shop), bobs(two, shop), alices(two, shop)
-    alice.edit("auth.py")
-    command = waits(bob)
-    assert refusal(carol.edit("auth.py"))
-
-    assert two.bob.agent is not None
-    two.bob.agent.end()
-    assert [("Session_2", "main"), ("Session_3", "main")] == queue(two, shop)
-    two.bob.start_agent()
-    alice.run("release", "auth.py")
-
-    assert command.wait() == 0, "it was first, and is"
