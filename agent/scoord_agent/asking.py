@@ -27,6 +27,7 @@ def acquire_message(request: Request, *, overlaps: bool) -> AcquireRequest:
         agent_id=request.agent,
         paths=request.shown,
         reason=request.reason,
+        reason_given=request.reason_given,
         branch=one_line(request.head.branch),
         commit=request.head.commit,
         lock_timeout=seconds(idle_limit_s(coordination.lock_timeout, coordination)),
@@ -52,6 +53,7 @@ def reserve_message(request: Request) -> ReserveRequest:
         agent_id=request.agent,
         pattern=pattern.shown,
         reason=request.reason,
+        reason_given=request.reason_given,
         branch=one_line(request.head.branch),
         commit=request.head.commit,
         lock_timeout=seconds(idle_limit_s(coordination.lock_timeout, coordination)),
@@ -77,6 +79,7 @@ def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLo
             commit=request.head.commit,
             ends_at=now + request.lasts_s if request.lasts_s else 0.0,
             worktree=str(file.worktree.root) if file.worktree else "",
+            reason=request.reason if request.reason_given else "",
         )
         for file, ref in zip(request.files, granted.locks, strict=True)
     ]

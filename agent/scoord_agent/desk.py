@@ -10,7 +10,7 @@ from typing import Any
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest, ScoordError, Unknown
-from scoord.ids import AgentId, FencingToken, MachineId, ProjectId
+from scoord.ids import AgentId, FencingToken, MachineId
 from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator, Worktree
 from scoord.text import one_line
@@ -30,6 +30,7 @@ from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.places import worktree_of
+from scoord_agent.queueing import Queueing
 from scoord_agent.registration import Machine
 from scoord_agent.rehearsal import rehearse
 from scoord_agent.request import Request, confined_to
@@ -44,9 +45,10 @@ from scoord_agent.rows import (
 )
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
+from scoord_agent.standing import Spot
 from scoord_agent.suggest import Instead
 from scoord_agent.taking import PATIENCE_S, Taking
-from scoord_agent.turns import Place, Turns
+from scoord_agent.turns import Turns
 from scoord_agent.wishes import Breaking, Wish
 from scoord_agent.within import pattern_of, within
 from scoord_agent.wording_times import completed
@@ -54,12 +56,6 @@ from scoord_agent.wording_times import completed
 Answer = dict[str, Any]
 Saying = Callable[[Request, Conflict, str], str]
 """What is said of a request's conflict, with when it will be over in words."""
-
-WAIT_AT_MOST_S = 20.0
-"""How long one call may wait. Who wants to wait longer calls again."""
-
-PATTERN_AGAIN_S = 2.0
-"""When a pattern is asked for again: there is no queue for one, so nobody tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +99,7 @@ class Desk:
         actors: Actors,
         held: HeldLocks,
         turns: Turns,
+        queueing: Queueing,
         neighbours: Neighbours,
         hold_times: HoldTimes,
         instead: Instead,
@@ -120,7 +117,7 @@ class Desk:
         self._all_or_none = AllOrNone(taking, held, turns)
         self._actors = actors
         self._held = held
-        self._turns = turns
+        self._queueing = queueing
         self._neighbours = neighbours
         self._hold_times = hold_times
         self._instead = instead
@@ -167,8 +164,7 @@ class Desk:
     async def acquire(self, wish: Wish) -> Answer:
         """Take all of it for the session above, or nothing."""
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
-        requests = await self._requests(session, wish)
-        unguarded.check(requests)
+        requests = await self._guarded(session, wish)
         asked = [replace(request, queues=session.has_hooks) for request in requests]
         say = partial(turned_away.refused, self._instead, wish.paths)
         return await self._take(session, asked, say)
@@ -179,26 +175,19 @@ class Desk:
         The places in the queues stay: who calls again goes on waiting.
         """
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
-        requests = await self._requests(session, wish)
-        unguarded.check(requests)
-        until = self._clock.now() + min(within_s, WAIT_AT_MOST_S)
         say = partial(turned_away.awaited, self._instead)
-        while True:
-            answer = await self._take(session, requests, say)
-            left_s = until - self._clock.now()
-            if "granted" in answer or left_s <= 0:
-                return answer
-            if not any(row["place"] for row in answer["held"]):
-                left_s = min(left_s, PATTERN_AGAIN_S)
-            await self._turns.wait(_places(requests, answer["held"]), left_s)
+        ask = partial(self._guarded, session, wish)
+        return await self._queueing.wait(ask, partial(self._take, session, say=say), within_s)
 
     async def leave(self, wish: Wish) -> Answer:
-        """Give up the places in the queues."""
+        """Give up the places in the queues where no other command of the session waits."""
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
-        for request in await self._requests(session, wish):
-            if not request.is_pattern and request.project in session.aliases:
-                await self._taking.leave(request)
+        await self._queueing.leave(await self._requests(session, wish))
         return {}
+
+    def close(self) -> None:
+        """The agent ends, and may be replaced: who waits keeps its place."""
+        self._queueing.close()
 
     async def release(self, cwd: str, paths: Sequence[str], pid: int) -> Answer:
         """Give back what the session above ``pid`` holds of ``paths``, and its places there.
@@ -247,27 +236,54 @@ class Desk:
         return lock.branch in ("", branch) or lock.worktree == root
 
     async def break_lock(self, wanted: Breaking) -> Answer:
-        """Take a lock away, while the grant that its token names stands."""
+        """Take a lock away, while the grant that its token names stands; say what is there then.
+
+        Of a name that several hold each is told, and for whom it is kept once it is free.
+        """
         cwd, path = wanted.cwd, wanted.path
         files, patterns = await asyncio.to_thread(identify, self._locator, [path], cwd)
         (named,) = (*files, *patterns)
+        spot = self._spot(named, wanted.pid, is_pattern=bool(patterns))
         request = BreakRequest(
             request_id=new_request_id(),
             project=named.project,
-            lock=LockRef(path=named.shown, token=wanted.token, is_pattern=bool(patterns)),
+            lock=LockRef(path=named.shown, token=wanted.token, is_pattern=spot.is_pattern),
             by=one_line(wanted.by),
             reason=one_line(wanted.reason),
             through=self._actors.above(wanted.pid, named.project).through,
-            branch=one_line(self._locator.head(named.worktree).branch),
+            branch=spot.branch,
         )
         response = await self._client.break_lock(request, PATIENCE_S)
         if response.WhichOneof("outcome") == "broken":
-            return {"broken": True, "unrecorded": response.broken.unrecorded}
-        stands = response.not_broken.HasField("current")
-        if stands:
-            current = lock_row(response.not_broken.current, self._is_local)
-            return {"broken": False, "current": current}
+            unrecorded, kept = response.broken.unrecorded, await self._kept(spot)
+            return {"broken": True, "unrecorded": unrecorded, "kept": kept}
+        if response.not_broken.HasField("current"):
+            return {"broken": False, **await self._standing(spot, response.not_broken.current)}
         return {"broken": False, "current": None, "within": await self._within(files, cwd)}
+
+    def _spot(self, named: FileIdentity, pid: int, *, is_pattern: bool) -> Spot:
+        session = self._sessions.above(pid)
+        branch = one_line(self._locator.head(named.worktree).branch)
+        return Spot(named, is_pattern, branch, session.session_id if session else "")
+
+    async def _standing(self, spot: Spot, current: Lock) -> Answer:
+        """What stands, as the store has it, and what else does, by the list."""
+        listed = await self._client.list_locks(spot.named.project)
+        locks = [current, *spot.beside(current, listed.locks)]
+        first, *others = (
+            {**lock_row(lock, self._is_local), "own": spot.is_own(lock)} for lock in locks
+        )
+        return {"current": first, "others": others}
+
+    async def _kept(self, spot: Spot) -> Answer | None:
+        """For whom it is kept now, and for how long at most, if it is."""
+        with contextlib.suppress(ScoordError):  # that it is broken is true all the same
+            listed = await self._client.list_locks(spot.named.project)
+            if waiter := spot.next(listed.waiters):
+                settings = self._settings.now(spot.named.worktree).session_coordination
+                row = waiter_row(waiter, self._is_local)
+                return {**row, "kept_s": settings.claim_timeout}
+        return None
 
     async def _within(self, files: Sequence[FileIdentity], cwd: str) -> list[Answer]:
         """The patterns that anybody holds, in which ``files`` lie."""
@@ -331,6 +347,12 @@ class Desk:
         locks = [n.lock_at(lock, now) for n in known for lock in n.locks]
         return _Listing(sessions, locks, (), age)
 
+    async def _guarded(self, session: LocalSession, wish: Wish) -> list[Request]:
+        """As below. Raises where what is wanted is coordinated by nobody."""
+        requests = await self._requests(session, wish)
+        unguarded.check(requests)
+        return requests
+
     async def _requests(self, session: LocalSession, wish: Wish) -> list[Request]:
         files, patterns = await asyncio.to_thread(identify, self._locator, wish.paths, wish.cwd)
         if any(not each.coordinated for each in (*files, *patterns)):
@@ -347,14 +369,15 @@ class Desk:
     def _request(
         self, session: LocalSession, files: tuple[FileIdentity, ...], wish: Wish
     ) -> Request:
-        worktree = files[0].worktree
+        worktree, given = files[0].worktree, one_line(wish.reason)
         return Request(
             session,
             AgentId(""),
             files[0].project,
             files,
             settings=self._settings.now(worktree),
-            reason=one_line(wish.reason) or session.intent,
+            reason=given or session.intent,
+            reason_given=bool(given),
             conflict_action="block",
             head=self._locator.head(files[0].worktree),
             shared=wish.shared,
@@ -373,13 +396,6 @@ class Desk:
 
     def _is_local(self, session_id: str) -> bool:
         return self._sessions.get(session_id) is not None
-
-
-def _places(requests: Iterable[Request], held: Iterable[Answer]) -> list[Place]:
-    """Where ``requests`` wait for what is ``held``."""
-    refused = {(ProjectId(row["project"]), path_key(row["path"])) for row in held}
-    places = (place for request in requests for place in request.places)
-    return [place for place in places if (place.project, place.key) in refused]
 
 
 def _within(

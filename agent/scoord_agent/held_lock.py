@@ -27,6 +27,8 @@ class HeldLock:
     """What was checked out when it was granted, or last used."""
     worktree: str = ""
     """Root of the worktree it was asked for in; empty when this agent did not ask for it."""
+    reason: str = ""
+    """Why, as somebody said; empty where it is what its session is at, or not known."""
     ends_at: float = 0.0
     """When the time is over that it was taken for, on the agent's clock, which outlives the
     agent; 0 is with its session."""
@@ -121,9 +123,11 @@ def is_ended_by(lock: HeldLock, other: HeldLock) -> bool:
 def as_it_is(lock: HeldLock, before: HeldLock) -> HeldLock:
     """A grant that is told of once more, as its record is.
 
-    Its end is the one that was asked for last; who asked for none left it as it is.
+    Its end and its reason are those that were asked for last; who asked for none left
+    them as they are.
     """
-    lock = replace(lock, ends_at=lock.ends_at or before.ends_at)
+    ends_at, reason = lock.ends_at or before.ends_at, lock.reason or before.reason
+    lock = replace(lock, ends_at=ends_at, reason=reason)
     # Taken while no branch was checked out, it holds on every one, whoever goes on with it.
     lock = replace(lock, branch=before.branch and lock.branch)
     # Who asks to share what it has alone is answered with what it has.

@@ -28,6 +28,7 @@ class KeptLock(BaseModel):
     branch: str = ""
     commit: str = ""
     worktree: str = ""
+    reason: str = ""
     ends_at: Annotated[float, Field(ge=0)] = 0.0
 
 
@@ -48,6 +49,7 @@ def given_back_to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
             "branch": lock.branch,
             "commit": lock.commit,
             "worktree": lock.worktree,
+            "reason": lock.reason,
             "ends_at": lock.ends_at,
         }
         for lock in locks
@@ -68,6 +70,7 @@ def from_kept(session: SessionId, kept: Iterable[KeptLock]) -> list[HeldLock]:
             branch=lock.branch,
             commit=lock.commit,
             worktree=lock.worktree,
+            reason=lock.reason,
             ends_at=lock.ends_at,
         )
         for lock in kept

@@ -79,6 +79,7 @@ class LocalApi:
 
     async def close(self) -> None:
         """Stop listening."""
+        self._desk.close()
         if self._runner:
             await self._runner.cleanup()
 

@@ -45,6 +45,7 @@ from scoord_agent.owed import Owed
 from scoord_agent.protection import Protection
 from scoord_agent.publishing import Publishing
 from scoord_agent.pursuits import Pursuits
+from scoord_agent.queueing import Queueing
 from scoord_agent.reactions import Reactions
 from scoord_agent.reclaiming import Reclaiming
 from scoord_agent.registration import Machine, Registration
@@ -294,6 +295,12 @@ class Parts:
             neighbours=self.neighbours, held=self.held, knowing=self.knowing, clock=self._clock
         )
 
+    def _queueing(self) -> Queueing:
+        """Who waits by a command."""
+        return Queueing(
+            taking=self.taking, turns=self.turns, background=self._background, clock=self._clock
+        )
+
     def desk(self, facts: AgentFacts) -> Desk:
         """What answers people and scripts."""
         return Desk(
@@ -309,6 +316,7 @@ class Parts:
             actors=self._actors,
             held=self.held,
             turns=self.turns,
+            queueing=self._queueing(),
             neighbours=self.neighbours,
             hold_times=self.hold_times,
             instead=self._instead(),

@@ -208,7 +208,7 @@ class Reclaiming:
             "session_id": session.session_id,
             "lease_id": session.lease,
             "agent_id": lock.agent,
-            "reason": session.intent,
+            "reason": lock.reason or session.intent,
             "branch": lock.branch or session.branch,
             "commit": lock.commit,
             "lock_timeout": seconds(idle_limit_s(coordination.lock_timeout, coordination)),

@@ -28,6 +28,8 @@ class Request:
     conflict_action: str
     head: Head = NO_HEAD
     """What is checked out in their worktree."""
+    reason_given: bool = False
+    """Whether somebody gave the reason for these locks: what it has already gets it, too."""
     shared: bool = False
     lasts_s: float = 0.0
     """The locks end by themselves after so many seconds; 0 is never."""

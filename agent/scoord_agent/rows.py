@@ -156,9 +156,11 @@ def project_row(worktree: Worktree | None) -> Row | None:
 
 def granted_row(request: Request, ref: LockRef, lock: HeldLock | None, now: float) -> Row:
     """What a session got or has; ``lock`` is how it is held, unless that is over by now."""
+    shared = lock.shared if lock else request.shared
     return {
         "path": ref.path,
         "token": ref.token,
+        "mode": "shared" if shared else "exclusive",
         "ends_in_s": (lock and lock.left_s(now)) or None,
         "project": request.project,
         "outside": request.files[0].worktree is None,

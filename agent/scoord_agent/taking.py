@@ -129,6 +129,10 @@ class Taking:
         """Give up all places that a holder has, which has ended. Raises as above."""
         await self._leave_those(session, lambda place: place.agent == agent)
 
+    def promised(self, session: LocalSession, branch: str) -> list[str]:
+        """The paths at which a session is to be told of its turn on a branch."""
+        return self._turns.promised(session.session_id, branch)
+
     async def leave_branch(self, session: LocalSession, branch: str) -> None:
         """Give up all places that a session has for a branch that it has left. Raises as above."""
         await self._leave_those(session, lambda place: place.branch == branch)

@@ -66,6 +66,9 @@ class Turns:
     def come(self, place: Place) -> bool:
         """Its turn has come: wake who waits for it. Whether there was one."""
         self._come[place] = None
+        return self._wake(place)
+
+    def _wake(self, place: Place) -> bool:
         waiting = self._waiting.pop(place, [])
         for event in waiting:
             event.set()
@@ -98,12 +101,23 @@ class Turns:
             self._untold[place] = replace(turn, is_over=True)
 
     def leave(self, is_left: Callable[[Place], bool]) -> dict[Place, Queued]:
-        """Nothing is wanted at these places any more: those that are to be given up."""
+        """Nothing is wanted at these places any more: those that are to be given up.
+
+        A command that waits at one finds out what it wants now.
+        """
         left = {*filter(is_left, (*self._queued, *self._come, *self._untold))}
         queued = {place: it for place, it in self._queued.items() if place in left}
         for place in left:
             self.had(place)
+            self._wake(place)
         return queued
+
+    def promised(self, session: SessionId, branch: str) -> list[str]:
+        """The paths at which a session is to be told of its turn there: no command waits."""
+        untold = {place: turn.path for place, turn in self._untold.items() if not turn.is_over}
+        paths = {place: queued.path for place, queued in self._queued.items()} | untold
+        mine = (place for place in paths if (place.session, place.branch) == (session, branch))
+        return [paths[place] for place in mine if place not in self._waiting]
 
     def lapse(self, session: SessionId) -> None:
         """Its places went with its lease; of turns that it was not told of, it hears so."""
@@ -146,7 +160,7 @@ class Turns:
                 self.had(place)
 
     async def wait(self, places: Collection[Place], within_s: float) -> bool:
-        """Wait until the turn of one of ``places`` has come; False when none did in time."""
+        """Wait until the turn of one of ``places`` has come, or it is given up; False if not."""
         if any(map(self.has_come, places)):
             return True
         event = asyncio.Event()

@@ -180,6 +180,16 @@ def switched(paths: Sequence[str], before: str, now: str) -> str:
     )
 
 
+def waits_no_more(paths: Sequence[str], before: str, now: str) -> str:
+    """The worktree is on another branch than its places in queues were for."""
+    said = f"The branch is {one_line(now, 60)} now" if now else "No branch is checked out now"
+    where = one_line(before, 60) or "no branch"
+    return (
+        f"{said}: you do not wait for {names(paths)} on {where} any more."
+        " What you edit now is asked for anew."
+    )
+
+
 def broken(path: str, by: str, reason: str, through: Holder | None = None) -> str:
     """Our lock was taken away by a person, or by a session of theirs."""
     return f"⚠️ Your lock on {one_line(path)} was broken by {_by(by, through)}{why(reason)}."

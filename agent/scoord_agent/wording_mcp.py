@@ -81,12 +81,19 @@ def status(answer: Row, own: str) -> str:
     return "\n".join(lines)
 
 
-def granted(locks: Sequence[Row]) -> str:
-    """The locks are this session's, until they end."""
+def granted(locks: Sequence[Row], *, shared: bool = False) -> str:
+    """The locks are this session's, until they end; ``shared`` is how they were asked for."""
     names = _names([lock["path"] for lock in locks])
     left = [lock["ends_in_s"] for lock in locks if lock.get("ends_in_s")]
     ends = f" The first of them ends in {age(round(min(left)))}." if left else ""
-    return f"Locked for this session: {names}.{ends} Read a file again before you edit it."
+    alone = [lock["path"] for lock in locks if shared and lock.get("mode") == "exclusive"]
+    kept = (
+        f" This session's alone already, and not shared: {_names(alone)}; to let others share"
+        " them, call `release` first."
+        if alone
+        else ""
+    )
+    return f"Locked for this session: {names}.{ends}{kept} Read a file again before you edit it."
 
 
 def held(rows: Sequence[Row], *, waited: bool) -> str:

@@ -6,6 +6,7 @@ KINDS: Final = (
     "granted",
     "reserved",
     "timed",
+    "explained",
     "waiting",
     "refused",
     "released",

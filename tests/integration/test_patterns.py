@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scoord_agent.desk import PATTERN_AGAIN_S
+from scoord_agent.queueing import PATTERN_AGAIN_S
 from support.machines import RunningSession, refusal, repository
 from support.pair import Clones, Pair, alices, bobs, clones, pair
 from support.processes import wait_until

@@ -292,8 +292,12 @@ class Command:
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
+        self.end_by(signal.SIGINT)
+
+    def end_by(self, number: signal.Signals) -> None:
+        """Send it a signal."""
         wait_until("the command runs", lambda: self.text("pid") != "")
-        os.kill(int(self.text("pid")), signal.SIGINT)
+        os.kill(int(self.text("pid")), number)
 
 
 class RunningSession(CodingSession):

@@ -4,8 +4,9 @@ import getpass
 import shlex
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any, Final
 
 import click
@@ -13,7 +14,7 @@ import click
 from scoord.exits import DONE, REFUSED, UNREACHABLE
 from scoord.text import age, one_line
 from scoord_agent.cli import local_client, problems, show
-from scoord_agent.cli.pictures import LockRow, lock_row
+from scoord_agent.cli.pictures import LockRow, WaiterRow, lock_row, read_row
 from scoord_agent.cli.spans import span
 
 NO_GRANT: Final = 2**63 - 1
@@ -50,7 +51,8 @@ def lock(
     .gitignore: 'src/api/**' holds all that is or will be below src/api. Put it in
     quotes. Locks belong to the coding session that runs this command; in a
     terminal of yours, to that terminal, until it is closed. What you have
-    already ends as --for says now; without --for, as before.
+    already ends as --for says now, and is held for what --reason says now;
+    without them, as before.
     """
     problems.tell_own()
     answer = local_client.acquire(paths, reason, shared=shared, lasts_s=lasts_s)
@@ -59,7 +61,7 @@ def lock(
     if as_json:
         show.print_json(answer)
     else:
-        _print_held(held) if held else print_granted(answer["granted"])
+        _print_held(held) if held else print_granted(answer["granted"], shared=shared)
     if held:
         ctx.exit(REFUSED)
 
@@ -97,7 +99,9 @@ def unlock(
 ) -> None:
     """Give locks and places in queues back; with --force, break locks of others.
 
-    The holder of a lock that was broken is told who did it and why.
+    Where several share a path, each share is shown and broken by itself; your own
+    stays. Who waited first for a file has it kept then. The holder of a lock that was
+    broken is told who did it and why.
     """
     if not force:
         ctx.exit(_release(paths, as_json=as_json))
@@ -105,13 +109,29 @@ def unlock(
         ctx.exit(REFUSED)
 
 
-def print_granted(granted: Sequence[dict[str, Any]]) -> None:
-    """Print what is ours now, until when, and where nobody on another machine can meet it."""
+def print_granted(granted: Sequence[dict[str, Any]], *, shared: bool = False) -> None:
+    """Print what is ours now, until when, and where nobody on another machine can meet it.
+
+    ``shared`` is how it was asked for: what a session has alone, as for an edit, it keeps so.
+    """
     several = len({grant.get("project") for grant in granted}) > 1
     for grant in granted:
         left_s = grant.get("ends_in_s")
         ends = f", which ends in {age(round(left_s))}" if left_s else ""
-        click.echo(f"locked {one_line(grant['path'])}{_where(grant, several=several)}{ends}")
+        alone = _alone(grant) if shared else ""
+        where = _where(grant, several=several)
+        click.echo(f"locked {one_line(grant['path'])}{where}{ends}{alone}")
+
+
+def _alone(grant: dict[str, Any]) -> str:
+    """Return that it is not shared, and how to; an agent of another version may not tell."""
+    if grant.get("mode") != "exclusive":
+        return ""
+    again = f"scoord release {shlex.quote(one_line(grant['path']))}"
+    return (
+        f"; it is yours alone already and stays so: `{again}` and lock it --shared to let others"
+        " share it"
+    )
 
 
 def _where(grant: dict[str, Any], *, several: bool) -> str:
@@ -181,37 +201,48 @@ def _break_all(paths: Sequence[str], reason: str, *, yes: bool, as_json: bool) -
     """Break one after the other: each is shown and confirmed by itself."""
     problems.tell_own()
     results = []
-    for path in paths:
-        results.append(_break(path, reason, yes=yes))
+    for result in chain.from_iterable(_break(path, reason, yes=yes) for path in paths):
+        results.append(result)
         if not as_json:
-            click.echo(f"{results[-1]['path']} {results[-1]['message']}")
+            click.echo(f"{result['path']} {result['message']}")
     if as_json:
         show.print_json({"locks": results})
     return all(result["broken"] for result in results)
 
 
-def _break(path: str, reason: str, *, yes: bool) -> dict[str, Any]:
-    """Show who holds the lock, ask, and break exactly the grant that was shown."""
-    shown, within = _current(path)
-    if shown is None:
+def _break(path: str, reason: str, *, yes: bool) -> Iterator[dict[str, Any]]:
+    """Break all that others hold at a path; of what only this session has, give that back."""
+    standing, within = _standing(path)
+    others = [row for row in standing if not row.own]
+    if others:
+        yield from (_break_one(path, shown, reason, yes=yes) for shown in others)
+    elif standing:
+        local_client.release([path])
+        what = "was this session's own, and is given back"
+        yield _outcome(path, standing[0], what, broken=True)
+    else:
         lies = [_lies_in(row, "unlock --force") for row in within]
-        return _outcome(path, None, lies[0] if lies else "is not locked")
+        yield _outcome(path, None, lies[0] if lies else "is not locked")
+
+
+def _break_one(path: str, shown: LockRow, reason: str, *, yes: bool) -> dict[str, Any]:
+    """Show who holds the lock, ask, and break exactly the grant that was shown."""
     click.echo(f"{one_line(shown.path)} is held by {show.holding(shown)}", err=True)
     if not yes and not _confirmed():
         return _outcome(path, shown, "is left as it is")
     answer = local_client.break_lock(path, shown.token, _me(), reason)
     problems.tell(answer)
     if answer.get("broken"):
-        return _outcome(path, shown, _how_taken(answer), broken=True)
+        return _outcome(path, shown, _how_taken(answer) + _for_whom(answer), broken=True)
     return _outcome(path, shown, _what_happened(answer))
 
 
-def _current(path: str) -> tuple[LockRow | None, Sequence[dict[str, Any]]]:
-    """Return the lock as the store has it now, not as a list showed it; else what it lies in."""
+def _standing(path: str) -> tuple[Sequence[LockRow], Sequence[dict[str, Any]]]:
+    """Return the locks there, the first as the store has it now; else what the path lies in."""
     answer = local_client.break_lock(path, NO_GRANT, _me(), "")
     problems.tell(answer)
-    shown = lock_row(answer["current"]) if answer.get("current") else None
-    return shown, answer.get("within", ())
+    rows = [answer["current"], *answer.get("others", ())] if answer.get("current") else []
+    return [lock_row(row) for row in rows], answer.get("within", ())
 
 
 def _how_taken(answer: dict[str, Any]) -> str:
@@ -221,6 +252,18 @@ def _how_taken(answer: dict[str, Any]) -> str:
             " is told by whom and why"
         )
     return "was taken from its holder, who is told"
+
+
+def _for_whom(answer: dict[str, Any]) -> str:
+    """Return who is next and had waited, if that is another: the file is not free yet."""
+    if not (kept := answer.get("kept")):
+        return ""
+    row = read_row(WaiterRow, kept)
+    branch = f", branch {one_line(row.branch, 60)}" if row.branch else ""
+    return (
+        f"; it is kept now for {show.name(row)} ({show.who(row)}{branch}), who waited first,"
+        f" for {age(kept['kept_s'])} at most"
+    )
 
 
 def _what_happened(answer: dict[str, Any]) -> str:

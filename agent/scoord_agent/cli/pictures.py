@@ -43,6 +43,8 @@ class LockRow:
     estimate_basis: str = ""
     """What that rests on."""
     local: bool = False
+    own: bool = False
+    """Whether it is of the session that asks, where that is told."""
 
     @property
     def kind(self) -> str:

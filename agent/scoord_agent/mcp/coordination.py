@@ -167,7 +167,7 @@ async def _claim(caller: Caller, arguments: Arguments) -> Reply:
     if "granted" in answer:
         locks = answer["granted"]
         data = {"granted": True, "locks": locks, "held": []}
-        return Reply(wording.granted(locks), bounded(data))
+        return Reply(wording.granted(locks, shared=wish.shared), bounded(data))
     held = [_held_row(row) for row in answer["held"]]
     text = wording.held(answer["held"], waited=wish.wait_s > 0)
     return Reply(text, bounded({"granted": False, "locks": [], "held": held}))

@@ -353,6 +353,7 @@ class AcquireRequest(_message.Message):
     CLAIM_FIELD_NUMBER: _builtins.int
     YIELDS_FIELD_NUMBER: _builtins.int
     TAKES_NOTHING_FIELD_NUMBER: _builtins.int
+    REASON_GIVEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same token."""
     project: _builtins.str
@@ -382,6 +383,10 @@ class AcquireRequest(_message.Message):
     takes_nothing: _builtins.bool
     """Only asks what became of the command with this id, and takes nothing, nor a place.
     Granted where all is the asker's by now; else held, with the places it has as they are.
+    """
+    reason_given: _builtins.bool
+    """Somebody gave the reason for these locks: it becomes that of what the asker has
+    already, too. Else that keeps its own.
     """
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -426,10 +431,11 @@ class AcquireRequest(_message.Message):
         claim: _duration_pb2.Duration | None = ...,
         yields: _builtins.bool = ...,
         takes_nothing: _builtins.bool = ...,
+        reason_given: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "lasts", b"lasts", "lock_timeout", b"lock_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "branch", b"branch", "claim", b"claim", "commit", b"commit", "enqueue", b"enqueue", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "mode", b"mode", "overlaps", b"overlaps", "paths", b"paths", "project", b"project", "reason", b"reason", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id", "takes_nothing", b"takes_nothing", "yields", b"yields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "branch", b"branch", "claim", b"claim", "commit", b"commit", "enqueue", b"enqueue", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "mode", b"mode", "overlaps", b"overlaps", "paths", b"paths", "project", b"project", "reason", b"reason", "reason_given", b"reason_given", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id", "takes_nothing", b"takes_nothing", "yields", b"yields"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -577,6 +583,7 @@ class ReserveRequest(_message.Message):
     LASTS_FIELD_NUMBER: _builtins.int
     LOCK_TIMEOUT_FIELD_NUMBER: _builtins.int
     TAKES_NOTHING_FIELD_NUMBER: _builtins.int
+    REASON_GIVEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same token."""
     project: _builtins.str
@@ -601,6 +608,8 @@ class ReserveRequest(_message.Message):
     """Where it is to hold."""
     takes_nothing: _builtins.bool
     """As of an acquire: reserved where it is the asker's by now, else held without conflicts."""
+    reason_given: _builtins.bool
+    """Somebody gave the reason for it: it becomes that of what the asker has already, too."""
     @_builtins.property
     def lasts(self) -> _duration_pb2.Duration:
         """The reservation ends by itself after this time. Absent or 0 is never; what the asker
@@ -630,10 +639,11 @@ class ReserveRequest(_message.Message):
         lasts: _duration_pb2.Duration | None = ...,
         lock_timeout: _duration_pb2.Duration | None = ...,
         takes_nothing: _builtins.bool = ...,
+        reason_given: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts", "lock_timeout", b"lock_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "branch", b"branch", "commit", b"commit", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "mode", b"mode", "pattern", b"pattern", "project", b"project", "reason", b"reason", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id", "takes_nothing", b"takes_nothing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "branch", b"branch", "commit", b"commit", "lasts", b"lasts", "lease_id", b"lease_id", "lock_timeout", b"lock_timeout", "mode", b"mode", "pattern", b"pattern", "project", b"project", "reason", b"reason", "reason_given", b"reason_given", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id", "takes_nothing", b"takes_nothing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

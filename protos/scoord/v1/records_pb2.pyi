@@ -121,7 +121,7 @@ class LockRecord(_message.Message):
     reason: _builtins.str
     """Why; one line, untrusted text."""
     request_id: _builtins.str
-    """The acquire that took it, or that set its present time."""
+    """The acquire that took it, or that set its present time or reason."""
     acquired_unix_ms: _builtins.int
     """Wall clock at the grant, or when its holder asked for its present time, in ms since
     1970; for display, and for a replica that finds a lock there that ends after a time.
@@ -359,6 +359,7 @@ class EventRecord(_message.Message):
     KEPT_MS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """What happened: "granted", "reserved", "timed" (it ends at another time than before),
+    "explained" (it has another reason than before),
     "waiting" (refused, with a place in a queue), "refused" (without one), "released",
     "broken", "idle", "lasted", "orphaned" (its session was gone), "reclaimed", "lost",
     "unasked", "unprotected", "overlap"; of a place in a queue "left" or "unused" (its

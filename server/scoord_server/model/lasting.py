@@ -1,6 +1,6 @@
-"""Until when a grant lasts that its holder asks for once more. It stays under its token."""
+"""Until when, and why, its holder has a grant that it asks for once more, under its token."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
@@ -23,31 +23,48 @@ def keep_time(record: LockRecord, before: LockRecord) -> None:
     record.acquired_unix_ms = before.acquired_unix_ms
 
 
-def puts_timed(
+def keep_reason(record: LockRecord, terms: Terms, own: Iterable[LockFact]) -> None:
+    """``record`` comes after its asker's ``own``: who gives no reason leaves theirs."""
+    if not terms.is_reason_given:
+        before = (fact.record.reason for fact in own)
+        record.reason = next(filter(None, before), record.reason)
+
+
+def puts_anew(
     asker: Asker, holder: Holder, own: Iterable[LockFact], terms: Terms, journal: Journal
 ) -> Iterator[Put]:
-    """What the asker has already ends after the time that it asks for now, if it does."""
-    anew = [fact for fact in own if terms.lasts_ms and fact.record.request_id != asker.request_id]
-    for fact in anew:
-        record = LockRecord()
-        record.CopyFrom(fact.record)
-        record.request_id, record.lasts_ms = asker.request_id, terms.lasts_ms
-        record.acquired_unix_ms = record.touched_unix_ms = journal.now_ms
-        record.lock_timeout_ms = 0
+    """What the asker has already gets the end and the reason that it asks for now, if it does."""
+    others = [fact for fact in own if fact.record.request_id != asker.request_id]
+    timed = others if terms.lasts_ms else []
+    explained = [fact for fact in others if _is_explained(fact, terms)]
+    for fact in timed or explained:
+        record = _anew(fact, asker, terms, journal.now_ms)
         yield Put(fact.key, record.SerializeToString(), fact.lease)
-    if anew:
-        yield _line(asker, holder, anew, terms, journal)
+    until = f"it ends {age(terms.lasts_ms / 1000)} from then on"
+    for kind, facts, why in (("timed", timed, until), ("explained", explained, terms.reason)):
+        if facts:
+            yield journal.line(
+                asker.project,
+                kind,
+                holder,
+                asker.request_id,
+                paths=(fact.record.path for fact in facts),
+                tokens=(fact.token for fact in facts),
+                reason=why,
+            )
 
 
-def _line(
-    asker: Asker, holder: Holder, anew: Sequence[LockFact], terms: Terms, journal: Journal
-) -> Put:
-    return journal.line(
-        asker.project,
-        "timed",
-        holder,
-        asker.request_id,
-        paths=(fact.record.path for fact in anew),
-        tokens=(fact.token for fact in anew),
-        reason=f"it ends {age(terms.lasts_ms / 1000)} from then on",
-    )
+def _is_explained(fact: LockFact, terms: Terms) -> bool:
+    return terms.is_reason_given and fact.record.reason != terms.reason
+
+
+def _anew(fact: LockFact, asker: Asker, terms: Terms, now_ms: int) -> LockRecord:
+    record = LockRecord()
+    record.CopyFrom(fact.record)
+    record.request_id, record.touched_unix_ms = asker.request_id, now_ms
+    if terms.lasts_ms:
+        record.lasts_ms, record.acquired_unix_ms = terms.lasts_ms, now_ms
+        record.lock_timeout_ms = 0
+    if terms.is_reason_given:
+        record.reason = terms.reason
+    return record

@@ -22,7 +22,7 @@ from scoord.v1.records_pb2 import LockRecord, WaiterRecord
 from scoord_server.model import conflicts, traces
 from scoord_server.model.compares import lives, none_put_since, unchanged
 from scoord_server.model.history import Journal
-from scoord_server.model.lasting import keep_time, puts_timed
+from scoord_server.model.lasting import keep_reason, keep_time, puts_anew
 from scoord_server.model.values import (
     Acquire,
     Asker,
@@ -56,7 +56,7 @@ from scoord_server.store.port import (
 def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journal) -> Txn:
     """Take every name that is free, keep or take over what is the asker's already.
 
-    What it keeps ends after the time that it asks for now, if it asks for one.
+    What it keeps ends after the time, and has the reason, that it asks for now, if it does.
     """
     asker, then = command.asker, list[Operation]()
     for name in command.names:
@@ -69,7 +69,7 @@ def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journa
         )
         then.append(line)
     own = (conflicts.holding(command.claimant, known.room(name.key)) for name in command.names)
-    then += puts_timed(asker, holder, filter(None, own), command.terms, journal)
+    then += puts_anew(asker, holder, filter(None, own), command.terms, journal)
     return Txn(_guards(command, command.names, known), tuple(then), look(asker, command.names))
 
 
@@ -287,6 +287,8 @@ def _take(
         # As far as it held, it holds: taken while nothing was checked out, on every branch.
         record.scope = before.record.scope
         record.holder.branch = before.record.holder.branch
+    mine = (fact for fact in room.holds if fact is before or fact.claimant.is_same(who))
+    keep_reason(record, command.terms, mine)
     key = before.key if before else lock_key(asker.project, name.key, who)
     done: list[Operation] = [Put(key, record.SerializeToString(), asker.lease)]
     # Whoever has its share, and now writes, shares no more. What it has on another branch

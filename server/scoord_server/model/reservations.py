@@ -22,7 +22,7 @@ from scoord_server.model import conflicts, traces
 from scoord_server.model.compares import is_grant, lives, none_put_since
 from scoord_server.model.conflicts import is_enough
 from scoord_server.model.history import Journal
-from scoord_server.model.lasting import keep_time, puts_timed
+from scoord_server.model.lasting import keep_reason, keep_time, puts_anew
 from scoord_server.model.locks import in_order, plan_touch, record_of
 from scoord_server.model.values import (
     Conflict,
@@ -71,7 +71,7 @@ def plan_reserve(
 ) -> Txn:
     """Take the pattern, if nothing that it could meet was put since ``seen``.
 
-    What the asker has already stays as it is, but that it is used, and for its end.
+    What the asker has already stays as it is, but that it is used, its end and its reason.
     """
     asker = command.asker
     key = before.key if before else _key(command)
@@ -82,8 +82,8 @@ def plan_reserve(
     )
     look = _look(command)
     if before and is_enough(before, command.claimant):
-        timed = tuple(puts_timed(asker, holder, [before], command.terms, journal))
-        return Txn(guards, timed or plan_touch(before, journal.now_ms).then, look)
+        anew = tuple(puts_anew(asker, holder, [before], command.terms, journal))
+        return Txn(guards, anew or plan_touch(before, journal.now_ms).then, look)
     return Txn(guards, tuple(_take(command, holder, before, journal)), look)
 
 
@@ -119,6 +119,7 @@ def _take(
     record.is_pattern = True
     if before:
         _go_on(record, before)
+        keep_reason(record, terms, [before])
     key = before.key if before else _key(command)
     yield Put(key, record.SerializeToString(), asker.lease)
     yield journal.line(

@@ -137,6 +137,8 @@ class Terms:
     branch: str = ""
     commit: str = ""
     reason: str = ""
+    is_reason_given: bool = False
+    """Whether somebody gave it for these locks: then it is that of what the asker has, too."""
     lock_timeout_ms: int = 0
     """Unused for longer, it may be taken away; 0 is never."""
     lasts_ms: int = 0

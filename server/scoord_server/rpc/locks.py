@@ -231,9 +231,17 @@ def _terms(request: pb.AcquireRequest | pb.ReserveRequest | pb.ReclaimRequest) -
         branch=one_line(request.branch),
         commit=one_line(request.commit),
         reason=one_line(request.reason),
+        is_reason_given=_gives_reason(request),
         lock_timeout_ms=messages.milliseconds("lock_timeout", request.lock_timeout),
         lasts_ms=messages.milliseconds("lasts", request.lasts),
     )
+
+
+def _gives_reason(request: pb.AcquireRequest | pb.ReserveRequest | pb.ReclaimRequest) -> bool:
+    """Whether it is to be the reason of what the asker has already, too."""
+    if isinstance(request, pb.ReclaimRequest):
+        return False
+    return request.reason_given and bool(one_line(request.reason))
 
 
 def _pattern(pattern: str) -> str:

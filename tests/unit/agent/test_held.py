@@ -192,6 +192,15 @@ def test_one_that_a_subagent_takes_over_ends_when_its_sessions_was_to(held: Held
     assert [timed(160.0, agent=AgentId("agent-1"))] == list(held)
 
 
+def test_one_that_is_asked_for_again_keeps_the_reason_that_somebody_gave(held: HeldLocks) -> None:
+    held.put(replace(LOCK, reason="first"))
+    held.put(replace(LOCK, reason="second"))
+
+    held.put(replace(LOCK, agent=AgentId("agent-1")))
+
+    assert [replace(LOCK, agent=AgentId("agent-1"), reason="second")] == list(held)
+
+
 def test_those_that_share_are_held_side_by_side_and_are_no_right_to_write(
     held: HeldLocks,
 ) -> None:

@@ -379,3 +379,13 @@ def test_status_leaves_out_terminals_that_hold_and_wait_for_nothing() -> None:
     at = told.index("other sessions (3):")
     assert ["- Session_4, terminal", "- Session_5, terminal"] == told[at + 1 : at + 3]
     assert told[at + 3].startswith("- Session_6, terminal, estimated completion not known")
+
+
+def test_what_a_session_has_alone_and_wanted_to_share_is_said() -> None:
+    rows = [{"path": "a.py", "mode": "exclusive"}, {"path": "b.py", "mode": "shared"}]
+
+    assert "This session's alone already, and not shared: a.py;" in wording_mcp.granted(
+        rows, shared=True
+    )
+    assert "alone" not in wording_mcp.granted(rows)
+    assert "alone" not in wording_mcp.granted([{"path": "a.py"}], shared=True)

@@ -77,6 +77,24 @@ async def test_it_is_asked_for_by_the_token_it_had(house: House) -> None:
     assert (held.token, house.session.lease) == (request.lost.token, request.lease_id)
 
 
+@pytest.mark.parametrize(("given", "told"), [("the login", "the login"), ("", "go on")])
+async def test_it_is_asked_for_with_the_reason_that_was_given(
+    house: House, given: str, told: str
+) -> None:
+    house.session.intent = "go on"
+    await house.edit()
+    held = house.holds()
+    assert held is not None
+    house.held.put(replace(held, reason=given))
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+
+    await come_back(house)
+
+    (request,) = house.coordinator.reclaims
+    assert told == request.reason
+
+
 async def test_it_is_said_for_how_long_the_lease_was_not_renewed(house: House) -> None:
     await house.edit("a.py")
     house.clock.advance(3600.0)

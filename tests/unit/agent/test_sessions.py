@@ -130,6 +130,7 @@ def test_locks_are_known_to_the_agent_after_us_but_for_shares_and_patterns(file:
         commit="abc",
         worktree="/home/alice/shop",
         ends_at=60.0,
+        reason="the login",
     )
     others = replace(mine, key="b.py", shared=True), replace(mine, key="src/**", is_pattern=True)
     sessions.held = lambda one: (mine, *others) if one == session.session_id else ()

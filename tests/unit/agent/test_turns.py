@@ -49,6 +49,30 @@ async def test_a_turn_that_has_come_is_not_waited_for_and_one_that_is_over_is() 
     assert not await turns.wait([mine], 0)
 
 
+async def test_a_command_is_woken_where_its_place_is_given_up() -> None:
+    turns, mine = Turns(FakeClock()), place("Session_1")
+    turns.queued(mine, "Auth.py")
+    waiting = asyncio.create_task(turns.wait([mine], 5))
+    await asyncio.sleep(0)
+
+    assert [] == turns.promised(SessionId("Session_1"), ""), "the command has its turn"
+    turns.leave(of("Session_1"))
+
+    assert await waiting
+    assert not turns.has_come(mine), "it is no turn"
+
+
+def test_a_session_is_to_be_told_of_turns_that_come_or_have_come_on_a_branch() -> None:
+    turns, on_main = Turns(FakeClock()), replace(place("Session_1"), branch="main")
+    turns.queued(on_main, "Auth.py")
+    turns.keep(on_main, "Auth.py")
+    turns.keep(replace(on_main, key="other.py"), "other.py")
+    turns.queued(replace(on_main, branch="topic"), "Auth.py")
+    turns.queued(replace(on_main, session=SessionId("Session_2")), "Auth.py")
+
+    assert ["Auth.py", "other.py"] == turns.promised(SessionId("Session_1"), "main")
+
+
 async def test_who_gives_up_leaves_the_others_waiting() -> None:
     turns, mine = Turns(FakeClock()), place("Session_1")
     first, second = (asyncio.create_task(turns.wait([mine], 5)) for _ in range(2))

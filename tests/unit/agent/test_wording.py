@@ -188,6 +188,7 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
         wording.lasted(evil): 1,
         wording.crossing(evil, evil, refused.lock): 1,
         wording.switched([evil], evil, evil): 1,
+        wording.waits_no_more([evil], evil, evil): 1,
         wording.wanted(evil, waiter, evil): 1,
         wording.overlapped(evil, waiter, evil): 1,
         wording.broken(evil, evil, evil): 1,

@@ -255,3 +255,81 @@ async def test_what_had_its_time_is_written_down_as_that_also_after_it_came_back
 
     line = await last(b)
     assert ("lasted", "the time it was taken for is over") == (line.kind, line.reason)
+
+
+# the reason
+
+
+def reasons(b: Bench) -> list[str]:
+    """Why what is held is held, by the list."""
+    found = messages.locks(b.view.snapshot(), PROJECT, b.clock)
+    return [lock.reason for lock in found]
+
+
+async def test_a_reason_that_is_given_is_that_of_what_is_held_already(b: Bench, take: Take) -> None:
+    (token,) = granted(await take(reason="first", lasts_ms=LASTS_MS)).tokens
+    b.clock.advance(LASTS_S - 300)
+    before = len(await b.history())
+
+    again = await take(reason="second", is_reason_given=True)
+
+    assert Granted((token,)) == again
+    assert ["second"] == reasons(b)
+    assert 300 == told_s(b.coordinator), "it ends as before"
+    (line,) = (await b.history())[before:]
+    assert ("explained", "second", [token]) == (line.kind, line.reason, list(line.tokens))
+    assert [] == await swept_after(b.coordinator, 299)
+    assert ["lasted"] == await swept_after(b.coordinator, 2)
+
+
+async def test_a_reason_and_a_time_are_given_at_once(b: Bench, take: Take) -> None:
+    await take(reason="first")
+
+    await take(reason="second", is_reason_given=True, lasts_ms=LASTS_MS)
+
+    assert ["second"] == reasons(b)
+    assert LASTS_S == told_s(b.coordinator)
+    assert ["explained", "timed"] == sorted((await kinds(b))[-2:])
+
+
+async def test_who_says_no_reason_leaves_the_one_that_was_given(b: Bench, take: Take) -> None:
+    await take(reason="first", is_reason_given=True)
+    before = await kinds(b)
+
+    await take(reason="what the session is at")
+    await take(reason="first", is_reason_given=True)
+    await take(reason="what the session is at", lasts_ms=LASTS_MS)
+
+    assert ["first"] == reasons(b)
+    assert [*before, "timed"] == await kinds(b)
+
+
+async def test_a_command_that_is_repeated_takes_no_later_reason_back(b: Bench) -> None:
+    again = partial(b.acquire, "alice", "a.py", request="again", is_reason_given=True)
+    await b.acquire("alice", "a.py")
+    await again(reason="first")
+
+    await again(reason="other")
+
+    assert ["first"] == reasons(b)
+
+
+async def test_a_reason_outlives_that_a_share_is_edited_and_a_subagent_goes_on(b: Bench) -> None:
+    shared = LockMode.LOCK_MODE_SHARED
+    await b.acquire("alice", "a.py", mode=shared, reason="given", is_reason_given=True)
+
+    await b.acquire("alice", "a.py", reason="what the session is at")
+    assert ["given"] == reasons(b)
+    await b.acquire("alice", "a.py", agent="helper", reason="what the session is at")
+    assert ["given"] == reasons(b)
+    await b.acquire("alice", "a.py", agent="helper", reason="new", is_reason_given=True)
+    assert ["new"] == reasons(b)
+
+
+async def test_a_pattern_that_is_shared_no_more_keeps_its_reason(b: Bench) -> None:
+    shared = LockMode.LOCK_MODE_SHARED
+    await b.reserve("alice", "src/**", mode=shared, reason="given", is_reason_given=True)
+
+    await b.reserve("alice", "src/**", reason="what the session is at")
+
+    assert ["given"] == reasons(b)

@@ -1,0 +1,93 @@
+"""``scoord unlock --force`` where several stand in the way, one's own does, or another waits."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.machines import refusal
+from support.pair import Clones, Pair, alices, bobs, clones, pair
+
+FILES = {"auth.py": "pass\n", "coordination.yaml": "session_coordination: {claim_timeout: 40}\n"}
+BREAK = ("unlock", "--force", "--yes")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with pair(tmp_path_factory.mktemp("breaking")) as made:
+        yield made
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Clones:
+    return clones(tmp_path, FILES)
+
+
+@pytest.mark.parametrize("name", ["auth.py", "*.py"])
+def test_all_others_that_share_a_name_are_shown_and_broken_one_by_one(
+    two: Pair, shop: Clones, name: str
+) -> None:
+    alice, bob, carol = alices(two, shop), bobs(two, shop), alices(two, shop)
+    for session in (bob, alice, carol):
+        assert session.run("lock", "--shared", name)[0] == 0
+
+    code, output = bob.run(*BREAK, name)
+
+    assert code == 0
+    assert output.count(f"{name} was taken from its holder, who is told") == 2
+    assert "is held by Session_1" in output
+    assert "is held by Session_3" in output
+    assert "Session_2" not in output, "one's own is not taken from anybody"
+    assert [] == [line for line in bob.told().splitlines() if "was broken" in line]
+    assert "was broken by Session_2" in alice.told_at_last("was broken")
+    assert "was broken by Session_2" in carol.told_at_last("was broken")
+    assert refusal(bob.edit("auth.py")) == ""
+
+
+def test_each_has_a_row_of_its_own_in_json(two: Pair, shop: Clones) -> None:
+    alice, bob, carol = alices(two, shop), bobs(two, shop), alices(two, shop)
+    for session in (alice, carol):
+        session.run("lock", "--shared", "auth.py")
+
+    rows, _ = json.JSONDecoder().raw_decode(bob.run(*BREAK, "auth.py", "--json")[1])
+
+    found = {(row["path"], row["broken"], row["holder"]["alias"]) for row in rows["locks"]}
+    assert {("auth.py", True, "Session_1"), ("auth.py", True, "Session_3")} == found
+
+
+def test_a_subagents_lock_is_anothers_and_ones_own_is_given_back(two: Pair, shop: Clones) -> None:
+    bob = bobs(two, shop)
+    bob.edit("auth.py")
+
+    assert bob.run(*BREAK, "auth.py") == (0, "auth.py was this session's own, and is given back\n")
+    assert "was broken" not in bob.told()
+
+    bob.edit("auth.py", agent_id="agent-1", agent_type="coder")
+    assert "auth.py was taken from its holder" in bob.run(*BREAK, "auth.py")[1]
+
+
+def test_who_breaks_a_lock_hears_for_whom_the_file_is_kept_now(two: Pair, shop: Clones) -> None:
+    alice, bob, carol = alices(two, shop), bobs(two, shop), alices(two, shop)
+    alice.edit("auth.py")
+    assert refusal(carol.edit("auth.py"))
+
+    _, output = bob.run(*BREAK, "auth.py")
+
+    taken = next(line for line in output.splitlines() if "was taken" in line)
+    assert taken.startswith(
+        "auth.py was taken from its holder, who is told; it is kept now for Session_3 (alice@"
+    )
+    assert taken.endswith("who waited first, for 40 s at most")
+    assert "is kept for Session_3" in refusal(bob.edit("auth.py"))
+    assert refusal(carol.edit("auth.py")) == ""
+
+
+def test_who_was_first_itself_hears_of_nobody(two: Pair, shop: Clones) -> None:
+    alice, bob, carol = alices(two, shop), bobs(two, shop), alices(two, shop)
+    alice.edit("auth.py")
+    for session in (bob, carol):
+        assert refusal(session.edit("auth.py"))
+
+    assert "kept" not in bob.run(*BREAK, "auth.py")[1]
+    assert refusal(bob.edit("auth.py")) == ""

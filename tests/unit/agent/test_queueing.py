@@ -1,0 +1,73 @@
+"""What becomes of the place of a command whose call to the agent breaks off."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoord.clock import FakeClock
+from scoord_agent.background import Background
+from scoord_agent.queueing import Queueing
+from scoord_agent.request import Request
+from support.house import SHOP, House, editing_house, settle
+
+WITHIN_S = 20.0
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with editing_house(tmp_path, FakeClock()) as made:
+        await made.edit("b.py")  # its project knows it
+        yield made
+
+
+@pytest.fixture
+async def queueing(house: House) -> AsyncIterator[Queueing]:
+    background = Background()
+    yield Queueing(taking=house.taking, turns=house.turns, background=background, clock=house.clock)
+    await background.close()
+
+
+async def waiting(house: House, queueing: Queueing) -> "asyncio.Task[dict[str, Any]]":
+    """A command that waits for a.py."""
+
+    async def ask() -> list[Request]:
+        return [house.request("a.py")]
+
+    async def refused(_requests: Sequence[Request]) -> dict[str, Any]:
+        return {"held": [{"project": SHOP, "path": "a.py", "place": 1}]}
+
+    task = asyncio.create_task(queueing.wait(ask, refused, WITHIN_S))
+    await settle()
+    return task
+
+
+async def killed(command: "asyncio.Task[dict[str, Any]]") -> None:
+    command.cancel()
+    await asyncio.gather(command, return_exceptions=True)
+    await settle()
+
+
+async def test_the_last_command_of_a_session_that_is_killed_gives_the_place_up(
+    house: House, queueing: Queueing
+) -> None:
+    first, second = [await waiting(house, queueing) for _ in range(2)]
+
+    await killed(second)
+    assert [] == house.coordinator.left
+    await queueing.leave([house.request("a.py")])
+    assert [] == house.coordinator.left, "the first one waits yet"
+
+    await killed(first)
+    assert [["a.py"]] == [list(left.paths) for left in house.coordinator.left]
+
+
+async def test_an_agent_that_ends_gives_no_place_up(house: House, queueing: Queueing) -> None:
+    command = await waiting(house, queueing)
+
+    queueing.close()
+    await killed(command)
+
+    assert [] == house.coordinator.left
