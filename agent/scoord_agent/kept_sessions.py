@@ -48,6 +48,7 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "terminal": session.terminal,
         "work": to_json(session.work),
         "losses": list(session.losses),
+        "subagents": {agent: list(told) for agent, told in session.subagents.items()},
         "wanted_on": [[*astuple(place), told] for place, told in session.wanted.items()],
         "notices": list(session.notices),
         "left_out": session.left_out,
@@ -91,6 +92,7 @@ class _Line(BaseModel):
     terminal: str = ""
     work: KeptWork = KeptWork()
     losses: list[str] = []
+    subagents: dict[AgentId, list[str]] = {}
     wanted_on: list[_KeptWanted] = []
     wanted_at: list[_WantedBefore] = []
     notices: list[str] = []
@@ -131,6 +133,7 @@ def from_line(line: str) -> LocalSession | None:
         terminal=kept.terminal,
         work=from_kept(kept.work),
         losses=deque(kept.losses),
+        subagents={agent: deque(told) for agent, told in kept.subagents.items()},
         wanted=dict(map(_wanted, kept.wanted_at)) | dict(map(_wanted, kept.wanted_on)),
         notices=deque(kept.notices),
         left_out=kept.left_out,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from scoord.bounded import BoundedDict
 from scoord.claimant import Claimant
-from scoord.ids import FencingToken, ProjectId, SessionId
+from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
@@ -118,7 +118,7 @@ class Reactions:
         if session is None or not told or gone.how == "taken":
             return  # what the session gave back itself is no news
         if self._held.find(project, path_key(gone.lock.path), claimant(gone.lock)) is None:
-            session.tell_loss(told)
+            session.tell_loss(told, AgentId(gone.lock.holder.agent_id))
 
     def _session_gone(self, project: ProjectId, gone: SessionGone) -> None:
         """Its places in queues went with it."""
@@ -194,7 +194,7 @@ class Reactions:
 
     def _drop(self, lock: HeldLock, notice: str) -> None:
         if self._held.drop(lock) and (session := self._sessions.get(lock.session)):
-            session.tell_loss(notice)
+            session.tell_loss(notice, lock.agent)
 
 
 class _Ours:

@@ -113,7 +113,7 @@ class Reclaiming:
         if lock.shared and self._held.has_more(lock):
             return  # the answer to a later command came after the end of the share it replaced
         if told:
-            session.tell_loss(told)
+            session.tell_loss(told, lock.agent)
         if token is not None:
             again = lock.granted_anew(token)
             self._held.put(again)

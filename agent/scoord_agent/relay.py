@@ -84,6 +84,8 @@ class Relay:
             return ALLOW
         try:
             session = await self._lifecycle.session_of(event, origin)
+            if session and event.kind is not EventKind.SUBAGENT_END:
+                session.hear(event.agent_id)
             decision = await self._handle(handler, session, event) if session else ALLOW
         except InvalidConfig as error:
             return _without_project(event, error)
@@ -161,6 +163,7 @@ class Relay:
         """What a subagent held, or waited for, is free for its siblings and its main thread."""
         if event.agent_id == AgentId(""):
             return ALLOW
+        session.subagent_over(event.agent_id)
         self._taking.done(session, event.agent_id)
         mine = self._held.of(session.session_id)
         done = [lock for lock in mine if lock.agent == event.agent_id]
@@ -192,12 +195,13 @@ class Relay:
     def _news(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
         """What it has not been told yet. A turn passes: only losses come before it.
 
-        A subagent is told of its own turns alone; all else is its main thread's.
+        A subagent is told of its own locks, edits and turns alone; all else is its main
+        thread's, which need not hear of those.
         """
-        if agent:
-            return self._come(session, agent, most)
-        told = session.take_losses(most)
+        told = session.take_losses(most, agent)
         told += self._come(session, agent, most - len(told))
+        if agent:
+            return told
         self._withdraw(session)
         return told + session.take_notices(most - len(told))
 

@@ -1,0 +1,102 @@
+"""What concerns a subagent's own locks and edits: it is told, or its main thread after its end."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.machines import RunningSession, context, refusal, seconds_until
+from support.pair import Pair, clones, pair
+
+BROKEN = "Your lock on a.py was broken by Session_2"
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with pair(tmp_path_factory.mktemp("subagents")) as made:
+        yield made
+
+
+@dataclass
+class Team:
+    """Alice with a subagent, and bob."""
+
+    alice: RunningSession
+    bob: RunningSession
+
+    def edit(self, path: str) -> Any:
+        """The subagent is about to edit."""
+        return self.alice.edit(path, agent_id="ag1", agent_type="x")
+
+    def edited(self, path: str) -> Any:
+        """The subagent has edited."""
+        return self.alice.edited(path, agent_id="ag1", agent_type="x")
+
+    def main(self) -> str:
+        """What the main thread is told now."""
+        return context(self.alice.prompt("go on"))
+
+    def is_over(self) -> None:
+        """The subagent ends."""
+        self.alice.post("SubagentStop", agent_id="ag1", agent_type="x")
+
+
+@pytest.fixture
+def team(two: Pair, tmp_path: Path) -> Team:
+    team = clones(tmp_path, {"a.py": "pass\n", "b.py": "pass\n"})
+    made = Team(two.alice.running_session(team.alices), two.bob.running_session(team.bobs))
+    made.alice.start()
+    made.bob.start()
+    assert {} == made.edit("a.py")
+    return made
+
+
+def break_it(team: Team) -> None:
+    team.bob.run("unlock", "--force", "--yes", "a.py")
+
+
+def test_a_subagent_is_told_that_its_lock_was_broken_and_its_main_thread_is_not(team: Team) -> None:
+    break_it(team)
+    assert "" == refusal(team.bob.edit("a.py"))
+    team.bob.run("release", "a.py")
+
+    assert "broken" not in team.main()
+    answer = team.edit("a.py")
+    assert BROKEN in context(answer)
+    assert "Read the file again" in context(answer)
+    assert "" == context(team.edited("a.py")), "once"
+    team.is_over()
+    assert "broken" not in team.main()
+
+
+def test_of_a_subagent_that_was_not_told_before_it_ended_its_main_thread_is(team: Team) -> None:
+    break_it(team)
+    team.is_over()
+
+    seconds_until("main is told", lambda: BROKEN in team.main(), 5)
+    assert "broken" not in team.main(), "once"
+
+
+def test_a_subagent_is_told_whom_its_edit_met(team: Team) -> None:
+    break_it(team)
+    assert "" == refusal(team.bob.edit("a.py"))
+    assert BROKEN in context(team.edited("a.py"))
+
+    def met() -> bool:
+        return "You edited a.py without the protection" in context(team.edited("b.py"))
+
+    seconds_until("the subagent is told", met, 5)
+    assert "You edited" not in team.main()
+
+
+def test_a_subagent_that_has_lost_its_lock_with_others_is_told_of_its_own(team: Team) -> None:
+    assert "" == refusal(team.alice.edit("b.py"))
+    break_it(team)
+    team.bob.run("unlock", "--force", "--yes", "b.py")
+
+    seconds_until("main is told", lambda: "Your lock on b.py" in team.main(), 5)
+    told = context(team.edited("b.py"))
+    assert BROKEN in told
+    assert "Your lock on b.py" not in told
