@@ -38,6 +38,7 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "cwd": session.cwd,
         "client_session_ids": sorted(session.client_session_ids),
         "lease": session.lease,
+        "lapsed": session.lapsed,
         "aliases": session.aliases,
         "home": session.home,
         "worktree": session.worktree,
@@ -82,6 +83,7 @@ class _Line(BaseModel):
     cwd: str
     client_session_ids: list[str]
     lease: Annotated[int, Field(ge=0, lt=2**63)]
+    lapsed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     aliases: dict[str, str]
     home: str
     worktree: str
@@ -123,6 +125,7 @@ def from_line(line: str) -> LocalSession | None:
         cwd=kept.cwd,
         client_session_ids=set(kept.client_session_ids),
         lease=LeaseId(kept.lease),
+        lapsed=LeaseId(kept.lapsed),
         aliases={ProjectId(project): alias for project, alias in kept.aliases.items()},
         home=ProjectId(kept.home),
         worktree=kept.worktree,

@@ -46,6 +46,8 @@ class LocalSession:
     cwd: str
     client_session_ids: set[str] = field(default_factory=set)
     lease: LeaseId = LeaseId(0)
+    lapsed: LeaseId = LeaseId(0)
+    """The lease before, until it is known how that ended."""
     aliases: dict[ProjectId, str] = field(default_factory=dict)
     """Its short name in each project it is registered in; the first is its own."""
     home: ProjectId = ProjectId("")
@@ -252,7 +254,7 @@ class LocalSession:
 
     def lapse(self) -> None:
         """Its lease is over; it registers again at its next chance."""
-        self.lease = LeaseId(0)
+        self.lease, self.lapsed = LeaseId(0), self.lease or self.lapsed
 
 
 @lru_cache(512)

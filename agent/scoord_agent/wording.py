@@ -282,6 +282,14 @@ def reserved_again(pattern: str) -> str:
     )
 
 
+def unused(why: str) -> str:
+    """Our session was ended, and goes on."""
+    return (
+        f"⚠️ This session was ended as unused, and goes on now: {one_line(why)}. What others took"
+        " meanwhile is told; the rest of its locks is its own again."
+    )
+
+
 def lost(paths: Sequence[str]) -> str:
     """Our lease ran out."""
     is_one = len(paths) == 1

@@ -6,7 +6,7 @@ even when the lease ran out and nobody saw how: the trace is as it was, and nobo
 one since in another domain, or at a pattern, that excludes it. Who waits is not overtaken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId
@@ -107,8 +107,16 @@ def _is_answer(command: Reclaim, mine: LockFact) -> bool:
     return mine.token == command.lost or mine.record.request_id == command.asker.request_id
 
 
-def plan_note_lost(command: Reclaim, holder: Holder, last: TraceRecord, journal: Journal) -> Txn:
-    """Write down that a lost lock is not had again, and who was granted it since."""
+def why_lost(command: Reclaim, ends: Iterable[KeyValue]) -> str:
+    """How the lost grant ended, by what is left of ``ends`` of its session as unused."""
+    unused = any(end.mod_revision > command.lost for end in ends)
+    return "its session was ended as unused" if unused else "its lease ran out"
+
+
+def plan_note_lost(
+    command: Reclaim, holder: Holder, last: TraceRecord, why: str, journal: Journal
+) -> Txn:
+    """Write down that a lost lock is not had again, why, and who was granted it since."""
     asker, others = command.asker, (last.holder,) if last.how else ()
     line = journal.line(
         asker.project,
@@ -117,7 +125,7 @@ def plan_note_lost(command: Reclaim, holder: Holder, last: TraceRecord, journal:
         asker.request_id,
         paths=(command.name.shown,),
         tokens=(command.lost,),
-        reason="its lease ran out",
+        reason=why,
         others=others,
     )
     return Txn((), (line,))
