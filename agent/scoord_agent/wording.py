@@ -162,24 +162,6 @@ def overlapped(path: str, waiter: Holder, reason: str) -> str:
     return f"⚠️ {who(waiter)} edits {one_line(path)} too, which you hold{_said(reason)}."
 
 
-def crossing(path: str, branch: str, other: Lock) -> str:
-    """A file of ours is locked on another branch too."""
-    return (
-        f"⚠️ {who(other.holder)} edits {one_line(path)} too, on another branch than yours"
-        f" ({one_line(branch, 60)}){why(other.reason)}. A merge conflict is coming: agree on who"
-        " changes what."
-    )
-
-
-def switched(paths: Sequence[str], before: str, now: str) -> str:
-    """The worktree is on another branch than its locks were for."""
-    locks, were, are = ("lock", "was", "is") if len(paths) == 1 else ("locks", "were", "are")
-    return (
-        f"The branch is {one_line(now, 60)} now: your {locks} on {names(paths)}, which {were} for"
-        f" {one_line(before, 60)} only, {are} given back."
-    )
-
-
 def broken(path: str, by: str, reason: str, through: Holder | None = None) -> str:
     """Our lock was taken away by a person, or by a session of theirs."""
     return f"⚠️ Your lock on {one_line(path)} was broken by {_by(by, through)}{why(reason)}."

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from scoord.v1.events_pb2 import LockGone, Notice
 from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode
 from scoord.v1.sessions_pb2 import Session, WorkProgress
-from scoord_agent import wording, wording_settings
+from scoord_agent import wording, wording_branches, wording_settings
 from scoord_agent import wording_others as others
 from scoord_agent.missed import Meanwhile, Missed
 from scoord_agent.touching import How, Touch
@@ -186,8 +186,9 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
         wording.turn(evil): 1,
         wording.turn(evil, evil): 1,
         wording.lasted(evil): 1,
-        wording.crossing(evil, evil, refused.lock): 1,
-        wording.switched([evil], evil, evil): 1,
+        wording_branches.crossing(evil, evil, refused.lock, shared=False): 1,
+        wording_branches.crossing(evil, evil, refused.lock, shared=True): 1,
+        wording_branches.switched([evil], evil, evil): 1,
         wording.wanted(evil, waiter, evil): 1,
         wording.overlapped(evil, waiter, evil): 1,
         wording.broken(evil, evil, evil): 1,
@@ -215,7 +216,7 @@ def test_of_one_lock_it_is_told_as_of_one() -> None:
     assert "Your lock on a.py is lost:" in wording.lost(["a.py"])
     assert "Read the file again before you edit it." in wording.lost(["a.py"])
     assert "Your locks on a.py, b.py are lost:" in wording.lost(["a.py", "b.py"])
-    assert "your lock on a.py, which was for x only, is given" in wording.switched(
+    assert "your lock on a.py, which was for x only, is given" in wording_branches.switched(
         ["a.py"], "x", "y"
     )
 
