@@ -174,12 +174,12 @@ class LocalSession:
         self._change()
         self.tell_person(notice)
 
-    def tell_editor(self, notice: str, agent: AgentId) -> None:
-        """Keep ``notice``, of an edit that ``agent`` made, for the next hook of that."""
+    def tell_editor(self, notice: str, agent: AgentId, *, person: bool = False) -> None:
+        """Keep ``notice``, of what ``agent`` edits or has, for the next hook of that."""
         if agent in self.subagents:
             self.tell_loss(notice, agent)
         else:
-            self.tell(notice)
+            self.tell(notice, person=person)
 
     def hear(self, agent: AgentId) -> None:
         """A subagent works: what concerns it is told at its own hooks."""

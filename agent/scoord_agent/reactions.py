@@ -187,10 +187,27 @@ class Reactions:
         told: dict[SessionId, list[str]] = {}
         for notice in notices:
             session = self._sessions.get(notice.session_id)
-            if session is not None and _tell_once(session, notice):
+            if session is not None and self._tell_once(session, project, notice):
                 told.setdefault(session.session_id, []).append(notice.notice_id)
         for session_id, notice_ids in told.items():
             self._acknowledge(project, session_id, notice_ids)
+
+    def _tell_once(self, session: LocalSession, project: ProjectId, notice: Notice) -> bool:
+        """Tell a notice unless it was told before its acknowledgement arrived."""
+        if notice.notice_id in session.noticed:
+            return False
+        session.noticed.append(notice.notice_id)
+        thread = self._thread_of(project, notice)
+        session.tell_editor(wording.noticed(notice), thread, person=True)
+        return True
+
+    def _thread_of(self, project: ProjectId, notice: Notice) -> AgentId:
+        """Which thread of its session has the path of a notice; the main one where none does."""
+        key, sender = path_key(notice.path), notice.sender
+        mine = (k for k in self._held.of(SessionId(notice.session_id)) if k.covers(project, key))
+        own = sender.agent_id if sender.session_id == notice.session_id else None
+        # The main thread's name is empty: it comes first.
+        return min((lock.agent for lock in mine if lock.agent != own), default=AgentId(""))
 
     def _drop(self, lock: HeldLock, notice: str) -> None:
         if self._held.drop(lock) and (session := self._sessions.get(lock.session)):
@@ -231,12 +248,3 @@ def _place(project: ProjectId, waiter: Waiter) -> Place:
 
 def _who(waiter: Waiter) -> Claimant:
     return Claimant.of(waiter.holder, LockMode.LOCK_MODE_EXCLUSIVE, waiter.scope)
-
-
-def _tell_once(session: LocalSession, notice: Notice) -> bool:
-    """Tell a notice unless it was told before its acknowledgement arrived."""
-    if notice.notice_id in session.noticed:
-        return False
-    session.noticed.append(notice.notice_id)
-    session.tell(wording.noticed(notice), person=True)
-    return True

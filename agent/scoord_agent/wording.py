@@ -157,11 +157,6 @@ def left_out(count: int) -> str:
     return f"⚠️ {count} {were} left out, for want of room: see `scoord history`."
 
 
-def overlapped(path: str, waiter: Holder, reason: str) -> str:
-    """Someone edits a file of ours without its lock."""
-    return f"⚠️ {who(waiter)} edits {one_line(path)} too, which you hold{_said(reason)}."
-
-
 def broken(path: str, by: str, reason: str, through: Holder | None = None) -> str:
     """Our lock was taken away by a person, or by a session of theirs."""
     return f"⚠️ Your lock on {one_line(path)} was broken by {_by(by, through)}{why(reason)}."
@@ -187,7 +182,7 @@ def lasted(path: str) -> str:
 
 def noticed(notice: Notice) -> str:
     """What lay in a session's inbox: someone edited what it holds, or held."""
-    path, sender = one_line(notice.path), who(notice.sender)
+    path, sender = one_line(notice.path), _who_did(notice)
     match notice.kind:
         case "unasked":
             return (
@@ -202,7 +197,15 @@ def noticed(notice: Notice) -> str:
         case "message":
             return f"{_sender(notice.sender)} says: {quote(notice.text)}"
         case _:
-            return overlapped(notice.path, notice.sender, notice.text)
+            return f"⚠️ {sender} edits {path} too, which you hold{_said(notice.text)}."
+
+
+def _who_did(notice: Notice) -> str:
+    """Whose edit it is: perhaps of another thread of the session that is told."""
+    if notice.sender.session_id != notice.session_id:
+        return who(notice.sender)
+    thread = _holder(notice.sender, Asker(notice.session_id))
+    return thread[:1].upper() + thread[1:]
 
 
 def _sender(sender: Holder) -> str:

@@ -43,14 +43,25 @@ class Team:
         self.alice.post("SubagentStop", agent_id="ag1", agent_type="x")
 
 
-@pytest.fixture
-def team(two: Pair, tmp_path: Path) -> Team:
-    team = clones(tmp_path, {"a.py": "pass\n", "b.py": "pass\n"})
+def begun(two: Pair, tmp_path: Path, settings: str) -> Team:
+    files = {"a.py": "pass\n", "b.py": "pass\n", "coordination.yaml": settings}
+    team = clones(tmp_path, files)
     made = Team(two.alice.running_session(team.alices), two.bob.running_session(team.bobs))
     made.alice.start()
     made.bob.start()
     assert {} == made.edit("a.py")
     return made
+
+
+@pytest.fixture
+def team(two: Pair, tmp_path: Path) -> Team:
+    return begun(two, tmp_path, "")
+
+
+@pytest.fixture
+def warned(two: Pair, tmp_path: Path) -> Team:
+    """Edits beside a holder go through."""
+    return begun(two, tmp_path, "session_coordination: {conflict_action: warn}\n")
 
 
 def break_it(team: Team) -> None:
@@ -100,3 +111,29 @@ def test_a_subagent_that_has_lost_its_lock_with_others_is_told_of_its_own(team: 
     told = context(team.edited("b.py"))
     assert BROKEN in told
     assert "Your lock on b.py" not in told
+
+
+def test_a_subagent_is_told_of_who_edits_beside_it_be_it_its_own_main_thread(warned: Team) -> None:
+    assert "(subagent ag1)" in context(warned.alice.edit("a.py"))
+    assert "is locked by Session_1" in context(warned.bob.edit("a.py"))
+
+    told = list[str]()
+
+    def both() -> bool:
+        told.append(context(warned.edited("b.py")))
+        said = "".join(told)
+        return "Another thread of this session edits a.py" in said and "Session_2" in said
+
+    seconds_until("the subagent is told of both", both, 5)
+    assert "edits a.py too" not in warned.main()
+
+
+def test_a_session_does_not_depend_on_itself(team: Team) -> None:
+    assert "(subagent ag1)" in refusal(team.alice.edit("a.py"))
+    assert "(subagent ag1)" not in refusal(team.bob.edit("a.py"))
+
+    def rows() -> str:
+        return team.bob.run("status")[1]
+
+    seconds_until("bob depends on it", lambda: "Session_1 (waits for a.py)" in rows(), 5)
+    assert 1 == rows().count("(waits for a.py)")

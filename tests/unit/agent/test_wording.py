@@ -190,7 +190,7 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
         wording_branches.crossing(evil, evil, refused.lock, shared=True): 1,
         wording_branches.switched([evil], evil, evil): 1,
         wording.wanted(evil, waiter, evil): 1,
-        wording.overlapped(evil, waiter, evil): 1,
+        wording.noticed(Notice(kind="overlap", path=evil, sender=waiter, text=evil)): 1,
         wording.broken(evil, evil, evil): 1,
         wording.broken(evil, evil, evil, waiter): 1,
         wording.noticed(Notice(kind="message", sender=waiter, text=evil)): 1,
@@ -234,7 +234,9 @@ def test_one_who_waits_without_a_reason_is_told_without_one() -> None:
     assert wording.wanted("a.py", waiter, "") == (
         "Session_2 (bob@mini) waits for a.py, which you hold."
     )
-    assert wording.overlapped("a.py", waiter, "").endswith("edits a.py too, which you hold.")
+    assert wording.noticed(Notice(path="a.py", sender=waiter)).endswith(
+        "edits a.py too, which you hold."
+    )
 
 
 @pytest.mark.parametrize(
