@@ -194,6 +194,11 @@ def noticed(notice: Notice) -> str:
                 f"⚠️ {sender} edited {path} without the protection of its lock, and you have held"
                 " or edited it since: compare before you go on."
             )
+        case "broke":
+            return (
+                f"⚠️ {sender} edited {path} after you broke its lock on it: compare before you go"
+                " on."
+            )
         case "message":
             return f"{_sender(notice.sender)} says: {quote(notice.text)}"
         case _:
@@ -371,6 +376,8 @@ def _holding(one: Lost, asker: Asker) -> str:
             return f"{holder} has held it for {age(one.since)}"
         case "unasked" | "unprotected":
             return f"{holder} edited it too, {age(one.since)} ago"
+        case "broke":
+            return f"{holder} broke your lock before that"
         case _:
             return f"{holder} held it meanwhile, from {age(one.since)} ago on"
 

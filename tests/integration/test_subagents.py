@@ -102,6 +102,23 @@ def test_a_subagent_is_told_whom_its_edit_met(team: Team) -> None:
     assert "You edited" not in team.main()
 
 
+def test_who_broke_a_lock_is_told_of_an_edit_after_that_and_who_edited_is_too(team: Team) -> None:
+    break_it(team)
+    assert BROKEN in context(team.edited("a.py"))
+
+    told = team.bob.told_at_last("Session_1 (alice@")
+    assert "edited a.py after you broke its lock on it" in told
+    said = list[str]()
+
+    def met() -> bool:
+        said.append(context(team.edited("b.py")))
+        return "broke your lock before that" in said[-1]
+
+    seconds_until("the subagent is told", met, 5)
+    assert "" == refusal(team.bob.edit("a.py"))
+    assert "edited a.py" not in team.bob.told(), "once"
+
+
 def test_a_subagent_that_has_lost_its_lock_with_others_is_told_of_its_own(team: Team) -> None:
     assert "" == refusal(team.alice.edit("b.py"))
     break_it(team)

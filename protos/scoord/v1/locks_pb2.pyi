@@ -761,7 +761,8 @@ class Lost(_message.Message):
     how: _builtins.str
     """How its grant ended: "released", "broken", "idle", "lasted"; "granted" while
     it stands or when it ended with its session. "unasked" or "unprotected" when
-    it had no grant, and edited the path without. "waiting" when nobody was granted it
+    it had no grant, and edited the path without. "broke" when it had none, and broke the
+    lock of the editor whose report this answers. "waiting" when nobody was granted it
     since, but it is first in the queue. Empty when nobody knows.
     """
     token: _builtins.int

@@ -6,13 +6,13 @@ even when the lease ran out and nobody saw how: the trace is as it was, and nobo
 one since in another domain, or at a pattern, that excludes it. Who waits is not overtaken.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import MetRecord, NoticeRecord, TraceRecord
-from scoord_server.model import conflicts, traces
+from scoord_server.model import conflicts, endings, traces
 from scoord_server.model.compares import (
     absent,
     is_grant,
@@ -47,6 +47,9 @@ from scoord_server.store.port import Compare, KeyValue, Operation, Put, Txn, Txn
 
 MOST_MET = 100
 """Whom one edit is said to have met, the latest: each is told in the transaction of its report."""
+
+BROKE = "broke"
+"""How one is met that broke the lock of who edited the path; and what it is told."""
 
 WAITING = "waiting"
 """What is told of one who was not granted a path, but is next."""
@@ -158,8 +161,21 @@ def read_overlaps(command: Report, result: TxnResult) -> tuple[TraceRecord, ...]
     others = [trace for trace in newer if trace.holder.session_id not in told]
     told.update(trace.holder.session_id for trace in others)
     had = _had_patterns(command, result)
-    at_patterns = (trace for trace in had if trace.holder.session_id not in told)
-    return (*at_patterns, *others, *map(_standing, standing))[-MOST_MET:]
+    at_patterns = [trace for trace in had if trace.holder.session_id not in told]
+    told.update(trace.holder.session_id for trace in at_patterns)
+    breakers = _breakers(command, newer, told)
+    return (*breakers, *at_patterns, *others, *map(_standing, standing))[-MOST_MET:]
+
+
+def _breakers(
+    command: Report, newer: Iterable[TraceRecord], told: Container[str]
+) -> Iterator[TraceRecord]:
+    """The sessions that broke the editor's lock: each goes on as if nobody edited the path."""
+    for trace in newer:
+        through = trace.through.session_id
+        is_own = trace.holder.session_id == command.asker.session
+        if trace.how == endings.BROKEN and is_own and through and through not in told:
+            yield TraceRecord(holder=trace.through, how=BROKE)
 
 
 def editor_of(command: Report, known: Holder | None) -> Holder:
@@ -201,7 +217,7 @@ def plan_report(
     key = traces.edit_key(asker, command.name.key, command.kind)
     left = Put(key, trace.SerializeToString(), journal.traces)
     live = (lives(asker.project, session.session_id) for session in told)
-    notices = (_put_notice(command, editor, session) for session in told)
+    notices = (_put_notice(command, editor, session, met) for session in told)
     return Txn((*_as_looked_at(command, seen), *live), (left, line, *notices))
 
 
@@ -214,8 +230,12 @@ def plan_notice(
     return Txn(guards, (Put(key, notice.SerializeToString(), lease),))
 
 
-def _put_notice(command: Report, editor: Holder, to: SessionFact) -> Put:
-    notice = NoticeRecord(kind=command.kind, path=command.name.shown, sender=editor)
+def _put_notice(
+    command: Report, editor: Holder, to: SessionFact, met: Iterable[TraceRecord]
+) -> Put:
+    mine = {one.how for one in met if one.holder.session_id == to.record.session.session_id}
+    kind = BROKE if mine == {BROKE} else command.kind
+    notice = NoticeRecord(kind=kind, path=command.name.shown, sender=editor)
     notice_id = f"{command.kind}-{command.asker.request_id}"
     key = keys.notice(command.asker.project, to.session_id, notice_id)
     return Put(key, notice.SerializeToString(), to.lease)
