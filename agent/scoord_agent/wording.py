@@ -14,7 +14,8 @@ from scoord import text
 from scoord.errors import ScoordError
 from scoord.text import one_line, quote
 from scoord.v1.events_pb2 import Notice
-from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode, Lost
+from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockScope, Lost
+from scoord_agent import wording_held
 from scoord_agent.wording_times import NOT_KNOWN
 
 _AGAIN = "Read the file again before you edit it."
@@ -38,6 +39,8 @@ class Asker:
     """Who is refused, as far as the wording depends on it."""
 
     session_id: str
+    by_branch: bool = False
+    """Whether locks hold on a branch each where it asks: one that does not is said to."""
 
 
 def age(duration: Duration) -> str:
@@ -322,19 +325,9 @@ def _locked(conflict: Conflict, asker: Asker) -> str:
     path, holder = one_line(conflict.path), _holder(lock.holder, asker)
     if conflict.is_claim:
         return f"⚠️ {path} is kept for {holder}, who waited first{why(lock.reason)}"
-    return f"⚠️ {path} {_has(path, holder, lock)}{why(lock.reason)}"
-
-
-def _has(path: str, holder: str, lock: Lock) -> str:
-    """How it is held: by itself or by a pattern, alone or shared."""
-    shared, pattern = lock.mode == LockMode.LOCK_MODE_SHARED, one_line(lock.path)
-    if lock.is_pattern and pattern != path:
-        if shared:
-            return f"lies in {pattern}, which {holder} shares, relying on its not changing"
-        return f"lies in {pattern}, which {holder} holds"
-    if shared:
-        return f"is shared by {holder}, who relies on its not changing"
-    return f"is locked by {holder}"
+    is_odd = asker.by_branch and lock.scope == LockScope.LOCK_SCOPE_REPOSITORY
+    held = wording_held.how(path, holder, lock, is_everywhere=is_odd)
+    return f"⚠️ {path} {held}{why(lock.reason)}"
 
 
 def _so_long(conflict: Conflict, completion: str) -> str:
