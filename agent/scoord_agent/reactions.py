@@ -175,9 +175,10 @@ class Reactions:
         self._waits.over(session, project, [place.key])
         if self._turns.come(place):
             return
-        self._turns.keep(place, waiter.path)
+        shared = waiter.mode == LockMode.LOCK_MODE_SHARED
+        self._turns.keep(place, waiter.path, shared=shared)
         if not place.agent:
-            session.tell_person(wording.turn(waiter.path, place.branch))
+            session.tell_person(wording.turn(waiter.path, place.branch, shared=shared))
 
     def _has(self, place: Place) -> bool:
         return self._held.right(place.project, place.key, place.claimant) is not None

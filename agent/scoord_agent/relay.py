@@ -235,8 +235,8 @@ class Relay:
 
 def _of_turn(turn: Turn, age_s: float, claim_s: float) -> str:
     if turn.is_over or age_s >= claim_s:
-        return wording.turn_over(turn.path, age_s, turn.branch)
-    return wording.turn(turn.path, turn.branch)
+        return wording.turn_over(turn.path, age_s, turn.branch, shared=turn.shared)
+    return wording.turn(turn.path, turn.branch, shared=turn.shared)
 
 
 def _without_project(event: HookEvent, error: InvalidConfig) -> Decision:

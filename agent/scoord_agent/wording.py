@@ -129,20 +129,25 @@ def met(path: str, kind: str, others: Sequence[Lost], asker: Asker) -> str:
     return f"⚠️ You edited {one_line(path)} {how}; {who}: compare before you go on."
 
 
-def turn(path: str, branch: str = "") -> str:
+def turn(path: str, branch: str = "", *, shared: bool = False) -> str:
     """A file that was waited for is free, and kept for the session for a while."""
     return (
         f"{one_line(path)} is free now{_on(branch)}, and you are next:"
-        " edit it soon, or it goes to others."
+        f" {_use(shared)} it soon, or it goes to others."
     )
 
 
-def turn_over(path: str, ago_s: float, branch: str = "") -> str:
+def turn_over(path: str, ago_s: float, branch: str = "", *, shared: bool = False) -> str:
     """A file that was waited for was free, and its turn was over before it could be told."""
     return (
         f"{one_line(path)} was free {text.age(ago_s)} ago{_on(branch)}, and your turn at it is"
-        " over: edit it to ask again."
+        f" over: {_use(shared)} it to ask again."
     )
+
+
+def _use(shared: bool) -> str:  # noqa: FBT001 (what is said alike twice)
+    """What a turn is for: who shares a file does not edit it."""
+    return "take" if shared else "edit"
 
 
 def _on(branch: str) -> str:
@@ -237,11 +242,15 @@ def ended(path: str, end: End, *, is_pattern: bool = False) -> str:
             return ""
 
 
-def lost_to(path: str, last: Lost, asker: Asker) -> str:
-    """Our lock went with its lease, and somebody else was granted it since, or is next."""
+def lost_to(path: str, last: Lost, asker: Asker, part: str = "") -> str:
+    """Our lock went with its lease, and somebody else was granted it since, or is next.
+
+    Of a pattern perhaps a ``part`` only.
+    """
+    since = _since(last, asker, f"{one_line(part)}, which it meets," if part else "it")
     return (
-        f"⚠️ Your lock on {one_line(path)} was lost; {_since(last, asker)}: read the file again"
-        " before you edit it."
+        f"⚠️ Your lock on {one_line(path)} was lost; {since}: read the file again before you edit"
+        " it."
     )
 
 
@@ -348,18 +357,18 @@ def _holder(holder: Holder, asker: Asker) -> str:
     return who(holder)
 
 
-def _since(last: Lost, asker: Asker) -> str:
+def _since(last: Lost, asker: Asker, it: str) -> str:
     """Who was granted a path after us, and when; or for whom it is kept."""
     if not last.how:
         return "nobody knows who has had it since"
     holder, ago = _holder(last.holder, asker), age(last.since)
     match last.how:
         case "granted":
-            return f"{holder} has had it for {ago}"
+            return f"{holder} has had {it} for {ago}"
         case "waiting":
-            return f"it is kept for {holder}, who has waited for {ago}"
+            return f"{it} is kept for {holder}, who has waited for {ago}"
         case _:
-            return f"{holder} had it {ago} ago"
+            return f"{holder} had {it} {ago} ago"
 
 
 def _holding(one: Lost, asker: Asker) -> str:

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from scoord.v1.events_pb2 import LockGone, Notice
-from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode
+from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode, Lost
 from scoord.v1.sessions_pb2 import Session, WorkProgress
 from scoord_agent import wording, wording_branches, wording_settings
 from scoord_agent import wording_others as others
@@ -250,3 +250,17 @@ def test_one_who_waits_without_a_reason_is_told_without_one() -> None:
 def test_what_cannot_be_asked_is_told_in_sentences_with_what_to_do(told: str) -> None:
     assert ". The coordinator cannot be reached. " in told
     assert "`scoord doctor`" in told
+
+
+def test_a_turn_to_share_is_not_one_to_edit() -> None:
+    assert "take it soon" in wording.turn("a.py", shared=True)
+    assert "take it to ask again" in wording.turn_over("a.py", 5.0, shared=True)
+    assert "edit it soon" in wording.turn("a.py")
+
+
+def test_of_a_pattern_only_the_part_is_told_that_another_has() -> None:
+    last = Lost(holder=Holder(session_id="b", alias="Session_2"), how="granted")
+
+    told = wording.lost_to("src/**", last, ASKER, "src/a.py")
+
+    assert "Session_2 () has had src/a.py, which it meets, for" in told
