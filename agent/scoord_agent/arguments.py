@@ -52,7 +52,8 @@ def _file(locator: Locator, argument: str, cwd: str) -> FileIdentity:
         raise InvalidPath("'' names no file")
     if "\0" not in argument and os.path.isdir(os.path.join(cwd, argument)):  # noqa: PTH112, PTH118
         is_below = not {".", "..", ""} & set(argument.split("/"))
-        below = repr(f"{argument}/") if is_below else "'src/api/**'"
+        # A slash alone holds a folder by its name, which these do not have.
+        below = repr(f"{argument}/" if is_below else f"{os.path.normpath(argument)}/**")
         raise InvalidPath(f"{argument!r} is a folder; to hold all that is in one, say {below}")
     return locator.locate(argument, cwd)
 

@@ -6,8 +6,9 @@ told, once for each pair of them and each file.
 
 from collections.abc import Iterable
 
+from scoord.claimant import Claimant
 from scoord.v1.locks_pb2 import Lock
-from scoord_agent import wording
+from scoord_agent import wording_branches
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import claimant
@@ -18,12 +19,16 @@ def look(session: LocalSession, mine: HeldLock, others: Iterable[Lock]) -> None:
     told = session.remembered.crossed
     for other in others:
         who = claimant(other)
-        crossed = (who.session, mine.project, mine.key)
+        # Once more where one that shared it edits it, or the other way round.
+        crossed = (who.session, mine.project, mine.key, mine.shared, who.shared)
         is_news = who.session != mine.session and crossed not in told
-        if is_news and _is_crossing(mine, who.branch):
+        if is_news and _is_crossing(mine, who):
             told[crossed] = None
-            session.tell(wording.crossing(mine.shown, mine.branch, other))
+            words = wording_branches.crossing(mine.shown, mine.branch, other, shared=mine.shared)
+            session.tell(words)
 
 
-def _is_crossing(mine: HeldLock, branch: str) -> bool:
-    return bool(mine.branch and branch) and mine.branch != branch
+def _is_crossing(mine: HeldLock, other: Claimant) -> bool:
+    """Whether both hold on a branch of their own; two that share it do not change it."""
+    on_one = bool(mine.branch and other.branch) and mine.branch != other.branch
+    return on_one and not (mine.shared and other.shared)

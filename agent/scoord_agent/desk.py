@@ -37,6 +37,7 @@ from scoord_agent.request import Request, confined_to
 from scoord_agent.rows import (
     conflict_row,
     granted_row,
+    is_everywhere,
     lock_row,
     project_row,
     seconds_of,
@@ -129,7 +130,8 @@ class Desk:
     async def status(self, cwd: str, *, everything: bool) -> Answer:
         """Who is here, what is locked, and whether the coordinator can be asked."""
         worktree = await worktree_of(self._locator, cwd)
-        self._settings.now(worktree)
+        scope = self._settings.now(worktree).session_coordination.scope
+        by_branch = self._locator.project_of(worktree) if scope == "branch" else ""
         project = "" if everything else self._locator.project_of(worktree)
         seen = await self._listing(project)
         return {
@@ -137,7 +139,7 @@ class Desk:
             "coordinator": self._coordinator(),
             "project": project_row(worktree),
             "sessions": [session_row(session, self._is_local) for session in seen.sessions],
-            "locks": await self._lock_rows(seen.locks),
+            "locks": await self._lock_rows(seen.locks, by_branch),
             "waiters": [waiter_row(waiter, self._is_local) for waiter in seen.waiters],
             "view_age_s": seen.age_s,
             "problems": self._problems(worktree, everything=everything),
@@ -315,8 +317,11 @@ class Desk:
         said = say(request, conflict, completed(left))
         return conflict_row(conflict, said, self._is_local, left)
 
-    async def _lock_rows(self, locks: Iterable[Lock]) -> list[Answer]:
-        """Locks with when they will be free; people wait for what that rests on."""
+    async def _lock_rows(self, locks: Iterable[Lock], by_branch: str) -> list[Answer]:
+        """Locks with when they will be free; people wait for what that rests on.
+
+        In the project ``by_branch`` each is on a branch: of others it is said that they are not.
+        """
         found = tuple(locks)
         connected = self._client.connection.look(self._clock.now()) is State.CONNECTED
         with contextlib.suppress(ScoordError):
@@ -325,6 +330,7 @@ class Desk:
         left = self._hold_times.completion
         return [
             lock_row(lock, self._is_local, left(lock.project, lock, self._neighbours))
+            | ({"is_everywhere": True} if is_everywhere(lock, by_branch) else {})
             for lock in found
         ]
 

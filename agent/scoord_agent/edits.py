@@ -37,6 +37,7 @@ from scoord_agent.request import Request, claimant
 from scoord_agent.settings import SettingsFor
 from scoord_agent.suggest import Instead
 from scoord_agent.taking import Taking
+from scoord_agent.turned_away import asker_of
 from scoord_agent.unreported import Kind
 from scoord_agent.wording_times import completed
 from scoord_hooks.neutral import ALLOW, Decision, HookEvent, Verdict
@@ -260,7 +261,7 @@ class Edits:
         return self._held_by_others(request, outcome)
 
     def _held_by_others(self, request: Request, conflicts: list[Conflict]) -> Decision:
-        asker, alias = wording.Asker(request.session.session_id), request.session.alias
+        asker, alias = asker_of(request), request.session.alias
         match request.conflict_action:
             case "warn":
                 _log.info("%s is warned of the holder of %s", alias, request.shown)
@@ -319,7 +320,7 @@ class Edits:
         return ALLOW
 
     def _unasked(self, request: Request, error: str) -> Decision:
-        asker = wording.Asker(request.session.session_id)
+        asker = asker_of(request)
         found = (self._in_the_way(request, file.key) for file in request.files)
         known = [lock for lock in found if lock is not None]
         if known and request.conflict_action == "block":

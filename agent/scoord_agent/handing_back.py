@@ -17,7 +17,7 @@ from scoord.ids import AgentId, SessionId
 from scoord.names import path_key
 from scoord.paths import RECHECK_S, Head, Locator
 from scoord.text import one_line
-from scoord_agent import wording
+from scoord_agent import wording_branches
 from scoord_agent.background import Background
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
@@ -103,7 +103,7 @@ class HandingBack:
         """Wait no more for what was to hold on the branch that was checked out before."""
         if self._settings.at(session.root).session_coordination.scope == "branch":
             if promised := self._taking.promised(session, branch):
-                session.tell(wording.waits_no_more(promised, branch, session.branch))
+                session.tell(wording_branches.waits_no_more(promised, branch, session.branch))
             self._background.start(self._taking.leave_branch(session, branch))
             # Let it begin: no turn there is told any more.
             await asyncio.sleep(0)
@@ -117,7 +117,7 @@ class HandingBack:
             if now and now != lock.branch:
                 left.setdefault((lock.branch, now), []).append(lock)
         for (before, now), locks in left.items():
-            session.tell(wording.switched([lock.shown for lock in locks], before, now))
+            session.tell(wording_branches.switched([lock.shown for lock in locks], before, now))
             self._give_back(session, locks)
         if left:
             # Let it begin: an edit of the same file, that may come now, waits for it then.

@@ -38,6 +38,7 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "cwd": session.cwd,
         "client_session_ids": sorted(session.client_session_ids),
         "lease": session.lease,
+        "lapsed": session.lapsed,
         "aliases": session.aliases,
         "home": session.home,
         "worktree": session.worktree,
@@ -48,6 +49,7 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "terminal": session.terminal,
         "work": to_json(session.work),
         "losses": list(session.losses),
+        "subagents": {agent: list(told) for agent, told in session.subagents.items()},
         "wanted_on": [[*astuple(place), told] for place, told in session.wanted.items()],
         "notices": list(session.notices),
         "left_out": session.left_out,
@@ -81,6 +83,7 @@ class _Line(BaseModel):
     cwd: str
     client_session_ids: list[str]
     lease: Annotated[int, Field(ge=0, lt=2**63)]
+    lapsed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     aliases: dict[str, str]
     home: str
     worktree: str
@@ -91,6 +94,7 @@ class _Line(BaseModel):
     terminal: str = ""
     work: KeptWork = KeptWork()
     losses: list[str] = []
+    subagents: dict[AgentId, list[str]] = {}
     wanted_on: list[_KeptWanted] = []
     wanted_at: list[_WantedBefore] = []
     notices: list[str] = []
@@ -121,6 +125,7 @@ def from_line(line: str) -> LocalSession | None:
         cwd=kept.cwd,
         client_session_ids=set(kept.client_session_ids),
         lease=LeaseId(kept.lease),
+        lapsed=LeaseId(kept.lapsed),
         aliases={ProjectId(project): alias for project, alias in kept.aliases.items()},
         home=ProjectId(kept.home),
         worktree=kept.worktree,
@@ -131,6 +136,7 @@ def from_line(line: str) -> LocalSession | None:
         terminal=kept.terminal,
         work=from_kept(kept.work),
         losses=deque(kept.losses),
+        subagents={agent: deque(told) for agent, told in kept.subagents.items()},
         wanted=dict(map(_wanted, kept.wanted_at)) | dict(map(_wanted, kept.wanted_on)),
         notices=deque(kept.notices),
         left_out=kept.left_out,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from scoord.ids import LeaseId, ProjectId, SessionId
+from scoord.ids import AgentId, LeaseId, ProjectId, SessionId
 from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import wording
 from scoord_agent.held_lock import HeldLock
@@ -29,6 +29,12 @@ MAX_NOTICES = 100
 
 MAX_NOTICED = 200
 
+MAX_SUBAGENTS = 100
+"""For one more the one that was silent for longest counts as over."""
+
+MAIN = AgentId("")
+"""The main thread, where a subagent may be named."""
+
 
 @dataclass(slots=True)
 class LocalSession:
@@ -40,6 +46,8 @@ class LocalSession:
     cwd: str
     client_session_ids: set[str] = field(default_factory=set)
     lease: LeaseId = LeaseId(0)
+    lapsed: LeaseId = LeaseId(0)
+    """The lease before, until it is known how that ended."""
     aliases: dict[ProjectId, str] = field(default_factory=dict)
     """Its short name in each project it is registered in; the first is its own."""
     home: ProjectId = ProjectId("")
@@ -80,6 +88,8 @@ class LocalSession:
     """Who waits for what it holds: told before the rest, and crowded out by none of it."""
     losses: deque[str] = field(default_factory=deque)
     """The same, of locks it has lost: told first, and crowded out by nothing."""
+    subagents: dict[AgentId, deque[str]] = field(default_factory=dict)
+    """Those that work, and what each is yet to be told: of its own locks and edits alone."""
     noticed: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NOTICED))
     """Ids of what came from its inbox, lately."""
     told_problem: str = ""
@@ -152,13 +162,42 @@ class LocalSession:
         if self.person:
             self.person(self, notice)
 
-    def tell_loss(self, notice: str) -> None:
-        """Keep ``notice``, of a lock that is lost, for its next hook."""
-        if notice in self.losses:
+    def tell_loss(self, notice: str, agent: AgentId = MAIN) -> None:
+        """Keep ``notice``, of a lock that ``agent`` has lost, for the next hook of that.
+
+        What concerns a subagent that is over is for the main thread, which goes on with its work.
+        """
+        waiting = self.subagents.get(agent, self.losses)
+        if notice in waiting:
             return
-        self.losses.append(notice)
+        waiting.append(notice)
         self._change()
         self.tell_person(notice)
+
+    def tell_editor(self, notice: str, agent: AgentId, *, person: bool = False) -> None:
+        """Keep ``notice``, of what ``agent`` edits or has, for the next hook of that."""
+        if agent in self.subagents:
+            self.tell_loss(notice, agent)
+        else:
+            self.tell(notice, person=person)
+
+    def hear(self, agent: AgentId) -> None:
+        """A subagent works: what concerns it is told at its own hooks."""
+        if agent == MAIN:
+            return
+        is_new = agent not in self.subagents
+        self.subagents[agent] = self.subagents.pop(agent, deque())
+        if len(self.subagents) > MAX_SUBAGENTS:
+            self.subagent_over(next(iter(self.subagents)))
+        if is_new:
+            self._change()
+
+    def subagent_over(self, agent: AgentId) -> None:
+        """A subagent is over: what it was not told, its main thread is."""
+        waiting = self.subagents.pop(agent, None)
+        if waiting is not None:
+            self.losses += (notice for notice in waiting if notice not in self.losses)
+            self._change()
 
     def take_notices(self, most: int = MAX_NOTICES) -> list[str]:
         """What it has not been told yet, losses first; what there is no room for waits."""
@@ -170,9 +209,10 @@ class LocalSession:
             self._change()
         return told + self._taken(self.notices, most - len(told))
 
-    def take_losses(self, most: int) -> list[str]:
-        """The same, of losses alone."""
-        return self._taken(self.losses, most)
+    def take_losses(self, most: int, agent: AgentId = MAIN) -> list[str]:
+        """The same, of losses alone; for a subagent, all that it is told but turns."""
+        waiting = self.losses if agent == MAIN else self.subagents.get(agent, deque())
+        return self._taken(waiting, most)
 
     def _taken_wanted(self, most: int) -> list[str]:
         places = list(self.wanted)[:most]
@@ -214,7 +254,7 @@ class LocalSession:
 
     def lapse(self) -> None:
         """Its lease is over; it registers again at its next chance."""
-        self.lease = LeaseId(0)
+        self.lease, self.lapsed = LeaseId(0), self.lease or self.lapsed
 
 
 @lru_cache(512)

@@ -90,9 +90,8 @@ class Owed:
             raise
         if self._is_settled(owing) and owing.is_news:
             over = ReleaseOutcome.RELEASE_OUTCOME_NOT_HOLDER
-            pairs = zip(request.locks, response.outcomes, strict=True)
-            if lost := [ref.path for ref, outcome in pairs if outcome == over]:
-                owing.session.tell_loss(wording.lost(lost))
+            pairs = zip(owing.locks, response.outcomes, strict=True)
+            _tell_lost(owing.session, [lock for lock, outcome in pairs if outcome == over])
 
     def _is_settled(self, owing: _Owing) -> bool:
         """It is answered; False when it was before."""
@@ -123,6 +122,13 @@ def is_given_back(session: LocalSession, lock: HeldLock) -> bool:
     file, known = (lock.project, lock.key), session.remembered
     last = (known.last_given_back.get((file, lock.agent, at), 0) for at in ("", lock.branch))
     return known.has_given_back(lock) or lock.token <= max(last)
+
+
+def _tell_lost(session: LocalSession, lost: Sequence[HeldLock]) -> None:
+    """Tell each thread of what was its own."""
+    for agent in dict.fromkeys(lock.agent for lock in lost):
+        paths = [lock.shown for lock in lost if lock.agent == agent]
+        session.tell_loss(wording.lost(paths), agent)
 
 
 def _remember(session: LocalSession, locks: Sequence[HeldLock]) -> None:

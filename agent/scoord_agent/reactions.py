@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from scoord.bounded import BoundedDict
 from scoord.claimant import Claimant
-from scoord.ids import FencingToken, ProjectId, SessionId
+from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
@@ -118,7 +118,7 @@ class Reactions:
         if session is None or not told or gone.how == "taken":
             return  # what the session gave back itself is no news
         if self._held.find(project, path_key(gone.lock.path), claimant(gone.lock)) is None:
-            session.tell_loss(told)
+            session.tell_loss(told, AgentId(gone.lock.holder.agent_id))
 
     def _session_gone(self, project: ProjectId, gone: SessionGone) -> None:
         """Its places in queues went with it."""
@@ -175,9 +175,10 @@ class Reactions:
         self._waits.over(session, project, [place.key])
         if self._turns.come(place):
             return
-        self._turns.keep(place, waiter.path)
+        shared = waiter.mode == LockMode.LOCK_MODE_SHARED
+        self._turns.keep(place, waiter.path, shared=shared)
         if not place.agent:
-            session.tell_person(wording.turn(waiter.path, place.branch))
+            session.tell_person(wording.turn(waiter.path, place.branch, shared=shared))
 
     def _has(self, place: Place) -> bool:
         return self._held.right(place.project, place.key, place.claimant) is not None
@@ -187,14 +188,31 @@ class Reactions:
         told: dict[SessionId, list[str]] = {}
         for notice in notices:
             session = self._sessions.get(notice.session_id)
-            if session is not None and _tell_once(session, notice):
+            if session is not None and self._tell_once(session, project, notice):
                 told.setdefault(session.session_id, []).append(notice.notice_id)
         for session_id, notice_ids in told.items():
             self._acknowledge(project, session_id, notice_ids)
 
+    def _tell_once(self, session: LocalSession, project: ProjectId, notice: Notice) -> bool:
+        """Tell a notice unless it was told before its acknowledgement arrived."""
+        if notice.notice_id in session.noticed:
+            return False
+        session.noticed.append(notice.notice_id)
+        thread = self._thread_of(project, notice)
+        session.tell_editor(wording.noticed(notice), thread, person=True)
+        return True
+
+    def _thread_of(self, project: ProjectId, notice: Notice) -> AgentId:
+        """Which thread of its session has the path of a notice; the main one where none does."""
+        key, sender = path_key(notice.path), notice.sender
+        mine = (k for k in self._held.of(SessionId(notice.session_id)) if k.covers(project, key))
+        own = sender.agent_id if sender.session_id == notice.session_id else None
+        # The main thread's name is empty: it comes first.
+        return min((lock.agent for lock in mine if lock.agent != own), default=AgentId(""))
+
     def _drop(self, lock: HeldLock, notice: str) -> None:
         if self._held.drop(lock) and (session := self._sessions.get(lock.session)):
-            session.tell_loss(notice)
+            session.tell_loss(notice, lock.agent)
 
 
 class _Ours:
@@ -232,12 +250,3 @@ def waits_at(project: ProjectId, waiter: Waiter) -> Place:
 
 def _who(waiter: Waiter) -> Claimant:
     return Claimant.of(waiter.holder, LockMode.LOCK_MODE_EXCLUSIVE, waiter.scope)
-
-
-def _tell_once(session: LocalSession, notice: Notice) -> bool:
-    """Tell a notice unless it was told before its acknowledgement arrived."""
-    if notice.notice_id in session.noticed:
-        return False
-    session.noticed.append(notice.notice_id)
-    session.tell(wording.noticed(notice), person=True)
-    return True

@@ -113,7 +113,7 @@ class Reclaiming:
         if lock.shared and self._held.has_more(lock):
             return  # the answer to a later command came after the end of the share it replaced
         if told:
-            session.tell_loss(told)
+            session.tell_loss(told, lock.agent)
         if token is not None:
             again = lock.granted_anew(token)
             self._held.put(again)
@@ -221,7 +221,9 @@ def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
     asker, conflict = wording.Asker(session.session_id), held.conflicts[0]
     found, how = conflict.lock, "waiting" if conflict.is_claim else "granted"
     last = Lost(holder=found.holder, how=how, since=found.held_for)
-    return wording.lost_to(lock.shown, last, asker)
+    # What is in the way of a file keeps all of it; of a pattern it may be one file.
+    part = found.path if lock.is_pattern and found.path != lock.shown else ""
+    return wording.lost_to(lock.shown, last, asker, part)
 
 
 def _told(lock: HeldLock, end: wording.End) -> str:

@@ -14,6 +14,7 @@ from scoord.sections import SessionCoordination
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import EndRequest, RegisterRequest, RegisterResponse, Session
+from scoord_agent import wording
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
@@ -182,6 +183,7 @@ class Registration:
             session_timeout=seconds(idle_limit_s(coordination.session_timeout, coordination)),
             retention=seconds(coordination.retention_days * DAY_S),
             archive=coordination.archive_completed,
+            lapsed_lease_id=session.lapsed,
         )
         sent_at = self._clock.now()
         response = await self._client.register(request, patience_s)
@@ -203,6 +205,10 @@ class Registration:
         session.aliases[project] = response.alias
         self._aliases[session.session_id] = session.aliases
         session.home = session.home or project
+        session.lapsed = LeaseId(0)
+        if response.unused:
+            # Before what it lost by that.
+            session.tell_loss(wording.unused(response.unused))
 
     def _note_held(
         self, session: LocalSession, project: ProjectId, locks: Iterable[Lock], sent_at: float

@@ -47,7 +47,9 @@ class Relations:
         for (where, _), on in session.work.waits.items():
             if where == project:
                 locks = self.held(session, project, on.path)
-                yield from (_on(lock.holder, on.path) for lock in locks) if locks else (on,)
+                # Another thread of its own is in the way of this one, not of the session.
+                before = (on,) if on.session != session.session_id else ()
+                yield from (_on(lock.holder, on.path) for lock in locks) if locks else before
 
     def _imported(self, session: LocalSession, project: ProjectId) -> Iterable[On]:
         for (where, _), importer in session.work.imports.items():

@@ -87,6 +87,8 @@ class Relay:
             return ALLOW
         try:
             session = await self._lifecycle.session_of(event, origin)
+            if session and event.kind is not EventKind.SUBAGENT_END:
+                session.hear(event.agent_id)
             decision = await self._handle(handler, session, event) if session else ALLOW
         except InvalidConfig as error:
             return _without_project(event, error)
@@ -166,6 +168,7 @@ class Relay:
         """What a subagent held, or waited for, is free for its siblings and its main thread."""
         if event.agent_id == AgentId(""):
             return ALLOW
+        session.subagent_over(event.agent_id)
         self._taking.done(session, event.agent_id)
         mine = self._held.of(session.session_id)
         done = [lock for lock in mine if lock.agent == event.agent_id]
@@ -197,12 +200,13 @@ class Relay:
     def _news(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
         """What it has not been told yet. A turn passes: only losses come before it.
 
-        A subagent is told of its own turns alone; all else is its main thread's.
+        A subagent is told of its own locks, edits and turns alone; all else is its main
+        thread's, which need not hear of those.
         """
-        if agent:
-            return self._come(session, agent, most)
-        told = session.take_losses(most)
+        told = session.take_losses(most, agent)
         told += self._come(session, agent, most - len(told))
+        if agent:
+            return told
         self._withdraw(session)
         return told + session.take_notices(most - len(told))
 
@@ -236,8 +240,8 @@ class Relay:
 
 def _of_turn(turn: Turn, age_s: float, claim_s: float) -> str:
     if turn.is_over or age_s >= claim_s:
-        return wording.turn_over(turn.path, age_s, turn.branch)
-    return wording.turn(turn.path, turn.branch)
+        return wording.turn_over(turn.path, age_s, turn.branch, shared=turn.shared)
+    return wording.turn(turn.path, turn.branch, shared=turn.shared)
 
 
 def _without_project(event: HookEvent, error: InvalidConfig) -> Decision:

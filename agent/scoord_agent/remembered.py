@@ -31,7 +31,7 @@ class Remembered:
 
     beside: BoundedDict[_File, int] = field(default_factory=lambda: BoundedDict(_MOST_BESIDE))
     """The grants that its edits went beside, by file: of those nothing is news."""
-    crossed: BoundedDict[tuple[SessionId, ProjectId, str], None] = field(
+    crossed: BoundedDict[tuple[SessionId, ProjectId, str, bool, bool], None] = field(
         default_factory=lambda: BoundedDict(_MOST_CROSSED)
     )
     """Who else has which file on another branch, as it was told."""

@@ -113,7 +113,8 @@ class Reporting:
         session = self._sessions.get(edit.session)
         if session and response.overlaps:
             asker = wording.Asker(edit.session)
-            session.tell(wording.met(edit.path, edit.kind, response.overlaps, asker))
+            told = wording.met(edit.path, edit.kind, response.overlaps, asker)
+            session.tell_editor(told, edit.agent)
 
     def _message(self, edit: UnlockedEdit) -> ReportRequest:
         confined = bool(edit.branch)

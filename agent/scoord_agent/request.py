@@ -38,6 +38,11 @@ class Request:
     """Whether a refusal takes a place in the queue: not where nobody could be told of the turn."""
 
     @property
+    def by_branch(self) -> bool:
+        """Whether locks hold on a branch each where it asks."""
+        return self.settings.session_coordination.scope == "branch"
+
+    @property
     def shown(self) -> list[str]:
         """The files, as people write them."""
         return [file.shown for file in self.files]

@@ -116,6 +116,11 @@ def lock_row(lock: Lock, is_local: IsLocal, left: Completion | None = None) -> R
     }
 
 
+def is_everywhere(lock: Lock, by_branch: str) -> bool:
+    """Whether it holds on every branch, in the project ``by_branch`` where that is not usual."""
+    return lock.project == by_branch and lock.scope != LockScope.LOCK_SCOPE_BRANCH
+
+
 def waiter_row(waiter: Waiter, is_local: IsLocal) -> Row:
     """One place in a queue."""
     return {

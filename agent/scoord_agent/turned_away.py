@@ -14,7 +14,7 @@ def refused(
     """Why it was not taken. Who has no place in the queue may wait for it by a command."""
     waits = conflict.place > 0 or request.shared or request.lasts_s > 0
     do = instead.of(request, conflict.path) if waits else wait_for(paths)
-    return wording.refusal(conflict, _asker(request), do, completion)
+    return wording.refusal(conflict, asker_of(request), do, completion)
 
 
 def awaited(instead: Instead, request: Request, conflict: Conflict, completion: str) -> str:
@@ -23,8 +23,9 @@ def awaited(instead: Instead, request: Request, conflict: Conflict, completion: 
     placeless.CopyFrom(conflict)
     placeless.place = 0
     do = instead.of(request, conflict.path)
-    return wording.refusal(placeless, _asker(request), do, completion)
+    return wording.refusal(placeless, asker_of(request), do, completion)
 
 
-def _asker(request: Request) -> wording.Asker:
-    return wording.Asker(request.session.session_id)
+def asker_of(request: Request) -> wording.Asker:
+    """Who is refused, for the words."""
+    return wording.Asker(request.session.session_id, request.by_branch)

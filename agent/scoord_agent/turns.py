@@ -50,6 +50,8 @@ class Turn:
     branch: str = ""
     is_over: bool = False
     """Whether it is known that the place is gone."""
+    shared: bool = False
+    """Whether it waited to share the file, and not to edit it."""
 
 
 class Turns:
@@ -134,9 +136,9 @@ class Turns:
         """It is asked for anew: that its turn has come is old."""
         self._come.pop(place, None)
 
-    def keep(self, place: Place, path: str) -> None:
+    def keep(self, place: Place, path: str, *, shared: bool = False) -> None:
         """Its turn has come, and it is to be told so: its holder asks when it has time."""
-        self._untold[place] = Turn(path, self._clock.now(), place.branch)
+        self._untold[place] = Turn(path, self._clock.now(), place.branch, shared=shared)
 
     def untold(self, places: Iterable[Place]) -> dict[Place, Turn]:
         """The turns at ``places`` that nobody was told of."""

@@ -14,7 +14,8 @@ from scoord import text
 from scoord.errors import ScoordError
 from scoord.text import one_line, quote
 from scoord.v1.events_pb2 import Notice
-from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode, Lost
+from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockScope, Lost
+from scoord_agent import wording_held
 from scoord_agent.wording_times import NOT_KNOWN
 
 _AGAIN = "Read the file again before you edit it."
@@ -38,6 +39,8 @@ class Asker:
     """Who is refused, as far as the wording depends on it."""
 
     session_id: str
+    by_branch: bool = False
+    """Whether locks hold on a branch each where it asks: one that does not is said to."""
 
 
 def age(duration: Duration) -> str:
@@ -126,20 +129,25 @@ def met(path: str, kind: str, others: Sequence[Lost], asker: Asker) -> str:
     return f"⚠️ You edited {one_line(path)} {how}; {who}: compare before you go on."
 
 
-def turn(path: str, branch: str = "") -> str:
+def turn(path: str, branch: str = "", *, shared: bool = False) -> str:
     """A file that was waited for is free, and kept for the session for a while."""
     return (
         f"{one_line(path)} is free now{_on(branch)}, and you are next:"
-        " edit it soon, or it goes to others."
+        f" {_use(shared)} it soon, or it goes to others."
     )
 
 
-def turn_over(path: str, ago_s: float, branch: str = "") -> str:
+def turn_over(path: str, ago_s: float, branch: str = "", *, shared: bool = False) -> str:
     """A file that was waited for was free, and its turn was over before it could be told."""
     return (
         f"{one_line(path)} was free {text.age(ago_s)} ago{_on(branch)}, and your turn at it is"
-        " over: edit it to ask again."
+        f" over: {_use(shared)} it to ask again."
     )
+
+
+def _use(shared: bool) -> str:  # noqa: FBT001 (what is said alike twice)
+    """What a turn is for: who shares a file does not edit it."""
+    return "take" if shared else "edit"
 
 
 def _on(branch: str) -> str:
@@ -155,39 +163,6 @@ def left_out(count: int) -> str:
     """Before what is told now there was more than there was room for."""
     were = "notice before these was" if count == 1 else "notices before these were"
     return f"⚠️ {count} {were} left out, for want of room: see `scoord history`."
-
-
-def overlapped(path: str, waiter: Holder, reason: str) -> str:
-    """Someone edits a file of ours without its lock."""
-    return f"⚠️ {who(waiter)} edits {one_line(path)} too, which you hold{_said(reason)}."
-
-
-def crossing(path: str, branch: str, other: Lock) -> str:
-    """A file of ours is locked on another branch too."""
-    return (
-        f"⚠️ {who(other.holder)} edits {one_line(path)} too, on another branch than yours"
-        f" ({one_line(branch, 60)}){why(other.reason)}. A merge conflict is coming: agree on who"
-        " changes what."
-    )
-
-
-def switched(paths: Sequence[str], before: str, now: str) -> str:
-    """The worktree is on another branch than its locks were for."""
-    locks, were, are = ("lock", "was", "is") if len(paths) == 1 else ("locks", "were", "are")
-    return (
-        f"The branch is {one_line(now, 60)} now: your {locks} on {names(paths)}, which {were} for"
-        f" {one_line(before, 60)} only, {are} given back."
-    )
-
-
-def waits_no_more(paths: Sequence[str], before: str, now: str) -> str:
-    """The worktree is on another branch than its places in queues were for."""
-    said = f"The branch is {one_line(now, 60)} now" if now else "No branch is checked out now"
-    where = one_line(before, 60) or "no branch"
-    return (
-        f"{said}: you do not wait for {names(paths)} on {where} any more."
-        " What you edit now is asked for anew."
-    )
 
 
 def broken(path: str, by: str, reason: str, through: Holder | None = None) -> str:
@@ -215,7 +190,7 @@ def lasted(path: str) -> str:
 
 def noticed(notice: Notice) -> str:
     """What lay in a session's inbox: someone edited what it holds, or held."""
-    path, sender = one_line(notice.path), who(notice.sender)
+    path, sender = one_line(notice.path), _who_did(notice)
     match notice.kind:
         case "unasked":
             return (
@@ -227,10 +202,23 @@ def noticed(notice: Notice) -> str:
                 f"⚠️ {sender} edited {path} without the protection of its lock, and you have held"
                 " or edited it since: compare before you go on."
             )
+        case "broke":
+            return (
+                f"⚠️ {sender} edited {path} after you broke its lock on it: compare before you go"
+                " on."
+            )
         case "message":
             return f"{_sender(notice.sender)} says: {quote(notice.text)}"
         case _:
-            return overlapped(notice.path, notice.sender, notice.text)
+            return f"⚠️ {sender} edits {path} too, which you hold{_said(notice.text)}."
+
+
+def _who_did(notice: Notice) -> str:
+    """Whose edit it is: perhaps of another thread of the session that is told."""
+    if notice.sender.session_id != notice.session_id:
+        return who(notice.sender)
+    thread = _holder(notice.sender, Asker(notice.session_id))
+    return thread[:1].upper() + thread[1:]
 
 
 def _sender(sender: Holder) -> str:
@@ -254,11 +242,15 @@ def ended(path: str, end: End, *, is_pattern: bool = False) -> str:
             return ""
 
 
-def lost_to(path: str, last: Lost, asker: Asker) -> str:
-    """Our lock went with its lease, and somebody else was granted it since, or is next."""
+def lost_to(path: str, last: Lost, asker: Asker, part: str = "") -> str:
+    """Our lock went with its lease, and somebody else was granted it since, or is next.
+
+    Of a pattern perhaps a ``part`` only.
+    """
+    since = _since(last, asker, f"{one_line(part)}, which it meets," if part else "it")
     return (
-        f"⚠️ Your lock on {one_line(path)} was lost; {_since(last, asker)}: read the file again"
-        " before you edit it."
+        f"⚠️ Your lock on {one_line(path)} was lost; {since}: read the file again before you edit"
+        " it."
     )
 
 
@@ -289,6 +281,14 @@ def reserved_again(pattern: str) -> str:
     return (
         f"Your lock on {one_line(pattern)} was lost for a while and is yours again: what it"
         " matches may have been edited meanwhile."
+    )
+
+
+def unused(why: str) -> str:
+    """Our session was ended, and goes on."""
+    return (
+        f"⚠️ This session was ended as unused, and goes on now: {one_line(why)}. What others took"
+        " meanwhile is told; the rest of its locks is its own again."
     )
 
 
@@ -334,19 +334,9 @@ def _locked(conflict: Conflict, asker: Asker) -> str:
     path, holder = one_line(conflict.path), _holder(lock.holder, asker)
     if conflict.is_claim:
         return f"⚠️ {path} is kept for {holder}, who waited first{why(lock.reason)}"
-    return f"⚠️ {path} {_has(path, holder, lock)}{why(lock.reason)}"
-
-
-def _has(path: str, holder: str, lock: Lock) -> str:
-    """How it is held: by itself or by a pattern, alone or shared."""
-    shared, pattern = lock.mode == LockMode.LOCK_MODE_SHARED, one_line(lock.path)
-    if lock.is_pattern and pattern != path:
-        if shared:
-            return f"lies in {pattern}, which {holder} shares, relying on its not changing"
-        return f"lies in {pattern}, which {holder} holds"
-    if shared:
-        return f"is shared by {holder}, who relies on its not changing"
-    return f"is locked by {holder}"
+    is_odd = asker.by_branch and lock.scope == LockScope.LOCK_SCOPE_REPOSITORY
+    held = wording_held.how(path, holder, lock, is_everywhere=is_odd)
+    return f"⚠️ {path} {held}{why(lock.reason)}"
 
 
 def _so_long(conflict: Conflict, completion: str) -> str:
@@ -367,18 +357,18 @@ def _holder(holder: Holder, asker: Asker) -> str:
     return who(holder)
 
 
-def _since(last: Lost, asker: Asker) -> str:
+def _since(last: Lost, asker: Asker, it: str) -> str:
     """Who was granted a path after us, and when; or for whom it is kept."""
     if not last.how:
         return "nobody knows who has had it since"
     holder, ago = _holder(last.holder, asker), age(last.since)
     match last.how:
         case "granted":
-            return f"{holder} has had it for {ago}"
+            return f"{holder} has had {it} for {ago}"
         case "waiting":
-            return f"it is kept for {holder}, who has waited for {ago}"
+            return f"{it} is kept for {holder}, who has waited for {ago}"
         case _:
-            return f"{holder} had it {ago} ago"
+            return f"{holder} had {it} {ago} ago"
 
 
 def _holding(one: Lost, asker: Asker) -> str:
@@ -388,6 +378,8 @@ def _holding(one: Lost, asker: Asker) -> str:
             return f"{holder} has held it for {age(one.since)}"
         case "unasked" | "unprotected":
             return f"{holder} edited it too, {age(one.since)} ago"
+        case "broke":
+            return f"{holder} broke your lock before that"
         case _:
             return f"{holder} held it meanwhile, from {age(one.since)} ago on"
 

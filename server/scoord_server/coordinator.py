@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from scoord.clock import Clock
@@ -87,9 +88,29 @@ class Coordinator:
         lease: LeaseId,
         timeout_ms: int,
         *,
+        lapsed: LeaseId = LeaseId(0),
         keep: Keep = Keep(),  # noqa: B008 (frozen)
     ) -> Registered:
-        """Make ``session`` live, or take it up again. Raises SessionEnded, NotAllowed."""
+        """Make ``session`` live, or take it up again. Raises SessionEnded, NotAllowed.
+
+        ``lapsed`` is the lease that it had before.
+        """
+        registered = await self._make_live(request, session, ttl_s, lease, timeout_ms, keep=keep)
+        if not lapsed:
+            return registered
+        found = await self._store.range(keys.unused(session.session_id))
+        return replace(registered, unused=session_rules.why_unused(lapsed, found.kvs))
+
+    async def _make_live(
+        self,
+        request: RequestId,
+        session: Session,
+        ttl_s: int,
+        lease: LeaseId,
+        timeout_ms: int,
+        *,
+        keep: Keep,
+    ) -> Registered:
         project = ProjectId(session.project)
         fact = await self.ground.find_session(project, SessionId(session.session_id))
         if fact is not None:

@@ -109,7 +109,9 @@ class Reporting:
     async def _note_lost(self, command: Reclaim, holder: Holder, lost: Lost) -> None:
         """The answer is the same whether it is written down or not."""
         try:
-            plan_of = partial(reclaims.plan_note_lost, command, holder, lost.last)
+            ends = await self._ground.store.range(keys.unused(command.asker.session))
+            why = reclaims.why_lost(command, ends.kvs)
+            plan_of = partial(reclaims.plan_note_lost, command, holder, lost.last, why)
             await self._ground.note(command.asker.project, plan_of)
         except StoreFull as error:
             _log.warning("a lost lock is not in history: %s", error)

@@ -162,3 +162,17 @@ def test_a_commit_beside_the_session_shows_in_its_locks(two: Pair, shop: Clones)
 
 def _told(session: CodingSession) -> str:
     return context(session.prompt("go on"))
+
+
+def test_a_lock_of_a_detached_head_is_said_to_hold_on_every_branch(two: Pair, shop: Clones) -> None:
+    git(shop.alices, "switch", "-q", "--detach")
+    git(shop.bobs, "switch", "-q", "-c", "feature")
+    alice, bob = started(two.alice.session(shop.alices)), started(two.bob.session(shop.bobs))
+    assert refusal(alice.edit("auth.py")) == ""
+    git(shop.alices, "switch", "-q", "main")
+
+    assert "auth.py is locked on every branch by Session_1 (alice@" in refusal(bob.edit("auth.py"))
+    listed = two.bob.scoord("locks", cwd=shop.bobs).stdout
+    assert "every branch" in listed
+    assert refusal(bob.edit("other.py")) == ""
+    assert 1 == two.bob.scoord("locks", cwd=shop.bobs).stdout.count("every branch")

@@ -9,6 +9,7 @@ from typing import Any
 
 from scoord.clock import FakeClock
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
+from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
 from scoord_server.coordinator import Coordinator
@@ -181,12 +182,20 @@ class Bench:
         await self.settle()
 
     async def breaks(
-        self, path: str, token: FencingToken, by: str = "carol", *, request: str = "", on: str = ""
+        self,
+        path: str,
+        token: FencingToken,
+        by: str = "carol",
+        *,
+        request: str = "",
+        on: str = "",
+        through: str = "",
     ) -> Ended | Standing:
-        """Break one grant, where the branch ``on`` is checked out."""
+        """Break one grant, where the branch ``on`` is checked out, or ``through`` a session."""
         grant = Grant(PROJECT, LockName.of(path), token, is_pattern="*" in path)
         own = RequestId(request) if request else self.request()
-        end = Ending("broken", own, by, "needed", branch=on)
+        session = Holder(session_id=through, alias=through) if through else None
+        end = Ending("broken", own, by, "needed", through=session, branch=on)
         outcome = await self.coordinator.locks.end(grant, end)
         await self.settle()
         return outcome

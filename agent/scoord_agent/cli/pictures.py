@@ -32,6 +32,8 @@ class LockRow:
     reason: str = ""
     mode: str = "exclusive"
     scope: str = "repository"
+    is_everywhere: bool = False
+    """Whether it holds on every branch where locks hold on one."""
     is_pattern: bool = False
     waiters: int = 0
     held_s: float = 0.0
@@ -48,9 +50,10 @@ class LockRow:
 
     @property
     def kind(self) -> str:
-        """How it holds, where that is not the usual: shared, on one branch."""
+        """How it holds, where that is not the usual: shared, on one branch, or on each."""
         shared = "shared" if self.mode == "shared" else ""
-        confined = f"branch {self.branch}" if self.scope == "branch" else ""
+        everywhere = "every branch" if self.is_everywhere else ""
+        confined = f"branch {self.branch}" if self.scope == "branch" else everywhere
         return ", ".join(filter(None, (shared, confined)))
 
 

@@ -236,7 +236,7 @@ class Notice(_message.Message):
     kind: _builtins.str
     """What it is about: "overlap" (someone edits a path of its), "unasked" (someone
     edited it while nobody could be asked), "unprotected" (someone edited it whose
-    lock was lost on the way), "message" (a person says something).
+    lock was lost on the way), "broke" (the same, of a lock that it broke), "message" (a person says something).
     """
     path: _builtins.str
     """The path."""

@@ -287,6 +287,7 @@ class Waiter(_message.Message):
     HAS_TURN_FIELD_NUMBER: _builtins.int
     WAITING_FOR_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """The project."""
     path: _builtins.str
@@ -301,6 +302,8 @@ class Waiter(_message.Message):
     """
     scope: Global___LockScope.ValueType
     """Where it is to hold."""
+    mode: Global___LockMode.ValueType
+    """Who else may hold it then."""
     @_builtins.property
     def holder(self) -> Global___Holder:
         """Who waits."""
@@ -320,10 +323,11 @@ class Waiter(_message.Message):
         has_turn: _builtins.bool = ...,
         waiting_for: _duration_pb2.Duration | None = ...,
         scope: Global___LockScope.ValueType = ...,
+        mode: Global___LockMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "waiting_for", b"waiting_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_turn", b"has_turn", "holder", b"holder", "path", b"path", "place", b"place", "project", b"project", "reason", b"reason", "scope", b"scope", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_turn", b"has_turn", "holder", b"holder", "mode", b"mode", "path", b"path", "place", b"place", "project", b"project", "reason", b"reason", "scope", b"scope", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -781,7 +785,8 @@ class Lost(_message.Message):
     how: _builtins.str
     """How its grant ended: "released", "broken", "idle", "lasted"; "granted" while
     it stands or when it ended with its session. "unasked" or "unprotected" when
-    it had no grant, and edited the path without. "waiting" when nobody was granted it
+    it had no grant, and edited the path without. "broke" when it had none, and broke the
+    lock of the editor whose report this answers. "waiting" when nobody was granted it
     since, but it is first in the queue. Empty when nobody knows.
     """
     token: _builtins.int

@@ -304,6 +304,32 @@ class MetRecord(_message.Message):
 Global___MetRecord: _TypeAlias = MetRecord  # noqa: Y015
 
 @_typing.final
+class UnusedRecord(_message.Message):
+    """Value of unused/{session}: that it was ended as unused, until traces are kept no longer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_ID_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    lease_id: _builtins.int
+    """The lease that was ended."""
+    why: _builtins.str
+    """Why, as history has it."""
+    def __init__(
+        self,
+        *,
+        lease_id: _builtins.int = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_id", b"lease_id", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnusedRecord: _TypeAlias = UnusedRecord  # noqa: Y015
+
+@_typing.final
 class NoticeRecord(_message.Message):
     """Value of inbox/{session}/{notice}; lives on the lease of the session it is for."""
 

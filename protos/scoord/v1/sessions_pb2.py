@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from scoord.v1 import locks_pb2 as scoord_dot_v1_dot_locks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18scoord/v1/sessions.proto\x12\tscoord.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15scoord/v1/locks.proto\"Z\n\x0cWorkProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0f\n\x07percent\x18\x03 \x01(\x05\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\"\xa4\x01\n\x08\x45stimate\x12\'\n\x04left\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03low\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04high\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x62\x61sis\x18\x04 \x01(\t\x12\x0f\n\x07samples\x18\x05 \x01(\x05\"J\n\nDependency\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\"\xae\x04\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x12\n\nmachine_id\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\x0e\n\x06person\x18\x06 \x01(\t\x12\x0e\n\x06\x63lient\x18\x07 \x01(\t\x12\x16\n\x0e\x63lient_version\x18\x08 \x01(\t\x12\x10\n\x08worktree\x18\t \x01(\t\x12\x0e\n\x06\x62ranch\x18\n \x01(\t\x12\x0e\n\x06intent\x18\x0b \x01(\t\x12(\n\x06status\x18\x0c \x01(\x0e\x32\x18.scoord.v1.SessionStatus\x12\x0b\n\x03pid\x18\r \x01(\x03\x12+\n\x08live_for\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08idle_for\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08terminal\x18\x10 \x01(\t\x12)\n\x08progress\x18\x11 \x01(\x0b\x32\x17.scoord.v1.WorkProgress\x12%\n\x08\x65stimate\x18\x12 \x01(\x0b\x32\x13.scoord.v1.Estimate\x12\r\n\x05\x61reas\x18\x13 \x03(\t\x12)\n\ndepends_on\x18\x14 \x03(\x0b\x32\x15.scoord.v1.Dependency\x12\r\n\x05\x65\x64its\x18\x15 \x01(\x05\x12\x0f\n\x07\x63ommits\x18\x16 \x01(\x05\x12\x14\n\x0c\x65\x64ited_files\x18\x17 \x03(\t\"\xfd\x01\n\x0fRegisterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x07session\x18\x02 \x01(\x0b\x32\x12.scoord.v1.Session\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08lease_id\x18\x04 \x01(\x03\x12\x32\n\x0fsession_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x61rchive\x18\x07 \x01(\x08\"\x92\x01\n\x10RegisterResponse\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x10\n\x08lease_id\x18\x02 \x01(\x03\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07resumed\x18\x04 \x01(\x08\x12\x1e\n\x05locks\x18\x05 \x03(\x0b\x32\x0f.scoord.v1.Lock\"\x9d\x01\n\x0bSessionBeat\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08lease_id\x18\x03 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x08\x12#\n\x07touched\x18\x05 \x03(\x0b\x32\x12.scoord.v1.LockRef\x12\"\n\x05moved\x18\x06 \x03(\x0b\x32\x13.scoord.v1.LockHead\"L\n\x08LockHead\x12 \n\x04lock\x18\x01 \x01(\x0b\x32\x12.scoord.v1.LockRef\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\"M\n\x10HeartbeatRequest\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12%\n\x05\x62\x65\x61ts\x18\x02 \x03(\x0b\x32\x16.scoord.v1.SessionBeat\"o\n\x0cSessionPulse\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12,\n\tremaining\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"<\n\x11HeartbeatResponse\x12\'\n\x06pulses\x18\x01 \x03(\x0b\x32\x17.scoord.v1.SessionPulse\"\xd0\x03\n\rUpdateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x13\n\x06intent\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06\x62ranch\x18\x05 \x01(\tH\x01\x88\x01\x01\x12-\n\x06status\x18\x06 \x01(\x0e\x32\x18.scoord.v1.SessionStatusH\x02\x88\x01\x01\x12)\n\x08progress\x18\x07 \x01(\x0b\x32\x17.scoord.v1.WorkProgress\x12%\n\x08\x65stimate\x18\x08 \x01(\x0b\x32\x13.scoord.v1.Estimate\x12\x1f\n\x05\x61reas\x18\t \x01(\x0b\x32\x10.scoord.v1.Areas\x12+\n\ndepends_on\x18\n \x01(\x0b\x32\x17.scoord.v1.Dependencies\x12\x12\n\x05\x65\x64its\x18\x0b \x01(\x05H\x03\x88\x01\x01\x12\x14\n\x07\x63ommits\x18\x0c \x01(\x05H\x04\x88\x01\x01\x12,\n\x0c\x65\x64ited_files\x18\r \x01(\x0b\x32\x16.scoord.v1.EditedFilesB\t\n\x07_intentB\t\n\x07_branchB\t\n\x07_statusB\x08\n\x06_editsB\n\n\x08_commits\"\x1c\n\x0b\x45\x64itedFiles\x12\r\n\x05paths\x18\x01 \x03(\t\"\x16\n\x05\x41reas\x12\r\n\x05names\x18\x01 \x03(\t\"1\n\x0c\x44\x65pendencies\x12!\n\x02on\x18\x01 \x03(\x0b\x32\x15.scoord.v1.Dependency\"\x10\n\x0eUpdateResponse\"d\n\nEndRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x10\n\x08lease_id\x18\x04 \x01(\x03\x12\x0b\n\x03why\x18\x05 \x01(\t\"\r\n\x0b\x45ndResponse\"\x84\x01\n\x0bTellRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\"\n\x07through\x18\x06 \x01(\x0b\x32\x11.scoord.v1.Holder\"\x0e\n\x0cTellResponse\"&\n\x13ListSessionsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"i\n\x14ListSessionsResponse\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.scoord.v1.Session\x12+\n\x08view_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x1f\n\x0cSweepRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"\xa6\x02\n\rSweepResponse\x12 \n\x04idle\x18\x01 \x03(\x0b\x32\x12.scoord.v1.Session\x12#\n\x07\x65xpired\x18\x02 \x03(\x0b\x32\x12.scoord.v1.Session\x12#\n\x05locks\x18\x03 \x03(\x0b\x32\x14.scoord.v1.SweptLock\x12\r\n\x05turns\x18\x04 \x01(\x05\x12\x10\n\x08sessions\x18\x05 \x01(\x05\x12\x0c\n\x04held\x18\x06 \x01(\x05\x12\x0f\n\x07waiting\x18\x07 \x01(\x05\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\x15\n\rview_revision\x18\t \x01(\x03\x12+\n\x08view_age\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0blast_change\x18\x0b \x01(\x03\"7\n\tSweptLock\x12\x1d\n\x04lock\x18\x01 \x01(\x0b\x32\x0f.scoord.v1.Lock\x12\x0b\n\x03how\x18\x02 \x01(\t*\x80\x01\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13SESSION_STATUS_IDLE\x10\x01\x12\x1a\n\x16SESSION_STATUS_WORKING\x10\x02\x12\x1a\n\x16SESSION_STATUS_WAITING\x10\x03\x32\xd8\x03\n\x0eSessionService\x12\x43\n\x08Register\x12\x1a.scoord.v1.RegisterRequest\x1a\x1b.scoord.v1.RegisterResponse\x12\x46\n\tHeartbeat\x12\x1b.scoord.v1.HeartbeatRequest\x1a\x1c.scoord.v1.HeartbeatResponse\x12=\n\x06Update\x12\x18.scoord.v1.UpdateRequest\x1a\x19.scoord.v1.UpdateResponse\x12\x34\n\x03\x45nd\x12\x15.scoord.v1.EndRequest\x1a\x16.scoord.v1.EndResponse\x12\x37\n\x04Tell\x12\x16.scoord.v1.TellRequest\x1a\x17.scoord.v1.TellResponse\x12:\n\x05Sweep\x12\x17.scoord.v1.SweepRequest\x1a\x18.scoord.v1.SweepResponse\x12O\n\x0cListSessions\x12\x1e.scoord.v1.ListSessionsRequest\x1a\x1f.scoord.v1.ListSessionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18scoord/v1/sessions.proto\x12\tscoord.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15scoord/v1/locks.proto\"Z\n\x0cWorkProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x05\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0f\n\x07percent\x18\x03 \x01(\x05\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\"\xa4\x01\n\x08\x45stimate\x12\'\n\x04left\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03low\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04high\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x62\x61sis\x18\x04 \x01(\t\x12\x0f\n\x07samples\x18\x05 \x01(\x05\"J\n\nDependency\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\"\xae\x04\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x12\n\nmachine_id\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\x0e\n\x06person\x18\x06 \x01(\t\x12\x0e\n\x06\x63lient\x18\x07 \x01(\t\x12\x16\n\x0e\x63lient_version\x18\x08 \x01(\t\x12\x10\n\x08worktree\x18\t \x01(\t\x12\x0e\n\x06\x62ranch\x18\n \x01(\t\x12\x0e\n\x06intent\x18\x0b \x01(\t\x12(\n\x06status\x18\x0c \x01(\x0e\x32\x18.scoord.v1.SessionStatus\x12\x0b\n\x03pid\x18\r \x01(\x03\x12+\n\x08live_for\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08idle_for\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08terminal\x18\x10 \x01(\t\x12)\n\x08progress\x18\x11 \x01(\x0b\x32\x17.scoord.v1.WorkProgress\x12%\n\x08\x65stimate\x18\x12 \x01(\x0b\x32\x13.scoord.v1.Estimate\x12\r\n\x05\x61reas\x18\x13 \x03(\t\x12)\n\ndepends_on\x18\x14 \x03(\x0b\x32\x15.scoord.v1.Dependency\x12\r\n\x05\x65\x64its\x18\x15 \x01(\x05\x12\x0f\n\x07\x63ommits\x18\x16 \x01(\x05\x12\x14\n\x0c\x65\x64ited_files\x18\x17 \x03(\t\"\x96\x02\n\x0fRegisterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x07session\x18\x02 \x01(\x0b\x32\x12.scoord.v1.Session\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08lease_id\x18\x04 \x01(\x03\x12\x32\n\x0fsession_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x61rchive\x18\x07 \x01(\x08\x12\x17\n\x0flapsed_lease_id\x18\x08 \x01(\x03\"\xa2\x01\n\x10RegisterResponse\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x10\n\x08lease_id\x18\x02 \x01(\x03\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07resumed\x18\x04 \x01(\x08\x12\x1e\n\x05locks\x18\x05 \x03(\x0b\x32\x0f.scoord.v1.Lock\x12\x0e\n\x06unused\x18\x06 \x01(\t\"\x9d\x01\n\x0bSessionBeat\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08lease_id\x18\x03 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x08\x12#\n\x07touched\x18\x05 \x03(\x0b\x32\x12.scoord.v1.LockRef\x12\"\n\x05moved\x18\x06 \x03(\x0b\x32\x13.scoord.v1.LockHead\"L\n\x08LockHead\x12 \n\x04lock\x18\x01 \x01(\x0b\x32\x12.scoord.v1.LockRef\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\"M\n\x10HeartbeatRequest\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12%\n\x05\x62\x65\x61ts\x18\x02 \x03(\x0b\x32\x16.scoord.v1.SessionBeat\"o\n\x0cSessionPulse\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12,\n\tremaining\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"<\n\x11HeartbeatResponse\x12\'\n\x06pulses\x18\x01 \x03(\x0b\x32\x17.scoord.v1.SessionPulse\"\xd0\x03\n\rUpdateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x13\n\x06intent\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06\x62ranch\x18\x05 \x01(\tH\x01\x88\x01\x01\x12-\n\x06status\x18\x06 \x01(\x0e\x32\x18.scoord.v1.SessionStatusH\x02\x88\x01\x01\x12)\n\x08progress\x18\x07 \x01(\x0b\x32\x17.scoord.v1.WorkProgress\x12%\n\x08\x65stimate\x18\x08 \x01(\x0b\x32\x13.scoord.v1.Estimate\x12\x1f\n\x05\x61reas\x18\t \x01(\x0b\x32\x10.scoord.v1.Areas\x12+\n\ndepends_on\x18\n \x01(\x0b\x32\x17.scoord.v1.Dependencies\x12\x12\n\x05\x65\x64its\x18\x0b \x01(\x05H\x03\x88\x01\x01\x12\x14\n\x07\x63ommits\x18\x0c \x01(\x05H\x04\x88\x01\x01\x12,\n\x0c\x65\x64ited_files\x18\r \x01(\x0b\x32\x16.scoord.v1.EditedFilesB\t\n\x07_intentB\t\n\x07_branchB\t\n\x07_statusB\x08\n\x06_editsB\n\n\x08_commits\"\x1c\n\x0b\x45\x64itedFiles\x12\r\n\x05paths\x18\x01 \x03(\t\"\x16\n\x05\x41reas\x12\r\n\x05names\x18\x01 \x03(\t\"1\n\x0c\x44\x65pendencies\x12!\n\x02on\x18\x01 \x03(\x0b\x32\x15.scoord.v1.Dependency\"\x10\n\x0eUpdateResponse\"d\n\nEndRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x10\n\x08lease_id\x18\x04 \x01(\x03\x12\x0b\n\x03why\x18\x05 \x01(\t\"\r\n\x0b\x45ndResponse\"\x84\x01\n\x0bTellRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\"\n\x07through\x18\x06 \x01(\x0b\x32\x11.scoord.v1.Holder\"\x0e\n\x0cTellResponse\"&\n\x13ListSessionsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"i\n\x14ListSessionsResponse\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.scoord.v1.Session\x12+\n\x08view_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x1f\n\x0cSweepRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\"\xa6\x02\n\rSweepResponse\x12 \n\x04idle\x18\x01 \x03(\x0b\x32\x12.scoord.v1.Session\x12#\n\x07\x65xpired\x18\x02 \x03(\x0b\x32\x12.scoord.v1.Session\x12#\n\x05locks\x18\x03 \x03(\x0b\x32\x14.scoord.v1.SweptLock\x12\r\n\x05turns\x18\x04 \x01(\x05\x12\x10\n\x08sessions\x18\x05 \x01(\x05\x12\x0c\n\x04held\x18\x06 \x01(\x05\x12\x0f\n\x07waiting\x18\x07 \x01(\x05\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\x15\n\rview_revision\x18\t \x01(\x03\x12+\n\x08view_age\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0blast_change\x18\x0b \x01(\x03\"7\n\tSweptLock\x12\x1d\n\x04lock\x18\x01 \x01(\x0b\x32\x0f.scoord.v1.Lock\x12\x0b\n\x03how\x18\x02 \x01(\t*\x80\x01\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13SESSION_STATUS_IDLE\x10\x01\x12\x1a\n\x16SESSION_STATUS_WORKING\x10\x02\x12\x1a\n\x16SESSION_STATUS_WAITING\x10\x03\x32\xd8\x03\n\x0eSessionService\x12\x43\n\x08Register\x12\x1a.scoord.v1.RegisterRequest\x1a\x1b.scoord.v1.RegisterResponse\x12\x46\n\tHeartbeat\x12\x1b.scoord.v1.HeartbeatRequest\x1a\x1c.scoord.v1.HeartbeatResponse\x12=\n\x06Update\x12\x18.scoord.v1.UpdateRequest\x1a\x19.scoord.v1.UpdateResponse\x12\x34\n\x03\x45nd\x12\x15.scoord.v1.EndRequest\x1a\x16.scoord.v1.EndResponse\x12\x37\n\x04Tell\x12\x16.scoord.v1.TellRequest\x1a\x17.scoord.v1.TellResponse\x12:\n\x05Sweep\x12\x17.scoord.v1.SweepRequest\x1a\x18.scoord.v1.SweepResponse\x12O\n\x0cListSessions\x12\x1e.scoord.v1.ListSessionsRequest\x1a\x1f.scoord.v1.ListSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scoord.v1.sessions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SESSIONSTATUS']._serialized_start=3280
-  _globals['_SESSIONSTATUS']._serialized_end=3408
+  _globals['_SESSIONSTATUS']._serialized_start=3321
+  _globals['_SESSIONSTATUS']._serialized_end=3449
   _globals['_WORKPROGRESS']._serialized_start=94
   _globals['_WORKPROGRESS']._serialized_end=184
   _globals['_ESTIMATE']._serialized_start=187
@@ -44,47 +44,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION']._serialized_start=430
   _globals['_SESSION']._serialized_end=988
   _globals['_REGISTERREQUEST']._serialized_start=991
-  _globals['_REGISTERREQUEST']._serialized_end=1244
-  _globals['_REGISTERRESPONSE']._serialized_start=1247
-  _globals['_REGISTERRESPONSE']._serialized_end=1393
-  _globals['_SESSIONBEAT']._serialized_start=1396
-  _globals['_SESSIONBEAT']._serialized_end=1553
-  _globals['_LOCKHEAD']._serialized_start=1555
-  _globals['_LOCKHEAD']._serialized_end=1631
-  _globals['_HEARTBEATREQUEST']._serialized_start=1633
-  _globals['_HEARTBEATREQUEST']._serialized_end=1710
-  _globals['_SESSIONPULSE']._serialized_start=1712
-  _globals['_SESSIONPULSE']._serialized_end=1823
-  _globals['_HEARTBEATRESPONSE']._serialized_start=1825
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1885
-  _globals['_UPDATEREQUEST']._serialized_start=1888
-  _globals['_UPDATEREQUEST']._serialized_end=2352
-  _globals['_EDITEDFILES']._serialized_start=2354
-  _globals['_EDITEDFILES']._serialized_end=2382
-  _globals['_AREAS']._serialized_start=2384
-  _globals['_AREAS']._serialized_end=2406
-  _globals['_DEPENDENCIES']._serialized_start=2408
-  _globals['_DEPENDENCIES']._serialized_end=2457
-  _globals['_UPDATERESPONSE']._serialized_start=2459
-  _globals['_UPDATERESPONSE']._serialized_end=2475
-  _globals['_ENDREQUEST']._serialized_start=2477
-  _globals['_ENDREQUEST']._serialized_end=2577
-  _globals['_ENDRESPONSE']._serialized_start=2579
-  _globals['_ENDRESPONSE']._serialized_end=2592
-  _globals['_TELLREQUEST']._serialized_start=2595
-  _globals['_TELLREQUEST']._serialized_end=2727
-  _globals['_TELLRESPONSE']._serialized_start=2729
-  _globals['_TELLRESPONSE']._serialized_end=2743
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=2745
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=2783
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=2785
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=2890
-  _globals['_SWEEPREQUEST']._serialized_start=2892
-  _globals['_SWEEPREQUEST']._serialized_end=2923
-  _globals['_SWEEPRESPONSE']._serialized_start=2926
-  _globals['_SWEEPRESPONSE']._serialized_end=3220
-  _globals['_SWEPTLOCK']._serialized_start=3222
-  _globals['_SWEPTLOCK']._serialized_end=3277
-  _globals['_SESSIONSERVICE']._serialized_start=3411
-  _globals['_SESSIONSERVICE']._serialized_end=3883
+  _globals['_REGISTERREQUEST']._serialized_end=1269
+  _globals['_REGISTERRESPONSE']._serialized_start=1272
+  _globals['_REGISTERRESPONSE']._serialized_end=1434
+  _globals['_SESSIONBEAT']._serialized_start=1437
+  _globals['_SESSIONBEAT']._serialized_end=1594
+  _globals['_LOCKHEAD']._serialized_start=1596
+  _globals['_LOCKHEAD']._serialized_end=1672
+  _globals['_HEARTBEATREQUEST']._serialized_start=1674
+  _globals['_HEARTBEATREQUEST']._serialized_end=1751
+  _globals['_SESSIONPULSE']._serialized_start=1753
+  _globals['_SESSIONPULSE']._serialized_end=1864
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1866
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1926
+  _globals['_UPDATEREQUEST']._serialized_start=1929
+  _globals['_UPDATEREQUEST']._serialized_end=2393
+  _globals['_EDITEDFILES']._serialized_start=2395
+  _globals['_EDITEDFILES']._serialized_end=2423
+  _globals['_AREAS']._serialized_start=2425
+  _globals['_AREAS']._serialized_end=2447
+  _globals['_DEPENDENCIES']._serialized_start=2449
+  _globals['_DEPENDENCIES']._serialized_end=2498
+  _globals['_UPDATERESPONSE']._serialized_start=2500
+  _globals['_UPDATERESPONSE']._serialized_end=2516
+  _globals['_ENDREQUEST']._serialized_start=2518
+  _globals['_ENDREQUEST']._serialized_end=2618
+  _globals['_ENDRESPONSE']._serialized_start=2620
+  _globals['_ENDRESPONSE']._serialized_end=2633
+  _globals['_TELLREQUEST']._serialized_start=2636
+  _globals['_TELLREQUEST']._serialized_end=2768
+  _globals['_TELLRESPONSE']._serialized_start=2770
+  _globals['_TELLRESPONSE']._serialized_end=2784
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=2786
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=2824
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=2826
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=2931
+  _globals['_SWEEPREQUEST']._serialized_start=2933
+  _globals['_SWEEPREQUEST']._serialized_end=2964
+  _globals['_SWEEPRESPONSE']._serialized_start=2967
+  _globals['_SWEEPRESPONSE']._serialized_end=3261
+  _globals['_SWEPTLOCK']._serialized_start=3263
+  _globals['_SWEPTLOCK']._serialized_end=3318
+  _globals['_SESSIONSERVICE']._serialized_start=3452
+  _globals['_SESSIONSERVICE']._serialized_end=3924
 # @@protoc_insertion_point(module_scope)

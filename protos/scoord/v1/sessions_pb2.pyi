@@ -306,6 +306,7 @@ class RegisterRequest(_message.Message):
     SESSION_TIMEOUT_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     ARCHIVE_FIELD_NUMBER: _builtins.int
+    LAPSED_LEASE_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the first answer."""
     lease_id: _builtins.int
@@ -314,6 +315,8 @@ class RegisterRequest(_message.Message):
     """
     archive: _builtins.bool
     """Whether the log of its work is kept when it has ended."""
+    lapsed_lease_id: _builtins.int
+    """The lease that it had before, which is over; 0 when it had none."""
     @_builtins.property
     def session(self) -> Global___Session:
         """The session. Its alias is a wish, granted when it is one that was given before, and
@@ -342,10 +345,11 @@ class RegisterRequest(_message.Message):
         session_timeout: _duration_pb2.Duration | None = ...,
         retention: _duration_pb2.Duration | None = ...,
         archive: _builtins.bool = ...,
+        lapsed_lease_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_ttl", b"lease_ttl", "retention", b"retention", "session", b"session", "session_timeout", b"session_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive", "lease_id", b"lease_id", "lease_ttl", b"lease_ttl", "request_id", b"request_id", "retention", b"retention", "session", b"session", "session_timeout", b"session_timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive", "lapsed_lease_id", b"lapsed_lease_id", "lease_id", b"lease_id", "lease_ttl", b"lease_ttl", "request_id", b"request_id", "retention", b"retention", "session", b"session", "session_timeout", b"session_timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,12 +366,15 @@ class RegisterResponse(_message.Message):
     LEASE_TTL_FIELD_NUMBER: _builtins.int
     RESUMED_FIELD_NUMBER: _builtins.int
     LOCKS_FIELD_NUMBER: _builtins.int
+    UNUSED_FIELD_NUMBER: _builtins.int
     alias: _builtins.str
     """Short name in this project."""
     lease_id: _builtins.int
     """The lease that heartbeats renew."""
     resumed: _builtins.bool
     """True when the session was live already."""
+    unused: _builtins.str
+    """Why its lapsed lease was ended as unused; empty when it was not, or nobody knows."""
     @_builtins.property
     def lease_ttl(self) -> _duration_pb2.Duration:
         """The TTL that was granted, never less than asked for."""
@@ -384,10 +391,11 @@ class RegisterResponse(_message.Message):
         lease_ttl: _duration_pb2.Duration | None = ...,
         resumed: _builtins.bool = ...,
         locks: _abc.Iterable[_locks_pb2.Lock] | None = ...,
+        unused: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_ttl", b"lease_ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "lease_id", b"lease_id", "lease_ttl", b"lease_ttl", "locks", b"locks", "resumed", b"resumed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "lease_id", b"lease_id", "lease_ttl", b"lease_ttl", "locks", b"locks", "resumed", b"resumed", "unused", b"unused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

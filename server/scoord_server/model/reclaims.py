@@ -6,13 +6,13 @@ even when the lease ran out and nobody saw how: the trace is as it was, and nobo
 one since in another domain, or at a pattern, that excludes it. Who waits is not overtaken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import MetRecord, NoticeRecord, TraceRecord
-from scoord_server.model import conflicts, traces
+from scoord_server.model import conflicts, endings, traces
 from scoord_server.model.compares import (
     absent,
     is_grant,
@@ -47,6 +47,9 @@ from scoord_server.store.port import Compare, KeyValue, Operation, Put, Txn, Txn
 
 MOST_MET = 100
 """Whom one edit is said to have met, the latest: each is told in the transaction of its report."""
+
+BROKE = "broke"
+"""How one is met that broke the lock of who edited the path; and what it is told."""
 
 WAITING = "waiting"
 """What is told of one who was not granted a path, but is next."""
@@ -107,8 +110,16 @@ def _is_answer(command: Reclaim, mine: LockFact) -> bool:
     return mine.token == command.lost or mine.record.request_id == command.asker.request_id
 
 
-def plan_note_lost(command: Reclaim, holder: Holder, last: TraceRecord, journal: Journal) -> Txn:
-    """Write down that a lost lock is not had again, and who was granted it since."""
+def why_lost(command: Reclaim, ends: Iterable[KeyValue]) -> str:
+    """How the lost grant ended, by what is left of ``ends`` of its session as unused."""
+    unused = any(end.mod_revision > command.lost for end in ends)
+    return "its session was ended as unused" if unused else "its lease ran out"
+
+
+def plan_note_lost(
+    command: Reclaim, holder: Holder, last: TraceRecord, why: str, journal: Journal
+) -> Txn:
+    """Write down that a lost lock is not had again, why, and who was granted it since."""
     asker, others = command.asker, (last.holder,) if last.how else ()
     line = journal.line(
         asker.project,
@@ -117,7 +128,7 @@ def plan_note_lost(command: Reclaim, holder: Holder, last: TraceRecord, journal:
         asker.request_id,
         paths=(command.name.shown,),
         tokens=(command.lost,),
-        reason="its lease ran out",
+        reason=why,
         others=others,
     )
     return Txn((), (line,))
@@ -150,8 +161,21 @@ def read_overlaps(command: Report, result: TxnResult) -> tuple[TraceRecord, ...]
     others = [trace for trace in newer if trace.holder.session_id not in told]
     told.update(trace.holder.session_id for trace in others)
     had = _had_patterns(command, result)
-    at_patterns = (trace for trace in had if trace.holder.session_id not in told)
-    return (*at_patterns, *others, *map(_standing, standing))[-MOST_MET:]
+    at_patterns = [trace for trace in had if trace.holder.session_id not in told]
+    told.update(trace.holder.session_id for trace in at_patterns)
+    breakers = _breakers(command, newer, told)
+    return (*breakers, *at_patterns, *others, *map(_standing, standing))[-MOST_MET:]
+
+
+def _breakers(
+    command: Report, newer: Iterable[TraceRecord], told: Container[str]
+) -> Iterator[TraceRecord]:
+    """The sessions that broke the editor's lock: each goes on as if nobody edited the path."""
+    for trace in newer:
+        through = trace.through.session_id
+        is_own = trace.holder.session_id == command.asker.session
+        if trace.how == endings.BROKEN and is_own and through and through not in told:
+            yield TraceRecord(holder=trace.through, how=BROKE)
 
 
 def editor_of(command: Report, known: Holder | None) -> Holder:
@@ -193,7 +217,7 @@ def plan_report(
     key = traces.edit_key(asker, command.name.key, command.kind)
     left = Put(key, trace.SerializeToString(), journal.traces)
     live = (lives(asker.project, session.session_id) for session in told)
-    notices = (_put_notice(command, editor, session) for session in told)
+    notices = (_put_notice(command, editor, session, met) for session in told)
     return Txn((*_as_looked_at(command, seen), *live), (left, line, *notices))
 
 
@@ -206,8 +230,12 @@ def plan_notice(
     return Txn(guards, (Put(key, notice.SerializeToString(), lease),))
 
 
-def _put_notice(command: Report, editor: Holder, to: SessionFact) -> Put:
-    notice = NoticeRecord(kind=command.kind, path=command.name.shown, sender=editor)
+def _put_notice(
+    command: Report, editor: Holder, to: SessionFact, met: Iterable[TraceRecord]
+) -> Put:
+    mine = {one.how for one in met if one.holder.session_id == to.record.session.session_id}
+    kind = BROKE if mine == {BROKE} else command.kind
+    notice = NoticeRecord(kind=kind, path=command.name.shown, sender=editor)
     notice_id = f"{command.kind}-{command.asker.request_id}"
     key = keys.notice(command.asker.project, to.session_id, notice_id)
     return Put(key, notice.SerializeToString(), to.lease)

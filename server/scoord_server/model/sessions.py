@@ -11,7 +11,7 @@ from typing import Final
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
-from scoord.v1.records_pb2 import AliasRecord, NoticeRecord, SessionRecord
+from scoord.v1.records_pb2 import AliasRecord, NoticeRecord, SessionRecord, UnusedRecord
 from scoord.v1.sessions_pb2 import Estimate, Session, UpdateRequest, WorkProgress
 from scoord_server.model import states
 from scoord_server.model.compares import absent, is_grant, unchanged
@@ -19,7 +19,7 @@ from scoord_server.model.history import IDLE, Holding, Journal, holder_of
 from scoord_server.model.reclaims import plan_notice
 from scoord_server.model.values import AliasTaken, Keep, LockFact, Said, SessionFact
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Get, Put, Txn, TxnResult
+from scoord_server.store.port import Delete, Get, KeyValue, Put, Txn, TxnResult
 
 _ALIAS: Final = re.compile(r"Session_[1-9][0-9]{0,5}")
 
@@ -188,7 +188,14 @@ def plan_end_idle(fact: SessionFact, held: Iterable[Holding], journal: Journal |
     why = f"nothing was done for longer than {limit}"
     request = RequestId(f"idle-{fact.record.request_id}")
     line = journal.over(session, IDLE, request, why, held)
-    return Txn((guard,), (*done, line))
+    told = UnusedRecord(lease_id=fact.lease, why=why).SerializeToString()
+    return Txn((guard,), (*done, line, Put(keys.unused(session.session_id), told, journal.traces)))
+
+
+def why_unused(lease: LeaseId, found: Iterable[KeyValue]) -> str:
+    """Why the session on ``lease`` was ended as unused, by what is ``found`` at its key."""
+    records = (UnusedRecord.FromString(kv.value) for kv in found)
+    return next((record.why for record in records if record.lease_id == lease), "")
 
 
 def plan_tell(fact: SessionFact, request: RequestId, said: Said, journal: Journal) -> Txn:

@@ -348,6 +348,8 @@ class Registered:
     ttl_s: int
     resumed: bool = False
     locks: tuple[LockFact, ...] = ()
+    unused: str = ""
+    """Why the lease that it had before was ended as unused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,7 @@ def waiter(seen: SeenWaiter, clock: Clock) -> pb.Waiter:
         has_turn=seen.turn_at is not None,
         waiting_for=duration(clock.wall_ms() - record.since_unix_ms),
         scope=record.scope,
+        mode=record.mode,
     )
 
 

@@ -42,6 +42,7 @@ class Sessions(SessionServiceServicer):
             _ttl_s(request),
             LeaseId(request.lease_id),
             messages.milliseconds("session_timeout", request.session_timeout),
+            lapsed=LeaseId(request.lapsed_lease_id),
             keep=Keep(messages.milliseconds("retention", request.retention), request.archive),
         )
         return self._registered(session.project, outcome)
@@ -118,6 +119,7 @@ class Sessions(SessionServiceServicer):
             lease_id=outcome.lease,
             lease_ttl=messages.duration(outcome.ttl_s * 1000),
             resumed=outcome.resumed,
+            unused=outcome.unused,
             locks=(
                 messages.lock(self._view.reckoned(ProjectId(project), fact), self._clock)
                 for fact in outcome.locks

@@ -70,6 +70,7 @@ _COMPACTION = "/scoord/v1/compaction"
 _ARCHIVE = "/scoord/v1/archive/"
 _BEGUN = "/scoord/v1/begun/"
 _BREAKS = "/scoord/v1/breaks/"
+_UNUSED = "/scoord/v1/unused/"
 _ON = "@"
 """Before the branch that a holder is confined to; in a name it would be percent-encoded."""
 _MS_DIGITS = 15
@@ -231,6 +232,16 @@ def begun_prefix() -> bytes:
 def broken_by(project: str, token: int, request_id: str) -> bytes:
     """Where it stands that this very command broke the grant that ``token`` names."""
     return breaks_prefix() + f"{_segment(project)}/{token}/{request_id}".encode()
+
+
+def unused(session_id: str) -> bytes:
+    """Where it stands that a session was ended as unused, in all its projects."""
+    return unused_prefix() + _segment(session_id).encode()
+
+
+def unused_prefix() -> bytes:
+    """Where it stands which sessions were ended as unused."""
+    return _UNUSED.encode()
 
 
 def breaks_prefix() -> bytes:

@@ -73,10 +73,10 @@ class Calm:
         self._check_reported()
         self._check_held()
         self._check_claims()
-        await self._each(EventKind.PROMPT)
+        await self._each()
         # One that was ended because it was idle comes back with the next beat.
         await asyncio.sleep(BEAT_S)
-        await self._each(EventKind.PROMPT)
+        await self._each()
         self._check_losses()
         await asyncio.sleep(RELEASE_S)
         self._check_known()
@@ -91,9 +91,11 @@ class Calm:
         self._check_pictures()
         await self._let_go()
 
-    async def _each(self, kind: EventKind) -> None:
+    async def _each(self) -> None:
+        """Every thread hears what it is told: one of its session is not told for another."""
         for person in self.people:
-            await person.call(kind)
+            for agent in ("", *person.subagents):
+                await person.call(_hook_of(agent), agent=agent)
 
     def _check_reported(self) -> None:
         """C9: what slipped past was reported when somebody could be told."""
@@ -200,7 +202,7 @@ class Calm:
 
     async def _serve_queues(self) -> None:
         """C5: whoever waits is served, in order."""
-        await self._each(EventKind.PROMPT)
+        await self._each()
         for path in sorted({waiter.path for waiter in self.truth.waiters.values()}):
             for _ in range(ROUNDS):
                 queue = self.truth.queue(path)
@@ -368,9 +370,16 @@ def _hears_of_having(person: Person, grant: Grant) -> bool:
 
 
 def _was_told(person: Person, loss: Loss) -> bool:
-    """Whether any later text names the file, and says that something became of the lock."""
+    """Whether its thread was told later: a text names the file, and says what became of the lock.
+
+    Of one that is over its main thread is, and of one that an agent that died knew of.
+    """
+    agent = loss.grant.who.agent
+    is_over = loss.died or agent not in person.subagents
+    threads = (agent, "") if is_over else (agent,)
     return any(
         told.at_s >= loss.grant.until_s
+        and told.agent in threads
         and loss.grant.path in path_key(told.text)
         and any(word in told.text for word in _SAID)
         for told in person.told

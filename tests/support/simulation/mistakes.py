@@ -116,8 +116,12 @@ def as_if_just_come(self: Turns, session: SessionId, agent: AgentId, most: int) 
     return [replace(self._untold.pop(p), came_at=self._clock.now()) for p in mine]
 
 
-def says_nothing(self: LocalSession, notice: str) -> None:
+def says_nothing(self: LocalSession, notice: str, agent: AgentId) -> None:
     """A loss is not told."""
+
+
+def knows_no_subagents(self: LocalSession, agent: AgentId) -> None:
+    """Their main thread is told instead of them."""
 
 
 def recalls_nothing(self: Registration, session: LocalSession) -> None:

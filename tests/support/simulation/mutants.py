@@ -164,6 +164,12 @@ MUTANTS: tuple[Mutant, ...] = (
         _method(LocalSession, "tell_loss", mistakes.says_nothing),
     ),
     Mutant(
+        "subagents not told",
+        "a subagent edits on without knowing that its lock is lost: its main thread is told",
+        ("C4",),
+        _method(LocalSession, "hear", mistakes.knows_no_subagents),
+    ),
+    Mutant(
         "end of a lock not heard",
         "an agent believes in what was broken",
         ("C1", "C5"),

@@ -32,6 +32,8 @@ class Told:
 
     at_s: float
     text: str
+    agent: str = ""
+    """The subagent that was told; empty for the main thread."""
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Person:
     """What this session, not the one before, was told."""
     agent_ends: dict[str, float] = field(default_factory=dict)
     """When each subagent last ended: what it has lost then, it does not want any more."""
+    subagents: dict[str, None] = field(default_factory=dict)
+    """Those that work."""
     at: int = 0
     """In which of the machine's worktrees it works."""
     _conversations: int = 0
@@ -91,6 +95,9 @@ class Person:
         self.record.counts["hooks"] += 1
         if kind is EventKind.SUBAGENT_END:
             self.agent_ends[agent] = self.record.loop.true_s
+            self.subagents.pop(agent, None)
+        elif agent:
+            self.subagents[agent] = None
         hook = await self.machine.hook(event, self.pid)
         self._note(hook)
         return hook
@@ -101,7 +108,7 @@ class Person:
             return
         text = "\n".join(filter(None, (hook.decision.reason, hook.decision.context)))
         if text:
-            self.told.append(Told(self.record.loop.true_s, text))
+            self.told.append(Told(self.record.loop.true_s, text, hook.event.agent_id))
             self.record.say(self.name, "is told", repr(text))
 
     def _note(self, hook: Hook) -> None:
@@ -115,7 +122,7 @@ class Person:
         """Start a coding CLI."""
         self.pid = self.table.spawn()
         self._conversations += 1
-        self.told, self.wants, self.agent_ends = [], set(), {}
+        self.told, self.wants, self.agent_ends, self.subagents = [], set(), {}, {}
         self.record.say(self.name, "begins", self.pid)
         await self.call(EventKind.SESSION_START, reason="startup")
 

@@ -21,6 +21,7 @@ EDITED = frozenset({"unasked", "unprotected"})
 
 _HISTORY, _ARCHIVE = keys.kept_roots()
 _BREAKS = keys.breaks_prefix()
+_UNUSED = keys.unused_prefix()
 
 
 @dataclass(slots=True)
@@ -333,8 +334,8 @@ def is_history(key: bytes) -> bool:
 
 
 def is_kept(key: bytes) -> bool:
-    """Whether a key is there for longer than its session: history, a work log, an answer."""
-    return is_history(key) or key.startswith((_ARCHIVE, _BREAKS))
+    """Whether a key is there for longer than its session: history, a log, an answer, an end."""
+    return is_history(key) or key.startswith((_ARCHIVE, _BREAKS, _UNUSED))
 
 
 def _ranked(change: Change) -> Iterator[tuple[int, Event, keys.ParsedKey]]:

@@ -129,8 +129,9 @@ def test_what_git_keeps_is_refused_by_its_name_also_in_a_linked_worktree(
     ("argument", "instead"),
     [
         ("src", "say 'src/'"),
-        (".", r"say 'src/api/\*\*'"),
-        ("..", r"say 'src/api/\*\*'"),
+        (".", r"say '\./\*\*'"),
+        ("..", r"say '\.\./\*\*'"),
+        ("src/..", r"say '\./\*\*'"),
         ("", "'' names no file"),
     ],
 )

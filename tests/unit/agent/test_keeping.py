@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from scoord.ids import SessionId
+from scoord.ids import AgentId, SessionId
 from scoord.local import atomic_write
 from scoord_agent.background import Background
 from scoord_agent.keeping import Keeping
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAX_SUBAGENTS, LocalSession
 from scoord_agent.sessions import Sessions
 
 
@@ -68,3 +68,36 @@ async def test_what_changes_during_a_write_is_in_the_next(
 
 async def _tell(session: LocalSession) -> None:
     session.tell("second")
+
+
+async def test_what_a_subagent_is_yet_to_be_told_is_kept_for_it(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    session, agent = LocalSession(SessionId("Session_a"), "claude-code", None, "/"), AgentId("ag1")
+    sessions.add(session)
+    session.hear(agent)
+    session.tell_loss("of its lock", agent)
+    session.tell_editor("of its edit", agent)
+    await asyncio.to_thread(sessions.save)
+
+    after = Sessions(tmp_path / "sessions.jsonl")
+    after.load(0.0)
+    (again,) = after
+    assert [] == again.take_notices()
+    assert ["of its lock"] == again.take_losses(1, agent)
+    again.subagent_over(agent)
+    assert ["of its edit"] == again.take_notices()
+    again.tell_loss("late", agent)
+    assert ["late"] == again.take_notices(), "it is over"
+
+
+def test_of_more_subagents_than_are_known_the_one_silent_longest_is_over() -> None:
+    session = LocalSession(SessionId("Session_a"), "claude-code", None, "/")
+    for number in (*range(MAX_SUBAGENTS), 0):
+        session.hear(AgentId(f"ag{number}"))
+    session.tell_loss("of the second", AgentId("ag1"))
+    session.tell_loss("of the first", AgentId("ag0"))
+
+    session.hear(AgentId("one more"))
+
+    assert ["of the second"] == session.take_notices()

@@ -9,7 +9,7 @@ import pytest
 from scoord.clock import FakeClock
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
-from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Waiter
+from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockScope, Waiter
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
@@ -401,3 +401,11 @@ def test_what_another_session_here_has_by_now_is_to_be_asked_for_again(
 
     assert [7] == [lost.token for lost in house.held.lost(A)]
     assert [9] == [held.token for held in house.held]
+
+
+def test_a_turn_to_share_is_known_as_one(house: House) -> None:
+    waiter = Waiter(path="x.py", holder=Holder(session_id=B), mode=LockMode.LOCK_MODE_SHARED)
+
+    house.react(turn=waiter)
+
+    assert [True] == [turn.shared for turn in house.turns.take(B, AgentId(""), 9)]

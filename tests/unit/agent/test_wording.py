@@ -7,9 +7,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from scoord.v1.events_pb2 import LockGone, Notice
-from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode
+from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode, Lost
 from scoord.v1.sessions_pb2 import Session, WorkProgress
-from scoord_agent import wording, wording_settings
+from scoord_agent import wording, wording_branches, wording_settings
 from scoord_agent import wording_others as others
 from scoord_agent.missed import Meanwhile, Missed
 from scoord_agent.touching import How, Touch
@@ -186,11 +186,12 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
         wording.turn(evil): 1,
         wording.turn(evil, evil): 1,
         wording.lasted(evil): 1,
-        wording.crossing(evil, evil, refused.lock): 1,
-        wording.switched([evil], evil, evil): 1,
-        wording.waits_no_more([evil], evil, evil): 1,
+        wording_branches.crossing(evil, evil, refused.lock, shared=False): 1,
+        wording_branches.crossing(evil, evil, refused.lock, shared=True): 1,
+        wording_branches.switched([evil], evil, evil): 1,
+        wording_branches.waits_no_more([evil], evil, evil): 1,
         wording.wanted(evil, waiter, evil): 1,
-        wording.overlapped(evil, waiter, evil): 1,
+        wording.noticed(Notice(kind="overlap", path=evil, sender=waiter, text=evil)): 1,
         wording.broken(evil, evil, evil): 1,
         wording.broken(evil, evil, evil, waiter): 1,
         wording.noticed(Notice(kind="message", sender=waiter, text=evil)): 1,
@@ -216,7 +217,7 @@ def test_of_one_lock_it_is_told_as_of_one() -> None:
     assert "Your lock on a.py is lost:" in wording.lost(["a.py"])
     assert "Read the file again before you edit it." in wording.lost(["a.py"])
     assert "Your locks on a.py, b.py are lost:" in wording.lost(["a.py", "b.py"])
-    assert "your lock on a.py, which was for x only, is given" in wording.switched(
+    assert "your lock on a.py, which was for x only, is given" in wording_branches.switched(
         ["a.py"], "x", "y"
     )
 
@@ -234,7 +235,9 @@ def test_one_who_waits_without_a_reason_is_told_without_one() -> None:
     assert wording.wanted("a.py", waiter, "") == (
         "Session_2 (bob@mini) waits for a.py, which you hold."
     )
-    assert wording.overlapped("a.py", waiter, "").endswith("edits a.py too, which you hold.")
+    assert wording.noticed(Notice(path="a.py", sender=waiter)).endswith(
+        "edits a.py too, which you hold."
+    )
 
 
 @pytest.mark.parametrize(
@@ -248,3 +251,17 @@ def test_one_who_waits_without_a_reason_is_told_without_one() -> None:
 def test_what_cannot_be_asked_is_told_in_sentences_with_what_to_do(told: str) -> None:
     assert ". The coordinator cannot be reached. " in told
     assert "`scoord doctor`" in told
+
+
+def test_a_turn_to_share_is_not_one_to_edit() -> None:
+    assert "take it soon" in wording.turn("a.py", shared=True)
+    assert "take it to ask again" in wording.turn_over("a.py", 5.0, shared=True)
+    assert "edit it soon" in wording.turn("a.py")
+
+
+def test_of_a_pattern_only_the_part_is_told_that_another_has() -> None:
+    last = Lost(holder=Holder(session_id="b", alias="Session_2"), how="granted")
+
+    told = wording.lost_to("src/**", last, ASKER, "src/a.py")
+
+    assert "Session_2 () has had src/a.py, which it meets, for" in told

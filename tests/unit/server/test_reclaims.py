@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from scoord.errors import SessionEnded
-from scoord.ids import FencingToken
+from scoord.ids import FencingToken, LeaseId, RequestId
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord.v1.records_pb2 import TraceRecord
+from scoord.v1.sessions_pb2 import Session
 from scoord_server.model.endings import Found
 from scoord_server.model.values import (
     Grant,
@@ -19,6 +20,7 @@ from scoord_server.model.values import (
     Lost,
     Reclaim,
     Reclaimed,
+    Registered,
     Report,
     Terms,
 )
@@ -362,3 +364,22 @@ async def test_a_reclaim_of_what_was_broken_says_by_whom_and_why(b: Bench) -> No
     assert isinstance(outcome, Lost)
     told = messages.lost(outcome.last, b.clock)
     assert ("broken", "bob", "needed") == (told.how, told.by, told.reason)
+
+
+async def test_who_was_ended_as_unused_is_told_why_for_that_lease_only(b: Bench) -> None:
+    await b.session("carol", timeout_ms=60_000)
+    first = b.leases["carol"]
+    (fact,) = [s.fact for s in b.view.snapshot().sessions if s.fact.lease == first]
+    assert await b.coordinator.end_idle(fact)
+    await b.settle()
+
+    assert "session_timeout" in (await anew(b, first)).unused
+    assert "" == (await anew(b, LeaseId(first + 1))).unused
+
+
+async def anew(b: Bench, lapsed: LeaseId) -> Registered:
+    """Carol's session is registered after another."""
+    session = Session(session_id="carol", project=PROJECT, machine_id="m1")
+    return await b.coordinator.register(
+        RequestId(f"after-{lapsed}"), session, 30, LeaseId(0), 0, lapsed=lapsed
+    )

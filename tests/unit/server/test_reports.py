@@ -411,3 +411,22 @@ async def test_notices_end_with_the_session_they_are_for(b: Bench) -> None:
     await b.dies("bob")
 
     assert () == b.view.snapshot().notices
+
+
+async def test_who_broke_a_lock_is_told_of_an_edit_after_that(b: Bench) -> None:
+    token = await b.token("alice", "auth.py")
+    await b.breaks("auth.py", token, through="bob")
+
+    assert ["bob"] == await report(b, "alice", token, "unprotected")
+    (notice,) = b.view.snapshot().notices
+    assert ("bob", "broke") == (notice.session, notice.record.kind)
+
+
+async def test_who_broke_a_lock_and_has_the_file_is_met_as_its_holder(b: Bench) -> None:
+    token = await b.token("alice", "auth.py")
+    await b.breaks("auth.py", token, through="bob")
+    await b.token("bob", "auth.py")
+
+    assert ["bob"] == await report(b, "alice", token, "unprotected")
+    (notice,) = b.view.snapshot().notices
+    assert ("bob", "unprotected") == (notice.session, notice.record.kind)
