@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -308,7 +309,7 @@ async def test_a_pattern_sees_who_came_to_wait_since_it_looked(
 async def test_who_gave_back_what_others_wait_for_since_it_was_seen_overtakes_nobody(
     b: Bench, monkeypatch: pytest.MonkeyPatch, held: str
 ) -> None:
-    topic = {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "topic"}
+    topic: dict[str, Any] = {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "topic"}
     if held == "a pattern":
         own = await b.reserve("alice", "*.py")
     else:
