@@ -10,6 +10,7 @@ wait for somebody who waits for it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from scoord.claimant import Claimant
 from scoord.patterns import matches
@@ -33,7 +34,8 @@ def first(who: Claimant, known: Known, path_key: str) -> LockFact | WaiterFact |
     """What keeps ``who`` from a path now: a grant, or a place of one who came before."""
     room = known.room(path_key)
     holds = (*room.holds, *covering(known.reservations, path_key))
-    facts: Iterable[LockFact | WaiterFact] = (*holds, *_before(who, _ahead(who, room), holds))
+    ahead = _before(who, _ahead(who, room), holds)
+    facts: Iterable[LockFact | WaiterFact] = chain(holds, ahead)
     return next((fact for fact in facts if fact.claimant.excludes(who)), None)
 
 
@@ -42,7 +44,9 @@ def turns(room: Room, reservations: Sequence[LockFact], path_key: str) -> Iterat
     holds = (*room.holds, *covering(reservations, path_key))
     for place, waiter in enumerate(room.waiters):
         who = waiter.claimant
-        if not _exclude((*holds, *_before(who, room.waiters[:place], holds)), who):
+        # The first that keeps it away ends the look: a thousand may wait.
+        ahead = _before(who, islice(room.waiters, place), holds)
+        if not _exclude(chain(holds, ahead), who):
             yield waiter
 
 
@@ -78,12 +82,10 @@ def waiting(who: Claimant, room: Room) -> WaiterFact | None:
     return next((waiter for waiter in room.waiters if _is_place_of(who, waiter)), None)
 
 
-def not_waiting_for(
-    own: Iterable[LockFact], waiters: Iterable[WaiterFact]
-) -> tuple[WaiterFact, ...]:
+def not_waiting_for(own: Iterable[LockFact], waiters: Iterable[WaiterFact]) -> Iterator[WaiterFact]:
     """Those of ``waiters`` who came for a branch that none of ``own`` holds on."""
     parts = [fact.claimant for fact in own]
-    return tuple(w for w in waiters if not any(part.meets(w.claimant) for part in parts))
+    return (w for w in waiters if not any(part.meets(w.claimant) for part in parts))
 
 
 def lets_by(who: Claimant, known: Known, path_key: str) -> tuple[LockFact, ...]:
@@ -102,7 +104,7 @@ def lets_by(who: Claimant, known: Known, path_key: str) -> tuple[LockFact, ...]:
 
 def _before(
     who: Claimant, ahead: Iterable[WaiterFact], holds: Iterable[LockFact]
-) -> tuple[WaiterFact, ...]:
+) -> Iterator[WaiterFact]:
     """For whom ``who`` waits of those who came first: not for who waits for its session."""
     own = (fact for fact in holds if fact.claimant.session == who.session)
     return not_waiting_for(own, ahead)
