@@ -202,8 +202,8 @@ MUTANTS = (
     Mutant(
         "a granted waiter stays in the queue",
         f"{SERVER}/model/locks.py",
-        " = (*room.holds, *room.waiters)\n",
-        " = room.holds\n",
+        " = (*_giving_way(who, room), *_own_places(who, room))\n",
+        " = (*_giving_way(who, room),)\n",
         _RULES,
     ),
     Mutant(
