@@ -167,8 +167,8 @@ MUTANTS = (
     Mutant(
         "a waiter is overtaken",
         f"{SERVER}/model/conflicts.py",
-        "(*holds, *_before(who, _ahead(who, room), holds))\n",
-        "holds\n",
+        "] = chain(holds, ahead)\n",
+        "] = holds\n",
         _RULES,
     ),
     Mutant(
@@ -188,7 +188,7 @@ MUTANTS = (
     Mutant(
         "all who wait are woken",
         f"{SERVER}/model/conflicts.py",
-        "_exclude((*holds, *_before(who, room.waiters[:place], holds)), who):\n",
+        "_exclude(chain(holds, ahead), who):\n",
         "_exclude(holds, who):\n",
         _RULES,
     ),
