@@ -37,6 +37,8 @@ LEARN_WITHIN_S: Final = 6.0
 _LEARN_AT_START_S: Final = 0.15
 """How long a start waits for a repository that was never read: most are read by then."""
 
+_LOOKED_AT_S: Final = 1
+"""How long a coordinator that does not know of looking keeps what was looked at."""
 KEPT_AT_START_S: Final = 60
 """How long a start's suggestion is kept: shorter than one that was asked for, since most
 sessions begin with work of their own."""
@@ -177,6 +179,24 @@ class NextWork:
             kept = [one for one in best if (one.work.kind, one.work.name) in offered]
             self._pursuits.given(session, project, kept)
         return kept
+
+    async def free(
+        self, session: LocalSession, project: ProjectId, best: Sequence[Ranked], count: int
+    ) -> list[Ranked]:
+        """As ``keep``, for whoever only looks: nothing is kept, nor said to be worked on."""
+        if not best:
+            return []
+        works = [_named(one.work) for one in best[:_MOST_ASKED_FOR]]
+        free = await offer(
+            self._client,
+            session.session_id,
+            project,
+            works,
+            count=count,
+            lasts_s=_LOOKED_AT_S,
+            keeps_nothing=True,
+        )
+        return [one for one in best if (one.work.kind, one.work.name) in free]
 
     async def tasks(self, project: ProjectId, *, done_too: bool) -> list[pb.Task]:
         """The team's tasks. Raises what the coordinator says."""

@@ -18,11 +18,13 @@ async def offer(
     count: int,
     lasts_s: float,
     keeps_rest: bool = False,
+    keeps_nothing: bool = False,
 ) -> set[tuple[str, str]]:
     """Which of ``works``, by kind and name, are kept for the session now.
 
     They are the first ``count`` that nobody else was offered; what else it was offered is
-    let go, unless ``keeps_rest``. Raises what the coordinator says.
+    let go, unless ``keeps_rest``. With ``keeps_nothing``, which would be kept. Raises what the
+    coordinator says.
     """
     request = OfferRequest(
         request_id=new_request_id(),
@@ -32,6 +34,7 @@ async def offer(
         count=count,
         lasts=seconds(lasts_s),
         keeps_rest=keeps_rest,
+        keeps_nothing=keeps_nothing,
     )
     answer = await client.ask(lambda e: e.tasks.Offer, request, PATIENCE_S)
     return {(work.kind, work.name) for work in answer.offered}

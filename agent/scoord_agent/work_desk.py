@@ -203,7 +203,7 @@ class WorkDesk:
         keep_s: int,
     ) -> Sequence[Ranked]:
         if not keep_s:
-            return best[:count]
+            return await self._work.free(session, project, best, count)
         return await self._work.keep(session, project, best, count, keep_s)
 
     async def look(self, cwd: str) -> Answer:

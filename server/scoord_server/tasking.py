@@ -75,6 +75,9 @@ class Tasking:
         asker = Asker(command.request_id, command.project, command.session, LeaseId(0))
         holder = await self._ground.holder(asker, Terms())
         seen = rules.read_look(await self._ground.store.txn(rules.plan_look_at_offers(command)))
+        if command.keeps_nothing:
+            _check_live(command, seen)
+            return rules.choose(command, seen.offers)
         lease = LeaseId(secrets.randbits(63) or 1)
         await self._ground.store.grant(lease, command.lasts_s)
         kept: tuple[Work, ...] = ()

@@ -72,6 +72,11 @@ def _status(answer: Answer) -> int:
     return 2 + len(answer["problems"]) + sum(1 + _table(rows) for rows in tables if rows)
 
 
+def _locks(answer: Answer) -> int:
+    waiters = answer["waiters"]
+    return _table(answer["locks"]) + (1 + _table(waiters) if waiters else 0)
+
+
 def _suggest(answer: Answer) -> int:
     """With the line that says how long it is kept, or that there is nothing."""
     return 1 + sum(1 + len(row["why"]) for row in answer["suggestions"])
@@ -81,7 +86,7 @@ HISTORY: Final = ("history", "--all", "--limit", "900")
 
 PLACES: Final = {
     "status": Place(("status",), _status),
-    "locks": Place(("locks",), lambda answer: _table(answer["locks"])),
+    "locks": Place(("locks",), _locks),
     "history": Place(HISTORY, lambda answer: _table(answer["events"])),
     "finished": Place(
         ("history", "--sessions"), lambda answer: _table(answer["logs"]), frozenset({"hand"})

@@ -387,6 +387,7 @@ class OfferRequest(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     LASTS_FIELD_NUMBER: _builtins.int
     KEEPS_REST_FIELD_NUMBER: _builtins.int
+    KEEPS_NOTHING_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the first answer."""
     project: _builtins.str
@@ -399,6 +400,8 @@ class OfferRequest(_message.Message):
     """
     keeps_rest: _builtins.bool
     """Whether the rest of what the session was offered stays so for as long as was said then."""
+    keeps_nothing: _builtins.bool
+    """Only says what it would be offered: nothing is kept, and nothing let go."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Work]:
         """Best first; at most 50."""
@@ -417,10 +420,11 @@ class OfferRequest(_message.Message):
         count: _builtins.int = ...,
         lasts: _duration_pb2.Duration | None = ...,
         keeps_rest: _builtins.bool = ...,
+        keeps_nothing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "count", b"count", "keeps_rest", b"keeps_rest", "lasts", b"lasts", "project", b"project", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "count", b"count", "keeps_nothing", b"keeps_nothing", "keeps_rest", b"keeps_rest", "lasts", b"lasts", "project", b"project", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

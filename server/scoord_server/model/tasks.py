@@ -113,6 +113,8 @@ class Offer:
     count: int = 1
     keeps_rest: bool = False
     """Whether what else the session was offered stays so, for as long as was said then."""
+    keeps_nothing: bool = False
+    """Whether it only says what that would be."""
 
 
 @dataclass(frozen=True, slots=True)

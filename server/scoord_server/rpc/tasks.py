@@ -93,6 +93,7 @@ class Tasks(TaskServiceServicer):
             _lasts_s(request),
             request.count or 1,
             keeps_rest=request.keeps_rest,
+            keeps_nothing=request.keeps_nothing,
         )
         kept = await self._coordinator.tasks.offer(command)
         return pb.OfferResponse(

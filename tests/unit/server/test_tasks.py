@@ -22,7 +22,7 @@ from scoord_server.seen import OfferGone, SeenOffer
 from scoord_server.store import keys
 from scoord_server.store.port import prefix_end
 from scoord_server.view import Step
-from support.coordination import PROJECT, Bench, bench
+from support.coordination import PROJECT, Bench, bench, kinds
 
 AREA, FILE, TASK = Work("area", "api"), Work("file", "a.py"), Work("task", "1")
 
@@ -189,8 +189,8 @@ async def test_finished_twice_is_finished_once(b: Bench) -> None:
     await finish(b, "1", by="bob")
 
     assert "bob" == (await finish(b, "1", by="alice")).record.done_by
-    kinds = [line.kind for line in await b.history()]
-    assert (1, 1) == (kinds.count("task_added"), kinds.count("task_done"))
+    found = [line.kind for line in await b.history()]
+    assert (1, 1) == (found.count("task_added"), found.count("task_done"))
 
 
 async def test_what_is_not_there_cannot_be_finished(b: Bench) -> None:
@@ -296,6 +296,21 @@ async def test_who_has_one_kept_for_longer_keeps_the_rest_for_as_long_as_was_sai
     assert () == await offer(b, "bob", TASK, AREA, FILE, count=3)
     assert {"task"} == {kind for kind in before if before[kind] != after[kind]}, "a new lease"
     assert ["offered"] == [told[0] for told in await offers_told(b)]
+
+
+async def test_who_only_looks_is_shown_what_others_were_not_offered_and_keeps_nothing(
+    b: Bench,
+) -> None:
+    await offer(b, "alice", TASK)
+    before = await kinds(b)
+
+    looked = await b.coordinator.tasks.offer(
+        Offer(b.request(), PROJECT, SessionId("bob"), (TASK, AREA), 1, 2, keeps_nothing=True)
+    )
+
+    assert (AREA,) == looked
+    assert before == await kinds(b)
+    assert (AREA,) == await offer(b, "alice", AREA), "it is free for others"
 
 
 async def test_lines_of_an_offer_say_what_a_task_says(b: Bench) -> None:
