@@ -189,6 +189,10 @@ def answers_standing(*args: Any) -> Any:
     return Standing(None)
 
 
+async def broke_nothing(*args: Any) -> bool:
+    return False
+
+
 async def keeps_strays(self: Strays) -> None:
     """What nobody asked for is not given back."""
 

@@ -5,8 +5,8 @@ find it, and how it is put in. A mutant that no seed finds is a hole in the chec
 proof of the product; and so is one that only breaks a history off.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -28,6 +28,7 @@ from scoord_agent.strays import Strays
 from scoord_agent.turns import Turns
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
+from scoord_server.locking import Locking
 from scoord_server.model import conflicts, endings, reclaims, reservations, worklogs
 from scoord_server.model import locks as lock_rules
 from scoord_server.reporting import Reporting as ServerReporting
@@ -58,6 +59,19 @@ def _around(
     owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> Callable[[], Patch]:
     return lambda: patch.object(owner, name, wrap(getattr(owner, name)))
+
+
+def _each_of(*plants: Callable[[], Patch]) -> Callable[[], Patch]:
+    """Mistakes that make one, where one place would stand in for the other."""
+
+    @contextmanager
+    def plant() -> Iterator[None]:
+        with ExitStack() as stack:
+            for one in plants:
+                stack.enter_context(one())
+            yield
+
+    return plant
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -92,10 +106,13 @@ MUTANTS: tuple[Mutant, ...] = (
         _around(client.CoordinatorClient, "_ask_once", mistakes.renames_on_retry),
     ),
     Mutant(
-        "trace not read",
+        "answer of a break not kept",
         "a repeated break does not get its first answer",
         ("C3",),
-        _method(endings, "over", mistakes.answers_standing),
+        _each_of(
+            _method(Locking, "_broke_before", mistakes.broke_nothing),
+            _method(endings, "over", mistakes.answers_standing),
+        ),
     ),
     Mutant(
         "renewal counts from the answer",
