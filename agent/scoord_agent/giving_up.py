@@ -12,7 +12,7 @@ from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.local_session import LocalSession
 from scoord_agent.reactions import waits_at
 from scoord_agent.taking import Taking
-from scoord_agent.turns import Place, Turns
+from scoord_agent.turns import Place, Queued, Turns
 
 
 class GivingUp:
@@ -65,12 +65,13 @@ class GivingUp:
 
     def _places(
         self, file: FileIdentity, waiters: Iterable[Waiter], *, all_agents: bool
-    ) -> Mapping[Place, str]:
+    ) -> Mapping[Place, Queued]:
+        """Those of a file, as they stand: a late message may have asked for one again."""
         branch = one_line(self._locator.head(file.worktree).branch)
         of_file = (waiter for waiter in waiters if path_key(waiter.path) == file.key)
-        places = {waits_at(file.project, waiter): waiter.path for waiter in of_file}
+        places = {waits_at(file.project, waiter): waiter for waiter in of_file}
         return {
-            place: path
-            for place, path in places.items()
+            place: Queued(waiter.path, waiter.revision, place.branch)
+            for place, waiter in places.items()
             if place.branch in ("", branch) and (all_agents or place.agent == AgentId(""))
         }

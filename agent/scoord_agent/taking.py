@@ -115,12 +115,13 @@ class Taking:
     async def leave(self, request: Request) -> None:
         """Give up the places in the queues of files. Raises what the coordinator says."""
         self._waits.over(request.session, request.project, request.keys)
-        await self.leave_places(request.session, request.places)
-
-    async def leave_places(self, session: LocalSession, places: Mapping[Place, str]) -> None:
-        """Give these up, with their paths as they are shown. Raises as above."""
         revision = self._turns.revision
-        left = {at: Queued(path, revision(at), at.branch) for at, path in places.items()}
+        places = request.places.items()
+        left = {at: Queued(path, revision(at), at.branch) for at, path in places}
+        await self.leave_places(request.session, left)
+
+    async def leave_places(self, session: LocalSession, left: Mapping[Place, Queued]) -> None:
+        """Give these up, as they were last asked for. Raises as above."""
         for place in left:
             self._turns.had(place)
         await self._leave_each(session, left)

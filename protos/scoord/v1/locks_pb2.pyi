@@ -288,6 +288,7 @@ class Waiter(_message.Message):
     WAITING_FOR_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """The project."""
     path: _builtins.str
@@ -304,6 +305,8 @@ class Waiter(_message.Message):
     """Where it is to hold."""
     mode: Global___LockMode.ValueType
     """Who else may hold it then."""
+    revision: _builtins.int
+    """When it was last asked for: what a Leave names to give up exactly this place."""
     @_builtins.property
     def holder(self) -> Global___Holder:
         """Who waits."""
@@ -324,10 +327,11 @@ class Waiter(_message.Message):
         waiting_for: _duration_pb2.Duration | None = ...,
         scope: Global___LockScope.ValueType = ...,
         mode: Global___LockMode.ValueType = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "waiting_for", b"waiting_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_turn", b"has_turn", "holder", b"holder", "mode", b"mode", "path", b"path", "place", b"place", "project", b"project", "reason", b"reason", "scope", b"scope", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_turn", b"has_turn", "holder", b"holder", "mode", b"mode", "path", b"path", "place", b"place", "project", b"project", "reason", b"reason", "revision", b"revision", "scope", b"scope", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

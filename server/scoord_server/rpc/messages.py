@@ -148,6 +148,7 @@ def waiter(seen: SeenWaiter, clock: Clock) -> pb.Waiter:
         waiting_for=duration(clock.wall_ms() - record.since_unix_ms),
         scope=record.scope,
         mode=record.mode,
+        revision=seen.fact.mod_revision,
     )
 
 
