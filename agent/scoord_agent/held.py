@@ -72,6 +72,13 @@ class HeldLocks:
         renewed_at = self._renewed_at.get(session)
         return renewed_at is not None and now < renewed_at + self._belief_s
 
+    def is_timely(self, asked_at: float, now: float) -> bool:
+        """Whether a grant that was asked for then may be believed in by its answer alone.
+
+        An answer that lay unread while the machine slept may have outlived its session's lease.
+        """
+        return now < asked_at + self._belief_s
+
     def is_followed(self, followed_at: float | None, now: float) -> bool:
         """Whether a stream that was last heard then would have told of a broken lock."""
         return followed_at is not None and now < followed_at + self._belief_s + QUIET_S

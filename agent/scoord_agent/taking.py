@@ -285,19 +285,21 @@ class Taking:
     async def _ask_until_news(
         self, request: Request
     ) -> tuple[Message, AcquireResponse, list[HeldLock]]:
-        """Ask, and again when the grant ended before its answer came."""
+        """Ask, and again when the grant ended before its answer came, or may have."""
         for _ in range(2):
             await self._owed.settle_first(
                 request.session, request.project, request.keys, PATIENCE_S
             )
             message = self._message(request)
             untold = self._forget_turns(request)
+            asked_at = self._clock.now()
             with self._unsettled.asking(request, message) as told:
                 response = await send(self._client, message, PATIENCE_S)
                 told.update(_told_of(request, response))
             self._turns.settled(untold)
             locks = self._granted(request, response)
-            if not any(self._is_over(request.session, lock) for lock in locks):
+            timely = not locks or self._held.is_timely(asked_at, self._clock.now())
+            if timely and not any(self._is_over(request.session, lock) for lock in locks):
                 return message, response, locks
             self._pass_on(request.session, locks)
         await self._give_up(request.session, locks)

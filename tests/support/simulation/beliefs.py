@@ -26,7 +26,7 @@ from support.simulation.record import Record
 from support.simulation.slips import Slips
 from support.simulation.truth import Grant, Truth
 from support.simulation.turns import SLOWEST
-from support.simulation.wishes import TAKES, Wishes, is_outrun
+from support.simulation.wishes import LATE_GRANT, TAKES, Wishes, is_outrun
 
 BY_DECREE = frozenset({"broken", "idle", "lasted", "idle session"})
 """Ends that the coordinator decides, whatever the holder believes: it is told, as C4
@@ -135,12 +135,19 @@ class Beliefs:
     def answered(self, exchange: Exchange) -> None:
         """An answer arrives."""
         if (hook := current_hook.get()) is not None:
-            hook.asked.append(_outcome(exchange))
+            hook.asked.append(self._outcome(exchange))
         if exchange.response is None:
             self._failed(exchange)
             return
         if learn := self._learns.get(exchange.method):
             learn(exchange)
+
+    def _outcome(self, exchange: Exchange) -> str:
+        outcome = _outcome(exchange)
+        age_s = exchange.process.clock.now() - exchange.sent_at
+        if outcome == "granted" and age_s >= self.settings.leases.belief:
+            return LATE_GRANT
+        return outcome
 
     def streamed(self, process: Process, response: Any) -> None:
         """A stream's message arrives."""

@@ -12,6 +12,9 @@ from support.simulation.truth import Grant
 TAKES = frozenset({"Acquire", "Reserve", "Reclaim"})
 """The commands that take something."""
 
+LATE_GRANT = "late granted"
+"""A grant whose answer lay unread while its machine slept: it may be over with its lease."""
+
 CONTENDED_AFTER = 2
 """After how many grants that were over when their answers came an agent gives up."""
 
@@ -46,8 +49,8 @@ class Wishes:
 
 
 def is_outrun(hook: Hook) -> bool:
-    """Whether what it was granted was over when its answer came, and then again."""
-    return hook.asked.count("granted") >= CONTENDED_AFTER
+    """Whether what it was granted was over when its answer came, or may have been, and again."""
+    return sum(word in {"granted", LATE_GRANT} for word in hook.asked) >= CONTENDED_AFTER
 
 
 def _is_refused(hook: Hook) -> bool:

@@ -45,6 +45,26 @@ async def test_while_the_stream_is_heard_renewals_are_enough(house: House) -> No
     assert len(house.coordinator.acquires) == 1
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_a_grant_whose_answer_lay_unread_while_the_machine_slept_is_asked_for_again(
+    house: House, *, is_over: bool
+) -> None:
+    coordinator = house.coordinator
+    coordinator.gate = asyncio.Event()
+    coordinator.fates.append(Fate.LATE_ANSWER)
+    editing = asyncio.create_task(house.edit())
+    await until(lambda: coordinator.locks)
+    house.clock.advance(BELIEF_S)
+    if is_over:
+        coordinator.expire(house.session.lease)
+        coordinator.hold("a.py", "Session_far")
+    coordinator.gate.set()
+
+    assert (await editing).verdict is (Verdict.DENY if is_over else Verdict.ALLOW)
+    assert len(coordinator.acquires) == (3 if is_over else 2)
+    assert is_over or house.agrees()
+
+
 async def test_files_of_several_projects_have_one_time_together(house: House) -> None:
     other = repository(house.root.parent / "library", "https://example.com/library")
     files = ("src/a.py", str(other / "src" / "a.py"))
