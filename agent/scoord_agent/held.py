@@ -302,9 +302,11 @@ class HeldLocks:
         """Whether a later grant of the path is its holder's: who shared it may write it now.
 
         Who could write it already, as far as now, had it taken away in between. What its
-        subagent took over, on more branches, did not end in another way.
+        subagent took over, on more branches, did not end in another way: on as many it would
+        have passed on under its token.
         """
-        taken = (is_taken_over(lock, one) for one in self._paths.get(_path(lock), {}).values())
+        further = (k for k in self._paths.get(_path(lock), {}).values() if k.branch != lock.branch)
+        taken = (is_taken_over(lock, one) for one in further)
         return any(is_more(own, lock) for own in self._own(lock)) or any(taken)
 
     def lost(self, session: SessionId) -> list[HeldLock]:

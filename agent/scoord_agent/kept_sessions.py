@@ -50,6 +50,7 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "work": to_json(session.work),
         "losses": list(session.losses),
         "subagents": {agent: list(told) for agent, told in session.subagents.items()},
+        "asides": {agent: list(told) for agent, told in session.asides.items()},
         "wanted_on": [[*astuple(place), told] for place, told in session.wanted.items()],
         "notices": list(session.notices),
         "left_out": session.left_out,
@@ -95,6 +96,7 @@ class _Line(BaseModel):
     work: KeptWork = KeptWork()
     losses: list[str] = []
     subagents: dict[AgentId, list[str]] = {}
+    asides: dict[AgentId, list[str]] = {}
     wanted_on: list[_KeptWanted] = []
     wanted_at: list[_WantedBefore] = []
     notices: list[str] = []
@@ -137,6 +139,7 @@ def from_line(line: str) -> LocalSession | None:
         work=from_kept(kept.work),
         losses=deque(kept.losses),
         subagents={agent: deque(told) for agent, told in kept.subagents.items()},
+        asides={agent: deque(told) for agent, told in kept.asides.items()},
         wanted=dict(map(_wanted, kept.wanted_at)) | dict(map(_wanted, kept.wanted_on)),
         notices=deque(kept.notices),
         left_out=kept.left_out,

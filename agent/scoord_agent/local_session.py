@@ -89,7 +89,9 @@ class LocalSession:
     losses: deque[str] = field(default_factory=deque)
     """The same, of locks it has lost: told first, and crowded out by nothing."""
     subagents: dict[AgentId, deque[str]] = field(default_factory=dict)
-    """Those that work, and what each is yet to be told: of its own locks and edits alone."""
+    """Those that work, and what each is yet to be told of locks it has lost: first."""
+    asides: dict[AgentId, deque[str]] = field(default_factory=dict)
+    """What each of them is yet to be told of what it edits or has."""
     noticed: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NOTICED))
     """Ids of what came from its inbox, lately."""
     told_problem: str = ""
@@ -176,10 +178,14 @@ class LocalSession:
 
     def tell_editor(self, notice: str, agent: AgentId, *, person: bool = False) -> None:
         """Keep ``notice``, of what ``agent`` edits or has, for the next hook of that."""
-        if agent in self.subagents:
-            self.tell_loss(notice, agent)
-        else:
+        if agent not in self.subagents:
             self.tell(notice, person=person)
+            return
+        waiting = self.asides.setdefault(agent, deque())
+        if notice not in waiting:
+            waiting.append(notice)
+            self._change()
+            self.tell_person(notice)
 
     def hear(self, agent: AgentId) -> None:
         """A subagent works: what concerns it is told at its own hooks."""
@@ -198,6 +204,8 @@ class LocalSession:
         if waiting is not None:
             self.losses += (notice for notice in waiting if notice not in self.losses)
             self._change()
+        for notice in self.asides.pop(agent, ()):
+            self.tell(notice)
 
     def take_notices(self, most: int = MAX_NOTICES) -> list[str]:
         """What it has not been told yet, losses first; what there is no room for waits."""
@@ -211,8 +219,10 @@ class LocalSession:
 
     def take_losses(self, most: int, agent: AgentId = MAIN) -> list[str]:
         """The same, of losses alone; for a subagent, all that it is told but turns."""
-        waiting = self.losses if agent == MAIN else self.subagents.get(agent, deque())
-        return self._taken(waiting, most)
+        if agent == MAIN:
+            return self._taken(self.losses, most)
+        told = self._taken(self.subagents.get(agent, deque()), most)
+        return told + self._taken(self.asides.get(agent, deque()), most - len(told))
 
     def _taken_wanted(self, most: int) -> list[str]:
         places = list(self.wanted)[:most]

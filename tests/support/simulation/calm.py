@@ -372,9 +372,10 @@ def _hears_of_having(person: Person, grant: Grant) -> bool:
 def _was_told(person: Person, loss: Loss) -> bool:
     """Whether its thread was told later: a text names the file, and says what became of the lock.
 
+    That is the thread that had it by what its agent knew.
     Of one that is over its main thread is, and of one that an agent that died knew of.
     """
-    agent = loss.grant.who.agent
+    agent = loss.who.agent
     is_over = loss.died or agent not in person.subagents
     threads = (agent, "") if is_over else (agent,)
     return any(

@@ -165,6 +165,21 @@ def test_a_late_share_or_pattern_stands_beside_what_a_subagent_has_since(
     assert held.is_later_anothers(replace(late, session=B)), "others are not let in"
 
 
+@pytest.mark.parametrize(("branch", "is_missed"), [("", False), ("topic", True)])
+def test_what_a_subagent_has_anew_on_as_many_branches_its_main_thread_has_lost(
+    branch: str, is_missed: bool
+) -> None:
+    held = HeldLocks(BELIEF_S)
+    mine = replace(LOCK, branch="topic")
+    held.put(mine)
+
+    held.put(replace(mine, agent=AgentId("agent-1"), branch=branch, token=FencingToken(8)))
+
+    assert held.overtaken() == [mine] * is_missed
+    held.lose(mine)
+    assert held.lost(A) == [mine] * is_missed
+
+
 def timed(ends_at: float, **differences: Any) -> HeldLock:
     return replace(LOCK, ends_at=ends_at, **differences)
 

@@ -91,6 +91,18 @@ async def test_what_a_subagent_is_yet_to_be_told_is_kept_for_it(
     assert ["late"] == again.take_notices(), "it is over"
 
 
+def test_a_subagent_is_told_of_what_it_has_lost_before_all_else() -> None:
+    session, agent = LocalSession(SessionId("Session_a"), "claude-code", None, "/"), AgentId("ag1")
+    session.hear(agent)
+    for number in range(5):
+        session.tell_editor(f"of edit {number}", agent)
+    session.tell_editor("of edit 0", agent)
+    session.tell_loss("of its lock", agent)
+
+    assert ["of its lock", "of edit 0"] == session.take_losses(2, agent)
+    assert [f"of edit {number}" for number in range(1, 5)] == session.take_losses(9, agent)
+
+
 def test_of_more_subagents_than_are_known_the_one_silent_longest_is_over() -> None:
     session = LocalSession(SessionId("Session_a"), "claude-code", None, "/")
     for number in (*range(MAX_SUBAGENTS), 0):
