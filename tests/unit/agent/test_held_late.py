@@ -1,0 +1,163 @@
+"""What is held where answers come late, and where a lock passes on before that is settled."""
+
+from dataclasses import replace
+
+import pytest
+
+from scoord.claimant import Claimant
+from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
+
+BELIEF_S = 20.0
+SHOP = ProjectId("git.example.org/team/shop")
+MAIN = AgentId("")
+A, B = SessionId("Session_a"), SessionId("Session_b")
+LOCK = HeldLock(SHOP, "auth.py", "Auth.py", A, MAIN, FencingToken(7))
+
+
+@pytest.fixture
+def held() -> HeldLocks:
+    """A's lock, believed in since 100."""
+    locks = HeldLocks(BELIEF_S)
+    locks.renewed(A, sent_at=100.0)
+    locks.put(LOCK)
+    return locks
+
+
+def use(held: HeldLocks, now: float) -> bool:
+    return held.use(SHOP, "auth.py", Claimant(A, MAIN), now)
+
+
+def test_a_late_answer_does_not_take_the_place_of_a_later_grant(held: HeldLocks) -> None:
+    share = replace(LOCK, shared=True, token=FencingToken(5))
+    held.put(share)
+
+    assert [LOCK] == list(held)
+    assert [] == held.overtaken(), "who shared it may write it now, and misses nothing"
+
+
+def test_a_late_answer_is_remembered_until_its_end_is_heard_of(held: HeldLocks) -> None:
+    others = replace(LOCK, session=B, token=FencingToken(5))
+    held.put(others)
+
+    assert [LOCK] == list(held)
+    assert [others] == held.overtaken()
+
+
+def test_by_what_is_given_back_at_once_nobody_has_more(held: HeldLocks) -> None:
+    share = replace(LOCK, token=FencingToken(5), shared=True)
+    beside = replace(share, agent=AgentId("a1"), token=FencingToken(6))
+    lost = replace(share, key="lost.py")
+    locks = HeldLocks(BELIEF_S)
+    for lock in (share, beside, lost):
+        locks.put(lock)
+    locks.lose(lost)
+
+    locks.turn_down(LOCK)
+    locks.turn_down(replace(lost, token=FencingToken(7), shared=False))
+
+    assert [] == list(locks)
+    assert [share, beside] == locks.overtaken()
+    assert [lost] == locks.lost(A)
+
+
+def test_what_is_given_back_at_once_ends_nothing_that_stands_beside_it(held: HeldLocks) -> None:
+    later = replace(LOCK, key="b.py", token=FencingToken(9))
+    on_main = replace(LOCK, key="c.py", branch="main")
+    for lock in (later, on_main):
+        held.put(lock)
+
+    held.turn_down(replace(later, token=FencingToken(8)))
+    held.turn_down(replace(on_main, branch="topic", token=FencingToken(8)))
+
+    assert [LOCK, later, on_main] == list(held)
+    assert [] == held.overtaken()
+
+
+def test_what_passed_to_a_subagent_that_wants_it_no_more_is_not_held(held: HeldLocks) -> None:
+    held.turn_down(replace(LOCK, agent=AgentId("a1")))
+
+    assert [] == list(held)
+    assert [] == held.overtaken()
+
+
+def test_what_passes_on_unsettled_is_not_held_and_goes_on_as_it_was(held: HeldLocks) -> None:
+    helpers = replace(LOCK, agent=AgentId("a1"), branch="topic")
+    held.put(replace(LOCK, ends_at=130.0))
+
+    held.pass_on(helpers)
+    assert not use(held, now=101.0)
+    assert held.passes_on(helpers)
+
+    held.put(helpers)
+    assert [replace(helpers, ends_at=130.0, branch="")] == list(held)
+    assert [] == held.overtaken()
+
+
+@pytest.mark.parametrize("is_heard_first", [False, True])
+def test_what_a_subagent_takes_over_on_every_branch_is_no_loss(*, is_heard_first: bool) -> None:
+    held = HeldLocks(BELIEF_S)
+    on_main, elsewhere = replace(LOCK, branch="main"), replace(LOCK, key="b.py", branch="main")
+    helpers = replace(LOCK, agent=AgentId("a1"), token=FencingToken(9))
+    for lock in (on_main, elsewhere):
+        held.put(lock)
+    if is_heard_first:
+        held.lose(on_main)
+
+    held.put(helpers)
+
+    assert {elsewhere, helpers} == set(held)
+    assert [] == [*held.overtaken(), *held.lost(A)]
+
+
+def test_what_a_subagent_gives_back_at_once_its_main_thread_misses(held: HeldLocks) -> None:
+    on_main = replace(LOCK, key="b.py", branch="main")
+    held.put(on_main)
+
+    held.turn_down(replace(on_main, agent=AgentId("a1"), branch="", token=FencingToken(9)))
+
+    assert [LOCK] == list(held)
+    assert [on_main] == held.overtaken()
+
+
+def test_what_passed_on_unsettled_is_lost_with_its_lease(held: HeldLocks) -> None:
+    held.pass_on(replace(LOCK, agent=AgentId("a1")))
+    held.lapse(A)
+
+    assert [LOCK] == held.lost(A)
+
+
+def test_what_is_not_kept_takes_nothing_back_that_passed_on(held: HeldLocks) -> None:
+    held.pass_on(replace(LOCK, agent=AgentId("a1")))
+    held.turn_down(replace(LOCK, agent=AgentId("a1")))
+
+    assert [] == list(held)
+    assert [] == held.overtaken()
+
+
+def test_what_a_later_grant_ended_is_over_before_that_is_settled(held: HeldLocks) -> None:
+    share = replace(LOCK, key="b.py", shared=True)
+    held.put(share)
+
+    held.pass_on(replace(LOCK, session=B, token=FencingToken(8)))
+    held.pass_on(replace(share, shared=False, token=FencingToken(8)))
+
+    assert [share] == list(held), "its holder's own is a part of it"
+    assert [LOCK] == held.overtaken()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_is_had_on_another_branch_meanwhile_is_not_over(
+    *, shared: bool, is_late: bool
+) -> None:
+    held = HeldLocks(BELIEF_S)
+    before = replace(LOCK, branch="main")
+    now = replace(LOCK, branch="topic", token=FencingToken(9), shared=shared)
+
+    for lock in (now, before) if is_late else (before, now):
+        held.put(lock)
+
+    assert {before, now} == set(held)
+    assert [] == held.overtaken()
