@@ -350,12 +350,17 @@ class Beliefs:
         """C1: no grant ends while its holder believes in it, but by decree."""
         if grant.how == "replaced":
             return
-        for process, mind in self.minds.items():
-            who = next((k.who for k in mind.of_grant(grant.path, grant.token)), None)
-            if who is None:
-                continue
+        holders = [
+            (process, known.who)
+            for process, mind in self.minds.items()
+            for known in mind.of_grant(grant.path, grant.token)[:1]
+        ]
+        # The agent after a dead one may have passed it on since, and knows whom to tell.
+        is_taken_up = any(not process.dead for process, _ in holders)
+        for process, who in holders:
             if process.dead:
-                self._note_orphan(grant, process, who)
+                if not is_taken_up:
+                    self._note_orphan(grant, process, who)
                 continue
             self.losses.append(Loss(grant, process, who))
             believed = [known.token for known in self.believed(process) if known.path == grant.path]
