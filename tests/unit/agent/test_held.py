@@ -9,25 +9,12 @@ from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord_agent.held import QUIET_S, HeldLocks
 from scoord_agent.held_lock import HeldLock
-
-BELIEF_S = 20.0
-SHOP = ProjectId("git.example.org/team/shop")
-MAIN = AgentId("")
-A, B = SessionId("Session_a"), SessionId("Session_b")
-LOCK = HeldLock(SHOP, "auth.py", "Auth.py", A, MAIN, FencingToken(7))
+from support.held import BELIEF_S, LOCK, MAIN, SHOP, A, B, believed, use
 
 
 @pytest.fixture
 def held() -> HeldLocks:
-    """A's lock, believed in since 100."""
-    locks = HeldLocks(BELIEF_S)
-    locks.renewed(A, sent_at=100.0)
-    locks.put(LOCK)
-    return locks
-
-
-def use(held: HeldLocks, now: float, session: SessionId = A, agent: AgentId = MAIN) -> bool:
-    return held.use(SHOP, "auth.py", Claimant(session, agent), now)
+    return believed()
 
 
 def test_belief_counts_from_when_the_renewal_was_sent(held: HeldLocks) -> None:

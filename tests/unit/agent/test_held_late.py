@@ -4,29 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from scoord.claimant import Claimant
-from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.ids import AgentId, FencingToken
 from scoord_agent.held import HeldLocks
-from scoord_agent.held_lock import HeldLock
-
-BELIEF_S = 20.0
-SHOP = ProjectId("git.example.org/team/shop")
-MAIN = AgentId("")
-A, B = SessionId("Session_a"), SessionId("Session_b")
-LOCK = HeldLock(SHOP, "auth.py", "Auth.py", A, MAIN, FencingToken(7))
+from support.held import BELIEF_S, LOCK, A, B, believed, use
 
 
 @pytest.fixture
 def held() -> HeldLocks:
-    """A's lock, believed in since 100."""
-    locks = HeldLocks(BELIEF_S)
-    locks.renewed(A, sent_at=100.0)
-    locks.put(LOCK)
-    return locks
-
-
-def use(held: HeldLocks, now: float) -> bool:
-    return held.use(SHOP, "auth.py", Claimant(A, MAIN), now)
+    return believed()
 
 
 def test_a_late_answer_does_not_take_the_place_of_a_later_grant(held: HeldLocks) -> None:
