@@ -8,24 +8,18 @@ until the view has come that far.
 from scoord.ids import LeaseId
 from scoord_server.store import keys
 from scoord_server.store.port import Operation, OpResult, Put, Store, Txn, TxnResult
+from scoord_server.store.wrapped import WrappedStore
 
 _PRESENT = keys.root_prefix()
 
 
-class OwnChangesStore:
+class OwnChangesStore(WrappedStore):
     """As the store beneath it, and notes what is changed through it."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self.revision = 0
         """The last one in which a key that the view follows was changed through this."""
-        self.range = store.range
-        self.count = store.count
-        self.grant = store.grant
-        self.keep_alive = store.keep_alive
-        self.watch = store.watch
-        self.compact = store.compact
-        self.close = store.close
 
     async def txn(self, txn: Txn) -> TxnResult:
         """As the store."""

@@ -12,7 +12,8 @@ from contextvars import ContextVar
 
 from scoord.errors import DeadlineExceeded
 from scoord.ids import LeaseId
-from scoord_server.store.port import Store, Txn, TxnResult
+from scoord_server.store.port import Txn, TxnResult
+from scoord_server.store.wrapped import WrappedStore
 
 
 def for_ever() -> float | None:
@@ -24,19 +25,11 @@ time_left: ContextVar[Callable[[], float | None]] = ContextVar("time_left", defa
 """Says for how many more seconds the caller of this command waits; None is for ever."""
 
 
-class TimelyStore:
-    """As the store beneath it, but that it changes nothing after the time of a command."""
+class TimelyStore(WrappedStore):
+    """As the store beneath it, but that it changes nothing after the time of a command.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        # These change nothing that anybody could miss.
-        self.range = store.range
-        self.count = store.count
-        self.grant = store.grant
-        self.keep_alive = store.keep_alive
-        self.watch = store.watch
-        self.compact = store.compact
-        self.close = store.close
+    What is passed on untimed changes nothing that anybody could miss.
+    """
 
     async def txn(self, txn: Txn) -> TxnResult:
         """As the store. Raises DeadlineExceeded, and then nothing is done."""
