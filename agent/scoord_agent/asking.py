@@ -73,8 +73,8 @@ def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLo
             session=request.session.session_id,
             agent=request.agent,
             token=FencingToken(ref.token),
-            shared=request.shared,
-            branch=request.claimant.branch,
+            shared=_shared(request, ref),
+            branch=_branch(request, ref),
             is_pattern=request.is_pattern,
             commit=request.head.commit,
             ends_at=now + request.lasts_s if request.lasts_s else 0.0,
@@ -83,6 +83,17 @@ def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLo
         )
         for file, ref in zip(request.files, granted.locks, strict=True)
     ]
+
+
+def _shared(request: Request, ref: LockRef) -> bool:
+    """Whether it is shared: as it stands, or as it was asked for where nobody says."""
+    return ref.mode == LockMode.LOCK_MODE_SHARED if ref.mode else request.shared
+
+
+def _branch(request: Request, ref: LockRef) -> str:
+    """The branch it is confined to, or none where it stands on every one."""
+    on_every = ref.scope == LockScope.LOCK_SCOPE_REPOSITORY
+    return "" if on_every else request.claimant.branch
 
 
 def scope_of(request: Request) -> "LockScope.ValueType":

@@ -40,6 +40,8 @@ class _Loss:
     """When its session's lease was last renewed."""
     with_lease: bool = False
     """Whether that lease is over. If not, somebody took the lock away."""
+    replaced: bool = False
+    """Whether its holder was granted more since."""
 
 
 _Path = tuple[ProjectId, str, bool]
@@ -61,6 +63,9 @@ class HeldLocks:
         """Grants that are over, as a later one on the same path shows, before anything
         told of their end: their sessions are still to hear of it. And what has passed on
         under its token, while it is not settled whether who has it now keeps it."""
+        self._replaced: dict[_Grant, HeldLock] = {}
+        """Shares, in place of which their holders have more, before anything told of their
+        end. They became that, or others had taken them away and may have edited the file."""
         self._lost: dict[HeldLock, _Loss] = {}
 
     def renewed(self, session: SessionId, sent_at: float) -> None:
@@ -140,7 +145,7 @@ class HeldLocks:
         path[_who(lock)] = lock
         self._note_overtaken(over)
         for lost in [lost for lost in self._lost if self.has_more(lost)]:
-            del self._lost[lost]
+            self._note_replaced(lost)
         if lock.is_pattern:
             self._patterns[_path(lock)] = None
         else:
@@ -209,8 +214,17 @@ class HeldLocks:
         return list(self._paths.get((project, key, False), {}).values())
 
     def _note_overtaken(self, over: Iterable[HeldLock]) -> None:
-        # Whoever has more now misses nothing, whatever becomes of that.
-        self._overtaken |= {_grant(other): other for other in over if not self.has_more(other)}
+        for other in over:
+            if not self.has_more(other):
+                self._overtaken[_grant(other)] = other
+            elif other.shared:
+                self._replaced[_grant(other)] = other
+
+    def _note_replaced(self, lost: HeldLock) -> None:
+        """Whoever has more now misses nothing, but what may have changed while it shared."""
+        loss = self._lost.pop(lost)
+        if lost.shared:
+            self._lost[lost] = replace(loss, replaced=True)
 
     def _is_overtaken(self, lock: HeldLock) -> bool:
         """Whether its answer comes after that of a later grant, beside which it cannot stand."""
@@ -236,7 +250,7 @@ class HeldLocks:
     ) -> HeldLock | None:
         """The grant that ``token`` names, whoever of this machine has it."""
         place = (project, key, is_pattern)
-        over = (lock for lock in self._overtaken.values() if _path(lock) == place)
+        over = (lock for lock in self.overtaken() if _path(lock) == place)
         found = (*self._paths.get(place, {}).values(), *over)
         return next((lock for lock in found if lock.token == token), None)
 
@@ -248,7 +262,8 @@ class HeldLocks:
         """Forget one grant; None when exactly that one was not held."""
         found = self.find_same(lock)
         if found is None:
-            return self._overtaken.pop(_grant(lock), None)
+            over = self._overtaken.pop(_grant(lock), None)
+            return over or self._replaced.pop(_grant(lock), None)
         path = self._paths[_path(found)]
         del path[_who(found)]
         if not path:
@@ -264,7 +279,7 @@ class HeldLocks:
 
     def lapse(self, session: SessionId) -> None:
         """The lease of a session is over, and with it all it held is lost."""
-        overtaken = [lock for lock in self._overtaken.values() if lock.session == session]
+        overtaken = [lock for lock in self.overtaken() if lock.session == session]
         for lock in (*overtaken, *self.of(session)):
             self.lose(lock)
         for lock in self.lost(session):
@@ -273,21 +288,30 @@ class HeldLocks:
 
     def overtaken(self) -> list[HeldLock]:
         """The grants that are over, and whose sessions have not heard of it."""
-        return list(self._overtaken.values())
+        return [*self._overtaken.values(), *self._replaced.values()]
 
     def lose(self, lock: HeldLock) -> None:
         """It is not held any more, and is to be asked for again, unless its holder has more."""
+        is_replaced = _grant(lock) in self._replaced
         found = self.drop(lock)
-        if found is not None and not self.has_more(found):
-            self._lost[found] = _Loss(self._renewed_at.get(found.session, 0.0))
+        if found is not None and (is_replaced or not self.has_more(found)):
+            stood_at = self._renewed_at.get(found.session, 0.0)
+            self._lost[found] = _Loss(stood_at, replaced=is_replaced)
+
+    def end(self, lock: HeldLock) -> None:
+        """It is over, and nobody took it away: lost, where it did not become more."""
+        if self._replaced.pop(_grant(lock), None) is None:
+            self.lose(lock)
 
     def missing(self, lock: HeldLock, stood_at: float) -> None:
         """It is known to have stood then, and that it does not now, or nobody confirms it."""
         stands = self.grant(lock.project, lock.key, lock.token, is_pattern=lock.is_pattern)
         known = any(_grant(lost) == _grant(lock) for lost in self._lost)
         # Under the same token a subagent may have taken it over meanwhile.
-        if stands is None and not known and not self.has_more(lock):
+        if stands is None and not known:
             self._lost[lock] = _Loss(stood_at)
+            if self.has_more(lock):
+                self._note_replaced(lock)
 
     def stood_at(self, session: SessionId) -> float:
         """When all that a session has or has lost was last known to stand; 0 when it never was."""
@@ -295,8 +319,9 @@ class HeldLocks:
         return min((self._renewed_at.get(session, 0.0), *lost))
 
     def known(self, session: SessionId) -> list[HeldLock]:
-        """What a session has, or has lost without knowing yet to whom."""
-        return [*self.of(session), *self.lost(session)]
+        """What a session has, or has lost without knowing yet to whom or how."""
+        shares = (share for share in self._replaced.values() if share.session == session)
+        return [*self.of(session), *self.lost(session), *shares]
 
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now.
@@ -320,6 +345,10 @@ class HeldLocks:
     def went_with_lease(self, lock: HeldLock) -> bool:
         """Whether the lease of a lost lock is over; else it was taken away while that stood."""
         return lock in self._lost and self._lost[lock].with_lease
+
+    def was_replaced(self, lock: HeldLock) -> bool:
+        """Whether its holder was granted more in place of a lost share, and wants it no more."""
+        return self._lost[lock].replaced
 
     def settled(self, lock: HeldLock) -> bool:
         """It is known what became of a lost lock; False when it was known before."""

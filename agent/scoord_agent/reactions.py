@@ -110,7 +110,7 @@ class Reactions:
         elif told:
             self._drop(lock, told)
         else:
-            self._held.lose(lock)
+            self._held.end(lock)
 
     def _unknown_gone(self, project: ProjectId, gone: LockGone, told: str) -> None:
         """A grant whose answer came to nobody; its edit may have gone through unasked."""

@@ -9,7 +9,7 @@ known a lock stays to be asked for, and no edit of its path is decided before.
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from scoord.clock import Clock
 from scoord.config import Settings
@@ -42,8 +42,14 @@ from scoord_agent.request import Request
 MOST_AT_ONCE = 8
 """How many are asked for at the same time, of all sessions."""
 
-_Outcome = tuple[FencingToken | None, str]
-"""The token of the new grant, if there is one, and what the session is told."""
+
+class _Outcome(NamedTuple):
+    """The token of the new grant, if there is one, and what the session is told."""
+
+    token: FencingToken | None = None
+    told: str = ""
+    is_traced: bool = False
+    """Whether the store knows how exactly this lock ended."""
 
 
 class Reclaiming:
@@ -104,18 +110,20 @@ class Reclaiming:
             return
         await self._registration.enter(session, lock.project, settings)
         lease = session.lease
-        token, told = await self._outcome(session, lock, settings)
+        outcome = await self._outcome(session, lock, settings)
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         session.remembered.reclaims.pop(lock, None)
-        if not self._held.settled(lock):
+        if lock not in self._held.lost(session.session_id):
             return  # somebody else found out, or nobody wants it any more
-        if lock.shared and self._held.has_more(lock):
-            return  # the answer to a later command came after the end of the share it replaced
-        if told:
-            session.tell_loss(told, lock.agent)
-        if token is not None:
-            again = lock.granted_anew(token)
+        is_over = self._held.was_replaced(lock) and not outcome.is_traced
+        self._held.settled(lock)
+        if is_over:
+            return  # it became what its holder was granted since
+        if outcome.told:
+            session.tell_loss(outcome.told, lock.agent)
+        if outcome.token is not None:
+            again = lock.granted_anew(outcome.token)
             self._held.put(again)
             if self._neighbours.is_over(again):
                 self._held.lose(again)
@@ -123,7 +131,7 @@ class Reclaiming:
     async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         if lock.has_had_its_time(self._clock.now()):
             end = await self._end(session, lock)
-            return None, _told(lock, end) if end.how else wording.lasted(lock.shown)
+            return _ended(lock, end) if end.how else _Outcome(told=wording.lasted(lock.shown))
         if lock.is_pattern or lock.shared:
             return await self._anew(session, lock, settings)
         lost = LockRef(path=lock.shown, token=lock.token)
@@ -132,7 +140,7 @@ class Reclaiming:
         request.request_id = session.remembered.reclaims.setdefault(lock, new_request_id())
         response = await self._client.reclaim(request)
         if response.WhichOneof("outcome") == "reclaimed":
-            return FencingToken(response.reclaimed.token), ""
+            return _Outcome(FencingToken(response.reclaimed.token))
         return await self._after(session, lock, response.lost, settings)
 
     async def _after(
@@ -140,15 +148,16 @@ class Reclaiming:
     ) -> _Outcome:
         """Others may have had it: what its last grant tells."""
         if (last.holder.session_id, last.holder.agent_id) != (lock.session, lock.agent):
-            return None, wording.lost_to(lock.shown, last, wording.Asker(session.session_id))
+            asker = wording.Asker(session.session_id)
+            return _Outcome(told=wording.lost_to(lock.shown, last, asker))
         if last.how == "granted":
             # Another grant of ours, of which we have not heard: who had it before that
             # one, nobody knows any more.
-            token, told = await self._acquire(session, lock, settings)
-            return token, told or wording.had_again(lock.shown)
+            token, told, _ = await self._acquire(session, lock, settings)
+            return _Outcome(token, told or wording.had_again(lock.shown))
         if last.how == "released" and last.token not in (0, lock.token):
-            return None, wording.had_meanwhile(lock.shown)
-        return None, _told(lock, last)
+            return _Outcome(told=wording.had_meanwhile(lock.shown))
+        return _ended(lock, last)
 
     async def _anew(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         """Ask for it as if for the first time: a share has no successor to compare with.
@@ -159,9 +168,12 @@ class Reclaiming:
         with_lease = self._held.went_with_lease(lock)
         end = await self._end(session, lock)
         if end.how:
-            return None, _told(lock, end)
+            return _ended(lock, end)
+        if lock not in self._held.lost(lock.session) or self._held.was_replaced(lock):
+            return _Outcome()
         if not with_lease:
-            return (lock.token, "") if end.stands else (None, self._untraced(session, lock))
+            told = "" if end.stands else self._untraced(session, lock)
+            return _Outcome(lock.token if end.stands else None, told)
         if lock.is_pattern:
             return await self._reserve(session, lock, settings)
         return await self._acquire(session, lock, settings)
@@ -186,17 +198,18 @@ class Reclaiming:
         request = AcquireRequest(paths=[lock.shown], mode=_mode(lock), **terms)
         response = await self._client.acquire(request)
         if response.WhichOneof("outcome") == "held":
-            return None, _to_whom(session, lock, response.held)
+            return _Outcome(told=_to_whom(session, lock, response.held))
         told = wording.shared_again(lock.shown) if lock.shared else ""
-        return FencingToken(response.granted.locks[0].token), told
+        return _Outcome(FencingToken(response.granted.locks[0].token), told)
 
     async def _reserve(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         terms = self._terms(session, lock, settings)
         request = ReserveRequest(pattern=lock.shown, mode=_mode(lock), **terms)
         response = await self._client.reserve(request)
         if response.WhichOneof("outcome") == "held":
-            return None, _to_whom(session, lock, response.held)
-        return FencingToken(response.reserved.token), wording.reserved_again(lock.shown)
+            return _Outcome(told=_to_whom(session, lock, response.held))
+        token = FencingToken(response.reserved.token)
+        return _Outcome(token, wording.reserved_again(lock.shown))
 
     def _terms(self, session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
         """What is said alike, however a lock is asked for."""
@@ -226,8 +239,9 @@ def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
     return wording.lost_to(lock.shown, last, asker, part)
 
 
-def _told(lock: HeldLock, end: wording.End) -> str:
-    return wording.ended(lock.shown, end, is_pattern=lock.is_pattern)
+def _ended(lock: HeldLock, end: wording.End) -> _Outcome:
+    told = wording.ended(lock.shown, end, is_pattern=lock.is_pattern)
+    return _Outcome(told=told, is_traced=True)
 
 
 def _mode(lock: HeldLock) -> "LockMode.ValueType":

@@ -58,7 +58,7 @@ class Locking:
         ask = self._find_out if command.takes_nothing else self._acquire_once_each
         outcome = await ask(command)
         if isinstance(outcome, Granted):
-            return Granted(tuple(outcome.tokens[i] for i in positions))
+            return outcome.at(positions)
         return outcome
 
     async def reserve(self, command: Reserve) -> Granted | Held:
@@ -250,7 +250,7 @@ class Locking:
             result = await ground.txn(plan, asker.session)
         except Begun:
             return found
-        outcome = reservations.read_reserve(before, result)
+        outcome = reservations.read_reserve(command, before, result)
         if outcome is None:
             raise not_live(asker.session, asker.project)
         return outcome

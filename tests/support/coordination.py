@@ -220,9 +220,7 @@ class Bench:
 
     async def token(self, session: str, path: str, **options: Any) -> FencingToken:
         """The token of a grant that must succeed."""
-        outcome = await self.acquire(session, path, **options)
-        assert isinstance(outcome, Granted)
-        return outcome.tokens[0]
+        return granted(await self.acquire(session, path, **options)).tokens[0]
 
     async def holder(self, path: str) -> str:
         """Who holds ``path`` by the store itself; empty when nobody does."""
@@ -265,3 +263,9 @@ async def last(b: Bench, project: ProjectId = PROJECT) -> EventRecord:
     """What happened last."""
     page = await b.coordinator.recalling.read(project, Wanted(), 1000)
     return page.lines[0].record
+
+
+def granted(outcome: Granted | Held) -> Granted:
+    """What was granted, as it must have been."""
+    assert isinstance(outcome, Granted)
+    return outcome

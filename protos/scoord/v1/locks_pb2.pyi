@@ -178,22 +178,30 @@ class LockRef(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     IS_PATTERN_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Path inside the project, as shown; or a pattern, as it was reserved."""
     token: _builtins.int
     """Fencing token of the grant; 0 matches no grant."""
     is_pattern: _builtins.bool
     """True when path is a pattern."""
+    mode: Global___LockMode.ValueType
+    """In an answer that grants it: how it stands. Whoever asks may have more already."""
+    scope: Global___LockScope.ValueType
+    """In the same: how far."""
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
         token: _builtins.int = ...,
         is_pattern: _builtins.bool = ...,
+        mode: Global___LockMode.ValueType = ...,
+        scope: Global___LockScope.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_pattern", b"is_pattern", "path", b"path", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_pattern", b"is_pattern", "mode", b"mode", "path", b"path", "scope", b"scope", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -77,9 +77,16 @@ def read_acquire(command: Acquire, known: Known, result: TxnResult) -> Granted |
     """Read the answer to ``plan_acquire``; None when the session is not live."""
     if not result.succeeded:
         return read_look(command.names, result)
-    facts = (_kept(command.claimant, known.room(name.key)) for name in command.names)
+    who = command.claimant
+    facts = [_kept(who, known.room(name.key)) for name in command.names]
     tokens = (fact.token if fact else result.revision for fact in facts)
-    return Granted(tuple(FencingToken(token) for token in tokens))
+    claimants = (has_by(fact, who) if fact else who for fact in facts)
+    return Granted(tuple(map(FencingToken, tokens)), tuple(claimants))
+
+
+def has_by(fact: LockFact, who: Claimant) -> Claimant:
+    """As what ``who`` has a grant that it keeps, or takes over."""
+    return replace(who, shared=fact.claimant.shared, branch=fact.claimant.branch)
 
 
 def plan_wait(

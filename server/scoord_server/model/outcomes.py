@@ -25,10 +25,11 @@ def read(command: Acquire | Reserve, result: TxnResult) -> Granted | Held | None
     found = locks.read_look(command.names, result)
     if found is None:
         return None
-    rooms = (found.known.room(name.key) for name in command.names)
-    tokens = [own.token for room in rooms if (own := conflicts.holding(command.claimant, room))]
-    if len(tokens) == len(command.names):
-        return Granted(tuple(tokens))
+    who, rooms = command.claimant, (found.known.room(name.key) for name in command.names)
+    own = [fact for room in rooms if (fact := conflicts.holding(who, room))]
+    if len(own) == len(command.names):
+        claimants = (locks.has_by(fact, who) for fact in own)
+        return Granted(tuple(fact.token for fact in own), tuple(claimants))
     return Held(tuple(_places(command, found.known)))
 
 
@@ -38,7 +39,7 @@ def _of_pattern(command: Reserve, result: TxnResult) -> Granted | Held | None:
         return None
     own = reservations.own(command, found)
     has = own is not None and conflicts.is_enough(own, command.claimant)
-    return Granted((own.token,)) if own and has else Held(())
+    return reservations.granted(command, own, own.token) if own and has else Held(())
 
 
 def _places(command: Acquire, known: Known) -> Iterator[Conflict]:

@@ -10,6 +10,7 @@ in its way, also where the asker has that file. It asks again when they are serv
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from scoord.claimant import Claimant
 from scoord.globs import literal_prefix, may_meet
@@ -23,7 +24,7 @@ from scoord_server.model.compares import is_grant, lives, none_put_since
 from scoord_server.model.conflicts import is_enough
 from scoord_server.model.history import Journal
 from scoord_server.model.lasting import keep_reason, keep_time, puts_anew
-from scoord_server.model.locks import in_order, plan_touch, record_of
+from scoord_server.model.locks import has_by, in_order, plan_touch, record_of
 from scoord_server.model.values import (
     Conflict,
     Granted,
@@ -87,11 +88,22 @@ def plan_reserve(
     return Txn(guards, tuple(_take(command, holder, before, journal)), look)
 
 
-def read_reserve(before: LockFact | None, result: TxnResult) -> Granted | Room | None:
+def read_reserve(
+    command: Reserve, before: LockFact | None, result: TxnResult
+) -> Granted | Room | None:
     """Granted; else all grants and places as they were; None when the session is not live."""
-    if result.succeeded:
-        return Granted((before.token if before else FencingToken(result.revision),))
-    return read_look(result)
+    if not result.succeeded:
+        return read_look(result)
+    return granted(command, before, FencingToken(result.revision))
+
+
+def granted(command: Reserve, before: LockFact | None, new: FencingToken) -> Granted:
+    """The pattern as the asker has it: as before where that is enough, else as it asks for."""
+    who = command.claimant
+    if before and is_enough(before, who):
+        return Granted((before.token,), (has_by(before, who),))
+    branch = before.claimant.branch if before else who.branch
+    return Granted((before.token if before else new,), (replace(who, branch=branch),))
 
 
 def plan_look(command: Reserve) -> Txn:

@@ -1,6 +1,6 @@
 """Commands, outcomes and facts that the rules work on. All frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scoord.claimant import Claimant
@@ -254,9 +254,19 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """All taken: one token for each name, in order."""
+    """All taken: for each name, in order, its token, and as what the asker has it.
+
+    That may be more than it asked for: what it has alone it need not share.
+    """
 
     tokens: tuple[FencingToken, ...]
+    claimants: tuple[Claimant, ...]
+
+    def at(self, positions: Sequence[int]) -> "Granted":
+        """The same of the names at ``positions``, in their order."""
+        return Granted(
+            tuple(self.tokens[i] for i in positions), tuple(self.claimants[i] for i in positions)
+        )
 
 
 @dataclass(frozen=True, slots=True)

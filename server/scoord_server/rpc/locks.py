@@ -1,5 +1,6 @@
 """LockService: read the request, ask the coordinator, build the reply."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -74,8 +75,7 @@ class Locks(LockServiceServicer):
         )
         outcome = await self._coordinator.locks.reserve(command)
         if isinstance(outcome, Granted):
-            (token,) = outcome.tokens
-            ref = pb.LockRef(path=command.pattern, token=token, is_pattern=True)
+            (ref,) = _refs([command.pattern], outcome, is_pattern=True)
             return pb.ReserveResponse(reserved=ref)
         return pb.ReserveResponse(held=self._held(command.asker.project, outcome))
 
@@ -259,9 +259,18 @@ def _lease(number: int) -> LeaseId:
 
 
 def _granted(command: Acquire, outcome: Granted) -> pb.AcquireResponse:
-    pairs = zip(command.names, outcome.tokens, strict=True)
-    refs = (pb.LockRef(path=name.shown, token=token) for name, token in pairs)
+    refs = _refs((name.shown for name in command.names), outcome)
     return pb.AcquireResponse(granted=pb.Granted(locks=refs))
+
+
+def _refs(
+    shown: Iterable[str], outcome: Granted, *, is_pattern: bool = False
+) -> Iterator[pb.LockRef]:
+    """What was granted, as a message names it, and as what."""
+    for path, token, who in zip(shown, outcome.tokens, outcome.claimants, strict=True):
+        mode = pb.LOCK_MODE_SHARED if who.shared else pb.LOCK_MODE_EXCLUSIVE
+        scope = pb.LOCK_SCOPE_BRANCH if who.branch else pb.LOCK_SCOPE_REPOSITORY
+        yield pb.LockRef(path=path, token=token, is_pattern=is_pattern, mode=mode, scope=scope)
 
 
 def _request_id(text: str) -> RequestId:

@@ -19,7 +19,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import EventKind, Verdict
 from support.simulation.loop import Process
 from support.simulation.machine import Hook, Machine, current_hook
-from support.simulation.minds import Known, Mind, asker_of
+from support.simulation.minds import Known, Mind, asker_of, granted_as
 from support.simulation.network import Exchange
 from support.simulation.oracle import excludes
 from support.simulation.record import Record
@@ -214,7 +214,7 @@ class Beliefs:
             path = path_key(ref.path)
             if request.mode != LockMode.LOCK_MODE_SHARED:
                 self.answers.append(Answer(exchange.sent_true_s, now, path, who.branch, ref.token))
-            self._granted(exchange, Known(path, ref.token, who))
+            self._granted(exchange, Known(path, ref.token, granted_as(request, ref)))
 
     def _reserved(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -222,7 +222,7 @@ class Beliefs:
             self.record.counts["contended"] += 1
             return
         ref = exchange.response.reserved
-        known = Known(path_key(ref.path), ref.token, asker_of(request), is_pattern=True)
+        known = Known(path_key(ref.path), ref.token, granted_as(request, ref), is_pattern=True)
         self._granted(exchange, known)
 
     def _reclaimed(self, exchange: Exchange) -> None:
@@ -271,7 +271,7 @@ class Beliefs:
             # A fresh grant allows this one edit, even if nothing was renewed of late.
             if known and (known in believed or "granted" in hook.asked):
                 self.record.counts["allowed by lock"] += 1
-                self.wishes.relied.add((path, known.token))
+                self.wishes.rely(path, known.token, who.agent)
                 self._check_alone(known)
             elif self._is_excused(hook, in_pattern=any(k.keeps(path, who) for k in believed)):
                 self.record.counts["allowed without a lock"] += 1

@@ -140,10 +140,23 @@ class Calm:
             person = None if is_news else self._person_of(loss)
             if person is None:
                 continue
-            if self._came_back(loss.grant):
-                self.record.violate("C4", f"{person.name} was given back {loss.grant}")
-            elif not (_was_told(person, loss) or self._is_no_news(person, loss.grant, loss.who)):
-                self.record.violate("C4", f"{person.name} was never told of {loss.grant}")
+            grant, is_heard = loss.grant, self._is_heard(person, loss)
+            if self._came_back(grant):
+                self.record.violate("C4", f"{person.name} was given back {grant}")
+            elif not (is_heard or self._is_no_news(person, grant, loss.who)):
+                self.record.violate("C4", f"{person.name} was never told of {grant}")
+
+    def _is_heard(self, person: Person, loss: Loss) -> bool:
+        """Whether it was told to the thread that had it by what its agent knew.
+
+        Of one that is over its main thread is, and of one that an agent that died knew of;
+        and of what was its own, where the subagent that took it over was refused for all that.
+        """
+        grant, agent = loss.grant, loss.who.agent
+        is_used = (grant.path, grant.token, agent) in self.beliefs.wishes.relied_by
+        is_over = loss.died or agent not in person.subagents
+        is_mains = is_over or not (grant.first.agent or is_used)
+        return _was_told(person, loss, (agent, "") if is_mains else (agent,))
 
     def _is_no_news(self, person: Person, lost: Grant, who: Claimant) -> bool:
         """Whether it was never heard of, or not wanted any more, or had again before others."""
@@ -369,15 +382,8 @@ def _hears_of_having(person: Person, grant: Grant) -> bool:
     return any(grant.path in text and any(word in text for word in _HAS) for text in texts)
 
 
-def _was_told(person: Person, loss: Loss) -> bool:
-    """Whether its thread was told later: a text names the file, and says what became of the lock.
-
-    That is the thread that had it by what its agent knew.
-    Of one that is over its main thread is, and of one that an agent that died knew of.
-    """
-    agent = loss.who.agent
-    is_over = loss.died or agent not in person.subagents
-    threads = (agent, "") if is_over else (agent,)
+def _was_told(person: Person, loss: Loss, threads: Iterable[str]) -> bool:
+    """Whether one of ``threads`` was told later what became of the lock, by the file's name."""
     return any(
         told.at_s >= loss.grant.until_s
         and told.agent in threads

@@ -6,7 +6,7 @@ from typing import Any
 
 from scoord.claimant import Claimant
 from scoord.patterns import matches
-from scoord.v1.locks_pb2 import Holder, LockMode
+from scoord.v1.locks_pb2 import Holder, LockMode, LockRef, LockScope
 from support.simulation.oracle import excludes
 
 Place = tuple[str, str, str, str]
@@ -168,3 +168,10 @@ def asker_of(request: Any) -> Claimant:  # whatever message asks for a path or p
     holder = Holder(session_id=request.session_id, agent_id=request.agent_id, branch=request.branch)
     mode = getattr(request, "mode", LockMode.LOCK_MODE_EXCLUSIVE)
     return Claimant.of(holder, mode, request.scope)
+
+
+def granted_as(request: Any, ref: LockRef) -> Claimant:  # as above
+    """As what the asker has what it was granted: it may have had more already."""
+    who, on_every = asker_of(request), ref.scope == LockScope.LOCK_SCOPE_REPOSITORY
+    shared = ref.mode == LockMode.LOCK_MODE_SHARED
+    return replace(who, shared=shared, branch="" if on_every else who.branch)

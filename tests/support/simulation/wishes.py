@@ -29,6 +29,13 @@ class Wishes:
     """By request id: the edit that asked for files."""
     relied: set[tuple[str, int]] = field(default_factory=set)
     """Paths and tokens of what an edit was allowed by."""
+    relied_by: set[tuple[str, int, str]] = field(default_factory=set)
+    """The same, with the thread of its session that edited."""
+
+    def rely(self, path: str, token: int, agent: str) -> None:
+        """An edit by a thread is allowed by a grant."""
+        self.relied.add((path, token))
+        self.relied_by.add((path, token, agent))
 
     def sent(self, exchange: Exchange) -> None:
         """A command leaves."""

@@ -372,44 +372,59 @@ def test_a_lost_lock_is_settled_once(held: HeldLocks) -> None:
     assert [] == held.lost(A)
 
 
+def replaced(held: HeldLocks) -> HeldLock:
+    """A share whose holder was granted more, before anything told of its end."""
+    share = replace(LOCK, key="b.py", token=FencingToken(8), shared=True)
+    held.put(share)
+    held.put(replace(share, token=FencingToken(9), shared=False))
+    return share
+
+
 def test_a_share_that_became_a_lock_is_not_lost(held: HeldLocks) -> None:
+    share = replaced(held)
+    assert [share] == held.overtaken()
+    assert share in held.known(A), "another agent is to find out how it ended"
+
+    held.end(share)
+
+    assert [] == [*held.overtaken(), *held.lost(A)]
+
+
+@pytest.mark.parametrize("is_heard_of", [True, False])
+def test_of_a_share_that_ended_unheard_it_is_found_out_how(
+    held: HeldLocks, is_heard_of: bool
+) -> None:
+    share = replaced(held)
+    if is_heard_of:
+        held.lose(share)
+    else:
+        held.lapse(A)
+
+    assert share in held.lost(A)
+    assert held.was_replaced(share), "and it is not asked for again"
+
+
+def test_so_it_is_when_its_end_was_heard_of_before_the_answer_that_replaced_it(
+    held: HeldLocks,
+) -> None:
     share = replace(LOCK, key="b.py", shared=True)
-    lock = replace(LOCK, key="b.py", token=FencingToken(8))
     held.put(share)
-    held.put(lock)
-
     held.lose(share)
+    assert not held.was_replaced(share)
 
-    assert held.lost(A) == []
-    assert held.overtaken() == []
+    held.put(replace(share, token=FencingToken(8), shared=False))
 
-
-def test_a_share_that_became_a_lock_is_not_lost_when_that_is_taken_away(held: HeldLocks) -> None:
-    held.drop(LOCK)
-    share = replace(LOCK, token=FencingToken(8), shared=True)
-    now = replace(LOCK, token=FencingToken(9))
-    held.put(share)
-    held.put(now)
-    held.drop(now)
-    held.lapse(A)
-    assert [] == held.lost(A)
-
-    held.put(share)
-    held.lose(share)  # its end was heard of before the answer that replaced it
-    held.put(now)
-    held.drop(now)
-    held.lapse(A)
-    assert [] == held.lost(A)
+    assert [share] == held.lost(A)
+    assert held.was_replaced(share)
 
 
-def test_a_share_that_became_a_lock_is_not_lost_beside_it(held: HeldLocks) -> None:
-    lock = replace(LOCK, key="b.py", token=FencingToken(8))
-    held.put(replace(LOCK, key="b.py", shared=True))
-    held.put(lock)
+def test_so_it_is_when_an_agent_takes_it_up_beside_what_replaced_it(held: HeldLocks) -> None:
+    share = replace(LOCK, token=FencingToken(5), shared=True)
 
-    held.lapse(A)
+    held.missing(share, stood_at=99.0)
 
-    assert held.lost(A) == [LOCK, lock]
+    assert [share] == held.lost(A)
+    assert held.was_replaced(share)
 
 
 def test_who_asks_to_share_what_it_has_alone_has_it_alone(held: HeldLocks) -> None:

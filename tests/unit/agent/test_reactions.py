@@ -1,7 +1,7 @@
 """What a step of the stream means for the sessions of this machine."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,21 @@ def test_the_end_of_an_older_grant_changes_nothing(house: House) -> None:
 
     assert [7] == [held.token for held in house.held]
     assert [] == house.a.take_notices()
+
+
+@pytest.mark.parametrize(("how", "told"), [("broken", 1), ("ended", 0)])
+def test_a_share_that_was_broken_before_its_holder_got_more_is_told(
+    house: House, how: str, told: int
+) -> None:
+    share = HeldLock(SHOP, "b.py", "b.py", A, AgentId(""), FencingToken(8), shared=True)
+    house.held.put(share)
+    house.held.put(replace(share, token=FencingToken(10), shared=False))
+
+    house.react(lock_gone=LockGone(lock=lock(8, path="b.py"), how=how, by="bob"))
+
+    assert told == len(house.a.take_notices())
+    assert [7, 10] == [held.token for held in house.held], "it has more"
+    assert [] == [*house.held.overtaken(), *house.held.lost(A)]
 
 
 def test_of_a_grant_that_no_answer_told_of_its_end_is_told(house: House) -> None:

@@ -436,6 +436,23 @@ async def test_a_share_that_became_a_grant_which_was_given_back_was_not_taken_aw
     assert [wording.had_meanwhile("B.py")] == house.session.take_notices()
 
 
+@pytest.mark.parametrize(("end", "told"), [(BROKEN, 1), (ReadTraceResponse(), 0)])
+async def test_a_share_that_may_have_been_broken_before_its_holder_got_more_is_looked_up(
+    house: House, end: ReadTraceResponse, told: int
+) -> None:
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
+    share = b_py(shared=True)
+    house.held.put(share)
+    house.held.put(replace(b_py(), token=FencingToken(9)))
+    house.held.lose(share)
+    house.coordinator.ends["b.py"] = end
+    await come_back(house)
+
+    assert told == len(house.session.take_notices())
+    assert [] == asked_for(house)
+    assert [9] == [held.token for held in house.held.at(SHOP, "b.py")]
+
+
 async def test_what_has_not_ended_at_all_is_held_on(house: House) -> None:
     await taken_away(house, b_py(shared=True), ReadTraceResponse(stands=True))
 

@@ -172,3 +172,21 @@ async def test_a_refusal_says_what_a_leave_names(b: Bench) -> None:
         await locks.Leave(request, NO_CONTEXT)
         await b.settle()
         assert waiting == len(b.view.snapshot().waiters)
+
+
+@pytest.mark.parametrize("takes_nothing", [False, True])
+async def test_an_answer_says_as_what_the_asker_has_it(b: Bench, *, takes_nothing: bool) -> None:
+    await b.token("a", "a.py")
+    await b.reserve("a", "src/**")
+    share: dict[str, Any] = {"mode": pb.LOCK_MODE_SHARED, "takes_nothing": takes_nothing}
+    share |= {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "main"}
+    locks = Locks(b.coordinator, b.view, b.clock)
+
+    of_file = pb.AcquireRequest(**_asks(b, "a", paths=["a.py"]), **share)
+    of_pattern = pb.ReserveRequest(**_asks(b, "a", pattern="src/**"), **share)
+
+    (file,) = (await locks.Acquire(of_file, NO_CONTEXT)).granted.locks
+    pattern = (await locks.Reserve(of_pattern, NO_CONTEXT)).reserved
+    for ref in (file, pattern):
+        assert pb.LOCK_MODE_EXCLUSIVE == ref.mode
+        assert LockScope.LOCK_SCOPE_REPOSITORY == ref.scope

@@ -13,7 +13,7 @@ from scoord_server.model.values import Granted, Held, LockName, Reclaim, Reclaim
 from scoord_server.rpc import messages
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
-from support.coordination import PROJECT, Bench, bench, kinds, last
+from support.coordination import PROJECT, Bench, bench, granted, kinds, last
 
 LASTS_S = 1_800.0
 LASTS_MS = 1_800_000
@@ -110,11 +110,6 @@ async def test_a_pattern_that_is_taken_anew_lasts_from_then_on(b: Bench) -> None
 
     assert LASTS_S == told_s(b.coordinator) == told_s(await restarted(b))
     assert [] == await swept_after(b.coordinator, 400)
-
-
-def granted(outcome: Granted | Held) -> Granted:
-    assert isinstance(outcome, Granted)
-    return outcome
 
 
 Take = Callable[..., Awaitable[Granted | Held]]
@@ -220,7 +215,7 @@ async def test_one_that_a_subagent_takes_over_ends_when_its_sessions_was_to(b: B
 
     handed = await b.acquire("alice", "a.py", agent="helper", lock_timeout_ms=60_000)
 
-    assert Granted((token,)) == handed
+    assert (token,) == granted(handed).tokens
     assert 300 == told_s(b.coordinator)
     assert [] == await swept_after(b.coordinator, 299)
     assert ["lasted"] == await swept_after(b.coordinator, 2)
@@ -273,7 +268,7 @@ async def test_a_reason_that_is_given_is_that_of_what_is_held_already(b: Bench, 
 
     again = await take(reason="second", is_reason_given=True)
 
-    assert Granted((token,)) == again
+    assert (token,) == granted(again).tokens
     assert ["second"] == reasons(b)
     assert 300 == told_s(b.coordinator), "it ends as before"
     (line,) = (await b.history())[before:]

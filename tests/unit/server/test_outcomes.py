@@ -8,7 +8,7 @@ import pytest
 from scoord.errors import SessionEnded
 from scoord.v1.locks_pb2 import LockMode
 from scoord_server.model.values import Granted, Held, WaiterFact
-from support.coordination import Bench, bench
+from support.coordination import Bench, bench, granted
 
 SHARED = LockMode.LOCK_MODE_SHARED
 
@@ -36,7 +36,7 @@ async def test_what_was_never_carried_out_takes_nothing(b: Bench) -> None:
 async def test_what_was_granted_is_told_under_its_token(b: Bench) -> None:
     token = await b.token("alice", "a.py")
 
-    assert Granted((token, token)) == await asks(b, "alice", "a.py", "A.py")
+    assert (token, token) == granted(await asks(b, "alice", "a.py", "A.py")).tokens
 
 
 async def test_of_several_files_all_or_none_is_told_as_granted(b: Bench) -> None:
@@ -50,14 +50,14 @@ async def test_a_share_is_not_what_was_asked_for_alone(b: Bench) -> None:
     token = await b.token("alice", "a.py", mode=SHARED)
 
     assert Held(()) == await asks(b, "alice", "a.py")
-    assert Granted((token,)) == await asks(b, "alice", "a.py", mode=SHARED)
+    assert (token,) == granted(await asks(b, "alice", "a.py", mode=SHARED)).tokens
 
 
 async def test_what_its_main_thread_has_does_not_pass_to_a_subagent(b: Bench) -> None:
     token = await b.token("alice", "a.py")
 
     assert Held(()) == await asks(b, "alice", "a.py", agent="agent-1")
-    assert Granted((token,)) == await asks(b, "alice", "a.py")
+    assert (token,) == granted(await asks(b, "alice", "a.py")).tokens
 
 
 async def test_who_was_not_in_the_queue_gets_no_place(b: Bench) -> None:

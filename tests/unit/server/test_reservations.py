@@ -10,7 +10,7 @@ from scoord.errors import SessionEnded
 from scoord.v1.locks_pb2 import LockMode
 from scoord_server.model.values import Granted, Held
 from scoord_server.store.port import Txn, TxnResult
-from support.coordination import Bench, bench
+from support.coordination import Bench, bench, granted
 
 
 @pytest.fixture
@@ -79,9 +79,13 @@ async def test_who_asks_to_share_its_own_pattern_keeps_it_as_it_is(b: Bench) -> 
 
 
 async def test_who_shares_a_pattern_and_asks_for_it_alone_has_it_alone(b: Bench) -> None:
-    first = await b.reserve("alice", "src/**", mode=LockMode.LOCK_MODE_SHARED)
+    first = granted(await b.reserve("alice", "src/**", mode=LockMode.LOCK_MODE_SHARED))
+    assert [True] == [who.shared for who in first.claimants]
 
-    assert first == await b.reserve("alice", "src/**", reason="docs")
+    now = granted(await b.reserve("alice", "src/**", reason="docs"))
+
+    assert first.tokens == now.tokens
+    assert [False] == [who.shared for who in now.claimants]
 
     (seen,) = b.view.snapshot().locks
     assert not seen.fact.claimant.shared
