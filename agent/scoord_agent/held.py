@@ -145,7 +145,7 @@ class HeldLocks:
         path[_who(lock)] = lock
         self._note_overtaken(over)
         for lost in [lost for lost in self._lost if self.has_more(lost)]:
-            self._note_replaced(lost)
+            self._note_lost(lost, self._lost.pop(lost))
         if lock.is_pattern:
             self._patterns[_path(lock)] = None
         else:
@@ -220,11 +220,12 @@ class HeldLocks:
             elif other.shared:
                 self._replaced[_grant(other)] = other
 
-    def _note_replaced(self, lost: HeldLock) -> None:
+    def _note_lost(self, lock: HeldLock, loss: _Loss) -> None:
         """Whoever has more now misses nothing, but what may have changed while it shared."""
-        loss = self._lost.pop(lost)
-        if lost.shared:
-            self._lost[lost] = replace(loss, replaced=True)
+        if not self.has_more(lock):
+            self._lost[lock] = loss
+        elif lock.shared:
+            self._lost[lock] = replace(loss, replaced=True)
 
     def _is_overtaken(self, lock: HeldLock) -> bool:
         """Whether its answer comes after that of a later grant, beside which it cannot stand."""
@@ -294,9 +295,9 @@ class HeldLocks:
         """It is not held any more, and is to be asked for again, unless its holder has more."""
         is_replaced = _grant(lock) in self._replaced
         found = self.drop(lock)
-        if found is not None and (is_replaced or not self.has_more(found)):
+        if found is not None:
             stood_at = self._renewed_at.get(found.session, 0.0)
-            self._lost[found] = _Loss(stood_at, replaced=is_replaced)
+            self._note_lost(found, _Loss(stood_at, replaced=is_replaced))
 
     def end(self, lock: HeldLock) -> None:
         """It is over, and nobody took it away: lost, where it did not become more."""
@@ -309,9 +310,7 @@ class HeldLocks:
         known = any(_grant(lost) == _grant(lock) for lost in self._lost)
         # Under the same token a subagent may have taken it over meanwhile.
         if stands is None and not known:
-            self._lost[lock] = _Loss(stood_at)
-            if self.has_more(lock):
-                self._note_replaced(lock)
+            self._note_lost(lock, _Loss(stood_at))
 
     def stood_at(self, session: SessionId) -> float:
         """When all that a session has or has lost was last known to stand; 0 when it never was."""

@@ -404,6 +404,19 @@ def test_of_a_share_that_ended_unheard_it_is_found_out_how(
     assert held.was_replaced(share), "and it is not asked for again"
 
 
+def test_so_it_is_when_another_was_granted_the_file_in_between(held: HeldLocks) -> None:
+    share = replace(LOCK, key="b.py", shared=True)
+    later = replace(share, token=FencingToken(9), shared=False)
+    held.put(share)
+    held.put(replace(later, session=B, token=FencingToken(8)))
+    held.put(later)
+
+    held.lose(share)
+
+    assert share in held.lost(A)
+    assert held.was_replaced(share)
+
+
 def test_so_it_is_when_its_end_was_heard_of_before_the_answer_that_replaced_it(
     held: HeldLocks,
 ) -> None:
