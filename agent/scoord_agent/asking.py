@@ -1,5 +1,7 @@
 """The messages that take files or a pattern, and the grants read from their answers. Pure."""
 
+from dataclasses import replace
+
 from scoord.ids import FencingToken
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import (
@@ -73,8 +75,8 @@ def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLo
             session=request.session.session_id,
             agent=request.agent,
             token=FencingToken(ref.token),
-            shared=_shared(request, ref),
-            branch=_branch(request, ref),
+            shared=_shared(ref, asked=request.shared),
+            branch=_branch(ref, request.claimant.branch),
             is_pattern=request.is_pattern,
             commit=request.head.commit,
             ends_at=now + request.lasts_s if request.lasts_s else 0.0,
@@ -85,15 +87,11 @@ def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLo
     ]
 
 
-def _shared(request: Request, ref: LockRef) -> bool:
-    """Whether it is shared: as it stands, or as it was asked for where nobody says."""
-    return ref.mode == LockMode.LOCK_MODE_SHARED if ref.mode else request.shared
-
-
-def _branch(request: Request, ref: LockRef) -> str:
-    """The branch it is confined to, or none where it stands on every one."""
-    on_every = ref.scope == LockScope.LOCK_SCOPE_REPOSITORY
-    return "" if on_every else request.claimant.branch
+def granted_again(lock: HeldLock, ref: LockRef) -> HeldLock:
+    """What was lost, as it was granted anew."""
+    again = lock.granted_anew(FencingToken(ref.token))
+    shared = _shared(ref, asked=lock.shared)
+    return replace(again, shared=shared, branch=_branch(ref, lock.branch))
 
 
 def scope_of(request: Request) -> "LockScope.ValueType":
@@ -105,6 +103,16 @@ def scope_of(request: Request) -> "LockScope.ValueType":
 def ref_of(lock: HeldLock) -> LockRef:
     """The grant, as a message names it."""
     return LockRef(path=lock.shown, token=lock.token, is_pattern=lock.is_pattern)
+
+
+def _shared(ref: LockRef, *, asked: bool) -> bool:
+    """Whether it is shared: as it stands, or as it was asked for where nobody says."""
+    return ref.mode == LockMode.LOCK_MODE_SHARED if ref.mode else asked
+
+
+def _branch(ref: LockRef, asked: str) -> str:
+    """The branch it is confined to; none where it stands on every one, whatever was asked."""
+    return "" if ref.scope == LockScope.LOCK_SCOPE_REPOSITORY else asked
 
 
 def _mode(request: Request) -> "LockMode.ValueType":

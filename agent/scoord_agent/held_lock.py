@@ -80,13 +80,16 @@ def stand_together(one: HeldLock, other: HeldLock) -> bool:
     """Whether two grants of a path can be held at once.
 
     A holder has one on each branch; what it is granted for every branch ends the others,
-    but of patterns, where it is one more.
+    but of patterns, where it is one more. Had the first been enough still, it would have
+    been kept.
     """
     if not is_same(one, other):
         return not (one.claimant.excludes(other.claimant) or is_taken_over(one, other))
+    first, later = sorted((one, other), key=lambda lock: lock.token)
+    if first.claimant.covers(later.claimant) and (later.shared or not first.shared):
+        return False
     if one.is_pattern:
         return one.branch != other.branch
-    first, later = sorted((one, other), key=lambda lock: lock.token)
     return not later.claimant.covers(first.claimant)
 
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import SessionEnded
-from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     Held,
@@ -28,7 +27,7 @@ from scoord.v1.locks_pb2 import (
     ReserveRequest,
 )
 from scoord_agent import wording
-from scoord_agent.asking import ref_of
+from scoord_agent.asking import granted_again, ref_of
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
@@ -44,9 +43,9 @@ MOST_AT_ONCE = 8
 
 
 class _Outcome(NamedTuple):
-    """The token of the new grant, if there is one, and what the session is told."""
+    """What was granted in place of a lost lock, if anything, and what its session is told."""
 
-    token: FencingToken | None = None
+    again: HeldLock | None = None
     told: str = ""
     is_traced: bool = False
     """Whether the store knows how exactly this lock ended."""
@@ -122,11 +121,10 @@ class Reclaiming:
             return  # it became what its holder was granted since
         if outcome.told:
             session.tell_loss(outcome.told, lock.agent)
-        if outcome.token is not None:
-            again = lock.granted_anew(outcome.token)
-            self._held.put(again)
-            if self._neighbours.is_over(again):
-                self._held.lose(again)
+        if outcome.again is not None:
+            self._held.put(outcome.again)
+            if self._neighbours.is_over(outcome.again):
+                self._held.lose(outcome.again)
 
     async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         if lock.has_had_its_time(self._clock.now()):
@@ -140,7 +138,7 @@ class Reclaiming:
         request.request_id = session.remembered.reclaims.setdefault(lock, new_request_id())
         response = await self._client.reclaim(request)
         if response.WhichOneof("outcome") == "reclaimed":
-            return _Outcome(FencingToken(response.reclaimed.token))
+            return _Outcome(granted_again(lock, response.reclaimed))
         return await self._after(session, lock, response.lost, settings)
 
     async def _after(
@@ -150,11 +148,15 @@ class Reclaiming:
         if (last.holder.session_id, last.holder.agent_id) != (lock.session, lock.agent):
             asker = wording.Asker(session.session_id)
             return _Outcome(told=wording.lost_to(lock.shown, last, asker))
+        if last.how == "granted" and not self._held.went_with_lease(lock):
+            # It was taken away, and we asked again.
+            end = await self._end(session, lock)
+            return _ended(lock, end) if end.how else _Outcome(told=self._untraced(session, lock))
         if last.how == "granted":
             # Another grant of ours, of which we have not heard: who had it before that
             # one, nobody knows any more.
-            token, told, _ = await self._acquire(session, lock, settings)
-            return _Outcome(token, told or wording.had_again(lock.shown))
+            again, told, _ = await self._acquire(session, lock, settings)
+            return _Outcome(again, told or wording.had_again(lock.shown))
         if last.how == "released" and last.token not in (0, lock.token):
             return _Outcome(told=wording.had_meanwhile(lock.shown))
         return _ended(lock, last)
@@ -173,7 +175,7 @@ class Reclaiming:
             return _Outcome()
         if not with_lease:
             told = "" if end.stands else self._untraced(session, lock)
-            return _Outcome(lock.token if end.stands else None, told)
+            return _Outcome(lock.granted_anew(lock.token) if end.stands else None, told)
         if lock.is_pattern:
             return await self._reserve(session, lock, settings)
         return await self._acquire(session, lock, settings)
@@ -200,7 +202,8 @@ class Reclaiming:
         if response.WhichOneof("outcome") == "held":
             return _Outcome(told=_to_whom(session, lock, response.held))
         told = wording.shared_again(lock.shown) if lock.shared else ""
-        return _Outcome(FencingToken(response.granted.locks[0].token), told)
+        (ref,) = response.granted.locks
+        return _Outcome(granted_again(lock, ref), told)
 
     async def _reserve(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         terms = self._terms(session, lock, settings)
@@ -208,8 +211,8 @@ class Reclaiming:
         response = await self._client.reserve(request)
         if response.WhichOneof("outcome") == "held":
             return _Outcome(told=_to_whom(session, lock, response.held))
-        token = FencingToken(response.reserved.token)
-        return _Outcome(token, wording.reserved_again(lock.shown))
+        again = granted_again(lock, response.reserved)
+        return _Outcome(again, wording.reserved_again(lock.shown))
 
     def _terms(self, session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
         """What is said alike, however a lock is asked for."""

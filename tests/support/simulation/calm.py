@@ -104,10 +104,12 @@ class Calm:
                 self.record.violate("C9", f"{machine.name} has not reported {left}")
 
     def _check_held(self) -> None:
-        """C5: nobody holds what is over."""
+        """C5: nobody holds what is over, and not only just now."""
+        long_ago_s = self.record.loop.true_s - NEWS_S
         for machine in self.machines:
             for lock in machine.agent.parts.held if machine.agent else ():
-                if not any(g.path == lock.key for g in self.truth.of(lock.token)):
+                grants = self.truth.grants.get(lock.token, ())
+                if not any(g.path == lock.key and g.until_s > long_ago_s for g in grants):
                     self.record.violate("C5", f"{machine.name} holds {lock}, which is over")
 
     def _check_known(self) -> None:
@@ -147,16 +149,22 @@ class Calm:
                 self.record.violate("C4", f"{person.name} was never told of {grant}")
 
     def _is_heard(self, person: Person, loss: Loss) -> bool:
-        """Whether it was told to the thread that had it by what its agent knew.
+        """Whether it was told to the thread that had it by what its agent knew, or heard later.
 
         Of one that is over its main thread is, and of one that an agent that died knew of;
         and of what was its own, where the subagent that took it over was refused for all that.
         """
-        grant, agent = loss.grant, loss.who.agent
-        is_used = (grant.path, grant.token, agent) in self.beliefs.wishes.relied_by
-        is_over = loss.died or agent not in person.subagents
-        is_mains = is_over or not (grant.first.agent or is_used)
-        return _was_told(person, loss, (agent, "") if is_mains else (agent,))
+        grant, threads = loss.grant, {str(loss.who.agent)}
+        is_over = loss.died or loss.who.agent not in person.subagents
+        if is_over or not (grant.first.agent or self._edited(grant, loss.who.agent)):
+            threads.add("")
+        if self._edited(grant, grant.who.agent):
+            threads.add(grant.who.agent)
+        return _was_told(person, loss, threads)
+
+    def _edited(self, grant: Grant, agent: str) -> bool:
+        """Whether an edit of this thread was allowed by a grant."""
+        return (grant.path, grant.token, agent) in self.beliefs.wishes.relied_by
 
     def _is_no_news(self, person: Person, lost: Grant, who: Claimant) -> bool:
         """Whether it was never heard of, or not wanted any more, or had again before others."""

@@ -34,10 +34,12 @@ class Known:
     def allows(self, seen: "Known") -> bool:
         """Whether its agent may believe in ``seen``: that it is, or it is more.
 
-        What was granted may wait for what else is asked for, and the share before is seen.
+        What was granted may wait for what else is asked for, and the share before is seen, or
+        what it had on its branch alone.
         """
         is_it = (self.place, self.token) == (seen.place, seen.token)
-        return is_it or (self.path == seen.path and _is_less(seen, self))
+        is_less = _is_less(seen, self) or _is_part(seen, self)
+        return is_it or (self.path == seen.path and is_less)
 
     def writes(self, who: Claimant) -> bool:
         """Whether it lets ``who`` edit."""
@@ -161,6 +163,12 @@ def _is_less(new: Known, known: Known) -> bool:
     if not (new.who.shared and is_wider) or new.token > known.token:
         return False
     return new.token == known.token or not known.who.shared
+
+
+def _is_part(seen: Known, known: Known) -> bool:
+    """Whether it is what its holder had on one branch, and has on every one by a later grant."""
+    is_wider = known.who.is_same(seen.who) and not known.who.branch and seen.who.branch
+    return bool(is_wider) and seen.token < known.token and seen.who.shared == known.who.shared
 
 
 def asker_of(request: Any) -> Claimant:  # whatever message asks for a path or pattern

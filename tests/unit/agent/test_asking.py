@@ -8,7 +8,7 @@ from scoord.config import load
 from scoord.ids import AgentId, ProjectId, SessionId
 from scoord.paths import FileIdentity, Head
 from scoord.v1.locks_pb2 import Granted, LockMode, LockRef, LockScope
-from scoord_agent.asking import granted_locks
+from scoord_agent.asking import granted_again, granted_locks
 from scoord_agent.local_session import LocalSession
 from scoord_agent.request import Request
 
@@ -58,3 +58,12 @@ def test_so_is_how_far_it_holds(tmp_path: Path, stands: "LockScope.ValueType", b
     (lock,) = granted_locks(asked(tmp_path, shared=False), answer, now=0.0)
 
     assert branch == lock.branch
+
+
+def test_so_it_is_of_what_is_granted_again(tmp_path: Path) -> None:
+    answer = Granted(locks=[LockRef(path="a.py", token=7)])
+    (lock,) = granted_locks(asked(tmp_path, shared=True), answer, now=0.0)
+
+    again = granted_again(lock, LockRef(token=9, mode=EXCLUSIVE, scope=REPOSITORY))
+
+    assert (9, False, "") == (again.token, again.shared, again.branch)

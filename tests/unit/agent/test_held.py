@@ -372,6 +372,26 @@ def test_a_lost_lock_is_settled_once(held: HeldLocks) -> None:
     assert [] == held.lost(A)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_who_is_granted_on_a_branch_what_it_had_on_all_has_that_no_more(
+    held: HeldLocks, *, shared: bool
+) -> None:
+    on_main = replace(LOCK, branch="main", token=FencingToken(8), shared=shared)
+    held.put(on_main)
+
+    assert [on_main] == list(held)
+    assert [LOCK] == held.overtaken(), "it would have been enough"
+
+
+def test_who_shares_on_all_branches_and_writes_on_one_has_both(held: HeldLocks) -> None:
+    share = replace(LOCK, key="b.py", shared=True)
+    on_main = replace(share, branch="main", token=FencingToken(8), shared=False)
+    held.put(share)
+    held.put(on_main)
+
+    assert [share, on_main] == held.at(SHOP, "b.py")
+
+
 def replaced(held: HeldLocks) -> HeldLock:
     """A share whose holder was granted more, before anything told of its end."""
     share = replace(LOCK, key="b.py", token=FencingToken(8), shared=True)

@@ -165,6 +165,28 @@ async def test_a_later_grant_of_ours_does_not_tell_who_had_it_before_that(house:
     assert house.agrees()
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (ReadTraceResponse(how="broken", by="bob"), "was broken by bob"),
+        (ReadTraceResponse(), "was taken away"),
+    ],
+)
+async def test_what_was_taken_away_before_a_later_grant_of_ours_is_not_asked_for(
+    house: House, end: ReadTraceResponse, told: str
+) -> None:
+    await house.edit()
+    (held,) = house.held.at(SHOP, "a.py")
+    house.held.lose(held)
+    house.coordinator.acquires.clear()
+    house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="granted")
+    house.coordinator.ends["a.py"] = end
+    await come_back(house)
+
+    assert [] == house.coordinator.acquires
+    assert [told in notice for notice in house.session.take_notices()] == [True]
+
+
 async def test_the_release_of_another_grant_does_not_tell_who_had_it_before_that(
     house: House,
 ) -> None:
