@@ -149,9 +149,7 @@ class Reclaiming:
             asker = wording.Asker(session.session_id)
             return _Outcome(told=wording.lost_to(lock.shown, last, asker))
         if last.how == "granted" and not self._held.went_with_lease(lock):
-            # It was taken away, and we asked again.
-            end = await self._end(session, lock)
-            return _ended(lock, end) if end.how else _Outcome(told=self._untraced(session, lock))
+            return await self._taken_away(session, lock)
         if last.how == "granted":
             # Another grant of ours, of which we have not heard: who had it before that
             # one, nobody knows any more.
@@ -160,6 +158,19 @@ class Reclaiming:
         if last.how == "released" and last.token not in (0, lock.token):
             return _Outcome(told=wording.had_meanwhile(lock.shown))
         return _ended(lock, last)
+
+    async def _taken_away(self, session: LocalSession, lock: HeldLock) -> _Outcome:
+        """It was taken away, and its holder was granted it again, or a part of it, by a later edit.
+
+        By whom, others' grants in between may have covered.
+        """
+        end = await self._end(session, lock)
+        if end.how:
+            return _ended(lock, end)
+        has_it = self._held.has_passed(lock)
+        return _Outcome(
+            told=wording.had_again(lock.shown) if has_it else self._untraced(session, lock)
+        )
 
     async def _anew(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         """Ask for it as if for the first time: a share has no successor to compare with.

@@ -49,7 +49,7 @@ COMMON = "src/common.py"
 TAKEN_AWAY = frozenset({"broken", "idle", "lasted"})
 """Ends after which a lock is its session's again only if that asks for it."""
 
-_SAID = ("lost", "broken", "given up", "has ended", "is locked by")
+_SAID = ("lost", "broken", "given up", "has ended", "taken away", "is locked by")
 _HAS = ("is yours again", "you hold")
 
 

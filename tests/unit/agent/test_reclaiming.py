@@ -165,6 +165,19 @@ async def test_a_later_grant_of_ours_does_not_tell_who_had_it_before_that(house:
     assert house.agrees()
 
 
+async def test_what_was_taken_away_and_had_again_by_a_later_grant_is_told(house: House) -> None:
+    await house.edit()
+    (held,) = house.held.at(SHOP, "a.py")
+    later = replace(held, token=FencingToken(held.token + 7))
+    house.held.put(later)
+    house.held.lose(held)
+    house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="granted")
+    await come_back(house)
+
+    assert [wording.had_again("a.py")] == house.session.take_notices()
+    assert [later] == house.held.at(SHOP, "a.py")
+
+
 @pytest.mark.parametrize(
     ("end", "told"),
     [
