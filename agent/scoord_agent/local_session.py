@@ -132,13 +132,17 @@ class LocalSession:
         """
         if notice in self.notices:
             return
-        while len(self.notices) >= MAX_NOTICES:
-            self.notices.popleft()
-            self.left_out += 1
-        self.notices.append(notice)
-        self._change()
+        self._keep(notice, self.notices)
         if person:
             self.tell_person(notice)
+
+    def _keep(self, notice: str, waiting: deque[str]) -> None:
+        """Where there is no room, the oldest makes way."""
+        while len(waiting) >= MAX_NOTICES:
+            waiting.popleft()
+            self.left_out += 1
+        waiting.append(notice)
+        self._change()
 
     def tell_wanted(self, place: Place, notice: str) -> None:
         """Keep ``notice``, of who waits at ``place`` for what it holds, for its next hook."""
@@ -183,8 +187,7 @@ class LocalSession:
             return
         waiting = self.asides.setdefault(agent, deque())
         if notice not in waiting:
-            waiting.append(notice)
-            self._change()
+            self._keep(notice, waiting)
             self.tell_person(notice)
 
     def hear(self, agent: AgentId) -> None:

@@ -263,6 +263,17 @@ def test_a_session_is_found_by_what_is_known_of_it(file: Path) -> None:
     assert sessions.get("nobody") is None
 
 
+def test_of_much_that_a_subagent_is_to_be_told_the_latest_is_kept_too() -> None:
+    session, agent = LocalSession(SessionId("Session_a"), "claude-code", None, "/"), AgentId("a1")
+    session.hear(agent)
+    for number in range(MAX_NOTICES + 2):
+        session.tell_editor(f"{number}", agent)
+
+    assert [wording.left_out(2)] == session.take_notices()
+    kept = [f"{number}" for number in range(2, MAX_NOTICES + 2)]
+    assert kept == session.take_losses(2 * MAX_NOTICES, agent)
+
+
 def test_a_session_is_told_a_thing_once_and_of_many_the_latest_and_how_many_are_left_out() -> None:
     session = a_session()
     for number in [0, 0, *range(MAX_NOTICES + 2)]:
