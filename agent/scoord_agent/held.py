@@ -64,8 +64,8 @@ class HeldLocks:
         told of their end: their sessions are still to hear of it. And what has passed on
         under its token, while it is not settled whether who has it now keeps it."""
         self._replaced: dict[_Grant, HeldLock] = {}
-        """Shares, in place of which their holders have more, before anything told of their
-        end. They became that, or others had taken them away and may have edited the file."""
+        """Grants in place of which their holders have more, before anything told of their
+        end. They became that, or were taken away before, and others may have had the file."""
         self._lost: dict[HeldLock, _Loss] = {}
 
     def renewed(self, session: SessionId, sent_at: float) -> None:
@@ -215,17 +215,13 @@ class HeldLocks:
 
     def _note_overtaken(self, over: Iterable[HeldLock]) -> None:
         for other in over:
-            if not self.has_more(other):
-                self._overtaken[_grant(other)] = other
-            elif other.shared:
-                self._replaced[_grant(other)] = other
+            kept = self._replaced if self.has_more(other) else self._overtaken
+            kept[_grant(other)] = other
 
     def _note_lost(self, lock: HeldLock, loss: _Loss) -> None:
-        """Whoever has more now misses nothing, but what may have changed while it shared."""
-        if not self.has_more(lock):
-            self._lost[lock] = loss
-        elif lock.shared:
-            self._lost[lock] = replace(loss, replaced=True)
+        """Whoever has more now misses nothing, but how it ended: it may have been broken."""
+        is_replaced = loss.replaced or self.has_more(lock)
+        self._lost[lock] = replace(loss, replaced=is_replaced)
 
     def _is_overtaken(self, lock: HeldLock) -> bool:
         """Whether its answer comes after that of a later grant, beside which it cannot stand."""
@@ -319,8 +315,8 @@ class HeldLocks:
 
     def known(self, session: SessionId) -> list[HeldLock]:
         """What a session has, or has lost without knowing yet to whom or how."""
-        shares = (share for share in self._replaced.values() if share.session == session)
-        return [*self.of(session), *self.lost(session), *shares]
+        replaced = (lock for lock in self._replaced.values() if lock.session == session)
+        return [*self.of(session), *self.lost(session), *replaced]
 
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now.
@@ -346,8 +342,8 @@ class HeldLocks:
         return lock in self._lost and self._lost[lock].with_lease
 
     def was_replaced(self, lock: HeldLock) -> bool:
-        """Whether its holder was granted more in place of a lost share, and wants it no more."""
-        return self._lost[lock].replaced
+        """Whether its holder was granted more in place of what is lost, and wants it no more."""
+        return lock in self._lost and self._lost[lock].replaced
 
     def settled(self, lock: HeldLock) -> bool:
         """It is known what became of a lost lock; False when it was known before."""

@@ -127,6 +127,8 @@ class Reclaiming:
                 self._held.lose(outcome.again)
 
     async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
+        if self._held.was_replaced(lock):
+            return _ended(lock, await self._end(session, lock))
         if lock.has_had_its_time(self._clock.now()):
             end = await self._end(session, lock)
             return _ended(lock, end) if end.how else _Outcome(told=wording.lasted(lock.shown))
@@ -180,10 +182,8 @@ class Reclaiming:
         """
         with_lease = self._held.went_with_lease(lock)
         end = await self._end(session, lock)
-        if end.how:
+        if end.how or self._held.was_replaced(lock):
             return _ended(lock, end)
-        if lock not in self._held.lost(lock.session) or self._held.was_replaced(lock):
-            return _Outcome()
         if not with_lease:
             told = "" if end.stands else self._untraced(session, lock)
             return _Outcome(lock.granted_anew(lock.token) if end.stands else None, told)
@@ -255,7 +255,7 @@ def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
 
 def _ended(lock: HeldLock, end: wording.End) -> _Outcome:
     told = wording.ended(lock.shown, end, is_pattern=lock.is_pattern)
-    return _Outcome(told=told, is_traced=True)
+    return _Outcome(told=told, is_traced=bool(end.how))
 
 
 def _mode(lock: HeldLock) -> "LockMode.ValueType":

@@ -162,8 +162,8 @@ def test_what_a_subagent_has_anew_on_as_many_branches_its_main_thread_has_lost(
 
     held.put(replace(mine, agent=AgentId("agent-1"), branch=branch, token=FencingToken(8)))
 
-    assert held.overtaken() == [mine] * is_missed
-    held.lose(mine)
+    assert [mine] == held.overtaken(), "how it ended is to be heard of"
+    held.end(mine)
     assert held.lost(A) == [mine] * is_missed
 
 
@@ -301,8 +301,10 @@ def test_what_is_granted_on_every_branch_takes_the_place_of_those_of_some(held: 
         held.put(lock)
 
     assert [everywhere] == list(held)
-    assert [] == held.overtaken()
     assert all(map(held.has_passed, TWO))
+    for lock in TWO:
+        held.end(lock)
+    assert [] == [*held.overtaken(), *held.lost(A)]
 
 
 def test_a_share_that_an_older_coordinator_moves_to_another_branch_is_there(

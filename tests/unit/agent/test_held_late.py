@@ -95,7 +95,9 @@ def test_what_a_subagent_takes_over_on_every_branch_is_no_loss(*, is_heard_first
     held.put(helpers)
 
     assert {elsewhere, helpers} == set(held)
-    assert [] == [*held.overtaken(), *held.lost(A)]
+    assert held.was_replaced(on_main) == is_heard_first
+    held.end(on_main)
+    assert [on_main] * is_heard_first == [*held.overtaken(), *held.lost(A)]
 
 
 def test_what_a_subagent_gives_back_at_once_its_main_thread_misses(held: HeldLocks) -> None:
