@@ -1,12 +1,13 @@
 """What the simulation judges by is right itself, where it once was not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, SessionId
 from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
+from support.simulation.beliefs import Loss
 from support.simulation.history import History
 from support.simulation.machine import Hook
 from support.simulation.people import Told
@@ -64,8 +65,18 @@ class Lost:
         calm, person = self.history._calm(), self.history.people[0]
         return calm._is_no_news(person, self.grant, self.who)
 
-    def hear(self, text: str) -> None:
-        self.history.people[0].told.append(Told(2.0, text))
+    def hear(self, text: str, thread: AgentId = MAIN) -> None:
+        self.history.people[0].told.append(Told(2.0, text, thread))
+
+    def is_heard(self) -> bool:
+        """Whether its loss was told to a thread whose it was."""
+        calm, person = self.history._calm(), self.history.people[0]
+        person.subagents[SUBAGENT] = None
+        return calm._is_heard(person, Loss(self.grant, self.history.loop.world, self.who))
+
+    def edit(self, thread: AgentId) -> None:
+        """An edit of a thread was allowed by it."""
+        self.history.beliefs.wishes.rely(self.grant.path, self.grant.token, thread)
 
 
 def lost(verdict: Verdict) -> Lost:
@@ -152,3 +163,31 @@ def test_a_loss_is_not_mended_by_what_its_holder_never_heard_of() -> None:
     asked(let_through.history, 9, Claimant(ANN, MAIN), Verdict.DENY)
 
     assert not let_through.is_no_news()
+
+
+def passed_on(known_of: AgentId) -> Lost:
+    """A main thread's lock passed to a subagent, whose agent knew the one or the other."""
+    broken = lost(Verdict.ALLOW)
+    broken.grant.who, broken.grant.until_s = Claimant(ANN, SUBAGENT), 1.5
+    return replace(broken, who=Claimant(ANN, known_of))
+
+
+TOLD = "Your lock on src/file.py was broken"
+
+
+def test_who_was_refused_what_passed_to_it_need_not_hear_of_it_if_the_main_thread_does() -> None:
+    refused = passed_on(SUBAGENT)
+    refused.hear(TOLD)
+    assert refused.is_heard()
+
+    refused.edit(SUBAGENT)
+    assert not refused.is_heard()
+
+
+def test_who_edited_by_what_passed_to_it_hears_of_it_in_place_of_the_main_thread() -> None:
+    late = passed_on(MAIN)
+    late.hear(TOLD, SUBAGENT)
+    assert not late.is_heard()
+
+    late.edit(SUBAGENT)
+    assert late.is_heard()

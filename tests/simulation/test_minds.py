@@ -6,7 +6,8 @@ import pytest
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, SessionId
-from support.simulation.minds import Known, Mind
+from scoord.v1.locks_pb2 import AcquireRequest, LockMode, LockRef, LockScope
+from support.simulation.minds import Known, Mind, granted_as
 
 MAIN = Claimant(SessionId("Session_a"), AgentId(""))
 """On every branch: it was taken while none was checked out."""
@@ -93,6 +94,30 @@ def test_who_writes_a_file_may_be_taken_to_share_it_yet_and_not_the_other_way_ro
     assert not LOCK.allows(replace(LOCK, token=5))
     assert not LOCK.allows(replace(share, path="b.py"))
     assert not LOCK.allows(replace(share, token=9))
+
+
+def test_so_is_what_its_holder_had_on_one_branch_and_has_on_all() -> None:
+    on_main = replace(LOCK, token=5, who=_on(MAIN, "main"))
+
+    assert LOCK.allows(on_main)
+    assert not on_main.allows(LOCK)
+    assert not LOCK.allows(replace(on_main, token=9))
+    assert not replace(LOCK, who=_on(MAIN, "", shared=True)).allows(on_main)
+
+
+def test_what_is_granted_is_known_as_the_answer_says_it_stands() -> None:
+    share = AcquireRequest(
+        session_id=MAIN.session,
+        mode=LockMode.LOCK_MODE_SHARED,
+        scope=LockScope.LOCK_SCOPE_BRANCH,
+        branch="main",
+    )
+    alone, everywhere = LockMode.LOCK_MODE_EXCLUSIVE, LockScope.LOCK_SCOPE_REPOSITORY
+
+    assert MAIN == granted_as(share, LockRef(mode=alone, scope=everywhere))
+    assert _on(MAIN, "main", shared=True) == granted_as(
+        share, LockRef(mode=share.mode, scope=share.scope)
+    )
 
 
 def test_what_its_stream_began_without_is_over_though_its_answer_comes_later() -> None:
