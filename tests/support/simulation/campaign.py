@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import os
 import re
 import signal
 from collections import Counter
@@ -95,10 +96,10 @@ def run_parallel(seeds: Sequence[int], jobs: int, mutant: str = "") -> Iterator[
 
 
 def processes(jobs: int) -> ProcessPoolExecutor:
-    """Processes that run histories."""
+    """Processes that run histories. They give way to all others: nothing waits for one."""
     # Not a fork: this process may have threads of gRPC.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, context, _ignore_interrupts)
+    return ProcessPoolExecutor(jobs, context, _give_way)
 
 
 def run_valid(first: int, wanted: int, jobs: int, mutant: str = "") -> Iterator[Totals]:
@@ -115,9 +116,10 @@ def run_valid(first: int, wanted: int, jobs: int, mutant: str = "") -> Iterator[
             yield part
 
 
-def _ignore_interrupts() -> None:
+def _give_way() -> None:
     """Whoever started the processes ends them, when it has what they have done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(19)
 
 
 @dataclass(frozen=True, slots=True)
