@@ -15,7 +15,7 @@ and the rest follows ``unreachable_action``.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scoord.claimant import Claimant
 from scoord.clock import Clock
@@ -112,8 +112,7 @@ class Edits:
         """
         edits = [await self._look(session, event, path) for path in event.paths]
         requests = list(self._requests(session, event.agent_id, edits))
-        outcomes = [await self._ask(request, until) for request in requests]
-        pairs = list(zip(requests, outcomes, strict=True))
+        pairs = [pair for request in requests for pair in await self._outcomes(request, until)]
         decision = _worst([self._judge(*pair) for pair in pairs])
         if decision.verdict is not Verdict.DENY:
             self._let_through(session, edits, pairs)
@@ -239,6 +238,16 @@ class Edits:
         if mine and lock:
             self._held.renew_commit(lock, self._locator.head(file.worktree).commit)
         return mine and self._held.is_followed(followed_at, now)
+
+    async def _outcomes(self, request: Request, until: float) -> list[tuple[Request, Outcome]]:
+        """What becomes of it; and of its other files, where it goes on beside others' locks."""
+        outcome = await self._ask(request, until)
+        pairs = [(request, outcome)]
+        if isinstance(outcome, list) and request.conflict_action != "block":
+            contested = {path_key(conflict.path) for conflict in outcome}
+            free = tuple(file for file in request.files if file.key not in contested)
+            pairs += await self._outcomes(replace(request, files=free), until) if free else []
+        return pairs
 
     async def _ask(self, request: Request, until: float) -> Outcome:
         began = self._clock.now()

@@ -229,3 +229,27 @@ async def test_what_passes_on_in_its_session_is_not_taken_for_given_back(house: 
     decision = await house.edit("a.py", agent="a0")
 
     assert decision.verdict is Verdict.ALLOW
+
+
+@pytest.mark.parametrize("action", ["warn", "proceed"])
+async def test_an_edit_beside_a_holder_takes_the_locks_of_its_other_files(
+    house: House, action: str
+) -> None:
+    house.set(f"conflict_action: {action}")
+    for path in ("a.py", "c.py"):
+        house.coordinator.hold(path, "Session_far")
+
+    decision = await house.edit("a.py", "b.py", "c.py", "d.py")
+
+    assert decision.verdict is Verdict.ALLOW
+    assert house.agrees("b.py")
+    assert house.agrees("d.py")
+    assert [house.holds(path) for path in ("a.py", "c.py")] == [None, None]
+
+
+async def test_an_edit_that_is_refused_for_one_of_its_files_takes_none(house: House) -> None:
+    house.coordinator.hold("a.py", "Session_far")
+
+    assert (await house.edit("a.py", "b.py")).verdict is Verdict.DENY
+    assert house.holds("b.py") is None
+    assert 1 == len(house.coordinator.acquires)
