@@ -170,7 +170,7 @@ class Calm:
         """Whether it was never heard of, or not wanted any more, or had again before others."""
         if self._is_unheard(person, lost):
             return True
-        if person.agent_ends.get(who.agent, 0.0) >= lost.since_s:
+        if _is_over(person, who.agent, lost.since_s):
             return True
         return self._was_given_back(person, lost) or self._is_mended(person, lost, who)
 
@@ -355,6 +355,12 @@ class Calm:
         for begun in self.store.begun():
             if self.truth.sessions.get(begun.session.session_id) is None:
                 self.record.violate("C7", f"nobody wrote down the end of {begun.session}")
+
+
+def _is_over(person: Person, agent: str, since_s: float) -> bool:
+    """Whether a subagent has ended since, or before, and its agent did not hear of it."""
+    ended_s = person.agent_ends.get(agent)
+    return ended_s is not None and (ended_s >= since_s or agent not in person.subagents)
 
 
 def _hook_of(agent: str) -> EventKind:

@@ -179,6 +179,23 @@ async def test_a_late_holder_cannot_free_anothers_lock(b: Bench) -> None:
     assert "bob" == await b.holder("auth.py")
 
 
+async def test_nor_can_it_by_a_view_that_still_shows_its_own(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await b.session("alice")
+    await b.session("bob")
+    old = await b.token("alice", "auth.py")
+    seen = b.view.grant(PROJECT, "auth.py", old)
+    assert seen is not None
+    await b.release("alice", "auth.py", old)
+    await b.token("bob", "auth.py")
+    monkeypatch.setattr(b.view, "grant", lambda *_: seen)
+
+    assert not await b.release("alice", "auth.py", old)
+    assert isinstance(await b.breaks("auth.py", old), Standing)
+    assert "bob" == await b.holder("auth.py")
+
+
 async def test_a_repeated_release_returns_its_first_answer(b: Bench) -> None:
     await b.session("alice")
     await b.session("bob")
