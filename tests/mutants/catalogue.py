@@ -36,6 +36,7 @@ _RULES = tuple(
         "keys",
     )
 )
+_REPORTS = ("tests/unit/server/test_reports.py",)
 _TIMELY = ("tests/unit/server/test_timely.py", "tests/integration/test_timely.py")
 _COMPACTOR = ("tests/unit/server/test_compactor.py",)
 _RESUMED = tuple(
@@ -323,7 +324,7 @@ MUTANTS = (
         f"{SERVER}/model/reclaims.py",
         "since = command.asker, command.heard_revision + 1",
         "since = command.asker, command.heard_revision + 9",
-        _RULES,
+        _REPORTS,
     ),
     Mutant(
         "a lost lease's locks are believed in for ever",
