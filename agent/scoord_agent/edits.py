@@ -240,13 +240,18 @@ class Edits:
         return mine and self._held.is_followed(followed_at, now)
 
     async def _outcomes(self, request: Request, until: float) -> list[tuple[Request, Outcome]]:
-        """What becomes of it; and of its other files, where it goes on beside others' locks."""
+        """What becomes of it; and of its other files, where it goes on beside others' locks.
+
+        What is held of these needs no answer.
+        """
         outcome = await self._ask(request, until)
         pairs = [(request, outcome)]
         if isinstance(outcome, list) and request.conflict_action != "block":
             contested = {path_key(conflict.path) for conflict in outcome}
-            free = tuple(file for file in request.files if file.key not in contested)
-            pairs += await self._outcomes(replace(request, files=free), until) if free else []
+            free = (file for file in request.files if file.key not in contested)
+            now, who = self._clock.now(), request.claimant
+            if left := tuple(file for file in free if not self._is_mine(file, who, now)):
+                pairs += await self._outcomes(replace(request, files=left), until)
         return pairs
 
     async def _ask(self, request: Request, until: float) -> Outcome:
@@ -385,8 +390,9 @@ def _is_locked(file: FileIdentity | UnnamedFile, settings: Settings) -> bool:
 
 
 def _worst(several: Iterable[Decision]) -> Decision:
-    """One decision for an event that touches several projects: a deny denies all of it."""
+    """One decision for an event that touches several files: a deny denies all of it."""
     decisions = tuple(several)
     denied = next((d for d in decisions if d.verdict is Verdict.DENY), None)
-    said = next((d for d in decisions if d.context), None)
-    return denied or said or ALLOW
+    contexts = dict.fromkeys(d.context for d in decisions if d.context)
+    notices = dict.fromkeys(d.notice for d in decisions if d.notice)
+    return denied or Decision(context="\n".join(contexts), notice="\n".join(notices))

@@ -288,7 +288,7 @@ class HeldLocks:
         return [*self._overtaken.values(), *self._replaced.values()]
 
     def lose(self, lock: HeldLock) -> None:
-        """It is not held any more, and is to be asked for again, unless its holder has more."""
+        """It is not held any more, and what became of it is to be asked."""
         is_replaced = _grant(lock) in self._replaced
         found = self.drop(lock)
         if found is not None:
@@ -315,8 +315,8 @@ class HeldLocks:
 
     def known(self, session: SessionId) -> list[HeldLock]:
         """What a session has, or has lost without knowing yet to whom or how."""
-        replaced = (lock for lock in self._replaced.values() if lock.session == session)
-        return [*self.of(session), *self.lost(session), *replaced]
+        over = (lock for lock in self.overtaken() if lock.session == session)
+        return [*self.of(session), *self.lost(session), *over]
 
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now.

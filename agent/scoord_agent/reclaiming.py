@@ -3,7 +3,8 @@
 Nobody else may have been granted them since: then they are this session's again,
 under a new token, and nothing needs to be said. Or somebody was, or waits for them: then
 the session is told who, since when, and to read the file again. Or it was taken away, or its
-time is over: then the session is told so, and nothing is asked for. While the answer is not
+time is over: then the session is told so, and nothing is asked for. So it is where its holder
+was granted more since: the lock may have become that, or ended before. While the answer is not
 known a lock stays to be asked for, and no edit of its path is decided before.
 """
 
@@ -110,15 +111,14 @@ class Reclaiming:
         await self._registration.enter(session, lock.project, settings)
         lease = session.lease
         outcome = await self._outcome(session, lock, settings)
+        if self._held.was_replaced(lock) and not outcome.is_traced:
+            # Its holder was granted more on the way of the answer.
+            outcome = _ended(lock, await self._end(session, lock))
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         session.remembered.reclaims.pop(lock, None)
-        if lock not in self._held.lost(session.session_id):
+        if not self._held.settled(lock):
             return  # somebody else found out, or nobody wants it any more
-        is_over = self._held.was_replaced(lock) and not outcome.is_traced
-        self._held.settled(lock)
-        if is_over:
-            return  # it became what its holder was granted since
         if outcome.told:
             session.tell_loss(outcome.told, lock.agent)
         if outcome.again is not None:
@@ -150,29 +150,29 @@ class Reclaiming:
         if (last.holder.session_id, last.holder.agent_id) != (lock.session, lock.agent):
             asker = wording.Asker(session.session_id)
             return _Outcome(told=wording.lost_to(lock.shown, last, asker))
-        if last.how == "granted" and not self._held.went_with_lease(lock):
-            return await self._taken_away(session, lock)
         if last.how == "granted":
-            # Another grant of ours, of which we have not heard: who had it before that
-            # one, nobody knows any more.
-            again, told, _ = await self._acquire(session, lock, settings)
-            return _Outcome(again, told or wording.had_again(lock.shown))
+            return await self._behind_a_later_one(session, lock, settings)
         if last.how == "released" and last.token not in (0, lock.token):
             return _Outcome(told=wording.had_meanwhile(lock.shown))
         return _ended(lock, last)
 
-    async def _taken_away(self, session: LocalSession, lock: HeldLock) -> _Outcome:
-        """It was taken away, and its holder was granted it again, or a part of it, by a later edit.
+    async def _behind_a_later_one(
+        self, session: LocalSession, lock: HeldLock, settings: Settings
+    ) -> _Outcome:
+        """Its holder was granted it again since, or a part of it.
 
-        By whom, others' grants in between may have covered.
+        What was taken away before that is not asked for again. Who had it in between, nobody
+        knows any more, and by whom it was taken away only where no other grant covers it.
         """
         end = await self._end(session, lock)
         if end.how:
             return _ended(lock, end)
-        has_it = self._held.has_passed(lock)
-        return _Outcome(
-            told=wording.had_again(lock.shown) if has_it else self._untraced(session, lock)
-        )
+        if self._held.went_with_lease(lock):
+            again, told, _ = await self._acquire(session, lock, settings)
+            return _Outcome(again, told or wording.had_again(lock.shown))
+        if self._held.has_passed(lock):
+            return _Outcome(told=wording.had_again(lock.shown))
+        return _Outcome(told=self._untraced(session, lock))
 
     async def _anew(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         """Ask for it as if for the first time: a share has no successor to compare with.

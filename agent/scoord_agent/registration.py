@@ -115,8 +115,8 @@ class Registration:
 
         What became of that is found out once it is registered anew.
         """
-        self._held.lapse(session.session_id)
         self.recall(session)
+        self._held.lapse(session.session_id)
         session.work.waits.clear()  # its places in queues went with the lease
         self._turns.lapse(session.session_id)
         session.lapse()

@@ -223,7 +223,7 @@ class Taking:
             self._note_queued(request, conflicts)
             return conflicts
         for lock in granted:
-            self._note_granted(request.session, lock)
+            self._note_granted(request, lock)
         return response.granted
 
     def _heard(self, cut: Cut, response: AcquireResponse) -> None:
@@ -242,7 +242,7 @@ class Taking:
             if lock.key in cut.open or not self._held.is_renewed_by(lock):
                 continue
             if not self._is_over(session, lock):
-                self._note_granted(session, lock)
+                self._note_granted(cut.request, lock)
 
     def _pass_on(self, session: LocalSession, granted: Iterable[HeldLock]) -> None:
         """Nobody else has what is granted, whatever becomes of it: what stands of it."""
@@ -262,17 +262,18 @@ class Taking:
         new = [lock for lock in granted if self._is_news(cut, lock)]
         if cut.let_through:
             for lock in new:
-                self._note_granted(request.session, lock)
+                self._note_granted(request, lock)
             return
         cut.giving_back = True
-        await self._turn_down(request.session, new)
+        await self._turn_down(request, new)
 
-    async def _turn_down(self, session: LocalSession, new: Sequence[HeldLock]) -> None:
+    async def _turn_down(self, request: Request, new: Sequence[HeldLock]) -> None:
         """Give back at once what is granted and not wanted. Raises what the coordinator says."""
         for lock in new:
             self._held.turn_down(lock)
-            self._turns.used(_place_of(lock))
-        await self._give_back(session, new)
+            for place in _places_of(request, lock):
+                self._turns.used(place)
+        await self._give_back(request.session, new)
 
     def _is_news(self, cut: Cut, lock: HeldLock) -> bool:
         """Whether nobody else tells of this grant: no later acquire, nor one under way."""
@@ -302,15 +303,15 @@ class Taking:
             if timely and not any(self._is_over(request.session, lock) for lock in locks):
                 return message, response, locks
             self._pass_on(request.session, locks)
-        await self._give_up(request.session, locks)
+        await self._give_up(request, locks)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 
-    async def _give_up(self, session: LocalSession, locks: Iterable[HeldLock]) -> None:
+    async def _give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
         """All or none: what stands of these grants is given back, but what was had before."""
-        stands = (lock for lock in locks if not self._is_over(session, lock))
+        stands = (lock for lock in locks if not self._is_over(request.session, lock))
         new = [lock for lock in stands if not self._held.find_same(lock)]
         with suppress(ScoordError):  # it is owed then
-            await self._turn_down(session, new)
+            await self._turn_down(request, new)
 
     def _granted(self, request: Request, response: AcquireResponse) -> list[HeldLock]:
         """What it was granted; nothing, where it was refused."""
@@ -352,8 +353,10 @@ class Taking:
             if conflict := refused.get(place.key):
                 self._turns.queued(place, conflict.path, conflict.place_revision)
 
-    def _note_granted(self, session: LocalSession, lock: HeldLock) -> None:
-        self._turns.had(_place_of(lock))
+    def _note_granted(self, request: Request, lock: HeldLock) -> None:
+        session = request.session
+        for place in _places_of(request, lock):
+            self._turns.had(place)
         self._held.put(lock)
         self._waits.over(session, lock.project, [lock.key])
         others = self._neighbours.of(lock.project).paths.get(lock.key, {})
@@ -363,6 +366,12 @@ class Taking:
 def _place_of(lock: HeldLock) -> Place:
     """The place in the queue that its grant used up."""
     return Place(lock.project, lock.key, lock.session, lock.agent, lock.branch)
+
+
+def _places_of(request: Request, lock: HeldLock) -> set[Place]:
+    """The same, where it may hold on more branches than on that it was asked for."""
+    at = _place_of(lock)
+    return {at, replace(at, branch=request.claimant.branch)}
 
 
 def _told_of(request: Request, response: AcquireResponse) -> set[str]:

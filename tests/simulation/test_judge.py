@@ -7,9 +7,10 @@ import pytest
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, SessionId
 from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
-from support.simulation.beliefs import Loss
+from support.simulation.beliefs import Loss, _met_others
 from support.simulation.history import History
 from support.simulation.machine import Hook
+from support.simulation.minds import Known
 from support.simulation.people import Told
 from support.simulation.truth import Grant
 
@@ -191,3 +192,41 @@ def test_who_edited_by_what_passed_to_it_hears_of_it_in_place_of_the_main_thread
 
     late.edit(SUBAGENT)
     assert late.is_heard()
+
+
+def test_who_ended_and_was_heard_is_to_be_told_of_what_is_granted_to_it_after_that() -> None:
+    over = passed_on(SUBAGENT)
+    person = over.history.people[0]
+    person.agent_ends[SUBAGENT] = over.grant.since_s - 0.5
+    assert not over.is_no_news()
+
+    person.ended_unheard.add(SUBAGENT)
+    assert over.is_no_news()
+
+
+def test_an_edit_beside_others_is_excused_for_the_files_that_these_have() -> None:
+    edit = Hook(HookEvent("claude-code", EventKind.BEFORE_EDIT, "", "", ""), 1, 0.0)
+    edit.asked.append("held")
+    edit.contested.add("theirs.py")
+
+    assert _met_others(edit, "theirs.py")
+    assert not _met_others(edit, "free.py")
+
+
+def test_what_is_answered_is_what_was_granted_and_as_far() -> None:
+    share = grant(History(0), 7, Claimant(ANN, MAIN, shared=True, branch="main"))
+
+    assert Known(share.path, 7, share.who).is_of(share)
+    for other in (replace(share.who, shared=False), replace(share.who, branch="")):
+        assert not Known(share.path, 7, other).is_of(share)
+
+
+def test_what_was_replaced_became_the_last_of_what_its_session_has_in_place_of_it() -> None:
+    history = History(0)
+    share = grant(history, 7, Claimant(ANN, MAIN, shared=True), "replaced")
+    on_main = grant(history, 9, Claimant(ANN, MAIN, branch="main"), "replaced")
+    last = grant(history, 11, Claimant(ANN, SUBAGENT), "broken")
+    share.until_revision, on_main.until_revision = 9, 11
+    other = grant(history, 12, Claimant(SessionId("bob"), MAIN), "broken")
+
+    assert [last, last, other] == [history.truth.became(g) for g in (share, last, other)]

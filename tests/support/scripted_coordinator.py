@@ -21,6 +21,7 @@ from scoord.v1.locks_pb2 import (
     LeaveRequest,
     Lock,
     LockRef,
+    LockScope,
     Lost,
     ReadTraceRequest,
     ReadTraceResponse,
@@ -88,6 +89,8 @@ class ScriptedCoordinator:
     asked_for_holds: int = 0
     last: dict[str, Lost] = field(default_factory=dict)
     """Who was granted a path after the lost grant, by path key; nobody, if not said."""
+    grants_on: "LockScope.ValueType" = LockScope.LOCK_SCOPE_UNSPECIFIED
+    """How far its answers say that a grant holds."""
     ends: dict[str, ReadTraceResponse] = field(default_factory=dict)
     """What the traces of ended grants tell, by path key; nothing, if not said."""
     gate: asyncio.Event | None = None
@@ -242,7 +245,9 @@ class ScriptedCoordinator:
         self.places |= {(conflict.path, str(holder)): conflict for conflict in conflicts}
         if conflicts:
             return AcquireResponse(held=Held(conflicts=conflicts))
-        refs = [LockRef(path=p, token=self._grant(p, holder).token) for p in request.paths]
+        scope = self.grants_on
+        granted = ((path, self._grant(path, holder)) for path in request.paths)
+        refs = [LockRef(path=path, token=lock.token, scope=scope) for path, lock in granted]
         return AcquireResponse(granted=Granted(locks=refs))
 
     def _what_became(

@@ -187,9 +187,11 @@ class LockRef(_message.Message):
     is_pattern: _builtins.bool
     """True when path is a pattern."""
     mode: Global___LockMode.ValueType
-    """In an answer that grants it: how it stands. Whoever asks may have more already."""
+    """In the answer to an acquire or a reserve: how it stands. Whoever asks may have more
+    already. Nothing is said elsewhere.
+    """
     scope: Global___LockScope.ValueType
-    """In the same: how far."""
+    """In the same answers: how far it stands."""
     def __init__(
         self,
         *,

@@ -138,6 +138,7 @@ class Beliefs:
         """An answer arrives."""
         if (hook := current_hook.get()) is not None:
             hook.asked.append(self._outcome(exchange))
+            hook.contested |= _contested(exchange)
         if exchange.response is None:
             self._failed(exchange)
             return
@@ -236,7 +237,7 @@ class Beliefs:
     def _granted(self, exchange: Exchange, known: Known) -> None:
         """C3: what is answered is what the store did."""
         done = [g for g in self.truth.grants.get(known.token, []) if g.path == known.path]
-        if not done or done[0].session != known.who.session:
+        if not any(map(known.is_of, done)):
             self.record.violate("C3", f"{known} was answered: {done}")
         # A restarted agent knows its sessions' leases from its file.
         mind, request = self.mind(exchange.process), exchange.request
@@ -275,7 +276,7 @@ class Beliefs:
                 self.record.counts["allowed by lock"] += 1
                 self.wishes.rely(path, known.token, who.agent)
                 self._check_alone(known)
-            elif self._is_excused(hook, in_pattern=any(k.keeps(path, who) for k in believed)):
+            elif self._is_excused(hook, path, in_pattern=any(k.keeps(path, who) for k in believed)):
                 self.record.counts["allowed without a lock"] += 1
                 self._let_through(machine, hook, path, who)
             else:
@@ -287,7 +288,7 @@ class Beliefs:
         sessions = machine.agent.parts.sessions
         named = sessions.all_by_client_id(hook.event.client, hook.event.client_session_id)
         is_known = any(session.session_id == who.session for session in named)
-        if "held" not in hook.asked and (is_known or not hook.undecided):
+        if path not in hook.contested and (is_known or not hook.undecided):
             self.slips.let_through(path, who)
 
     def _claimants(self, machine: Machine, session: str, hook: Hook) -> list[Claimant]:
@@ -340,8 +341,12 @@ class Beliefs:
                     self.record.violate("C1", f"{known} and {other} are both believed in")
 
     def _may_not_know(self, known: Known) -> bool:
-        """Whether its grant ended by decree, and so lately that its stream need not have told."""
-        done = (g for g in self.truth.grants.get(known.token, []) if g.path == known.path)
+        """Whether its grant ended by decree, and so lately that its stream need not have told.
+
+        Or what that became by a command whose answer need not have come.
+        """
+        at = (g for g in self.truth.grants.get(known.token, []) if g.path == known.path)
+        done = map(self.truth.became, at)
         return any(grant.how in BY_DECREE and not self._is_long_over(grant) for grant in done)
 
     def _is_long_over(self, grant: Grant) -> bool:
@@ -384,10 +389,10 @@ class Beliefs:
         for answers in by_path.values():
             _check_rising(self.record, answers)
 
-    def _is_excused(self, hook: Hook, *, in_pattern: bool) -> bool:
-        """Whether the settings let an edit through after what its commands came to."""
+    def _is_excused(self, hook: Hook, path: str, *, in_pattern: bool) -> bool:
+        """Whether the settings let an edit of a file through after what its commands came to."""
         coordination = self.settings.session_coordination
-        if coordination.conflict_action != "block" and _met_others(hook):
+        if coordination.conflict_action != "block" and _met_others(hook, path):
             return True
         failed = hook.undecided or any("failed" in word for word in hook.asked)
         # It may have waited for another event's command, which did not come back in time.
@@ -404,9 +409,15 @@ class Beliefs:
         return found[0].session_id if found else ""
 
 
-def _met_others(hook: Hook) -> bool:
+def _met_others(hook: Hook, path: str) -> bool:
     """Whether a file was another's, or taken away from it at once, and then again."""
-    return "held" in hook.asked or is_outrun(hook)
+    return path in hook.contested or is_outrun(hook)
+
+
+def _contested(exchange: Exchange) -> set[str]:
+    if exchange.method != "Acquire" or exchange.response is None:
+        return set()
+    return {path_key(conflict.path) for conflict in exchange.response.held.conflicts}
 
 
 def _check_rising(record: Record, answers: list[Answer]) -> None:

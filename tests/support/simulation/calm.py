@@ -358,9 +358,8 @@ class Calm:
 
 
 def _is_over(person: Person, agent: str, since_s: float) -> bool:
-    """Whether a subagent has ended since, or before, and its agent did not hear of it."""
-    ended_s = person.agent_ends.get(agent)
-    return ended_s is not None and (ended_s >= since_s or agent not in person.subagents)
+    """Whether a subagent has ended since; or before, and its agent did not hear of it."""
+    return person.agent_ends.get(agent, 0.0) >= since_s or agent in person.ended_unheard
 
 
 def _hook_of(agent: str) -> EventKind:

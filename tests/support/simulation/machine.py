@@ -57,6 +57,8 @@ class Hook:
     """Whether the listener, not the relay, answered."""
     asked: list[str] = field(default_factory=list)
     """What became of the commands it sent: granted, held, or a failure."""
+    contested: set[str] = field(default_factory=set)
+    """The files that others had by these answers."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ from scoord.claimant import Claimant
 from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder, LockMode, LockRef, LockScope
 from support.simulation.oracle import excludes
+from support.simulation.truth import Grant
 
 Place = tuple[str, str, str, str]
 """The key of a path or pattern, a session and subagent that may have it, and on which branch."""
@@ -40,6 +41,11 @@ class Known:
         is_it = (self.place, self.token) == (seen.place, seen.token)
         is_less = _is_less(seen, self) or _is_part(seen, self)
         return is_it or (self.path == seen.path and is_less)
+
+    def is_of(self, grant: Grant) -> bool:
+        """Whether it is what the store granted, as it was then or as it has passed on since."""
+        how_far = {(who.shared, who.branch) for who in (grant.first, grant.who)}
+        return self.who.session == grant.session and (self.who.shared, self.who.branch) in how_far
 
     def writes(self, who: Claimant) -> bool:
         """Whether it lets ``who`` edit."""

@@ -53,6 +53,8 @@ class Person:
     """What this session, not the one before, was told."""
     agent_ends: dict[str, float] = field(default_factory=dict)
     """When each subagent last ended: what it has lost then, it does not want any more."""
+    ended_unheard: set[str] = field(default_factory=set)
+    """Those whose end nobody has taken note of, and who did nothing since."""
     subagents: dict[str, None] = field(default_factory=dict)
     """Those that work."""
     at: int = 0
@@ -100,6 +102,10 @@ class Person:
             self.subagents[agent] = None
         hook = await self.machine.hook(event, self.pid)
         self._note(hook)
+        if kind is EventKind.SUBAGENT_END and hook.decision is None:
+            self.ended_unheard.add(agent)
+        elif hook.decision is not None:
+            self.ended_unheard.discard(agent)
         return hook
 
     def hear(self, hook: Hook) -> None:
@@ -123,6 +129,7 @@ class Person:
         self.pid = self.table.spawn()
         self._conversations += 1
         self.told, self.wants, self.agent_ends, self.subagents = [], set(), {}, {}
+        self.ended_unheard = set()
         self.record.say(self.name, "begins", self.pid)
         await self.call(EventKind.SESSION_START, reason="startup")
 

@@ -131,6 +131,13 @@ class Truth:
         tokens = (token for token in self.grants if token > grant.token)
         return (g for token in tokens for g in self.grants[token] if g.path == grant.path)
 
+    def became(self, grant: Grant) -> Grant:
+        """The last of what its session was granted in place of it; itself, if nothing was."""
+        while grant.how == "replaced":
+            new = self.grants.get(int(grant.until_revision), ())
+            (grant,) = (g for g in new if (g.path, g.session) == (grant.path, grant.session))
+        return grant
+
     def regained(self, lost: Grant) -> Grant | None:
         """The next grant of the same to its holder, as far: a share beside it is another."""
         return next((g for g in self.later(lost) if lost.who in (g.first, g.who)), None)

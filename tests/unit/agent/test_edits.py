@@ -9,7 +9,7 @@ import pytest
 
 from scoord.ids import AgentId, FencingToken
 from scoord.paths import RECHECK_S
-from scoord.v1.locks_pb2 import Holder
+from scoord.v1.locks_pb2 import Holder, LockScope
 from scoord_agent.held import QUIET_S
 from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
@@ -253,3 +253,43 @@ async def test_an_edit_that_is_refused_for_one_of_its_files_takes_none(house: Ho
     assert (await house.edit("a.py", "b.py")).verdict is Verdict.DENY
     assert house.holds("b.py") is None
     assert 1 == len(house.coordinator.acquires)
+
+
+async def test_what_is_held_of_such_an_edit_needs_no_answer(house: House) -> None:
+    await house.edit("b.py")
+    house.set("conflict_action: warn, unreachable_action: block")
+    house.coordinator.hold("a.py", "Session_far")
+    house.coordinator.fates.extend([Fate.ANSWERED, Fate.LOST])
+
+    assert (await house.edit("a.py", "b.py")).verdict is Verdict.ALLOW
+    assert 2 == len(house.coordinator.acquires)
+    assert [] == await house.edited("b.py")
+
+
+async def test_all_that_is_said_of_several_files_is_told(house: House) -> None:
+    house.set("conflict_action: warn")
+    for path, session in (("a.py", "Session_far"), ("b.py", "Session_near")):
+        house.coordinator.hold(path, session)
+
+    decision = await house.edit("a.py", "b.py")
+
+    for path in ("a.py", "b.py"):
+        assert f"{path} is locked" in decision.context
+        assert f"{path} is locked" in decision.notice
+
+
+async def test_a_place_is_used_up_by_a_grant_that_holds_further_than_was_asked_for(
+    house: House,
+) -> None:
+    house.set("scope: branch")
+    branch = house.locator.head(house.locator.locate("a.py", str(house.root)).worktree).branch
+    house.coordinator.hold("a.py", "Session_far")
+    await house.edit()
+    assert ["a.py"] == house.taking.promised(house.session, branch)
+
+    house.coordinator.locks.clear()
+    house.coordinator.grants_on = LockScope.LOCK_SCOPE_REPOSITORY
+    await house.edit()
+
+    assert [] == house.taking.promised(house.session, branch)
+    assert [""] == [lock.branch for lock in house.held.at(SHOP, "a.py")]

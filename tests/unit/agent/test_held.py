@@ -9,6 +9,7 @@ from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord_agent.held import QUIET_S, HeldLocks
 from scoord_agent.held_lock import HeldLock
+from scoord_agent.kept_locks import to_json
 from support.held import BELIEF_S, LOCK, MAIN, SHOP, A, B, believed, use
 
 
@@ -405,11 +406,22 @@ def replaced(held: HeldLocks) -> HeldLock:
 def test_a_share_that_became_a_lock_is_not_lost(held: HeldLocks) -> None:
     share = replaced(held)
     assert [share] == held.overtaken()
-    assert share in held.known(A), "another agent is to find out how it ended"
 
     held.end(share)
 
     assert [] == [*held.overtaken(), *held.lost(A)]
+
+
+@pytest.mark.parametrize("later", [{"branch": ""}, {"session": B}])
+def test_what_is_over_unheard_is_written_down_for_the_agent_after(
+    held: HeldLocks, later: dict[str, Any]
+) -> None:
+    on_main = replace(LOCK, key="b.py", branch="main", token=FencingToken(8))
+    held.put(on_main)
+    held.put(replace(on_main, token=FencingToken(9), **later))
+
+    assert on_main not in held.of(A)
+    assert on_main.token in [kept["token"] for kept in to_json(held.known(A))]
 
 
 @pytest.mark.parametrize("is_heard_of", [True, False])

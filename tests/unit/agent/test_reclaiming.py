@@ -165,6 +165,19 @@ async def test_a_later_grant_of_ours_does_not_tell_who_had_it_before_that(house:
     assert house.agrees()
 
 
+async def test_what_was_broken_before_a_later_grant_of_ours_is_not_asked_for_with_its_lease(
+    house: House,
+) -> None:
+    await lapsed(house)
+    house.coordinator.acquires.clear()
+    house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="granted")
+    house.coordinator.ends["a.py"] = ReadTraceResponse(how="broken", by="bob")
+    await come_back(house)
+
+    assert [] == house.coordinator.acquires
+    assert ["was broken by bob" in told for told in house.session.take_notices()] == [True]
+
+
 async def test_what_was_taken_away_and_had_again_by_a_later_grant_is_told(house: House) -> None:
     await house.edit()
     (held,) = house.held.at(SHOP, "a.py")
