@@ -403,4 +403,25 @@ MUTANTS = (
         'if not request.headers.get("Host", "").startswith(self._host):',
         ("tests/integration/test_bad_input.py",),
     ),
+    Mutant(
+        "an answer says of every grant that it is its asker's alone",
+        f"{SERVER}/rpc/locks.py",
+        "mode = pb.LOCK_MODE_SHARED if who.shared else pb.LOCK_MODE_EXCLUSIVE",
+        "mode = pb.LOCK_MODE_EXCLUSIVE",
+        ("tests/unit/server/test_boundary.py",),
+    ),
+    Mutant(
+        "an edit beside the holder of one file takes none of its others",
+        f"{AGENT}/edits.py",
+        'if isinstance(outcome, list) and request.conflict_action != "block":',
+        "if False:",
+        _AGENT,
+    ),
+    Mutant(
+        "nobody asks how a lock ended in place of which its holder has more",
+        f"{AGENT}/held.py",
+        "kept[_grant(other)] = other",
+        "kept.pop(_grant(other), None)",
+        _AGENT,
+    ),
 )

@@ -190,3 +190,8 @@ async def test_an_answer_says_as_what_the_asker_has_it(b: Bench, *, takes_nothin
     for ref in (file, pattern):
         assert pb.LOCK_MODE_EXCLUSIVE == ref.mode
         assert LockScope.LOCK_SCOPE_REPOSITORY == ref.scope
+
+    await b.token("a", "b.py", **{key: share[key] for key in ("mode", "scope", "branch")})
+    of_share = pb.AcquireRequest(**_asks(b, "a", paths=["b.py"]), **share)
+    (ref,) = (await locks.Acquire(of_share, NO_CONTEXT)).granted.locks
+    assert (share["mode"], share["scope"]) == (ref.mode, ref.scope)
