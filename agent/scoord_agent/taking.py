@@ -230,7 +230,7 @@ class Taking:
         """It is known now what became of an acquire that was cut off."""
         granted = self._granted(cut.request, response)
         self._renew(cut, granted)
-        self._pass_on(cut.request.session, (lock for lock in granted if lock.key in cut.open))
+        self._pass_on(cut.request.session, granted)
 
     def _renew(self, cut: Cut, granted: Iterable[HeldLock]) -> None:
         """What a later command of its holder was granted may be over, and this in place of it.

@@ -177,7 +177,8 @@ class History:
         return tuple(map(self.checkouts.add, made))
 
     def _decided(self, machine: Machine, hook: Hook) -> None:
-        self.beliefs.decided(machine, hook)
+        if not self.table.is_gone(hook.pid):
+            self.beliefs.decided(machine, hook)
         assert machine.agent is not None
         session = self.beliefs.session_of(machine, hook)
         branch = machine.checkout_at(hook.event.cwd).branch

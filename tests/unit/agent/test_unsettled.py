@@ -480,3 +480,25 @@ async def test_what_is_granted_after_it_and_was_given_back_since_is_not_held(hou
     await settle()
 
     assert house.holds() is None
+
+
+async def test_what_is_granted_late_is_anothers_no_more_though_its_asker_went_on_without_it(
+    house: House,
+) -> None:
+    house.set("conflict_action: warn")
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.extend([Fate.LOST, Fate.LATE])
+    await house.edit()
+    await until(lambda: len(house.coordinator.acquires) == 2)
+    theirs = HeldLock(SHOP, "a.py", "a.py", SessionId("Session_b"), AgentId(""), FencingToken(5))
+    house.held.put(theirs)
+    house.coordinator.hold("a.py", theirs.session)
+    assert (await house.edit()).context, "it goes on beside the holder"
+
+    house.coordinator.locks.clear()  # broken, and the stream has not told of it
+    house.coordinator.gate.set()
+    await until(lambda: house.coordinator.locks)
+    await settle()
+
+    assert [] == house.held.at(SHOP, "a.py")
+    assert [theirs] == house.held.overtaken()
