@@ -49,7 +49,7 @@ class _Outcome(NamedTuple):
     again: HeldLock | None = None
     told: str = ""
     is_traced: bool = False
-    """Whether the store knows how exactly this lock ended."""
+    """Whether that is what is written down of exactly this lock."""
 
 
 class Reclaiming:
@@ -113,7 +113,7 @@ class Reclaiming:
         outcome = await self._outcome(session, lock, settings)
         if self._held.was_replaced(lock) and not outcome.is_traced:
             # Its holder was granted more on the way of the answer.
-            outcome = _ended(lock, await self._end(session, lock))
+            outcome = await self._replaced(session, lock)
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         session.remembered.reclaims.pop(lock, None)
@@ -128,7 +128,7 @@ class Reclaiming:
 
     async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         if self._held.was_replaced(lock):
-            return _ended(lock, await self._end(session, lock))
+            return await self._replaced(session, lock)
         if lock.has_had_its_time(self._clock.now()):
             end = await self._end(session, lock)
             return _ended(lock, end) if end.how else _Outcome(told=wording.lasted(lock.shown))
@@ -142,6 +142,18 @@ class Reclaiming:
         if response.WhichOneof("outcome") == "reclaimed":
             return _Outcome(granted_again(lock, response.reclaimed))
         return await self._after(session, lock, response.lost, settings)
+
+    async def _replaced(self, session: LocalSession, lock: HeldLock) -> _Outcome:
+        """Its holder has more: the lock became that, or was taken away before.
+
+        Where others were granted it on its branch in between, it was.
+        """
+        end = await self._end(session, lock)
+        if end.how or not end.covered or lock.shared:
+            return _ended(lock, end)
+        has_more = self._held.has_more(lock)
+        told = wording.had_again(lock.shown) if has_more else self._untraced(session, lock)
+        return _Outcome(told=told, is_traced=True)
 
     async def _after(
         self, session: LocalSession, lock: HeldLock, last: Lost, settings: Settings

@@ -921,6 +921,7 @@ class ReadTraceResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     STANDS_FIELD_NUMBER: _builtins.int
     THROUGH_FIELD_NUMBER: _builtins.int
+    COVERED_FIELD_NUMBER: _builtins.int
     how: _builtins.str
     """"released", "broken", "idle" or "lasted"; empty when no trace tells."""
     by: _builtins.str
@@ -929,6 +930,10 @@ class ReadTraceResponse(_message.Message):
     """Why it was ended; one line, untrusted text."""
     stands: _builtins.bool
     """True when it has not ended at all."""
+    covered: _builtins.bool
+    """True when the trace that it left is there no more: another was granted the path on its
+    branch since. A share leaves none.
+    """
     @_builtins.property
     def through(self) -> Global___Holder:
         """The coding session that ended it, when that was not the holder's; absent for a person."""
@@ -941,10 +946,11 @@ class ReadTraceResponse(_message.Message):
         reason: _builtins.str = ...,
         stands: _builtins.bool = ...,
         through: Global___Holder | None = ...,
+        covered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "how", b"how", "reason", b"reason", "stands", b"stands", "through", b"through"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "covered", b"covered", "how", b"how", "reason", b"reason", "stands", b"stands", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

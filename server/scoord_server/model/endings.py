@@ -42,6 +42,8 @@ class Found:
 
     facts: tuple[LockFact, ...]
     traces: tuple[TraceRecord, ...]
+    left: frozenset[int] = frozenset()
+    """When the traces were left: that of a grant under its token."""
 
     def grant(self, token: FencingToken) -> LockFact | None:
         """The grant that ``token`` names, if it stands."""
@@ -50,6 +52,10 @@ class Found:
     def end_of(self, token: FencingToken) -> TraceRecord | None:
         """The trace of the end of the grant that ``token`` names, if a command ended it."""
         return next((trace for trace in self.traces if trace.token == token), None)
+
+    def is_covered(self, token: FencingToken) -> bool:
+        """Whether neither the grant's own trace is there any more, nor one of its end."""
+        return token not in self.left and self.end_of(token) is None
 
     def was_ended_by(self, token: FencingToken, request: RequestId) -> bool:
         """Whether this very command ended it before."""
@@ -76,7 +82,8 @@ def read_find(name: LockName, result: TxnResult) -> Found:
     """Read the answer to ``plan_find``."""
     left, *holds = result.results
     facts = (fact for op in holds for fact in _facts(op) if path_key(fact.record.path) == name.key)
-    return Found(tuple(facts), tuple(TraceRecord.FromString(kv.value) for kv in left.kvs))
+    records = (TraceRecord.FromString(kv.value) for kv in left.kvs)
+    return Found(tuple(facts), tuple(records), frozenset(kv.mod_revision for kv in left.kvs))
 
 
 def plan_end(

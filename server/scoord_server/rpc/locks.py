@@ -108,7 +108,11 @@ class Locks(LockServiceServicer):
             return pb.ReadTraceResponse(stands=True)
         end = found.end_of(grant.token) or TraceRecord()
         return pb.ReadTraceResponse(
-            how=end.how, by=end.by, reason=end.reason, through=messages.ended_through(end)
+            how=end.how,
+            by=end.by,
+            reason=end.reason,
+            through=messages.ended_through(end),
+            covered=found.is_covered(grant.token),
         )
 
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:

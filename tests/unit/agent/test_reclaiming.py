@@ -501,6 +501,22 @@ async def test_a_share_that_may_have_been_broken_before_its_holder_got_more_is_l
     assert [9] == [held.token for held in house.held.at(SHOP, "b.py")]
 
 
+@pytest.mark.parametrize("covered", [False, True])
+async def test_what_others_had_before_its_holder_got_more_is_told_though_no_trace_tells_how(
+    house: House, *, covered: bool
+) -> None:
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
+    on_main = b_py(branch="main")
+    house.held.put(on_main)
+    house.held.put(replace(b_py(), token=FencingToken(9)))
+    house.held.lose(on_main)
+    house.coordinator.ends["b.py"] = ReadTraceResponse(covered=covered)
+    await come_back(house)
+
+    assert [wording.had_again("B.py")] * covered == house.session.take_notices()
+    assert [] == asked_for(house)
+
+
 async def test_what_has_not_ended_at_all_is_held_on(house: House) -> None:
     await taken_away(house, b_py(shared=True), ReadTraceResponse(stands=True))
 

@@ -383,3 +383,16 @@ async def anew(b: Bench, lapsed: LeaseId) -> Registered:
     return await b.coordinator.register(
         RequestId(f"after-{lapsed}"), session, 30, LeaseId(0), 0, lapsed=lapsed
     )
+
+
+async def test_a_trace_is_covered_by_another_grant_on_its_branch_and_not_by_its_own_end(
+    b: Bench,
+) -> None:
+    token = await b.token("alice", "auth.py", **ON_MAIN)
+    assert not (await trace(b, "alice", "auth.py", token)).is_covered(token)
+
+    await b.breaks("auth.py", token)
+    assert not (await trace(b, "alice", "auth.py", token)).is_covered(token)
+
+    await b.token("bob", "auth.py", **ON_MAIN)
+    assert (await trace(b, "alice", "auth.py", token)).is_covered(token)
