@@ -112,8 +112,13 @@ class Watching:
         await self._sees(lambda event: event.kv.mod_revision == revision)
 
     async def _sees(self, is_it: Callable[[Event], bool]) -> None:
-        async with asyncio.timeout(15), self._more:
-            await self._more.wait_for(lambda: any(map(is_it, self.events)))
+        try:
+            async with asyncio.timeout(15), self._more:
+                await self._more.wait_for(lambda: any(map(is_it, self.events)))
+        except TimeoutError:
+            if self.task.done():
+                await self.task  # why it sees nothing any more
+            raise
 
     async def stop(self) -> None:
         self.task.cancel()

@@ -30,6 +30,8 @@ _SILENCE_S = 5.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 _PERMISSION = "permission denied"
+_BELIEVED_AFTER = 3
+"""How many new tokens in a row are to be denied before that is taken for an answer."""
 
 
 class WatchRefused(StoreUnavailable):
@@ -45,7 +47,8 @@ class Watch:
         self._prefix = prefix
         self._next = revision
         self._breaks = _Breaks(link.options.watch_patience_s)
-        self._asked_anew = False
+        self._denied = 0
+        """How often in a row; each time with a new token."""
 
     async def batches(self) -> AsyncGenerator[WatchBatch, None]:
         """Yield all batches, over as many streams as it takes.
@@ -89,15 +92,16 @@ class Watch:
         """See whether the watch stands. Raises Compacted, StoreUnavailable."""
         if not message.canceled:
             self._breaks.mend()
-            self._asked_anew = False
+            self._denied = 0
             return
         if message.compact_revision:
             raise Compacted(message.compact_revision)
         line = f"etcd at {stream.address} ended a watch: {message.cancel_reason or 'no reason'}"
-        # "Permission denied" is also what etcd 3.4 says of a token it has forgotten:
-        # believed only when it says so of a new one too.
-        if stream.token and _PERMISSION in message.cancel_reason and not self._asked_anew:
-            self._asked_anew = True
+        # "Permission denied" is also what etcd 3.4 says of a token it has forgotten: believed
+        # only when it says so of new ones too, the first of which may be from before its restart.
+        is_denied = stream.token and _PERMISSION in message.cancel_reason
+        if is_denied and self._denied < _BELIEVED_AFTER:
+            self._denied += 1
             self._link.forget(stream.token)
             raise StoreUnavailable(line)
         raise WatchRefused(f"{line}; check the role of our user")
