@@ -37,16 +37,16 @@ up: $(STAMP) ## start everything on this machine, show two sessions collide, and
 down: $(STAMP) ## stop what `make up` started
 	@$(BIN)/scoord down
 
-# Most tests wait, for programs and for time: several at once, and histories, which give way
-# to all others. Faults are timed: they come after, whatever came before.
-WORKERS ?= 4
+# Most tests wait, for programs and for time: several at once. Faults are timed, and
+# histories take all processors by themselves: these come after, whatever came before.
+WORKERS ?= 3
 PYTEST  := $(BIN)/python -m pytest --durations=10
 
 test: lint ## everything CI runs: lint, then all tests
 	@echo 'tests: etcd and Claude Code are fetched once, into $${XDG_CACHE_HOME:-~/.cache}/scoord-tests'
 	$(PYTEST) --numprocesses $(WORKERS) --dist loadfile \
-	  tests/simulation tests/unit tests/contract tests/client tests/integration; first=$$?; \
-	  $(PYTEST) tests/fault && exit $$first
+	  tests/unit tests/contract tests/client tests/integration; first=$$?; \
+	  $(PYTEST) tests/simulation tests/fault && exit $$first
 
 mutants: $(STAMP) ## plant mistakes one after the other, and see that the tests catch each
 	PYTHONPATH=tests $(BIN)/python -m mutants.run $(ONLY)

@@ -165,13 +165,11 @@ async def test_a_later_grant_of_ours_does_not_tell_who_had_it_before_that(house:
     assert house.agrees()
 
 
-async def test_what_was_broken_before_a_later_grant_of_ours_is_not_asked_for_with_its_lease(
-    house: House,
-) -> None:
+async def test_what_was_broken_before_a_later_grant_is_not_asked_for(house: House) -> None:
     await lapsed(house)
     house.coordinator.acquires.clear()
     house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="granted")
-    house.coordinator.ends["a.py"] = ReadTraceResponse(how="broken", by="bob")
+    house.coordinator.ends["a.py"] = BROKEN
     await come_back(house)
 
     assert [] == house.coordinator.acquires
