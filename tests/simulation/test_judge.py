@@ -119,7 +119,7 @@ def test_who_asked_by_a_command_is_to_hear_of_it() -> None:
 
 def test_so_is_who_was_refused_and_edited_by_it_later() -> None:
     refused = lost(Verdict.DENY)
-    refused.history.beliefs.wishes.relied.add((refused.grant.path, refused.grant.token))
+    refused.edit(MAIN)
 
     assert not refused.is_no_news()
 

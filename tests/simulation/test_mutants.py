@@ -28,7 +28,7 @@ def findings(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Found]]:
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.timeout(1_800)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_planted_mistake_is_found(mutant: Mutant, findings: Mapping[str, Found]) -> None:
     assert findings[mutant.name].result(), f"nobody saw that {mutant.breaks}"

@@ -164,7 +164,7 @@ class Calm:
 
     def _edited(self, grant: Grant, agent: str) -> bool:
         """Whether an edit of this thread was allowed by a grant."""
-        return (grant.path, grant.token, agent) in self.beliefs.wishes.relied_by
+        return agent in self.beliefs.wishes.relied.get((grant.path, grant.token), ())
 
     def _is_no_news(self, person: Person, lost: Grant, who: Claimant) -> bool:
         """Whether it was never heard of, or not wanted any more, or had again before others."""

@@ -2,7 +2,6 @@
 
 import gc
 import multiprocessing
-import os
 import re
 import signal
 from collections import Counter
@@ -96,10 +95,10 @@ def run_parallel(seeds: Sequence[int], jobs: int, mutant: str = "") -> Iterator[
 
 
 def processes(jobs: int) -> ProcessPoolExecutor:
-    """Processes that run histories. They give way to all others: nothing waits for one."""
+    """Processes that run histories."""
     # Not a fork: this process may have threads of gRPC.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, context, _give_way)
+    return ProcessPoolExecutor(jobs, context, _ignore_interrupts)
 
 
 def run_valid(first: int, wanted: int, jobs: int, mutant: str = "") -> Iterator[Totals]:
@@ -116,10 +115,9 @@ def run_valid(first: int, wanted: int, jobs: int, mutant: str = "") -> Iterator[
             yield part
 
 
-def _give_way() -> None:
+def _ignore_interrupts() -> None:
     """Whoever started the processes ends them, when it has what they have done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(19)
 
 
 @dataclass(frozen=True, slots=True)

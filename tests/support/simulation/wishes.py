@@ -27,15 +27,12 @@ class Wishes:
     """The request ids of what agents ask for since an edit or a command asks them for it."""
     edits: dict[str, Hook] = field(default_factory=dict)
     """By request id: the edit that asked for files."""
-    relied: set[tuple[str, int]] = field(default_factory=set)
-    """Paths and tokens of what an edit was allowed by."""
-    relied_by: set[tuple[str, int, str]] = field(default_factory=set)
-    """The same, with the thread of its session that edited."""
+    relied: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    """By path and token of what an edit was allowed by: the threads that edited."""
 
     def rely(self, path: str, token: int, agent: str) -> None:
         """An edit by a thread is allowed by a grant."""
-        self.relied.add((path, token))
-        self.relied_by.add((path, token, agent))
+        self.relied.setdefault((path, token), set()).add(agent)
 
     def sent(self, exchange: Exchange) -> None:
         """A command leaves."""

@@ -16,6 +16,7 @@ from support.house import SHOP, A, House, settle, until
 from support.scripted_coordinator import Fate
 
 BOB = Holder(session_id="Session_b", alias="Session_2", person="bob", host="mbp")
+BROKEN = ReadTraceResponse(how="broken", by="bob", reason="urgent")
 
 
 async def lapsed(house: House, *files: str) -> None:
@@ -24,6 +25,13 @@ async def lapsed(house: House, *files: str) -> None:
         await house.edit(file)
     house.coordinator.expire(house.session.lease)
     house.registration.lapse(house.session)
+
+
+async def missed(house: House) -> None:
+    """The session held a file, and after an outage nobody confirms that it does."""
+    await house.edit()
+    (held,) = house.held.at(SHOP, "a.py")
+    house.held.lose(held)
 
 
 async def come_back(house: House) -> None:
@@ -191,17 +199,12 @@ async def test_what_was_taken_away_and_had_again_by_a_later_grant_is_told(house:
 
 @pytest.mark.parametrize(
     ("end", "told"),
-    [
-        (ReadTraceResponse(how="broken", by="bob"), "was broken by bob"),
-        (ReadTraceResponse(), "was taken away"),
-    ],
+    [(BROKEN, "was broken by bob"), (ReadTraceResponse(), "was taken away")],
 )
 async def test_what_was_taken_away_before_a_later_grant_of_ours_is_not_asked_for(
     house: House, end: ReadTraceResponse, told: str
 ) -> None:
-    await house.edit()
-    (held,) = house.held.at(SHOP, "a.py")
-    house.held.lose(held)
+    await missed(house)
     house.coordinator.acquires.clear()
     house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="granted")
     house.coordinator.ends["a.py"] = end
@@ -401,9 +404,7 @@ async def test_a_session_that_ended_wants_nothing_again(house: House) -> None:
 async def test_a_lock_that_went_before_the_session_was_known_to_have_gone_is_found_out(
     house: House,
 ) -> None:
-    await house.edit()
-    (held,) = house.held.at(SHOP, "a.py")
-    house.held.lose(held)
+    await missed(house)
     house.coordinator.locks.clear()
 
     assert (await house.edit()).verdict is not Verdict.DENY
@@ -414,9 +415,7 @@ async def test_a_lock_that_went_before_the_session_was_known_to_have_gone_is_fou
 async def test_what_was_broken_while_nothing_was_heard_is_found_out_by_the_live_session(
     house: House,
 ) -> None:
-    await house.edit()
-    (held,) = house.held.at(SHOP, "a.py")
-    house.held.lose(held)
+    await missed(house)
     house.coordinator.locks.clear()
     house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="broken")
     house.reclaiming.begin(house.session, house.settings.at(house.root))
@@ -443,9 +442,6 @@ def asked_for(house: House) -> list[object]:
     """All that was asked for."""
     coordinator = house.coordinator
     return [*coordinator.acquires, *coordinator.reservations, *coordinator.reclaims]
-
-
-BROKEN = ReadTraceResponse(how="broken", by="bob", reason="urgent")
 
 
 @pytest.mark.parametrize("lock", [b_py(shared=True), b_py(is_pattern=True)])
