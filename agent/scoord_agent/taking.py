@@ -368,10 +368,11 @@ def _place_of(lock: HeldLock) -> Place:
     return Place(lock.project, lock.key, lock.session, lock.agent, lock.branch)
 
 
-def _places_of(request: Request, lock: HeldLock) -> set[Place]:
+def _places_of(request: Request, lock: HeldLock) -> Iterable[Place]:
     """The same, where it may hold on more branches than on that it was asked for."""
     at = _place_of(lock)
-    return {at, replace(at, branch=request.claimant.branch)}
+    # Not a set: its order is another in each process.
+    return dict.fromkeys((at, replace(at, branch=request.claimant.branch)))
 
 
 def _told_of(request: Request, response: AcquireResponse) -> set[str]:
