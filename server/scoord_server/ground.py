@@ -51,7 +51,7 @@ class Ground:
         try:
             return await self.store.txn(plan)
         except LeaseNotFound as gone:
-            if await self._traces.is_gone() or await self._keeping.are_gone():
+            if await self._traces.forget_if_gone() or await self._keeping.forget_gone():
                 raise Begun from gone
             raise SessionEnded(f"the lease of {session} is over; register it anew") from gone
 

@@ -46,8 +46,8 @@ class RollingLease:
             self._lease, self._good_until = lease, now + share_s
         return self._lease
 
-    async def is_gone(self) -> bool:
-        """Whether the store has lost it, as one does that was restored; then it is begun anew."""
+    async def forget_if_gone(self) -> bool:
+        """Begin it anew next time if the store, restored perhaps, has lost it; whether it has."""
         lease = self._lease  # another command may begin it anew meanwhile
         if not lease or (await self._store.keep_alive([lease]))[lease] > 0:
             return False
