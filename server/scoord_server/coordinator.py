@@ -18,7 +18,7 @@ from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.sessions_pb2 import Session, UpdateRequest
 from scoord_server.farewells import Farewells
 from scoord_server.graphing import Graphing
-from scoord_server.ground import TRIES, Begun, Ground
+from scoord_server.ground import TRIES, Ground, PlanAgain
 from scoord_server.locking import Locking
 from scoord_server.model import locks as lock_rules
 from scoord_server.model import sessions as session_rules
@@ -144,7 +144,7 @@ class Coordinator:
             record = session_rules.updated(fact.record, change, self._clock.wall_ms())
             request, journal = RequestId(change.request_id), await self.ground.journal(project)
             plan = session_rules.plan_update(fact, record, request, journal)
-            with contextlib.suppress(Begun):
+            with contextlib.suppress(PlanAgain):
                 if (await self.ground.txn(plan, session)).succeeded:
                     return
         raise Contended(f"{session} is being updated from elsewhere; try again")
@@ -249,7 +249,7 @@ class Coordinator:
             plan = session_rules.plan_register(record, lease, journal)
             try:
                 result = await self.ground.txn(plan, session.session_id)
-            except Begun:
+            except PlanAgain:
                 continue
             outcome = session_rules.read_register(record, lease, result)
             if not isinstance(outcome, AliasTaken):

@@ -9,10 +9,10 @@ from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import NoticeRecord
 from scoord.v1.sessions_pb2 import Session
-from scoord_server.keeping import Keeping
 from scoord_server.model.history import Journal
 from scoord_server.model.reclaims import plan_notice
 from scoord_server.model.values import Asker, SessionFact, Terms
+from scoord_server.retention import Retention
 from scoord_server.rolling import TRACE_S, RollingLease
 from scoord_server.store import keys
 from scoord_server.store.port import LeaseNotFound, Store, Txn, TxnResult
@@ -27,8 +27,8 @@ def not_live(session: str, project: str) -> SessionEnded:
     return SessionEnded(f"{session} is not live in {project}; register it anew")
 
 
-class Begun(Exception):  # noqa: N818 (not a failure)
-    """A lease of ours was lost by the store and is begun anew: plan again."""
+class PlanAgain(Exception):  # noqa: N818 (not a failure)
+    """A lease of ours was lost by the store, and the next plan begins it anew."""
 
 
 class Ground:
@@ -39,20 +39,20 @@ class Ground:
         self.view = view
         self.clock = clock
         self._traces = RollingLease(store, clock, TRACE_S)
-        self._keeping = Keeping(store, view, clock)
+        self._retention = Retention(store, view, clock)
 
     async def journal(self, project: str) -> Journal:
         """Where lines of a project's history, and traces, go that are written now."""
-        kept, traces = await self._keeping.of(project), await self._traces.lease()
+        kept, traces = await self._retention.of(project), await self._traces.lease()
         return Journal(kept.lease, traces, self.clock.wall_ms(), kept.kept_ms)
 
     async def txn(self, plan: Txn, session: str = "") -> TxnResult:
-        """Run ``plan``. Raises Begun to plan anew, and SessionEnded when a lease is gone."""
+        """Run ``plan``. Raises PlanAgain, and SessionEnded when a lease is gone."""
         try:
             return await self.store.txn(plan)
         except LeaseNotFound as gone:
-            if await self._traces.forget_if_gone() or await self._keeping.forget_gone():
-                raise Begun from gone
+            if await self._traces.forget_if_gone() or await self._retention.forget_gone():
+                raise PlanAgain from gone
             raise SessionEnded(f"the lease of {session} is over; register it anew") from gone
 
     async def note(self, project: str, plan_of: Callable[[Journal], Txn]) -> TxnResult:
@@ -60,7 +60,7 @@ class Ground:
         for _ in range(TRIES):
             try:
                 return await self.txn(plan_of(await self.journal(project)))
-            except Begun:
+            except PlanAgain:
                 continue
         raise Contended("the store loses our leases as fast as we begin them")
 

@@ -15,7 +15,7 @@ from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
 from scoord.text import age, one_line
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord
-from scoord_server.ground import TRIES, Begun, Ground, not_live
+from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import conflicts, endings, outcomes, reservations
 from scoord_server.model import locks as lock_rules
 from scoord_server.model.values import (
@@ -161,7 +161,7 @@ class Locking:
         for _ in range(TRIES):
             try:
                 outcome = await self._attempt(command, holder, known)
-            except Begun:
+            except PlanAgain:
                 continue
             if not isinstance(outcome, Raced):
                 return outcome
@@ -248,7 +248,7 @@ class Locking:
         plan = reservations.plan_reserve(command, holder, before, found.revision, journal)
         try:
             result = await ground.txn(plan, asker.session)
-        except Begun:
+        except PlanAgain:
             return found
         outcome = reservations.read_reserve(command, before, result)
         if outcome is None:
@@ -272,7 +272,7 @@ class Locking:
             try:
                 plan = plan_of(project, name, fact, end, await ground.journal(project))
                 return Ended() if (await ground.txn(plan)).succeeded else None
-            except Begun:
+            except PlanAgain:
                 continue
             except StoreFull:
                 # Giving back must always be possible, if need be without a word of it.

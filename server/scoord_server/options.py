@@ -32,7 +32,7 @@ class ServerOptions:
     insecure: bool
     tls: Tls | None
     compaction_s: float
-    """How often the store's history is compacted; 0 for never."""
+    """How often the store is compacted; 0 for never."""
     history_lines: int = MOST_LINES
     """How many lines of history each project keeps at most."""
 

@@ -10,7 +10,7 @@ from scoord.errors import Contended, SessionEnded
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
-from scoord_server.ground import TRIES, Begun, Ground, not_live
+from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import endings, reclaims
 from scoord_server.model.recall import Line
 from scoord_server.model.values import (
@@ -52,7 +52,7 @@ class Reporting:
         for _ in range(TRIES):
             try:
                 outcome = await self._try_reclaim(command, holder, known)
-            except Begun:
+            except PlanAgain:
                 continue
             if isinstance(outcome, Lost):
                 await self._note_lost(command, holder, outcome)
@@ -125,7 +125,7 @@ class Reporting:
         plan = reclaims.plan_report(command, editor, met, told, journal, seen=seen)
         try:
             return (await ground.txn(plan)).succeeded
-        except (Begun, SessionEnded):
+        except (PlanAgain, SessionEnded):
             return False  # a lease is gone: ours, or of one that is told
 
     async def _editor(self, command: Report) -> Holder:

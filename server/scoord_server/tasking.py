@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from scoord.errors import Contended, TaskNotFound
 from scoord.ids import LeaseId, ProjectId
-from scoord_server.ground import TRIES, Begun, Ground, not_live
+from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import tasks as rules
 from scoord_server.model.tasks import (
     AddTasks,
@@ -37,7 +37,7 @@ class Tasking:
             plan, tasks = rules.plan_add(command, rules.read_tasks(kvs), seen, journal)
             try:
                 result = await self._ground.txn(plan)
-            except Begun:
+            except PlanAgain:
                 continue
             if result.succeeded:
                 return tasks
@@ -63,7 +63,7 @@ class Tasking:
             )
             try:
                 result = await self._ground.txn(plan)
-            except Begun:
+            except PlanAgain:
                 continue
             if result.succeeded:
                 return after
@@ -93,7 +93,7 @@ class Tasking:
                 )
                 try:
                     result = await self._ground.txn(plan, command.session)
-                except Begun:
+                except PlanAgain:
                     continue
                 if result.succeeded:
                     kept = chosen

@@ -166,8 +166,8 @@ class Locks(LockServiceServicer):
         outcome = await self._coordinator.locks.end(grant, end)
         if isinstance(outcome, Ended):
             return pb.BreakResponse(broken=pb.Broken(unrecorded=outcome.unrecorded))
-        current = outcome.current
-        lock = self._lock(project, current) if current else None
+        standing = outcome.current
+        lock = self._lock(project, standing) if standing else None
         return pb.BreakResponse(not_broken=pb.NotBroken(current=lock))
 
     async def ListLocks(

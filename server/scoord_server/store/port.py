@@ -28,10 +28,10 @@ from scoord.ids import LeaseId
 
 
 class Compacted(Exception):  # noqa: N818 (an answer of watch, not a failure)
-    """The watch asks for history that is gone. List at ``revision`` and go on from there."""
+    """The watch asks for revisions that are gone. List at ``revision`` and go on from there."""
 
     def __init__(self, revision: int) -> None:
-        super().__init__(f"history before revision {revision} is compacted")
+        super().__init__(f"what was before revision {revision} is compacted")
         self.revision = revision
 
 
@@ -226,7 +226,7 @@ class Store(Protocol):
         """
 
     async def compact(self, revision: int) -> None:
-        """Forget history before ``revision``."""
+        """Forget what was before ``revision``."""
 
     async def close(self) -> None:
         """Stop all watches and give resources back."""

@@ -187,7 +187,7 @@ async def test_a_store_that_lost_our_own_leases_costs_no_command(b: Bench) -> No
     ground = b.coordinator.ground
     await b.store.revoke(ground._traces._lease)
     assert await b.release("alice", "auth.py", token)
-    (history,) = ground._keeping._leases.values()
+    (history,) = ground._retention._leases.values()
     await b.store.revoke(history._lease)
 
     assert isinstance(await b.acquire("bob", "auth.py"), Granted)

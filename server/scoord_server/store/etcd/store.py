@@ -92,7 +92,7 @@ class EtcdStore:
             yield batch
 
     async def compact(self, revision: int) -> None:
-        """Forget history before ``revision``; none the worse if that was done before."""
+        """Forget what was before ``revision``; none the worse if that was done before."""
         try:
             await self._link.call(_COMPACT, rpc.CompactionRequest(revision=revision))
         except InvalidRequest as error:

@@ -36,7 +36,7 @@ class _Asked:
     kept_s: int
 
 
-class Keeping:
+class Retention:
     """Hands out the leases of history, one for each time that it is kept."""
 
     def __init__(self, store: Store, view: View, clock: Clock) -> None:

@@ -6,7 +6,7 @@ from scoord.errors import InvalidRequest
 from scoord_server.store.port import Compacted, Event
 
 
-class History:
+class Revisions:
     """The events of every revision from ``oldest`` to the present, within bounds.
 
     ``limit`` is the number of revisions kept; the oldest half is forgotten when it
