@@ -12,7 +12,7 @@ from scoord.ids import FencingToken, LeaseId, ProjectId, RequestId
 from scoord.names import path_key
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model import traces
-from scoord_server.model.compares import absent, is_grant, present, unchanged
+from scoord_server.model.compares import absent, is_grant, unchanged
 from scoord_server.model.history import Journal
 from scoord_server.model.values import (
     Asker,
@@ -117,7 +117,7 @@ def plan_end(
     done: list[Operation] = [Delete(fact.key), trace, line]
     if end.how == BROKEN:
         done.append(Put(keys.broken_by(project, fact.token, end.request_id), b"", journal.traces))
-    return Txn((is_grant(fact.key, fact.token), present(fact.key)), tuple(done))
+    return Txn((is_grant(fact.key, fact.token),), tuple(done))
 
 
 def plan_end_unused(

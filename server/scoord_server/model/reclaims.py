@@ -15,7 +15,6 @@ from scoord.v1.records_pb2 import MetRecord, NoticeRecord, TraceRecord
 from scoord_server.model import conflicts, endings, traces
 from scoord_server.model.compares import (
     absent,
-    is_grant,
     lives,
     none_put_since,
     not_put_since,
@@ -261,8 +260,8 @@ def _guards(command: Reclaim, key: bytes, known: Known) -> tuple[Compare, ...]:
     return (
         lives(asker.project, asker.session),
         none_put_since(keys.reservation_prefix(asker.project), known.seen),
-        is_grant(key, 0),
-        is_grant(keys.lock(asker.project, name.key), 0),
+        absent(key),
+        absent(keys.lock(asker.project, name.key)),
         none_put_since(keys.room(asker.project, name.key), room.revision),
         unchanged(_trace_key(command), command.lost),
         *(none_put_since(prefix, seen) for prefix in _where_left(command)),

@@ -50,7 +50,6 @@ _TARGETS: dict[Target, Callable[[KeyValue], int]] = {
 }
 _RELATIONS: dict[Relation, Callable[[int, int], Any]] = {
     Relation.EQUAL: operator.eq,
-    Relation.NOT_EQUAL: operator.ne,
     Relation.LESS: operator.lt,
     Relation.GREATER: operator.gt,
 }
@@ -214,14 +213,14 @@ class _Draft:
         )
         kv = KeyValue(put.key, put.value, created, self._revision, version + 1, put.lease)
         self._written[kv.key] = kv
-        self.events.append(Event(kv, deleted=False, previous=before))
+        self.events.append(Event(kv, deleted=False))
 
     def _delete(self, delete: Delete) -> int:
         doomed = self._read(delete.key, delete.end)
         for kv in doomed:
             gone = KeyValue(kv.key, b"", 0, self._revision, 0, NO_LEASE)
             self._written[kv.key] = None
-            self.events.append(Event(gone, deleted=True, previous=kv))
+            self.events.append(Event(gone, deleted=True))
         return len(doomed)
 
     def _read(self, key: bytes, end: bytes) -> tuple[KeyValue, ...]:

@@ -28,7 +28,7 @@ from scoord.ids import LeaseId
 
 
 class Compacted(Exception):  # noqa: N818 (an answer of watch, not a failure)
-    """The watch asks for revisions that are gone. List at ``revision`` and go on from there."""
+    """The watch asks for revisions that are gone: list anew. ``revision`` is the first there is."""
 
     def __init__(self, revision: int) -> None:
         super().__init__(f"what was before revision {revision} is compacted")
@@ -59,7 +59,6 @@ class Relation(StrEnum):
     """How it is compared."""
 
     EQUAL = "="
-    NOT_EQUAL = "!="
     LESS = "<"
     GREATER = ">"
 
@@ -156,14 +155,10 @@ class RangeResult:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change: ``kv`` after a put; after a delete only its key and mod revision.
-
-    ``previous`` is the key as it was before, where it existed and that is not compacted.
-    """
+    """One change: ``kv`` after a put; after a delete only its key and mod revision."""
 
     kv: KeyValue
     deleted: bool
-    previous: KeyValue | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,6 @@ async def _check_version(link: Link) -> None:
     members = await link.call(_MEMBERS, rpc.MemberListRequest())
     verdict = judge(status.version, len(members.members))
     if verdict.refusal and not link.options.allow_unsafe_version:
-        raise InvalidConfig(f"{verdict.refusal}, or allow an unsafe version for throw-away data")
+        raise InvalidConfig(verdict.refusal)
     if verdict.refusal or verdict.warning:
         _log.warning("%s", verdict.refusal or verdict.warning)
