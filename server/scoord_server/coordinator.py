@@ -173,19 +173,16 @@ class Coordinator:
         await asyncio.gather(
             *(self._note_end(one, request, why) for one in self._everywhere(project, fact))
         )
-        await self._revoke(fact.lease)
+        await self.ground.revoke(fact.lease)
 
     async def end_idle(self, fact: SessionFact) -> bool:
         """End a session that was idle for too long, unless it was active since."""
         project = ProjectId(fact.record.session.project)
         plan_of = partial(session_rules.plan_end_idle, fact, await self._holdings(fact))
-        try:
-            result = await self.ground.note(project, plan_of)
-        except StoreFull:
-            result = await self._store.txn(plan_of(None))
+        result = await self.ground.note_if_room(project, plan_of)
         if result.succeeded:
             await self._note_elsewhere(project, fact)
-            await self._revoke(fact.lease)
+            await self.ground.revoke(fact.lease)
         return result.succeeded
 
     # -- steps of end -------------------------------------------------------------
@@ -307,12 +304,6 @@ class Coordinator:
             # The leases are renewed, which a store without space still does: a beat that
             # failed for this would end what its sessions believe.
             _log.warning("what a session does is not published: %s", error)
-
-    async def _revoke(self, lease: LeaseId) -> None:
-        try:
-            await self._store.revoke(lease)
-        except LeaseNotFound:
-            return  # it expired, or another replica was faster: the session is over either way
 
 
 def _lease_of(request: RequestId, session: Session) -> LeaseId:

@@ -15,7 +15,7 @@ from scoord.ids import ProjectId, SessionId
 from scoord.v1.records_pb2 import SessionRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain
 from scoord_server.model import worklogs
-from scoord_server.model.recall import Line
+from scoord_server.model.recall import Line, lines_of
 from scoord_server.model.tasks import offered_to, plan_let_go, read_offers
 from scoord_server.pages import newest_first
 from scoord_server.seen import SessionGone
@@ -133,9 +133,7 @@ class Farewells:
         async with contextlib.aclosing(pages):
             async for page in pages:
                 new = (kv for kv in page.kvs if kv.mod_revision >= unended.revision)
-                # Most are about others: to look for the name is cheaper than to read them.
-                own = (Line.of(kv, prefix) for kv in new if name.encode() in kv.value)
-                lines += (line for line in own if line.session_id == name)
+                lines += lines_of(name, new, prefix)
                 read += len(page.kvs)
                 if read >= MOST_LINES:
                     partial = True

@@ -15,7 +15,7 @@ from scoord_server.model.values import Asker, SessionFact, Terms
 from scoord_server.retention import Retention
 from scoord_server.rolling import TRACE_S, RollingLease
 from scoord_server.store import keys
-from scoord_server.store.port import LeaseNotFound, Store, Txn, TxnResult
+from scoord_server.store.port import LeaseNotFound, Store, StoreFull, Txn, TxnResult
 from scoord_server.view import View
 
 TRIES = 16
@@ -63,6 +63,20 @@ class Ground:
             except PlanAgain:
                 continue
         raise Contended("the store loses our leases as fast as we begin them")
+
+    async def note_if_room(
+        self, project: str, plan_of: Callable[[Journal | None], Txn]
+    ) -> TxnResult:
+        """As ``note``; in a store that takes nothing more it is done without a word of it."""
+        try:
+            return await self.note(project, plan_of)
+        except StoreFull:
+            return await self.store.txn(plan_of(None))
+
+    async def revoke(self, lease: LeaseId) -> None:
+        """End a lease, unless it has expired or another replica was faster."""
+        with contextlib.suppress(LeaseNotFound):
+            await self.store.revoke(lease)
 
     async def tell(
         self, project: ProjectId, to: Holder, lease: LeaseId, notice_id: str, notice: NoticeRecord

@@ -40,7 +40,7 @@ from scoord_server.model.values import (
 from scoord_server.refusing import Refusing
 from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.store import keys
-from scoord_server.store.port import StoreFull, TxnResult
+from scoord_server.store.port import StoreFull
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,10 @@ class Locking:
         seen = (view.turn(key) for key in sorted(keys))
         found: Sequence[WaiterFact] = [place.fact for place in seen if place]
         for _ in range(TRIES):
-            others = lock_rules.read_leave(await self._leave(asker, places, found))
+            # Giving up must always be possible, if need be without a word of it.
+            plan_of = partial(lock_rules.plan_leave, asker, places, found)
+            result = await self._ground.note_if_room(asker.project, plan_of)
+            others = lock_rules.read_leave(result)
             if others is None:
                 return
             found = others
@@ -135,14 +138,8 @@ class Locking:
 
     async def end_claim(self, waiter: SeenWaiter) -> bool:
         """Let go by one who did not use its turn, unless it asked again since."""
-        ground, project, fact = self._ground, waiter.project, waiter.fact
-        try:
-            result = await ground.note(
-                project, lambda journal: lock_rules.plan_end_claim(project, fact, journal)
-            )
-        except StoreFull:
-            result = await ground.store.txn(lock_rules.plan_end_claim(project, fact, None))
-        return result.succeeded
+        plan_of = partial(lock_rules.plan_end_claim, waiter.project, waiter.fact)
+        return (await self._ground.note_if_room(waiter.project, plan_of)).succeeded
 
     async def _find_out(self, command: Acquire | Reserve) -> Granted | Held:
         """What became of a command whose answer was not heard. Raises SessionEnded."""
@@ -224,19 +221,6 @@ class Locking:
                 await self._ground.tell(
                     command.asker.project, holder, fact.lease, notice_id, notice
                 )
-
-    # -- steps of leave -----------------------------------------------------------
-
-    async def _leave(
-        self, asker: Asker, places: Sequence[PlaceRef], found: Sequence[WaiterFact]
-    ) -> TxnResult:
-        """One try, from what was found."""
-        ground, plan = self._ground, partial(lock_rules.plan_leave, asker, places, found)
-        try:
-            return await ground.note(asker.project, plan)
-        except StoreFull:
-            # Giving up must always be possible, if need be without a word of it.
-            return await ground.store.txn(plan(None))
 
     # -- steps of reserve ---------------------------------------------------------
 

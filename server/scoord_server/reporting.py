@@ -12,7 +12,7 @@ from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import endings, reclaims
-from scoord_server.model.recall import Line
+from scoord_server.model.recall import lines_of
 from scoord_server.model.values import (
     Asker,
     Grant,
@@ -143,10 +143,8 @@ class Reporting:
         now_ms = self._ground.clock.wall_ms()
         async with contextlib.aclosing(newest_first(self._ground.store, prefix, now_ms)) as pages:
             async for page in pages:
-                # Most are about others: to look for the name is cheaper than to read them.
-                for kv in (kv for kv in page.kvs if asker.session.encode() in kv.value):
-                    line = Line.of(kv, prefix)
-                    if line.session_id == asker.session and line.record.session.alias:
+                for line in lines_of(asker.session, page.kvs, prefix):
+                    if line.record.session.alias:
                         return line.record.session
                 read += len(page.kvs)
                 if read >= MOST_LOOKED_AT:

@@ -1,6 +1,5 @@
 """The use cases of tasks: the team's backlog, and who was offered what of it."""
 
-import secrets
 from collections.abc import Sequence
 
 from scoord.errors import Contended, TaskNotFound
@@ -17,8 +16,9 @@ from scoord_server.model.tasks import (
     Work,
 )
 from scoord_server.model.values import Asker, Terms
+from scoord_server.rolling import new_lease_id
 from scoord_server.store import keys
-from scoord_server.store.port import KeyValue, LeaseNotFound
+from scoord_server.store.port import KeyValue
 
 
 class Tasking:
@@ -78,7 +78,7 @@ class Tasking:
         if command.keeps_nothing:
             _check_live(command, seen)
             return rules.choose(command, seen.offers)
-        lease = LeaseId(secrets.randbits(63) or 1)
+        lease = new_lease_id()
         await self._ground.store.grant(lease, command.lasts_s)
         kept: tuple[Work, ...] = ()
         try:
@@ -101,15 +101,8 @@ class Tasking:
                 seen = rules.read_look(result)
         finally:
             if not kept:
-                await self._let_go(lease)
+                await self._ground.revoke(lease)
         raise Contended(f"too many sessions ask for work in {command.project} at once; try again")
-
-    async def _let_go(self, lease: LeaseId) -> None:
-        """A lease that nothing lives on is given back; the store would end it soon anyway."""
-        try:
-            await self._ground.store.revoke(lease)
-        except LeaseNotFound:
-            return
 
 
 def _listed(command: FinishTask, kvs: Sequence[KeyValue]) -> TaskFact:

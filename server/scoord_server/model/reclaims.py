@@ -8,7 +8,6 @@ one since in another domain, or at a pattern, that excludes it. Who waits is not
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
-from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import MetRecord, NoticeRecord, TraceRecord
@@ -39,7 +38,6 @@ from scoord_server.model.values import (
     Report,
     SessionFact,
     WaiterFact,
-    claimant_of,
 )
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, KeyValue, Operation, Put, Txn, TxnResult
@@ -59,7 +57,7 @@ def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journa
 
     The room is compared, so whoever waits there is looked at first: nobody is overtaken.
     """
-    asker, name, who = command.asker, command.name, _who(command)
+    asker, name, who = command.asker, command.name, command.claimant
     key = lock_key(asker.project, name.key, who)
     record = record_of(holder, name.shown, command.terms, asker.request_id, journal.now_ms)
     trace = traces.put_grant(
@@ -91,10 +89,10 @@ def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Race
     if found is None:
         return None
     room = found.known.room(command.name.key)
-    mine = conflicts.holding(_who(command), room)
+    mine = conflicts.holding(command.claimant, room)
     if mine and _is_answer(command, mine):
         return Reclaimed(mine.token)
-    by = conflicts.first(_who(command), found.known, command.name.key)
+    by = conflicts.first(command.claimant, found.known, command.name.key)
     since = _since(command, left.kvs, at_patterns.kvs)
     if by or since or not _is_untouched(command, left.kvs):
         return Lost(_last(by, since))
@@ -152,7 +150,7 @@ def read_answer(command: Report, result: TxnResult) -> tuple[TraceRecord, ...] |
 def read_overlaps(command: Report, result: TxnResult) -> tuple[TraceRecord, ...]:
     """Whom the edit met: who had the path since it was heard of, and who has it; newest last."""
     known = _known(command, result)
-    who, key = claimant_of(command.asker, command.terms), command.name.key
+    who, key = command.claimant, command.name.key
     holds = (*known.room(key).holds, *conflicts.covering(known.reservations, key))
     standing = [fact for fact in holds if fact.claimant.excludes(who)]
     told = {command.asker.session, *(fact.record.holder.session_id for fact in standing)}
@@ -281,7 +279,7 @@ def _since(
 
     Those of the asker too: in another domain they may hide who had the path before.
     """
-    who = _who(command)
+    who = command.claimant
     of_path = traces.kept_out(who, left)
     found = (*of_path, *traces.patterns_kept_out(who, command.name.key, at_patterns))
     newer = (trace for trace in found if trace.mod_revision > command.lost)
@@ -306,7 +304,7 @@ def _known(command: Report, result: TxnResult) -> Known:
 
 def _had_patterns(command: Report, result: TxnResult) -> list[TraceRecord]:
     """What is left of the patterns that covered the path since it was heard of, oldest first."""
-    who = claimant_of(command.asker, command.terms)
+    who = command.claimant
     found = traces.patterns_met(who, command.name.key, result.results[1].kvs)
     newer = [trace for trace in found if trace.mod_revision > command.heard_revision]
     in_order = sorted(newer, key=lambda trace: trace.mod_revision)
@@ -335,12 +333,8 @@ def _traces(result: TxnResult, branch: str = "") -> list[tuple[int, TraceRecord]
     return [(kv.mod_revision, TraceRecord.FromString(kv.value)) for kv in wanted]
 
 
-def _who(command: Reclaim) -> Claimant:
-    return claimant_of(command.asker, command.terms)
-
-
 def _trace_key(command: Reclaim) -> bytes:
-    return traces.grant_key(command.asker.project, command.name.key, _who(command))
+    return traces.grant_key(command.asker.project, command.name.key, command.claimant)
 
 
 def _last(by: LockFact | WaiterFact | None, since: list[KeyValue]) -> TraceRecord:

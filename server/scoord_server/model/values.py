@@ -161,8 +161,28 @@ class Asker:
     agent: AgentId = AgentId("")
 
 
+class _OnTerms:
+    """A command of somebody who wants, or had, something on terms."""
+
+    __slots__ = ()
+
+    asker: Asker
+    terms: Terms
+
+    @property
+    def claimant(self) -> Claimant:
+        """The asker, on its terms."""
+        confined = self.terms.scope == _BRANCH
+        return Claimant(
+            self.asker.session,
+            self.asker.agent,
+            shared=self.terms.mode == _SHARED,
+            branch=self.terms.branch if confined else "",
+        )
+
+
 @dataclass(frozen=True, slots=True)
-class Acquire:
+class Acquire(_OnTerms):
     """Take ``names``, all or none."""
 
     asker: Asker
@@ -176,11 +196,6 @@ class Acquire:
     """How long a path is kept for the asker once its turn has come."""
     takes_nothing: bool = False
     """Whether it only asks what became of it."""
-
-    @property
-    def claimant(self) -> Claimant:
-        """The asker, on its terms."""
-        return claimant_of(self.asker, self.terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +212,7 @@ class PlaceRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Reserve:
+class Reserve(_OnTerms):
     """Take all that ``pattern`` matches."""
 
     asker: Asker
@@ -206,14 +221,9 @@ class Reserve:
     takes_nothing: bool = False
     """As of an acquire."""
 
-    @property
-    def claimant(self) -> Claimant:
-        """The asker, on its terms."""
-        return claimant_of(self.asker, self.terms)
-
 
 @dataclass(frozen=True, slots=True)
-class Reclaim:
+class Reclaim(_OnTerms):
     """Take ``name`` again, unless it was granted to anybody since ``lost``."""
 
     asker: Asker
@@ -239,7 +249,7 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(_OnTerms):
     """An edit that was made without a lock."""
 
     asker: Asker
@@ -395,14 +405,3 @@ class Pulse:
 
     live: bool
     remaining_s: int
-
-
-def claimant_of(asker: Asker, terms: Terms) -> Claimant:
-    """Who asks, and how far."""
-    confined = terms.scope == _BRANCH
-    return Claimant(
-        asker.session,
-        asker.agent,
-        shared=terms.mode == _SHARED,
-        branch=terms.branch if confined else "",
-    )

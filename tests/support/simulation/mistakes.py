@@ -23,6 +23,7 @@ from scoord_agent.turns import Turn, Turns
 from scoord_hooks.neutral import ALLOW, Decision
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
+from scoord_server.ground import Ground
 from scoord_server.model.values import Pulse, Reclaimed, SessionFact, Standing
 from scoord_server.reporting import Reporting as ServerReporting
 from scoord_server.seen import SeenWaiter
@@ -136,7 +137,7 @@ def keeps_locks(self: Registration, session: LocalSession) -> None:
     session.lapse()
 
 
-def ends_nothing(self: Coordinator, lease: Any) -> Any:
+def ends_nothing(self: Ground, lease: Any) -> Any:
     async def done() -> None:
         """The lease of an ended session is not revoked."""
 
