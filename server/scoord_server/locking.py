@@ -251,10 +251,10 @@ class Locking:
         self, project: ProjectId, name: LockName, fact: LockFact, end: Ending
     ) -> Ended | None:
         """End ``fact`` in one transaction; None when it did not stand any more."""
-        ground, plan_of = self._ground, endings.plan_of(end.how)
+        ground = self._ground
         for _ in range(TRIES):
             try:
-                plan = plan_of(project, name, fact, end, await ground.journal(project))
+                plan = endings.plan_end(project, name, fact, end, await ground.journal(project))
                 return Ended() if (await ground.txn(plan)).succeeded else None
             except PlanAgain:
                 continue

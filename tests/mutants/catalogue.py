@@ -56,22 +56,22 @@ MUTANTS = (
     Mutant(
         "a release deletes whatever is there",
         f"{SERVER}/model/endings.py",
-        "(is_grant(fact.key, fact.token),),",
-        "(),",
+        "    return (stands,)\n",
+        "    return ()\n",
         _RULES,
     ),
     Mutant(
         "an idle lock is taken away although it was used since",
         f"{SERVER}/model/endings.py",
-        "(*txn.compares, unchanged(fact.key, fact.mod_revision))",
-        "txn.compares",
+        "return stands, unchanged(fact.key, fact.mod_revision)",
+        "return (stands,)",
         _RULES,
     ),
     Mutant(
         "a lock is taken away at the end that it had before",
         f"{SERVER}/model/endings.py",
-        '"lasted": plan_end_unused, ',
-        "",
+        '{"idle", "lasted"}:',
+        '{"idle"}:',
         ("tests/unit/server/test_lasting.py",),
     ),
     Mutant(

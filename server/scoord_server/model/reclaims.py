@@ -6,7 +6,7 @@ even when the lease ran out and nobody saw how: the trace is as it was, and nobo
 one since in another domain, or at a pattern, that excludes it. Who waits is not overtaken.
 """
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from scoord.ids import FencingToken, LeaseId
 from scoord.v1.locks_pb2 import Holder
@@ -149,29 +149,35 @@ def read_answer(command: Report, result: TxnResult) -> tuple[TraceRecord, ...] |
 
 def read_overlaps(command: Report, result: TxnResult) -> tuple[TraceRecord, ...]:
     """Whom the edit met: who had the path since it was heard of, and who has it; newest last."""
-    known = _known(command, result)
-    who, key = command.claimant, command.name.key
+    known, who, key = _known(command, result), command.claimant, command.name.key
     holds = (*known.room(key).holds, *conflicts.covering(known.reservations, key))
     standing = [fact for fact in holds if fact.claimant.excludes(who)]
-    told = {command.asker.session, *(fact.record.holder.session_id for fact in standing)}
     newer = [trace for at, trace in _traces(result, who.branch) if at > command.heard_revision]
-    others = [trace for trace in newer if trace.holder.session_id not in told]
-    told.update(trace.holder.session_id for trace in others)
-    had = _had_patterns(command, result)
-    at_patterns = [trace for trace in had if trace.holder.session_id not in told]
-    told.update(trace.holder.session_id for trace in at_patterns)
-    breakers = _breakers(command, newer, told)
+    named = _Named(command.asker.session, *(fact.record.holder.session_id for fact in standing))
+    others = named.not_yet(newer)
+    at_patterns = named.not_yet(_had_patterns(command, result))
+    breakers = named.not_yet(_breakers(command, newer))
     return (*breakers, *at_patterns, *others, *map(_standing, standing))[-MOST_MET:]
 
 
-def _breakers(
-    command: Report, newer: Iterable[TraceRecord], told: Container[str]
-) -> Iterator[TraceRecord]:
+class _Named:
+    """The sessions that the answer names already, each for one reason."""
+
+    def __init__(self, *sessions: str) -> None:
+        self._sessions = set(sessions)
+
+    def not_yet(self, found: Iterable[TraceRecord]) -> list[TraceRecord]:
+        """The traces of sessions that were not named before; from now on they are."""
+        new = [trace for trace in found if trace.holder.session_id not in self._sessions]
+        self._sessions.update(trace.holder.session_id for trace in new)
+        return new
+
+
+def _breakers(command: Report, newer: Iterable[TraceRecord]) -> Iterator[TraceRecord]:
     """The sessions that broke the editor's lock: each goes on as if nobody edited the path."""
     for trace in newer:
-        through = trace.through.session_id
         is_own = trace.holder.session_id == command.asker.session
-        if trace.how == endings.BROKEN and is_own and through and through not in told:
+        if trace.how == endings.BROKEN and is_own and trace.through.session_id:
             yield TraceRecord(holder=trace.through, how=BROKE)
 
 
