@@ -10,7 +10,7 @@ from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import NoticeRecord
 from scoord.v1.sessions_pb2 import Session
 from scoord_server.model.history import Journal
-from scoord_server.model.reclaims import plan_notice
+from scoord_server.model.notices import plan_notice
 from scoord_server.model.values import Asker, SessionFact, Terms
 from scoord_server.retention import Retention
 from scoord_server.rolling import TRACE_S, RollingLease

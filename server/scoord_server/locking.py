@@ -16,7 +16,7 @@ from scoord.text import age, one_line
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
-from scoord_server.model import conflicts, endings, outcomes, reservations
+from scoord_server.model import conflicts, endings, looks, outcomes, queues, reservations
 from scoord_server.model import locks as lock_rules
 from scoord_server.model.values import (
     Acquire,
@@ -84,14 +84,14 @@ class Locking:
     async def leave(self, asker: Asker, places: Sequence[PlaceRef]) -> None:
         """Give up places in queues. Raises Contended."""
         view = self._ground.view
-        keys = {lock_rules.place_key(asker, place) for place in places}
+        keys = {queues.place_key(asker, place) for place in places}
         seen = (view.turn(key) for key in sorted(keys))
         found: Sequence[WaiterFact] = [place.fact for place in seen if place]
         for _ in range(TRIES):
             # Giving up must always be possible, if need be without a word of it.
-            plan_of = partial(lock_rules.plan_leave, asker, places, found)
+            plan_of = partial(queues.plan_leave, asker, places, found)
             result = await self._ground.note_if_room(asker.project, plan_of)
-            others = lock_rules.read_leave(result)
+            others = queues.read_leave(result)
             if others is None:
                 return
             found = others
@@ -138,7 +138,7 @@ class Locking:
 
     async def end_claim(self, waiter: SeenWaiter) -> bool:
         """Let go by one who did not use its turn, unless it asked again since."""
-        plan_of = partial(lock_rules.plan_end_claim, waiter.project, waiter.fact)
+        plan_of = partial(queues.plan_end_claim, waiter.project, waiter.fact)
         return (await self._ground.note_if_room(waiter.project, plan_of)).succeeded
 
     async def _find_out(self, command: Acquire | Reserve) -> Granted | Held:
@@ -183,15 +183,15 @@ class Locking:
             await self._refusing.note(asker, holder, found)
         if not command.enqueue or command.overlaps:
             return Held(found)
-        plan = lock_rules.plan_wait(command, holder, found, known, journal)
+        plan = queues.plan_wait(command, holder, found, known, journal)
         result = await ground.txn(plan, asker.session)
-        return _if_live(lock_rules.read_wait(command, found, result), asker)
+        return _if_live(queues.read_wait(command, found, result), asker)
 
     async def _look(self, command: Acquire) -> Granted | Held | Raced:
         """Read how everything is, after something in the way was taken away."""
-        plan = lock_rules.plan_look(command.asker, command.names)
+        plan = looks.plan_look(command.asker, command.names)
         result = await self._ground.store.txn(plan)
-        return _if_live(lock_rules.read_look(command.names, result), command.asker)
+        return _if_live(looks.read_look(command.names, result), command.asker)
 
     async def _end_overdue(self, found: Sequence[Conflict]) -> Sequence[Conflict]:
         """Take away what is in the way and overdue, at the moment it is wanted; say what."""

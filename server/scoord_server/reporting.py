@@ -11,7 +11,7 @@ from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
-from scoord_server.model import endings, reclaims
+from scoord_server.model import endings, reclaims, reports
 from scoord_server.model.recall import lines_of
 from scoord_server.model.values import (
     Asker,
@@ -77,10 +77,10 @@ class Reporting:
         """
         editor: Holder | None = None
         for _ in range(TRIES):
-            found = await self._ground.store.txn(reclaims.plan_look(command))
-            if (answer := reclaims.read_answer(command, found)) is not None:
+            found = await self._ground.store.txn(reports.plan_look(command))
+            if (answer := reports.read_answer(command, found)) is not None:
                 return answer
-            met = reclaims.read_overlaps(command, found)
+            met = reports.read_overlaps(command, found)
             editor = editor or await self._editor(command)
             if await self._record(command, editor, met, found.revision):
                 return met
@@ -122,7 +122,7 @@ class Reporting:
         """Write down and tell whom it met. False if that is not so any more: look again."""
         ground, project = self._ground, command.asker.project
         told, journal = await self._live(command, met), await ground.journal(project)
-        plan = reclaims.plan_report(command, editor, met, told, journal, seen=seen)
+        plan = reports.plan_report(command, editor, met, told, journal, seen=seen)
         try:
             return (await ground.txn(plan)).succeeded
         except (PlanAgain, SessionEnded):
@@ -132,7 +132,7 @@ class Reporting:
         editor = await self._ground.holder(command.asker, command.terms)
         if editor.alias:
             return editor
-        return reclaims.editor_of(command, await self._remembered(command.asker))
+        return reports.editor_of(command, await self._remembered(command.asker))
 
     async def _remembered(self, asker: Asker) -> Holder | None:
         """A session that is over, as its latest line of history names it.

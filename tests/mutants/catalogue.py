@@ -209,7 +209,7 @@ MUTANTS = (
     ),
     Mutant(
         "a place goes to another branch with its holder",
-        f"{SERVER}/model/locks.py",
+        f"{SERVER}/model/queues.py",
         "    place = PlaceRef(name, branch=command.claimant.branch)\n",
         "    place = PlaceRef(name)\n",
         _RULES,
@@ -321,7 +321,7 @@ MUTANTS = (
     ),
     Mutant(
         "a report does not read who edited since",
-        f"{SERVER}/model/reclaims.py",
+        f"{SERVER}/model/reports.py",
         "since = command.asker, command.heard_revision + 1",
         "since = command.asker, command.heard_revision + 9",
         _REPORTS,

@@ -24,7 +24,8 @@ from scoord_server.model.compares import is_grant, lives, none_put_since
 from scoord_server.model.conflicts import is_enough
 from scoord_server.model.history import Journal
 from scoord_server.model.lasting import keep_reason, keep_time, puts_anew
-from scoord_server.model.locks import has_by, in_order, plan_touch, record_of
+from scoord_server.model.locks import has_by, plan_touch, record_of
+from scoord_server.model.looks import in_order
 from scoord_server.model.values import (
     Conflict,
     Granted,

@@ -16,7 +16,7 @@ from scoord.v1.sessions_pb2 import Estimate, Session, UpdateRequest, WorkProgres
 from scoord_server.model import states
 from scoord_server.model.compares import absent, is_grant, unchanged
 from scoord_server.model.history import IDLE, Holding, Journal, holder_of
-from scoord_server.model.reclaims import plan_notice
+from scoord_server.model.notices import plan_notice
 from scoord_server.model.values import AliasTaken, Keep, LockFact, Said, SessionFact
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, KeyValue, Put, Txn, TxnResult

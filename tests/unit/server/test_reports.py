@@ -10,7 +10,7 @@ import pytest
 from scoord.errors import StoreUnavailable
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.model.endings import plan_find
-from scoord_server.model.reclaims import MOST_MET, plan_look
+from scoord_server.model.reports import MOST_MET, plan_look
 from scoord_server.model.traces import edit_key
 from scoord_server.model.values import (
     Grant,
