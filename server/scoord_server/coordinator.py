@@ -22,17 +22,10 @@ from scoord_server.ground import TRIES, Ground, PlanAgain
 from scoord_server.locking import Locking
 from scoord_server.model import locks as lock_rules
 from scoord_server.model import sessions as session_rules
+from scoord_server.model.answers import AliasTaken, Pulse, Registered
+from scoord_server.model.commands import Beat, Keep, Said
+from scoord_server.model.facts import LockFact, SessionFact
 from scoord_server.model.history import Holding
-from scoord_server.model.values import (
-    AliasTaken,
-    Beat,
-    Keep,
-    LockFact,
-    Pulse,
-    Registered,
-    Said,
-    SessionFact,
-)
 from scoord_server.own_changes import OwnChangesStore
 from scoord_server.recalling import Recalling
 from scoord_server.reporting import Reporting

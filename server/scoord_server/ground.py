@@ -9,9 +9,10 @@ from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import NoticeRecord
 from scoord.v1.sessions_pb2 import Session
+from scoord_server.model.commands import Asker, Terms
+from scoord_server.model.facts import SessionFact
 from scoord_server.model.history import Journal
 from scoord_server.model.notices import plan_notice
-from scoord_server.model.values import Asker, SessionFact, Terms
 from scoord_server.retention import Retention
 from scoord_server.rolling import TRACE_S, RollingLease
 from scoord_server.store import keys

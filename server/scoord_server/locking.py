@@ -18,25 +18,9 @@ from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import conflicts, endings, looks, outcomes, queues, reservations
 from scoord_server.model import locks as lock_rules
-from scoord_server.model.values import (
-    Acquire,
-    Asker,
-    Conflict,
-    Ended,
-    Ending,
-    Grant,
-    Granted,
-    Held,
-    Known,
-    LockFact,
-    LockName,
-    PlaceRef,
-    Raced,
-    Reserve,
-    Room,
-    Standing,
-    WaiterFact,
-)
+from scoord_server.model.answers import Conflict, Ended, Granted, Held, Raced, Standing
+from scoord_server.model.commands import Acquire, Asker, Ending, Grant, PlaceRef, Reserve
+from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
 from scoord_server.refusing import Refusing
 from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.store import keys

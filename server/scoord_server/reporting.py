@@ -12,18 +12,10 @@ from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import endings, reclaims, reports
+from scoord_server.model.answers import Lost, Raced, Reclaimed
+from scoord_server.model.commands import Asker, Grant, Reclaim, Report
+from scoord_server.model.facts import Known, SessionFact
 from scoord_server.model.recall import lines_of
-from scoord_server.model.values import (
-    Asker,
-    Grant,
-    Known,
-    Lost,
-    Raced,
-    Reclaim,
-    Reclaimed,
-    Report,
-    SessionFact,
-)
 from scoord_server.pages import newest_first
 from scoord_server.rolling import SURE_S
 from scoord_server.store import keys

@@ -8,6 +8,7 @@ from scoord.ids import LeaseId, ProjectId
 from scoord.v1.locks_pb2 import Holder
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import tasks as rules
+from scoord_server.model.commands import Asker, Terms
 from scoord_server.model.tasks import (
     AddTasks,
     FinishTask,
@@ -17,7 +18,6 @@ from scoord_server.model.tasks import (
     TaskFact,
     Work,
 )
-from scoord_server.model.values import Asker, Terms
 from scoord_server.rolling import new_lease_id
 from scoord_server.store import keys
 from scoord_server.store.port import KeyValue

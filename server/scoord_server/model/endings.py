@@ -11,17 +11,11 @@ from scoord.ids import FencingToken, ProjectId, RequestId
 from scoord.names import path_key
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model import traces
+from scoord_server.model.answers import Ended, Standing
+from scoord_server.model.commands import Asker, Ending, Grant
 from scoord_server.model.compares import absent, is_grant, unchanged
+from scoord_server.model.facts import LockFact, LockName
 from scoord_server.model.history import Journal
-from scoord_server.model.values import (
-    Asker,
-    Ended,
-    Ending,
-    Grant,
-    LockFact,
-    LockName,
-    Standing,
-)
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Delete, Get, Operation, OpResult, Put, Txn, TxnResult
 

@@ -19,24 +19,13 @@ from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord
 from scoord_server.model import conflicts, traces
+from scoord_server.model.answers import Conflict, Granted, Raced
+from scoord_server.model.commands import Acquire, Asker, Moved, Terms
 from scoord_server.model.compares import lives, none_put_since, unchanged
+from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
 from scoord_server.model.history import Journal
 from scoord_server.model.lasting import keep_reason, keep_time, puts_anew
 from scoord_server.model.looks import look, read_look
-from scoord_server.model.values import (
-    Acquire,
-    Asker,
-    Conflict,
-    Granted,
-    Known,
-    LockFact,
-    LockName,
-    Moved,
-    Raced,
-    Room,
-    Terms,
-    WaiterFact,
-)
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Delete, Operation, Put, Txn, TxnResult
 

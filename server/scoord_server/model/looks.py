@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from scoord_server.model.values import Asker, Known, LockFact, LockName, Raced, Room, WaiterFact
+from scoord_server.model.answers import Raced
+from scoord_server.model.commands import Asker
+from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
 from scoord_server.store import keys
 from scoord_server.store.port import Get, KeyValue, Operation, OpResult, Txn, TxnResult
 

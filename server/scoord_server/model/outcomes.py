@@ -7,7 +7,9 @@ then be given back.
 from collections.abc import Iterator
 
 from scoord_server.model import conflicts, locks, looks, reservations
-from scoord_server.model.values import Acquire, Conflict, Granted, Held, Known, Reserve
+from scoord_server.model.answers import Conflict, Granted, Held
+from scoord_server.model.commands import Acquire, Reserve
+from scoord_server.model.facts import Known
 from scoord_server.store.port import Txn, TxnResult
 
 

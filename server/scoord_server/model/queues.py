@@ -12,21 +12,13 @@ from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import WaiterRecord
 from scoord_server.model import conflicts
+from scoord_server.model.answers import Conflict, Held, Raced
+from scoord_server.model.commands import Acquire, Asker, PlaceRef
 from scoord_server.model.compares import unchanged
+from scoord_server.model.facts import Known, LockName, WaiterFact
 from scoord_server.model.history import Journal
 from scoord_server.model.locks import as_known, holder_of
 from scoord_server.model.looks import in_order, look, read_look
-from scoord_server.model.values import (
-    Acquire,
-    Asker,
-    Conflict,
-    Held,
-    Known,
-    LockName,
-    PlaceRef,
-    Raced,
-    WaiterFact,
-)
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, KeyValue, Operation, Put, Txn, TxnResult
 

@@ -12,11 +12,13 @@ from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model import conflicts, traces
+from scoord_server.model.answers import Lost, Raced, Reclaimed
+from scoord_server.model.commands import Reclaim
 from scoord_server.model.compares import absent, lives, none_put_since, unchanged
+from scoord_server.model.facts import Known, LockFact, WaiterFact
 from scoord_server.model.history import Journal
 from scoord_server.model.locks import lock_key, record_of
 from scoord_server.model.looks import look, read_look
-from scoord_server.model.values import Known, LockFact, Lost, Raced, Reclaim, Reclaimed, WaiterFact
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, KeyValue, Put, Txn, TxnResult
 

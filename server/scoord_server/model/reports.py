@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import MetRecord, NoticeRecord, TraceRecord
 from scoord_server.model import conflicts, endings, traces
+from scoord_server.model.commands import Report
 from scoord_server.model.compares import lives, none_put_since, not_put_since
+from scoord_server.model.facts import Known, SessionFact
 from scoord_server.model.history import Journal
 from scoord_server.model.looks import look, read_known
-from scoord_server.model.values import Known, Report, SessionFact
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Operation, Put, Txn, TxnResult
 

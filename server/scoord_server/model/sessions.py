@@ -14,10 +14,12 @@ from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import AliasRecord, NoticeRecord, SessionRecord, UnusedRecord
 from scoord.v1.sessions_pb2 import Estimate, Session, UpdateRequest, WorkProgress
 from scoord_server.model import states
+from scoord_server.model.answers import AliasTaken
+from scoord_server.model.commands import Keep, Said
 from scoord_server.model.compares import absent, is_grant, unchanged
+from scoord_server.model.facts import LockFact, SessionFact
 from scoord_server.model.history import IDLE, Holding, Journal, holder_of
 from scoord_server.model.notices import plan_notice
-from scoord_server.model.values import AliasTaken, Keep, LockFact, Said, SessionFact
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, KeyValue, Put, Txn, TxnResult
 

@@ -14,7 +14,8 @@ from scoord.ids import LeaseId
 from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
-from scoord_server.model.values import Asker, LockFact
+from scoord_server.model.commands import Asker
+from scoord_server.model.facts import LockFact
 from scoord_server.store import keys
 from scoord_server.store.port import KeyValue, Put
 

@@ -16,24 +16,19 @@ from scoord.v1 import locks_pb2 as pb
 from scoord.v1.locks_pb2_grpc import LockServiceServicer
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.values import (
+from scoord_server.model.answers import Conflict, Ended, Granted, Held, Reclaimed
+from scoord_server.model.commands import (
     Acquire,
     Asker,
-    Conflict,
-    Ended,
     Ending,
     Grant,
-    Granted,
-    Held,
-    LockFact,
-    LockName,
     PlaceRef,
     Reclaim,
-    Reclaimed,
     Report,
     Reserve,
     Terms,
 )
+from scoord_server.model.facts import LockFact, LockName
 from scoord_server.rpc import checks, messages
 from scoord_server.rpc.caller import current
 from scoord_server.view import View

@@ -13,7 +13,7 @@ from scoord.v1.records_pb2 import TraceRecord
 from scoord.v1.sessions_pb2 import Session, TellRequest
 from scoord.v1.sessions_pb2 import SweptLock as SweptLockMessage
 from scoord.v1.tasks_pb2 import AddTasksRequest, FinishTaskRequest, RemoveTaskRequest
-from scoord_server.model.values import SessionFact, WaiterFact
+from scoord_server.model.facts import SessionFact, WaiterFact
 from scoord_server.rpc import checks
 from scoord_server.seen import (
     Change,

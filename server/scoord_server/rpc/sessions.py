@@ -13,7 +13,9 @@ from scoord.v1 import sessions_pb2 as pb
 from scoord.v1.locks_pb2 import LockRef
 from scoord.v1.sessions_pb2_grpc import SessionServiceServicer
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.values import Beat, Keep, LockName, Moved, Pulse, Registered, Said
+from scoord_server.model.answers import Pulse, Registered
+from scoord_server.model.commands import Beat, Keep, Moved, Said
+from scoord_server.model.facts import LockName
 from scoord_server.rpc import checks, messages
 from scoord_server.rpc.published import check_update, checked_session
 from scoord_server.sweeping import Sweeping

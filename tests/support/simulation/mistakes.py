@@ -24,7 +24,8 @@ from scoord_hooks.neutral import ALLOW, Decision
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
 from scoord_server.ground import Ground
-from scoord_server.model.values import Pulse, Reclaimed, SessionFact, Standing
+from scoord_server.model.answers import Pulse, Reclaimed, Standing
+from scoord_server.model.facts import SessionFact
 from scoord_server.reporting import Reporting as ServerReporting
 from scoord_server.seen import SeenWaiter
 from scoord_server.store.port import Txn

@@ -14,8 +14,10 @@ from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import UpdateRequest
 from scoord_agent.missed import KINDS
 from scoord_server.coordinator import Coordinator
+from scoord_server.model.answers import Granted, Lost
+from scoord_server.model.commands import Keep, Reclaim, Said
+from scoord_server.model.facts import LockName
 from scoord_server.model.recall import Line, Wanted
-from scoord_server.model.values import Granted, Keep, LockName, Lost, Reclaim, Said
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
 from scoord_server.store.port import Put, Txn

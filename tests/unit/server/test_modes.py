@@ -7,7 +7,9 @@ import pytest
 
 from scoord.ids import SessionId
 from scoord.v1.locks_pb2 import LockMode, LockScope
-from scoord_server.model.values import Beat, Granted, Held, LockFact, LockName
+from scoord_server.model.answers import Granted, Held
+from scoord_server.model.commands import Beat
+from scoord_server.model.facts import LockFact, LockName
 from scoord_server.reaper import Reaper
 from support.coordination import PROJECT, Bench, bench, granted
 

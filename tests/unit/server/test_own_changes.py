@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scoord.clock import FakeClock
-from scoord_server.model.values import Acquire, LockName, Terms
+from scoord_server.model.commands import Acquire, Terms
+from scoord_server.model.facts import LockName
 from scoord_server.own_changes import OwnChangesStore
 from scoord_server.store import keys
 from scoord_server.store.embedded import EmbeddedStore
