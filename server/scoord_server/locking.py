@@ -12,7 +12,7 @@ from functools import partial
 
 from scoord.errors import Contended, InvalidRequest, NotAllowed
 from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
-from scoord.text import age, one_line
+from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
@@ -280,8 +280,8 @@ def _why(how: str, record: LockRecord) -> str:
     """Why a lock is taken away by itself, for the record."""
     match how:
         case "idle":
-            limit = f"{age(record.lock_timeout_ms / 1000)}, lock_timeout and a heartbeat_interval"
-            return f"it was not used for longer than {limit}"
+            limit = endings.longer_than(record.lock_timeout_ms, "lock_timeout")
+            return f"it was not used for {limit}"
         case "lasted":
             # How long that was is not known of one that was lost and came back for what remained.
             return "the time it was taken for is over"

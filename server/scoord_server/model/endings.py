@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from scoord.ids import FencingToken, ProjectId, RequestId
 from scoord.names import path_key
+from scoord.text import age
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model import traces
 from scoord_server.model.answers import Ended, Standing
@@ -146,6 +147,11 @@ def _trace(fact: LockFact, end: Ending) -> TraceRecord:
         granted_unix_ms=fact.record.acquired_unix_ms,
         through=end.through,
     )
+
+
+def longer_than(limit_ms: int, setting: str) -> str:
+    """For how long something was not used that is ended for it, by which setting."""
+    return f"longer than {age(limit_ms / 1000)} ({setting} plus one heartbeat_interval)"
 
 
 def over(found: Found, token: FencingToken, end: Ending) -> Ended | Standing:

@@ -152,7 +152,7 @@ class TestWriting:
 
         idle = await last(b)
         assert ("idle", [token]) == (idle.kind, list(idle.tokens))
-        assert "longer than 1 min, lock_timeout and a heartbeat_interval" in idle.reason
+        assert "longer than 1 min (lock_timeout plus one heartbeat_interval)" in idle.reason
 
     async def test_locks_that_are_given_back_together_have_a_line_each(self, b: Bench) -> None:
         await b.session("a")
