@@ -68,8 +68,8 @@ class Locking:
     async def leave(self, asker: Asker, places: Sequence[PlaceRef]) -> None:
         """Give up places in queues. Raises Contended."""
         view = self._ground.view
-        keys = {queues.place_key(asker, place) for place in places}
-        seen = (view.turn(key) for key in sorted(keys))
+        meant = {queues.place_key(asker, place) for place in places}
+        seen = (view.turn(key) for key in sorted(meant))
         found: Sequence[WaiterFact] = [place.fact for place in seen if place]
         for _ in range(TRIES):
             # Giving up must always be possible, if need be without a word of it.

@@ -38,10 +38,11 @@ def believes_for_ever(self: HeldLocks, session: Any, now: float) -> bool:
 
 
 def ends_whatever_stands(plan: Callable[..., Txn]) -> Callable[..., Txn]:
-    """As a blind delete."""
+    """As a blind delete: that it is the grant is not compared."""
 
     def planned(*args: Any) -> Txn:
-        return replace(plan(*args), compares=())
+        txn = plan(*args)
+        return replace(txn, compares=txn.compares[1:])
 
     return planned
 
