@@ -1,10 +1,10 @@
-"""Forgets the store's history, which otherwise grows with every change.
+"""Forgets the store's old revisions, which otherwise add up with every change.
 
 One replica at a time, decided by a transaction, as kube-apiserver does it
 (https://github.com/kubernetes/apiserver/blob/master/pkg/storage/etcd3/compact.go): each
 looks once an interval at the version of one key, and who finds it as it was one
 interval ago puts it anew and compacts to the revision that it saw then. Whoever
-finds it changed only takes note. So history is one interval old or older when it
+finds it changed only takes note. So a revision is one interval old or older when it
 goes, and when the one who compacts dies another follows within two intervals.
 
 A watch that resumes from before that lists anew (``Compacted``); one that is
@@ -23,7 +23,7 @@ from scoord_server.store.port import Compare, Get, Put, Relation, Store, Target,
 _log = logging.getLogger(__name__)
 
 INTERVAL_S = 300.0
-"""How often, and how old history is at least that is forgotten."""
+"""How often, and how old a revision is at least that is forgotten."""
 
 LOOK_S = 5.0
 """How often it is asked whether an interval is over."""
@@ -53,8 +53,8 @@ class Compactor:
             try:
                 await self.step()
             except ScoordError as error:
-                _log.warning("history was not compacted, trying again later: %s", error)
-            except Exception:  # noqa: BLE001 (a longer history must not bring the coordinator down)
+                _log.warning("old revisions were not compacted, trying again later: %s", error)
+            except Exception:  # noqa: BLE001 (old revisions must not bring the coordinator down)
                 _log.exception("compaction failed in a way nobody foresaw")
             await asyncio.sleep(min(LOOK_S, self._interval_s))
 
@@ -73,7 +73,7 @@ class Compactor:
         self._last = Look(before.version + 1, result.revision)
         if before.revision:
             await self._store.compact(before.revision)
-            _log.info("compacted history before revision %d", before.revision)
+            _log.info("compacted old revisions before %d", before.revision)
 
 
 def _plan(last: Look) -> Txn:

@@ -18,21 +18,14 @@ from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.sessions_pb2 import Session, UpdateRequest
 from scoord_server.farewells import Farewells
 from scoord_server.graphing import Graphing
-from scoord_server.ground import TRIES, Begun, Ground
+from scoord_server.ground import TRIES, Ground, PlanAgain
 from scoord_server.locking import Locking
 from scoord_server.model import locks as lock_rules
 from scoord_server.model import sessions as session_rules
+from scoord_server.model.answers import AliasTaken, Pulse, Registered
+from scoord_server.model.commands import Beat, Keep, Said
+from scoord_server.model.facts import LockFact, SessionFact
 from scoord_server.model.history import Holding
-from scoord_server.model.values import (
-    AliasTaken,
-    Beat,
-    Keep,
-    LockFact,
-    Pulse,
-    Registered,
-    Said,
-    SessionFact,
-)
 from scoord_server.own_changes import OwnChangesStore
 from scoord_server.recalling import Recalling
 from scoord_server.reporting import Reporting
@@ -144,7 +137,7 @@ class Coordinator:
             record = session_rules.updated(fact.record, change, self._clock.wall_ms())
             request, journal = RequestId(change.request_id), await self.ground.journal(project)
             plan = session_rules.plan_update(fact, record, request, journal)
-            with contextlib.suppress(Begun):
+            with contextlib.suppress(PlanAgain):
                 if (await self.ground.txn(plan, session)).succeeded:
                     return
         raise Contended(f"{session} is being updated from elsewhere; try again")
@@ -173,19 +166,16 @@ class Coordinator:
         await asyncio.gather(
             *(self._note_end(one, request, why) for one in self._everywhere(project, fact))
         )
-        await self._revoke(fact.lease)
+        await self.ground.revoke(fact.lease)
 
     async def end_idle(self, fact: SessionFact) -> bool:
         """End a session that was idle for too long, unless it was active since."""
         project = ProjectId(fact.record.session.project)
         plan_of = partial(session_rules.plan_end_idle, fact, await self._holdings(fact))
-        try:
-            result = await self.ground.note(project, plan_of)
-        except StoreFull:
-            result = await self._store.txn(plan_of(None))
+        result = await self.ground.note_if_room(project, plan_of)
         if result.succeeded:
             await self._note_elsewhere(project, fact)
-            await self._revoke(fact.lease)
+            await self.ground.revoke(fact.lease)
         return result.succeeded
 
     # -- steps of end -------------------------------------------------------------
@@ -249,7 +239,7 @@ class Coordinator:
             plan = session_rules.plan_register(record, lease, journal)
             try:
                 result = await self.ground.txn(plan, session.session_id)
-            except Begun:
+            except PlanAgain:
                 continue
             outcome = session_rules.read_register(record, lease, result)
             if not isinstance(outcome, AliasTaken):
@@ -307,12 +297,6 @@ class Coordinator:
             # The leases are renewed, which a store without space still does: a beat that
             # failed for this would end what its sessions believe.
             _log.warning("what a session does is not published: %s", error)
-
-    async def _revoke(self, lease: LeaseId) -> None:
-        try:
-            await self._store.revoke(lease)
-        except LeaseNotFound:
-            return  # it expired, or another replica was faster: the session is over either way
 
 
 def _lease_of(request: RequestId, session: Session) -> LeaseId:

@@ -13,9 +13,9 @@ from functools import partial
 from scoord.errors import Contended, ScoordError
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.records_pb2 import SessionRecord
-from scoord_server.ground import TRIES, Begun, Ground
+from scoord_server.ground import TRIES, Ground, PlanAgain
 from scoord_server.model import worklogs
-from scoord_server.model.recall import Line
+from scoord_server.model.recall import Line, lines_of
 from scoord_server.model.tasks import offered_to, plan_let_go, read_offers
 from scoord_server.pages import newest_first
 from scoord_server.seen import SessionGone
@@ -90,7 +90,7 @@ class Farewells:
             )
             if not begun or (now and now.record.request_id == last.request_id):
                 return False
-            with contextlib.suppress(Begun):
+            with contextlib.suppress(PlanAgain):
                 successor = now.create_revision if now else 0
                 if (how := await self._finish(begun[0], last, successor)) is not None:
                     return how == worklogs.EXPIRED
@@ -99,10 +99,10 @@ class Farewells:
     async def _finish(self, kv: KeyValue, last: SessionRecord, successor: int) -> str | None:
         """One try; how the session ended, None when something came between."""
         ground, session = self._ground, last.session
-        begun = worklogs.Begun(SessionRecord.FromString(kv.value), kv.key, kv.create_revision)
+        unended = worklogs.Unended(SessionRecord.FromString(kv.value), kv.key, kv.create_revision)
         journal = await ground.journal(session.project)
-        found = await self._lines_of(begun)
-        plan = worklogs.plan_finish(begun, last, found, successor, journal)
+        found = await self._lines_of(unended)
+        plan = worklogs.plan_finish(unended, last, found, successor, journal)
         if not (await ground.txn(plan)).succeeded:
             return None
         if not successor:
@@ -119,9 +119,9 @@ class Farewells:
         if offers:
             await self._ground.note(project, partial(plan_let_go, last, offers))
 
-    async def _lines_of(self, begun: worklogs.Begun) -> worklogs.Found:
+    async def _lines_of(self, unended: worklogs.Unended) -> worklogs.Found:
         """The session's own lines, since it registered."""
-        record, name = begun.record, begun.record.session.session_id
+        record, name = unended.record, unended.record.session.session_id
         prefix = keys.event_prefix(record.session.project)
         lines, read, partial = list[Line](), 0, False
         pages = newest_first(
@@ -132,10 +132,8 @@ class Farewells:
         )
         async with contextlib.aclosing(pages):
             async for page in pages:
-                new = (kv for kv in page.kvs if kv.mod_revision >= begun.revision)
-                # Most are about others: to look for the name is cheaper than to read them.
-                own = (Line.of(kv, prefix) for kv in new if name.encode() in kv.value)
-                lines += (line for line in own if line.session_id == name)
+                new = (kv for kv in page.kvs if kv.mod_revision >= unended.revision)
+                lines += lines_of(name, new, prefix)
                 read += len(page.kvs)
                 if read >= MOST_LINES:
                     partial = True

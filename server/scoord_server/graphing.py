@@ -8,7 +8,7 @@ from scoord.ids import ProjectId
 from scoord.text import counted
 from scoord.v1.graph_pb2 import AddToGraphResponse, ReadGraphResponse, RemoveFromGraphResponse
 from scoord.v1.records_pb2 import ArchiveRecord, TaskRecord
-from scoord_server.ground import TRIES, Begun, Ground
+from scoord_server.ground import TRIES, Ground, PlanAgain
 from scoord_server.model import graph as graph_rules
 from scoord_server.model import graph_changes as rules
 from scoord_server.model.graph import FINISHED_SHOWN_MS, Kept, Present
@@ -70,7 +70,7 @@ class Graphing:
     async def _succeeds(self, plan: Txn) -> bool:
         try:
             return (await self._ground.txn(plan)).succeeded
-        except Begun:
+        except PlanAgain:
             return False
 
     async def _derived(self, change: Change, present: Present) -> frozenset[str]:

@@ -9,13 +9,14 @@ from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import NoticeRecord
 from scoord.v1.sessions_pb2 import Session
-from scoord_server.keeping import Keeping
+from scoord_server.model.commands import Asker, Terms
+from scoord_server.model.facts import SessionFact
 from scoord_server.model.history import Journal
-from scoord_server.model.reclaims import plan_notice
-from scoord_server.model.values import Asker, SessionFact, Terms
+from scoord_server.model.notices import plan_notice
+from scoord_server.retention import Retention
 from scoord_server.rolling import TRACE_S, RollingLease
 from scoord_server.store import keys
-from scoord_server.store.port import LeaseNotFound, Store, Txn, TxnResult
+from scoord_server.store.port import LeaseNotFound, Store, StoreFull, Txn, TxnResult
 from scoord_server.view import View
 
 TRIES = 16
@@ -27,8 +28,8 @@ def not_live(session: str, project: str) -> SessionEnded:
     return SessionEnded(f"{session} is not live in {project}; register it anew")
 
 
-class Begun(Exception):  # noqa: N818 (not a failure)
-    """A lease of ours was lost by the store and is begun anew: plan again."""
+class PlanAgain(Exception):  # noqa: N818 (not a failure)
+    """A lease of ours was lost by the store, and the next plan begins it anew."""
 
 
 class Ground:
@@ -39,20 +40,20 @@ class Ground:
         self.view = view
         self.clock = clock
         self._traces = RollingLease(store, clock, TRACE_S)
-        self._keeping = Keeping(store, view, clock)
+        self._retention = Retention(store, view, clock)
 
     async def journal(self, project: str) -> Journal:
         """Where lines of a project's history, and traces, go that are written now."""
-        kept, traces = await self._keeping.of(project), await self._traces.lease()
+        kept, traces = await self._retention.of(project), await self._traces.lease()
         return Journal(kept.lease, traces, self.clock.wall_ms(), kept.kept_ms)
 
     async def txn(self, plan: Txn, session: str = "") -> TxnResult:
-        """Run ``plan``. Raises Begun to plan anew, and SessionEnded when a lease is gone."""
+        """Run ``plan``. Raises PlanAgain, and SessionEnded when a lease is gone."""
         try:
             return await self.store.txn(plan)
         except LeaseNotFound as gone:
-            if await self._traces.is_gone() or await self._keeping.are_gone():
-                raise Begun from gone
+            if await self._traces.forget_if_gone() or await self._retention.forget_gone():
+                raise PlanAgain from gone
             raise SessionEnded(f"the lease of {session} is over; register it anew") from gone
 
     async def note(self, project: str, plan_of: Callable[[Journal], Txn]) -> TxnResult:
@@ -60,9 +61,23 @@ class Ground:
         for _ in range(TRIES):
             try:
                 return await self.txn(plan_of(await self.journal(project)))
-            except Begun:
+            except PlanAgain:
                 continue
         raise Contended("the store loses our leases as fast as we begin them")
+
+    async def note_if_room(
+        self, project: str, plan_of: Callable[[Journal | None], Txn]
+    ) -> TxnResult:
+        """As ``note``; in a store that takes nothing more it is done without a word of it."""
+        try:
+            return await self.note(project, plan_of)
+        except StoreFull:
+            return await self.store.txn(plan_of(None))
+
+    async def revoke(self, lease: LeaseId) -> None:
+        """End a lease, unless it has expired or another replica was faster."""
+        with contextlib.suppress(LeaseNotFound):
+            await self.store.revoke(lease)
 
     async def tell(
         self, project: ProjectId, to: Holder, lease: LeaseId, notice_id: str, notice: NoticeRecord

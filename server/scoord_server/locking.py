@@ -12,35 +12,19 @@ from functools import partial
 
 from scoord.errors import Contended, InvalidRequest, NotAllowed
 from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
-from scoord.text import age, one_line
+from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord
-from scoord_server.ground import TRIES, Begun, Ground, not_live
-from scoord_server.model import conflicts, endings, outcomes, reservations
+from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
+from scoord_server.model import conflicts, endings, looks, outcomes, queues, reservations
 from scoord_server.model import locks as lock_rules
-from scoord_server.model.values import (
-    Acquire,
-    Asker,
-    Conflict,
-    Ended,
-    Ending,
-    Grant,
-    Granted,
-    Held,
-    Known,
-    LockFact,
-    LockName,
-    PlaceRef,
-    Raced,
-    Reserve,
-    Room,
-    Standing,
-    WaiterFact,
-)
+from scoord_server.model.answers import Conflict, Ended, Granted, Held, Raced, Standing
+from scoord_server.model.commands import Acquire, Asker, Ending, Grant, PlaceRef, Reserve
+from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
 from scoord_server.refusing import Refusing
 from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.store import keys
-from scoord_server.store.port import StoreFull, TxnResult
+from scoord_server.store.port import StoreFull
 
 _log = logging.getLogger(__name__)
 
@@ -84,11 +68,14 @@ class Locking:
     async def leave(self, asker: Asker, places: Sequence[PlaceRef]) -> None:
         """Give up places in queues. Raises Contended."""
         view = self._ground.view
-        keys = {lock_rules.place_key(asker, place) for place in places}
-        seen = (view.turn(key) for key in sorted(keys))
+        meant = {queues.place_key(asker, place) for place in places}
+        seen = (view.turn(key) for key in sorted(meant))
         found: Sequence[WaiterFact] = [place.fact for place in seen if place]
         for _ in range(TRIES):
-            others = lock_rules.read_leave(await self._leave(asker, places, found))
+            # Giving up must always be possible, if need be without a word of it.
+            plan_of = partial(queues.plan_leave, asker, places, found)
+            result = await self._ground.note_if_room(asker.project, plan_of)
+            others = queues.read_leave(result)
             if others is None:
                 return
             found = others
@@ -135,14 +122,8 @@ class Locking:
 
     async def end_claim(self, waiter: SeenWaiter) -> bool:
         """Let go by one who did not use its turn, unless it asked again since."""
-        ground, project, fact = self._ground, waiter.project, waiter.fact
-        try:
-            result = await ground.note(
-                project, lambda journal: lock_rules.plan_end_claim(project, fact, journal)
-            )
-        except StoreFull:
-            result = await ground.store.txn(lock_rules.plan_end_claim(project, fact, None))
-        return result.succeeded
+        plan_of = partial(queues.plan_end_claim, waiter.project, waiter.fact)
+        return (await self._ground.note_if_room(waiter.project, plan_of)).succeeded
 
     async def _find_out(self, command: Acquire | Reserve) -> Granted | Held:
         """What became of a command whose answer was not heard. Raises SessionEnded."""
@@ -161,7 +142,7 @@ class Locking:
         for _ in range(TRIES):
             try:
                 outcome = await self._attempt(command, holder, known)
-            except Begun:
+            except PlanAgain:
                 continue
             if not isinstance(outcome, Raced):
                 return outcome
@@ -186,15 +167,15 @@ class Locking:
             await self._refusing.note(asker, holder, found)
         if not command.enqueue or command.overlaps:
             return Held(found)
-        plan = lock_rules.plan_wait(command, holder, found, known, journal)
+        plan = queues.plan_wait(command, holder, found, known, journal)
         result = await ground.txn(plan, asker.session)
-        return _if_live(lock_rules.read_wait(command, found, result), asker)
+        return _if_live(queues.read_wait(command, found, result), asker)
 
     async def _look(self, command: Acquire) -> Granted | Held | Raced:
         """Read how everything is, after something in the way was taken away."""
-        plan = lock_rules.plan_look(command.asker, command.names)
+        plan = looks.plan_look(command.asker, command.names)
         result = await self._ground.store.txn(plan)
-        return _if_live(lock_rules.read_look(command.names, result), command.asker)
+        return _if_live(looks.read_look(command.names, result), command.asker)
 
     async def _end_overdue(self, found: Sequence[Conflict]) -> Sequence[Conflict]:
         """Take away what is in the way and overdue, at the moment it is wanted; say what."""
@@ -225,19 +206,6 @@ class Locking:
                     command.asker.project, holder, fact.lease, notice_id, notice
                 )
 
-    # -- steps of leave -----------------------------------------------------------
-
-    async def _leave(
-        self, asker: Asker, places: Sequence[PlaceRef], found: Sequence[WaiterFact]
-    ) -> TxnResult:
-        """One try, from what was found."""
-        ground, plan = self._ground, partial(lock_rules.plan_leave, asker, places, found)
-        try:
-            return await ground.note(asker.project, plan)
-        except StoreFull:
-            # Giving up must always be possible, if need be without a word of it.
-            return await ground.store.txn(plan(None))
-
     # -- steps of reserve ---------------------------------------------------------
 
     async def _try_reserve(self, command: Reserve, holder: Holder, found: Room) -> Granted | Room:
@@ -248,7 +216,7 @@ class Locking:
         plan = reservations.plan_reserve(command, holder, before, found.revision, journal)
         try:
             result = await ground.txn(plan, asker.session)
-        except Begun:
+        except PlanAgain:
             return found
         outcome = reservations.read_reserve(command, before, result)
         if outcome is None:
@@ -267,12 +235,12 @@ class Locking:
         self, project: ProjectId, name: LockName, fact: LockFact, end: Ending
     ) -> Ended | None:
         """End ``fact`` in one transaction; None when it did not stand any more."""
-        ground, plan_of = self._ground, endings.plan_of(end.how)
+        ground = self._ground
         for _ in range(TRIES):
             try:
-                plan = plan_of(project, name, fact, end, await ground.journal(project))
+                plan = endings.plan_end(project, name, fact, end, await ground.journal(project))
                 return Ended() if (await ground.txn(plan)).succeeded else None
-            except Begun:
+            except PlanAgain:
                 continue
             except StoreFull:
                 # Giving back must always be possible, if need be without a word of it.
@@ -312,8 +280,8 @@ def _why(how: str, record: LockRecord) -> str:
     """Why a lock is taken away by itself, for the record."""
     match how:
         case "idle":
-            limit = f"{age(record.lock_timeout_ms / 1000)}, lock_timeout and a heartbeat_interval"
-            return f"it was not used for longer than {limit}"
+            limit = endings.longer_than(record.lock_timeout_ms, "lock_timeout")
+            return f"it was not used for {limit}"
         case "lasted":
             # How long that was is not known of one that was lost and came back for what remained.
             return "the time it was taken for is over"

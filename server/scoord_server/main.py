@@ -104,7 +104,7 @@ def server(**given: Any) -> None:
     """Run the coordinator: the team's service on etcd, or one machine's on its own store."""
     if given["embedded"] == bool(given["etcd_endpoints"]):
         raise click.UsageError("choose the store: --embedded, or --etcd HOST:PORT[,HOST:PORT…]")
-    _log_to_files_and(given)
+    _start_logging(given)
     tls = tls_of(given["tls_cert"], given["tls_key"], given["tls_client_ca"])
     options = ServerOptions(
         given["listen"], given["insecure"], tls, given["compaction_s"], given["history_lines"]
@@ -117,7 +117,7 @@ def server(**given: Any) -> None:
     asyncio.run(_serve(options, opened, clock))
 
 
-def _log_to_files_and(given: Mapping[str, Any]) -> None:
+def _start_logging(given: Mapping[str, Any]) -> None:
     """Log to the state directory, and to stderr unless told to be quiet."""
     level = logging.DEBUG if given["verbose"] else logging.INFO
     if not given["quiet"]:
@@ -196,7 +196,7 @@ async def _serve(options: ServerOptions, opened: OpenStore, clock: Clock) -> Non
 
 
 async def _compact(options: ServerOptions, store: Store, clock: Clock) -> None:
-    """Compact the store's history, or leave it to others."""
+    """Compact the store, or leave it to others."""
     if options.compaction_s:
         await Compactor(store, clock, options.compaction_s).run()
     await asyncio.Event().wait()

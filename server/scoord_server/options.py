@@ -32,7 +32,7 @@ class ServerOptions:
     insecure: bool
     tls: Tls | None
     compaction_s: float
-    """How often the store's history is compacted; 0 for never."""
+    """How often the store is compacted; 0 for never."""
     history_lines: int = MOST_LINES
     """How many lines of history each project keeps at most."""
 
@@ -69,17 +69,19 @@ def check_listen(options: ServerOptions) -> None:
 
 def check_tls(options: ServerOptions) -> None:
     """Refuse TLS with files that cannot be read; all of them are named. Raises InvalidConfig."""
+    if options.tls is None:
+        return
     tls = options.tls
-    given = (tls.cert, tls.key, tls.client_ca) if tls else ()
-    if wrong := [why for file in given if file and (why := _unreadable(file))]:
+    given = (("--tls-cert", tls.cert), ("--tls-key", tls.key), ("--tls-client-ca", tls.client_ca))
+    if wrong := [why for option, file in given if file and (why := _unreadable(option, file))]:
         raise InvalidConfig("\n".join(wrong))
 
 
-def _unreadable(file: Path) -> str:
+def _unreadable(option: str, file: Path) -> str:
     try:
         file.open("rb").close()
     except OSError as error:
-        return f"cannot read {file}: {error.strerror}"
+        return f"{option}: cannot read {file}: {error.strerror}"
     return ""
 
 
@@ -102,6 +104,9 @@ def tls_of(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls |
     """The TLS files, if any. Raises InvalidConfig for half of a pair."""
     if cert and key:
         return Tls(cert, key, client_ca)
-    if cert or key or client_ca:
-        raise InvalidConfig("--tls-cert and --tls-key are needed together")
-    return None
+    given = {"--tls-cert": cert, "--tls-key": key, "--tls-client-ca": client_ca}
+    first = next((option for option, file in given.items() if file), None)
+    if first is None:
+        return None
+    missing = [option for option in ("--tls-cert", "--tls-key") if not given[option]]
+    raise InvalidConfig(f"{first} needs {' and '.join(missing)} beside it")

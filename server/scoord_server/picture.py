@@ -16,7 +16,7 @@ from scoord.clock import Clock
 from scoord.ids import FencingToken, ProjectId, SessionId
 from scoord.v1.records_pb2 import NoticeRecord, OfferRecord, TraceRecord
 from scoord_server.model import conflicts
-from scoord_server.model.values import LockFact, Room, SessionFact, WaiterFact
+from scoord_server.model.facts import LockFact, Room, SessionFact, WaiterFact
 from scoord_server.seen import (
     Change,
     LockGone,

@@ -78,7 +78,7 @@ class Recalling:
                     line = Line.of(kv, prefix)
                     is_wanted = wanted.lets_through(line, now_ms)
                     lines += [line] if is_wanted else []
-                    if budget.is_spent(kv, counts=is_wanted):
+                    if budget.spend(kv, counts=is_wanted):
                         return Page(_in_order(lines), line.event_id, revision)
         return Page(_in_order(lines), "", revision)
 
@@ -92,7 +92,7 @@ class Recalling:
                     record = ArchiveRecord.FromString(kv.value)
                     is_wanted = _is_wanted(record, wanted, now_ms)
                     records += [record] if is_wanted else []
-                    if budget.is_spent(kv, counts=is_wanted):
+                    if budget.spend(kv, counts=is_wanted):
                         return Logs(tuple(records), kv.key[len(prefix) :].decode())
         return Logs(tuple(records), "")
 
@@ -181,8 +181,8 @@ class _Budget:
         self._reads = MOST_READ
         self._bytes = MOST_BYTES
 
-    def is_spent(self, kv: KeyValue, *, counts: bool) -> bool:
-        """Whether the page ends with this key, which is in it when it ``counts``."""
+    def spend(self, kv: KeyValue, *, counts: bool) -> bool:
+        """Take a key off, in the page when it ``counts``; whether the page ends with it."""
         self._reads -= 1
         self._left -= counts
         self._bytes -= len(kv.value) if counts else 0

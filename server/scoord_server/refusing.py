@@ -14,8 +14,10 @@ from scoord.errors import ScoordError
 from scoord.ids import AgentId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord_server.ground import Ground
+from scoord_server.model.answers import Conflict
+from scoord_server.model.commands import Asker
+from scoord_server.model.facts import LockFact
 from scoord_server.model.locks import plan_refuse
-from scoord_server.model.values import Asker, Conflict, LockFact
 
 _log = logging.getLogger(__name__)
 

@@ -10,20 +10,12 @@ from scoord.errors import Contended, SessionEnded
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
-from scoord_server.ground import TRIES, Begun, Ground, not_live
-from scoord_server.model import endings, reclaims
-from scoord_server.model.recall import Line
-from scoord_server.model.values import (
-    Asker,
-    Grant,
-    Known,
-    Lost,
-    Raced,
-    Reclaim,
-    Reclaimed,
-    Report,
-    SessionFact,
-)
+from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
+from scoord_server.model import endings, reclaims, reports
+from scoord_server.model.answers import Lost, Raced, Reclaimed
+from scoord_server.model.commands import Asker, Grant, Reclaim, Report
+from scoord_server.model.facts import Known, SessionFact
+from scoord_server.model.recall import lines_of
 from scoord_server.pages import newest_first
 from scoord_server.rolling import SURE_S
 from scoord_server.store import keys
@@ -52,7 +44,7 @@ class Reporting:
         for _ in range(TRIES):
             try:
                 outcome = await self._try_reclaim(command, holder, known)
-            except Begun:
+            except PlanAgain:
                 continue
             if isinstance(outcome, Lost):
                 await self._note_lost(command, holder, outcome)
@@ -77,10 +69,10 @@ class Reporting:
         """
         editor: Holder | None = None
         for _ in range(TRIES):
-            found = await self._ground.store.txn(reclaims.plan_look(command))
-            if (answer := reclaims.read_answer(command, found)) is not None:
+            found = await self._ground.store.txn(reports.plan_look(command))
+            if (answer := reports.read_answer(command, found)) is not None:
                 return answer
-            met = reclaims.read_overlaps(command, found)
+            met = reports.read_overlaps(command, found)
             editor = editor or await self._editor(command)
             if await self._record(command, editor, met, found.revision):
                 return met
@@ -122,17 +114,17 @@ class Reporting:
         """Write down and tell whom it met. False if that is not so any more: look again."""
         ground, project = self._ground, command.asker.project
         told, journal = await self._live(command, met), await ground.journal(project)
-        plan = reclaims.plan_report(command, editor, met, told, journal, seen=seen)
+        plan = reports.plan_report(command, editor, met, told, journal, seen=seen)
         try:
             return (await ground.txn(plan)).succeeded
-        except (Begun, SessionEnded):
+        except (PlanAgain, SessionEnded):
             return False  # a lease is gone: ours, or of one that is told
 
     async def _editor(self, command: Report) -> Holder:
         editor = await self._ground.holder(command.asker, command.terms)
         if editor.alias:
             return editor
-        return reclaims.editor_of(command, await self._remembered(command.asker))
+        return reports.editor_of(command, await self._remembered(command.asker))
 
     async def _remembered(self, asker: Asker) -> Holder | None:
         """A session that is over, as its latest line of history names it.
@@ -143,10 +135,8 @@ class Reporting:
         now_ms = self._ground.clock.wall_ms()
         async with contextlib.aclosing(newest_first(self._ground.store, prefix, now_ms)) as pages:
             async for page in pages:
-                # Most are about others: to look for the name is cheaper than to read them.
-                for kv in (kv for kv in page.kvs if asker.session.encode() in kv.value):
-                    line = Line.of(kv, prefix)
-                    if line.session_id == asker.session and line.record.session.alias:
+                for line in lines_of(asker.session, page.kvs, prefix):
+                    if line.record.session.alias:
                         return line.record.session
                 read += len(page.kvs)
                 if read >= MOST_LOOKED_AT:

@@ -27,6 +27,11 @@ SHARE = 8
 """What is kept lasts this part of its time longer at most: 7 days become 7 d 21 h."""
 
 
+def new_lease_id() -> LeaseId:
+    """An id for a lease that is to begin: by chance, so that no two replicas choose the same."""
+    return LeaseId(secrets.randbits(63) or 1)
+
+
 class RollingLease:
     """Hands out the lease for what is written now, and is kept for so long."""
 
@@ -41,13 +46,13 @@ class RollingLease:
         """A lease that lasts as long as what is bound to it now is kept, and a bit longer."""
         now = self._clock.now()
         if now >= self._good_until:
-            lease, share_s = LeaseId(secrets.randbits(63) or 1), self._kept_s / SHARE
+            lease, share_s = new_lease_id(), self._kept_s / SHARE
             await self._store.grant(lease, math.ceil(self._kept_s + share_s))
             self._lease, self._good_until = lease, now + share_s
         return self._lease
 
-    async def is_gone(self) -> bool:
-        """Whether the store has lost it, as one does that was restored; then it is begun anew."""
+    async def forget_if_gone(self) -> bool:
+        """Begin it anew next time if the store, restored perhaps, has lost it; whether it has."""
         lease = self._lease  # another command may begin it anew meanwhile
         if not lease or (await self._store.keep_alive([lease]))[lease] > 0:
             return False

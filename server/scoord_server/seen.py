@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord, OfferRecord, TraceRecord
-from scoord_server.model.values import LockFact, SessionFact, WaiterFact
+from scoord_server.model.facts import LockFact, SessionFact, WaiterFact
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scoord.v1.records_pb2 import SessionRecord
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.endings import ORPHANED
-from scoord_server.model.values import SessionFact
+from scoord_server.model.facts import SessionFact
 from scoord_server.seen import Overdue, SeenLock, SeenSession, SeenWaiter
 from scoord_server.store import keys
 from scoord_server.store.port import prefix_end

@@ -1,12 +1,14 @@
 """The use cases of tasks: the team's backlog, and who was offered what of it."""
 
-import secrets
+import contextlib
 from collections.abc import Sequence
 
 from scoord.errors import Contended, TaskNotFound
 from scoord.ids import LeaseId, ProjectId
-from scoord_server.ground import TRIES, Begun, Ground, not_live
+from scoord.v1.locks_pb2 import Holder
+from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import tasks as rules
+from scoord_server.model.commands import Asker, Terms
 from scoord_server.model.tasks import (
     AddTasks,
     FinishTask,
@@ -16,9 +18,9 @@ from scoord_server.model.tasks import (
     TaskFact,
     Work,
 )
-from scoord_server.model.values import Asker, Terms
+from scoord_server.rolling import new_lease_id
 from scoord_server.store import keys
-from scoord_server.store.port import KeyValue, LeaseNotFound
+from scoord_server.store.port import KeyValue
 
 
 class Tasking:
@@ -37,7 +39,7 @@ class Tasking:
             plan, tasks = rules.plan_add(command, rules.read_tasks(kvs), seen, journal)
             try:
                 result = await self._ground.txn(plan)
-            except Begun:
+            except PlanAgain:
                 continue
             if result.succeeded:
                 return tasks
@@ -63,7 +65,7 @@ class Tasking:
             )
             try:
                 result = await self._ground.txn(plan)
-            except Begun:
+            except PlanAgain:
                 continue
             if result.succeeded:
                 return after
@@ -78,38 +80,39 @@ class Tasking:
         if command.keeps_nothing:
             _check_live(command, seen)
             return rules.choose(command, seen.offers)
-        lease = LeaseId(secrets.randbits(63) or 1)
+        lease = new_lease_id()
         await self._ground.store.grant(lease, command.lasts_s)
-        kept: tuple[Work, ...] = ()
-        try:
+        async with contextlib.AsyncExitStack() as unless_kept:
+            unless_kept.push_async_callback(self._ground.revoke, lease)
             for _ in range(TRIES):
                 _check_live(command, seen)
                 if again := rules.offered_before(command, seen.offers):
                     return again
                 chosen = rules.choose(command, seen.offers)
-                journal = await self._ground.journal(command.project)
-                plan = rules.plan_offer(
-                    command, holder, lease, chosen, seen.offers, journal=journal
-                )
-                try:
-                    result = await self._ground.txn(plan, command.session)
-                except Begun:
-                    continue
-                if result.succeeded:
-                    kept = chosen
-                    return kept
-                seen = rules.read_look(result)
-        finally:
-            if not kept:
-                await self._let_go(lease)
+                after = await self._try_offer(command, holder, lease, chosen, seen)
+                if after is None:
+                    if chosen:
+                        unless_kept.pop_all()
+                    return chosen
+                seen = after
         raise Contended(f"too many sessions ask for work in {command.project} at once; try again")
 
-    async def _let_go(self, lease: LeaseId) -> None:
-        """A lease that nothing lives on is given back; the store would end it soon anyway."""
+    async def _try_offer(
+        self,
+        command: Offer,
+        holder: Holder,
+        lease: LeaseId,
+        chosen: tuple[Work, ...],
+        seen: OffersRead,
+    ) -> OffersRead | None:
+        """One try to keep what was chosen; how things are when it is not kept."""
+        journal = await self._ground.journal(command.project)
+        plan = rules.plan_offer(command, holder, lease, chosen, seen.offers, journal=journal)
         try:
-            await self._ground.store.revoke(lease)
-        except LeaseNotFound:
-            return
+            result = await self._ground.txn(plan, command.session)
+        except PlanAgain:
+            return seen
+        return None if result.succeeded else rules.read_look(result)
 
 
 def _listed(command: FinishTask, kvs: Sequence[KeyValue]) -> TaskFact:

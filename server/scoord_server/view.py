@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from scoord.clock import Clock
 from scoord.errors import Lagging, ScoordError, StoreUnavailable
 from scoord.ids import FencingToken, LeaseId, ProjectId, SessionId
-from scoord_server.model.values import LockFact, Room, SessionFact
+from scoord_server.model.facts import LockFact, Room, SessionFact
 from scoord_server.picture import Picture
 from scoord_server.seen import (
     Change,

@@ -75,9 +75,9 @@ async def test_an_event_holds_the_key_as_it_was(subject: Subject) -> None:
     gone = KeyValue(b"k", b"", 0, third, 0, LeaseId(0))
 
     assert [
-        Event(made, deleted=False, previous=None),
-        Event(changed, deleted=False, previous=made),
-        Event(gone, deleted=True, previous=changed),
+        Event(made, deleted=False),
+        Event(changed, deleted=False),
+        Event(gone, deleted=True),
     ] == await subject.events(b"k", first, 3)
 
 
@@ -189,7 +189,6 @@ async def test_a_watch_from_compacted_history_says_from_where_there_is_any(
     assert third == compacted.value.revision
     (event,) = await subject.events(b"k", third, 1)
     assert told(event) == ("put", b"k", b"3")
-    assert event.previous is None
 
 
 async def test_compacting_twice_is_no_error(subject: Subject) -> None:

@@ -547,8 +547,8 @@ def test_every_file_of_tls_that_cannot_be_read_is_named_before_a_store_is_asked(
     done = fresh.scoord("server", "--etcd", "127.0.0.1:1", "--quiet", *tls, cwd=fresh.home)
 
     assert done.returncode == 2
-    assert "cannot read no.pem" in done.stderr
-    assert "cannot read no.key" in done.stderr
+    assert "--tls-cert: cannot read no.pem" in done.stderr
+    assert "--tls-key: cannot read no.key" in done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "fish"])

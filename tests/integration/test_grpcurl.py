@@ -290,22 +290,47 @@ def next_message(lines: Iterator[str]) -> dict[str, Any]:
         ("SessionService/Register", {}, "InvalidArgument", "session.project is empty"),
         ("LockService/Acquire", {"project": "shop"}, "InvalidArgument", "request_id is empty"),
         (
+            "LockService/Release",
+            {"request_id": "x", "project": "shop", "locks": [{"path": "a.py", "token": 7}]},
+            "InvalidArgument",
+            "session_id is empty",
+        ),
+        (
+            "LockService/Break",
+            {"request_id": "x", "lock": {"path": "a.py", "token": 7}},
+            "InvalidArgument",
+            "project is empty",
+        ),
+        (
+            "EventService/Acknowledge",
+            {"project": "shop", "session_id": "a/b", "notice_ids": ["n"]},
+            "InvalidArgument",
+            "session_id has a character that is not allowed",
+        ),
+        (
+            "TaskService/AddTasks",
+            {"request_id": "x", "project": "shop"},
+            "InvalidArgument",
+            "0 tasks in one command; 1 to 100 are allowed",
+        ),
+        (
             "LockService/Acquire",
-            {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["../up.py"]},
+            {"request_id": "x", "project": "shop", "session_id": "nobody", "lease_id": 7}
+            | {"paths": ["../up.py"]},
             "InvalidArgument",
             "'..' at position 0",
         ),
         (
             "LockService/Acquire",
-            {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["a.py"]}
-            | {"lasts": "-5s"},
+            {"request_id": "x", "project": "shop", "session_id": "nobody", "lease_id": 7}
+            | {"paths": ["a.py"], "lasts": "-5s"},
             "InvalidArgument",
             "lasts is -5 s",
         ),
         (
             "LockService/Acquire",
-            {"request_id": "x", "project": "shop", "lease_id": 7, "paths": ["a.py"]}
-            | {"lock_timeout": "9000000000s"},
+            {"request_id": "x", "project": "shop", "session_id": "nobody", "lease_id": 7}
+            | {"paths": ["a.py"], "lock_timeout": "9000000000s"},
             "InvalidArgument",
             "lock_timeout is 9e+09 s",
         ),

@@ -56,22 +56,22 @@ MUTANTS = (
     Mutant(
         "a release deletes whatever is there",
         f"{SERVER}/model/endings.py",
-        "(is_grant(fact.key, fact.token), present(fact.key)),",
-        "(),",
+        "    return (stands,)\n",
+        "    return ()\n",
         _RULES,
     ),
     Mutant(
         "an idle lock is taken away although it was used since",
         f"{SERVER}/model/endings.py",
-        "(*txn.compares, unchanged(fact.key, fact.mod_revision))",
-        "txn.compares",
+        "return stands, unchanged(fact.key, fact.mod_revision)",
+        "return (stands,)",
         _RULES,
     ),
     Mutant(
         "a lock is taken away at the end that it had before",
         f"{SERVER}/model/endings.py",
-        '"lasted": plan_end_unused, ',
-        "",
+        '{"idle", "lasted"}:',
+        '{"idle"}:',
         ("tests/unit/server/test_lasting.py",),
     ),
     Mutant(
@@ -209,7 +209,7 @@ MUTANTS = (
     ),
     Mutant(
         "a place goes to another branch with its holder",
-        f"{SERVER}/model/locks.py",
+        f"{SERVER}/model/queues.py",
         "    place = PlaceRef(name, branch=command.claimant.branch)\n",
         "    place = PlaceRef(name)\n",
         _RULES,
@@ -321,7 +321,7 @@ MUTANTS = (
     ),
     Mutant(
         "a report does not read who edited since",
-        f"{SERVER}/model/reclaims.py",
+        f"{SERVER}/model/reports.py",
         "since = command.asker, command.heard_revision + 1",
         "since = command.asker, command.heard_revision + 9",
         _REPORTS,

@@ -13,24 +13,19 @@ from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.recall import Wanted
-from scoord_server.model.values import (
+from scoord_server.model.answers import Ended, Granted, Held, Registered, Standing
+from scoord_server.model.commands import (
     Acquire,
     Asker,
-    Ended,
     Ending,
     Grant,
-    Granted,
-    Held,
     Keep,
-    LockFact,
-    LockName,
     PlaceRef,
-    Registered,
     Reserve,
-    Standing,
     Terms,
 )
+from scoord_server.model.facts import LockFact, LockName
+from scoord_server.model.recall import Wanted
 from scoord_server.store import keys
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.port import Put, RangeResult, StoreFull, Txn, TxnResult, prefix_end

@@ -84,8 +84,7 @@ class CompactNow:
     """Forget all but the present, once the watch has seen it.
 
     The present is a put of the marker: etcd before 3.4.36 and 3.5.18 loses a delete
-    that history is compacted to. And etcd looks the previous state of a key up when
-    it sends an event, so compaction takes that away from what is not yet sent.
+    that history is compacted to.
     """
 
 
@@ -234,5 +233,4 @@ class Side:
         )
 
     def _event(self, event: Event) -> Event:
-        previous = self._kv(event.previous) if event.previous else None
-        return Event(self._kv(event.kv), event.deleted, previous)
+        return Event(self._kv(event.kv), event.deleted)

@@ -14,14 +14,9 @@ from itertools import chain, islice
 
 from scoord.claimant import Claimant
 from scoord.patterns import matches
-from scoord_server.model.values import (
-    Acquire,
-    Conflict,
-    Known,
-    LockFact,
-    Room,
-    WaiterFact,
-)
+from scoord_server.model.answers import Conflict
+from scoord_server.model.commands import Acquire
+from scoord_server.model.facts import Known, LockFact, Room, WaiterFact
 
 
 def in_the_way(command: Acquire, known: Known) -> tuple[Conflict, ...]:

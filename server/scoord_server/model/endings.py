@@ -5,35 +5,26 @@ repeated command finds its own trace, and gets its first answer. The trace of a 
 grant takes its place: a break, which somebody waits to hear of, leaves a key of its own.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from scoord.ids import FencingToken, LeaseId, ProjectId, RequestId
+from scoord.ids import FencingToken, ProjectId, RequestId
 from scoord.names import path_key
+from scoord.text import age
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model import traces
-from scoord_server.model.compares import absent, is_grant, present, unchanged
+from scoord_server.model.answers import Ended, Standing
+from scoord_server.model.commands import Asker, Ending, Grant
+from scoord_server.model.compares import absent, is_grant, unchanged
+from scoord_server.model.facts import LockFact, LockName
 from scoord_server.model.history import Journal
-from scoord_server.model.values import (
-    Asker,
-    Ended,
-    Ending,
-    Grant,
-    LockFact,
-    LockName,
-    Standing,
-)
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Get, Operation, OpResult, Put, Txn, TxnResult
+from scoord_server.store.port import Compare, Delete, Get, Operation, OpResult, Put, Txn, TxnResult
 
 BROKEN = "broken"
 ORPHANED = "orphaned"
 
 _TAKEN = frozenset({BROKEN, "idle", "lasted"})
 """How a grant ends against its holder's will, while its session goes on."""
-
-_NOWHERE = Journal(LeaseId(0), LeaseId(0), 0)
-"""For a plan of which nothing is written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +80,11 @@ def read_find(name: LockName, result: TxnResult) -> Found:
 def plan_end(
     project: ProjectId, name: LockName, fact: LockFact, end: Ending, journal: Journal
 ) -> Txn:
-    """End one grant, if it stands, and leave its trace in the same step."""
-    record = TraceRecord(
-        holder=fact.record.holder,
-        token=fact.token,
-        how=end.how,
-        request_id=end.request_id,
-        by=end.by,
-        reason=end.reason,
-        granted_unix_ms=fact.record.acquired_unix_ms,
-        through=end.through,
-    )
+    """End one grant, if it stands, and leave its trace in the same step.
+
+    An orphan leaves none: as after the end of a lease, its session may come back and ask
+    for it again.
+    """
     line = journal.line(
         project,
         end.how,
@@ -111,36 +96,14 @@ def plan_end(
         reason=end.reason,
         others=end.others,
     )
-    is_pattern = fact.record.is_pattern
-    left = traces.grant_key(project, name.key, fact.claimant, is_pattern=is_pattern)
-    trace = Put(left, record.SerializeToString(), journal.traces)
-    done: list[Operation] = [Delete(fact.key), trace, line]
+    done: list[Operation] = [Delete(fact.key)]
+    if end.how != ORPHANED:
+        left = _trace_key(project, name, fact)
+        done.append(Put(left, _trace(fact, end).SerializeToString(), journal.traces))
+    done.append(line)
     if end.how == BROKEN:
         done.append(Put(keys.broken_by(project, fact.token, end.request_id), b"", journal.traces))
-    return Txn((is_grant(fact.key, fact.token), present(fact.key)), tuple(done))
-
-
-def plan_end_unused(
-    project: ProjectId, name: LockName, fact: LockFact, end: Ending, journal: Journal
-) -> Txn:
-    """End one grant if it was not even used since it was seen.
-
-    Nor asked for anew, for a time: that keeps its token, and a view may be too old to show it.
-    """
-    txn = plan_end(project, name, fact, end, journal)
-    return Txn((*txn.compares, unchanged(fact.key, fact.mod_revision)), txn.then)
-
-
-def plan_end_orphan(
-    project: ProjectId, name: LockName, fact: LockFact, end: Ending, journal: Journal
-) -> Txn:
-    """End one grant if its session is not registered any more, though their lease stands.
-
-    No trace: as after the end of a lease, the session may come back and ask for it again.
-    """
-    txn = plan_end(project, name, fact, end, journal)
-    is_gone = absent(keys.session(project, fact.record.holder.session_id))
-    return Txn((*txn.compares, is_gone), (Delete(fact.key), txn.then[-1]))
+    return Txn(_guards(project, fact, end.how), tuple(done))
 
 
 def plan_end_silently(project: ProjectId, name: LockName, fact: LockFact, end: Ending) -> Txn:
@@ -150,17 +113,45 @@ def plan_end_silently(project: ProjectId, name: LockName, fact: LockFact, end: E
     was granted: that goes too, and nobody knows any more. A share leaves none, and a
     pattern is not given back by it, but others see by it what they lost.
     """
-    plan = plan_of(end.how)(project, name, fact, end, _NOWHERE)
-    done = [op for op in plan.then if isinstance(op, Delete)]
+    done = [Delete(fact.key)]
     if end.how in _TAKEN and not fact.claimant.shared and not fact.record.is_pattern:
-        done.append(Delete(traces.grant_key(project, name.key, fact.claimant)))
-    return Txn(plan.compares, tuple(done))
+        done.append(Delete(_trace_key(project, name, fact)))
+    return Txn(_guards(project, fact, end.how), tuple(done))
 
 
-def plan_of(how: str) -> Callable[[ProjectId, LockName, LockFact, Ending, Journal], Txn]:
-    """What plans an end of this kind: what ends by itself is guarded beside the grant."""
-    by_itself = {"idle": plan_end_unused, "lasted": plan_end_unused, ORPHANED: plan_end_orphan}
-    return by_itself.get(how, plan_end)
+def _guards(project: ProjectId, fact: LockFact, how: str) -> tuple[Compare, ...]:
+    """The grant stands; beside that, what must hold for it to end by itself."""
+    stands = is_grant(fact.key, fact.token)
+    if how in {"idle", "lasted"}:
+        # Neither used nor asked for anew, for a time, since it was seen: that keeps its token,
+        # and a view may be too old to show it.
+        return stands, unchanged(fact.key, fact.mod_revision)
+    if how == ORPHANED:
+        return stands, absent(keys.session(project, fact.record.holder.session_id))
+    return (stands,)
+
+
+def _trace_key(project: ProjectId, name: LockName, fact: LockFact) -> bytes:
+    is_pattern = fact.record.is_pattern
+    return traces.grant_key(project, name.key, fact.claimant, is_pattern=is_pattern)
+
+
+def _trace(fact: LockFact, end: Ending) -> TraceRecord:
+    return TraceRecord(
+        holder=fact.record.holder,
+        token=fact.token,
+        how=end.how,
+        request_id=end.request_id,
+        by=end.by,
+        reason=end.reason,
+        granted_unix_ms=fact.record.acquired_unix_ms,
+        through=end.through,
+    )
+
+
+def longer_than(limit_ms: int, setting: str) -> str:
+    """For how long something was not used that is ended for it, by which setting."""
+    return f"longer than {age(limit_ms / 1000)} ({setting} plus one heartbeat_interval)"
 
 
 def over(found: Found, token: FencingToken, end: Ending) -> Ended | Standing:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord
+from scoord_server.model.commands import Asker, Terms
+from scoord_server.model.facts import LockFact
 from scoord_server.model.history import Journal
-from scoord_server.model.values import Asker, LockFact, Terms
 from scoord_server.store.port import Put
 
 

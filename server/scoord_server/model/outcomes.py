@@ -6,8 +6,10 @@ then be given back.
 
 from collections.abc import Iterator
 
-from scoord_server.model import conflicts, locks, reservations
-from scoord_server.model.values import Acquire, Conflict, Granted, Held, Known, Reserve
+from scoord_server.model import conflicts, locks, looks, reservations
+from scoord_server.model.answers import Conflict, Granted, Held
+from scoord_server.model.commands import Acquire, Reserve
+from scoord_server.model.facts import Known
 from scoord_server.store.port import Txn, TxnResult
 
 
@@ -15,14 +17,14 @@ def plan(command: Acquire | Reserve) -> Txn:
     """Only read; ``read`` reads the answer."""
     if isinstance(command, Reserve):
         return reservations.plan_look(command)
-    return locks.plan_look(command.asker, command.names)
+    return looks.plan_look(command.asker, command.names)
 
 
 def read(command: Acquire | Reserve, result: TxnResult) -> Granted | Held | None:
     """Granted where it is the asker's by now, by whichever command; None when it is not live."""
     if isinstance(command, Reserve):
         return _of_pattern(command, result)
-    found = locks.read_look(command.names, result)
+    found = looks.read_look(command.names, result)
     if found is None:
         return None
     who, rooms = command.claimant, (found.known.room(name.key) for name in command.names)

@@ -4,6 +4,7 @@ Times are those of the replicas that wrote the lines, for display and for estima
 where one thing must be told from another, revisions and tokens do it.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from scoord.names import path_key
@@ -65,6 +66,13 @@ class Line:
         if self.record.kind in GRANTS:
             return (self.revision,) * len(self.record.paths)
         return tuple(self.record.tokens)
+
+
+def lines_of(session_id: str, kvs: Iterable[KeyValue], prefix: bytes) -> Iterator[Line]:
+    """Those of the lines at ``kvs`` that are about one session, in their order."""
+    # Most are about others: to look for the name is cheaper than to read them.
+    named = (Line.of(kv, prefix) for kv in kvs if session_id.encode() in kv.value)
+    return (line for line in named if line.session_id == session_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,20 +20,15 @@ from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder, LockScope
 from scoord.v1.records_pb2 import LockRecord
 from scoord_server.model import conflicts, traces
+from scoord_server.model.answers import Conflict, Granted
+from scoord_server.model.commands import Reserve
 from scoord_server.model.compares import is_grant, lives, none_put_since
 from scoord_server.model.conflicts import is_enough
+from scoord_server.model.facts import LockFact, LockName, Room, WaiterFact
 from scoord_server.model.history import Journal
 from scoord_server.model.lasting import keep_reason, keep_time, puts_anew
-from scoord_server.model.locks import has_by, in_order, plan_touch, record_of
-from scoord_server.model.values import (
-    Conflict,
-    Granted,
-    LockFact,
-    LockName,
-    Reserve,
-    Room,
-    WaiterFact,
-)
+from scoord_server.model.locks import has_by, plan_touch, record_of
+from scoord_server.model.looks import in_order
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Get, Put, Txn, TxnResult, prefix_end
 

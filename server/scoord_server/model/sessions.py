@@ -9,15 +9,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
-from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import AliasRecord, NoticeRecord, SessionRecord, UnusedRecord
 from scoord.v1.sessions_pb2 import Estimate, Session, UpdateRequest, WorkProgress
 from scoord_server.model import states
+from scoord_server.model.answers import AliasTaken
+from scoord_server.model.commands import Keep, Said
 from scoord_server.model.compares import absent, is_grant, unchanged
+from scoord_server.model.endings import longer_than
+from scoord_server.model.facts import LockFact, SessionFact
 from scoord_server.model.history import IDLE, Holding, Journal, holder_of
-from scoord_server.model.reclaims import plan_notice
-from scoord_server.model.values import AliasTaken, Keep, LockFact, Said, SessionFact
+from scoord_server.model.notices import plan_notice
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, KeyValue, Put, Txn, TxnResult
 
@@ -184,8 +186,7 @@ def plan_end_idle(fact: SessionFact, held: Iterable[Holding], journal: Journal |
     guard = unchanged(key, fact.mod_revision)
     if journal is None:
         return Txn((guard,), done)
-    limit = f"{age(timeout_ms / 1000)}, session_timeout and a heartbeat_interval"
-    why = f"nothing was done for longer than {limit}"
+    why = f"nothing was done for {longer_than(timeout_ms, 'session_timeout')}"
     request = RequestId(f"idle-{fact.record.request_id}")
     line = journal.over(session, IDLE, request, why, held)
     told = UnusedRecord(lease_id=fact.lease, why=why).SerializeToString()

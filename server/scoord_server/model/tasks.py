@@ -315,23 +315,30 @@ def plan_offer(
     own = {fact.work: fact for fact in offered_to(command.session, offers)}
     rest = [fact for work, fact in own.items() if work not in chosen]
     let_go = [] if command.keeps_rest else rest
-    guards: list[Compare] = [lives(command.project, command.session)]
-    guards += (unchanged(fact.key, fact.mod_revision) for fact in let_go)
-    puts: list[Put] = []
-    for work in chosen:
-        key = keys.offer(command.project, work.kind, work.name)
-        mine = own.get(work)
-        guards.append(unchanged(key, mine.mod_revision) if mine else absent(key))
-        record = OfferRecord(session=holder, request_id=command.request_id, title=work.title)
-        puts.append(Put(key, record.SerializeToString(), lease))
-    deletes = (Delete(fact.key) for fact in let_go)
+    kept = [_keep(command, holder, lease, work, own.get(work)) for work in chosen]
+    guards = (
+        lives(command.project, command.session),
+        *(unchanged(fact.key, fact.mod_revision) for fact in let_go),
+        *(guard for guard, _ in kept),
+    )
+    puts, deletes = (put for _, put in kept), (Delete(fact.key) for fact in let_go)
     line = partial(journal.line, command.project, about=holder, request_id=command.request_id)
     new, gone = [work for work in chosen if work not in own], [fact.work for fact in let_go]
     lines = (
         *_line(new, partial(line, "offered"), f"for {age(command.lasts_s)}"),
         *_line(gone, partial(line, "withdrawn"), "not wanted any more"),
     )
-    return Txn(tuple(guards), (*puts, *deletes, *lines), _look(command))
+    return Txn(guards, (*puts, *deletes, *lines), _look(command))
+
+
+def _keep(
+    command: Offer, holder: Holder, lease: LeaseId, work: Work, mine: OfferFact | None
+) -> tuple[Compare, Put]:
+    """Keep one piece of work, if it is as it was read: the session's already, or nobody's."""
+    key = keys.offer(command.project, work.kind, work.name)
+    record = OfferRecord(session=holder, request_id=command.request_id, title=work.title)
+    guard = unchanged(key, mine.mod_revision) if mine else absent(key)
+    return guard, Put(key, record.SerializeToString(), lease)
 
 
 def plan_let_go(last: SessionRecord, offers: Sequence[OfferFact], journal: Journal) -> Txn:

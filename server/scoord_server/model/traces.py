@@ -14,7 +14,8 @@ from scoord.ids import LeaseId
 from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
-from scoord_server.model.values import Asker
+from scoord_server.model.commands import Asker
+from scoord_server.model.facts import LockFact
 from scoord_server.store import keys
 from scoord_server.store.port import KeyValue, Put
 
@@ -51,6 +52,17 @@ def put_grant(key: bytes, holder: Holder, request_id: str, now_ms: int, lease: L
     """Write down that something was granted."""
     trace = TraceRecord(holder=holder, how=GRANTED, request_id=request_id, granted_unix_ms=now_ms)
     return Put(key, trace.SerializeToString(), lease)
+
+
+def of_grant(fact: LockFact) -> TraceRecord:
+    """What a grant that stands is told as, where its end may be told of too."""
+    record = fact.record
+    return TraceRecord(
+        holder=record.holder,
+        token=fact.token,
+        how=GRANTED,
+        granted_unix_ms=record.acquired_unix_ms,
+    )
 
 
 def is_met_on(branch: str, trace: KeyValue) -> bool:

@@ -20,7 +20,7 @@ EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class Unended:
     """A session whose end is to be written down."""
 
     record: SessionRecord
@@ -65,7 +65,7 @@ def end_of(found: Found, now_ms: int) -> End:
 
 
 def plan_finish(
-    begun: Begun, last: SessionRecord, found: Found, successor: int, journal: Journal
+    unended: Unended, last: SessionRecord, found: Found, successor: int, journal: Journal
 ) -> Txn:
     """Write the end of a session down, if nobody has, and it is over.
 
@@ -75,15 +75,15 @@ def plan_finish(
     session, end = last.session, end_of(found, journal.now_ms)
     session_key = keys.session(session.project, session.session_id)
     is_over = is_grant(session_key, successor) if successor else absent(session_key)
-    done: list[Operation] = [Delete(begun.key)]
+    done: list[Operation] = [Delete(unended.key)]
     if end.how == EXPIRED:
-        request = RequestId(f"{EXPIRED}-{begun.record.request_id}")
+        request = RequestId(f"{EXPIRED}-{unended.record.request_id}")
         done.append(journal.over(session, EXPIRED, request, end.why, _still_held(found)))
     if last.archive:
         log = work_log(last, found, end, journal.kept_ms)
         key = keys.archive(session.project, end.at_ms, session.session_id)
         done.append(Put(key, log.SerializeToString(), journal.lease))
-    return Txn((is_grant(begun.key, begun.revision), is_over), tuple(done))
+    return Txn((is_grant(unended.key, unended.revision), is_over), tuple(done))
 
 
 def _still_held(found: Found) -> Iterable[Holding]:

@@ -8,8 +8,6 @@ from typing import Any
 import grpc
 
 from scoord.clock import Clock
-from scoord.errors import InvalidRequest
-from scoord.ids import ProjectId, SessionId
 from scoord.v1.events_pb2 import (
     AcknowledgeRequest,
     AcknowledgeResponse,
@@ -19,7 +17,7 @@ from scoord.v1.events_pb2 import (
 )
 from scoord.v1.events_pb2_grpc import EventServiceServicer
 from scoord_server.coordinator import Coordinator
-from scoord_server.rpc import messages
+from scoord_server.rpc import checks, messages
 from scoord_server.view import Snapshot, Step, View
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -61,10 +59,10 @@ class Events(EventServiceServicer):
         self, request: AcknowledgeRequest, context: Context
     ) -> AcknowledgeResponse:
         """Take note of notices."""
-        if not 1 <= len(request.notice_ids) <= MAX_NOTICES:
-            raise InvalidRequest(f"1 to {MAX_NOTICES} notices can be acknowledged at once")
         await self._coordinator.reporting.acknowledge(
-            ProjectId(request.project), SessionId(request.session_id), tuple(request.notice_ids)
+            checks.project(request.project),
+            checks.session_id(request.session_id),
+            tuple(checks.bounded("notices", request.notice_ids, MAX_NOTICES)),
         )
         return AcknowledgeResponse()
 

@@ -8,14 +8,14 @@ import grpc
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest
 from scoord.graph_limits import MOST_FACT, MOST_NAME, MOST_TYPE
-from scoord.ids import ProjectId, RequestId
+from scoord.ids import ProjectId
 from scoord.text import one_line
 from scoord.v1 import graph_pb2 as pb
 from scoord.v1.graph_pb2_grpc import GraphServiceServicer
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.graph import Present
 from scoord_server.model.graph_changes import Change
-from scoord_server.rpc import messages
+from scoord_server.rpc import checks, messages
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -31,7 +31,7 @@ class Graph(GraphServiceServicer):
         self, request: pb.ReadGraphRequest, context: Context
     ) -> pb.ReadGraphResponse:
         """The whole graph of a project."""
-        project = _project(request.project)
+        project = checks.project(request.project)
         return await self._coordinator.graph.read(project, await self._present(project))
 
     async def AddToGraph(
@@ -60,23 +60,15 @@ class Graph(GraphServiceServicer):
 def _change(
     request: pb.AddToGraphRequest | pb.RemoveFromGraphRequest, entities: Iterable[pb.Entity]
 ) -> Change:
-    if not request.request_id:
-        raise InvalidRequest("request_id is empty; every command carries one")
     return Change(
-        RequestId(messages.identifier("request_id", request.request_id)),
-        _project(request.project),
+        checks.request_id(request.request_id),
+        checks.project(request.project),
         one_line(request.by),
         tuple(entities),
         tuple(map(_observations, request.observations)),
         tuple(map(_relation, request.relations)),
         messages.through(request),
     )
-
-
-def _project(project: str) -> ProjectId:
-    if not project:
-        raise InvalidRequest("project is empty")
-    return ProjectId(project)
 
 
 def _entity(entity: pb.Entity) -> pb.Entity:

@@ -14,7 +14,7 @@ from scoord.v1.history_pb2_grpc import HistoryServiceServicer
 from scoord.v1.records_pb2 import ArchiveRecord, HoldRecord
 from scoord_server.model.recall import Line, Wanted
 from scoord_server.recalling import Recalling
-from scoord_server.rpc import messages
+from scoord_server.rpc import checks, messages
 
 MOST_AT_ONCE = 1_000
 AT_ONCE = 100
@@ -35,7 +35,7 @@ class History(HistoryServiceServicer):
         self, request: pb.ReadHistoryRequest, context: Context
     ) -> pb.ReadHistoryResponse:
         """One page of lines, newest first."""
-        project, limit = _project(request.project), _limit(request.limit)
+        project, limit = checks.project(request.project), _limit(request.limit)
         wanted = _wanted(request.filter)
         page = await self._recalling.read(project, wanted, limit, _cursor(request.before))
         events = (self._event(project, line) for line in page.lines)
@@ -45,7 +45,7 @@ class History(HistoryServiceServicer):
         self, request: pb.FollowHistoryRequest, context: Context
     ) -> AsyncIterator[pb.FollowHistoryResponse]:
         """Every line from now on."""
-        project, wanted = _project(request.project), _wanted(request.filter, since=False)
+        project, wanted = checks.project(request.project), _wanted(request.filter, since=False)
         if request.after_revision < 0:
             raise InvalidRequest("after_revision is below 0")
         lines = self._recalling.follow(project, wanted, request.after_revision)
@@ -57,7 +57,7 @@ class History(HistoryServiceServicer):
         self, request: pb.ListArchiveRequest, context: Context
     ) -> pb.ListArchiveResponse:
         """One page of work logs, newest first."""
-        project, limit = _project(request.project), _limit(request.limit)
+        project, limit = checks.project(request.project), _limit(request.limit)
         since_ms = messages.milliseconds("since", request.since)
         wanted = Wanted(session=request.session, person=request.person, since_ms=since_ms)
         logs = await self._recalling.logs(project, wanted, limit, _cursor(request.before))
@@ -68,7 +68,7 @@ class History(HistoryServiceServicer):
         self, request: pb.ListHoldTimesRequest, context: Context
     ) -> pb.ListHoldTimesResponse:
         """The latest holds that are over."""
-        holds = await self._recalling.hold_times(_project(request.project))
+        holds = await self._recalling.hold_times(checks.project(request.project))
         times = (pb.HoldTime(path=h.path, held_for=messages.duration(h.held_ms)) for h in holds)
         return pb.ListHoldTimesResponse(holds=times)
 
@@ -107,12 +107,6 @@ class History(HistoryServiceServicer):
 def _hold(record: HoldRecord) -> pb.Hold:
     held_for = messages.duration(record.held_ms)
     return pb.Hold(path=record.path, grants=record.grants, held_for=held_for)
-
-
-def _project(name: str) -> str:
-    if not name:
-        raise InvalidRequest("project is empty; history is read one project at a time")
-    return name
 
 
 def _limit(asked: int) -> int:

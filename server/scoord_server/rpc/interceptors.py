@@ -13,7 +13,8 @@ import grpc
 
 from scoord.errors import InternalError, ScoordError
 from scoord.status import STATUS, trailing_metadata
-from scoord_server.rpc.caller import MACHINE_KEY, PERSON_KEY, Caller, Role, current
+from scoord.text import one_line
+from scoord_server.rpc.caller import MACHINE_KEY, PERSON_KEY, Caller, current
 from scoord_server.timely import time_left
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ async def _abort(context: Context, error: Exception) -> None:
         error if isinstance(error, ScoordError) else InternalError("see the coordinator's log")
     )
     if failure is not error:
-        _log.error("an RPC failed in a way nobody foresaw", exc_info=error)
+        machine = one_line(current.get().machine) or "a machine without a name"
+        _log.error("an RPC of %s failed in a way nobody foresaw", machine, exc_info=error)
     await context.abort(STATUS[type(failure)], failure.message, trailing_metadata(failure))
 
 
@@ -94,4 +96,4 @@ def _caller(context: Context) -> Caller:
 
 @lru_cache(1024)
 def _called_by(machine: str, person: str) -> Caller:
-    return Caller(machine=machine, person=unquote(person), role=Role.ADMIN)
+    return Caller(machine, unquote(person))

@@ -1,6 +1,6 @@
 """LockService: read the request, ask the coordinator, build the reply."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -8,7 +8,7 @@ import grpc
 from scoord.clock import Clock
 from scoord.duration_limits import DEFAULT_CLAIM_S, MOST_CLAIM_S
 from scoord.errors import InvalidConfig, InvalidRequest
-from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
+from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId
 from scoord.names import check_path, path_key
 from scoord.patterns import check_reservable
 from scoord.text import one_line
@@ -16,25 +16,20 @@ from scoord.v1 import locks_pb2 as pb
 from scoord.v1.locks_pb2_grpc import LockServiceServicer
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.values import (
+from scoord_server.model.answers import Conflict, Ended, Granted, Held, Reclaimed
+from scoord_server.model.commands import (
     Acquire,
     Asker,
-    Conflict,
-    Ended,
     Ending,
     Grant,
-    Granted,
-    Held,
-    LockFact,
-    LockName,
     PlaceRef,
     Reclaim,
-    Reclaimed,
     Report,
     Reserve,
     Terms,
 )
-from scoord_server.rpc import messages
+from scoord_server.model.facts import LockFact, LockName
+from scoord_server.rpc import checks, messages
 from scoord_server.rpc.caller import current
 from scoord_server.view import View
 
@@ -98,8 +93,8 @@ class Locks(LockServiceServicer):
         """Tell how a grant ended whose end its holder did not hear of."""
         asker = Asker(
             RequestId(""),  # it changes nothing, so that repeating it needs no name
-            ProjectId(messages.required("project", request.project)),
-            SessionId(messages.required("session_id", request.session_id)),
+            checks.project(request.project),
+            checks.session_id(request.session_id),
             _lease(request.lease_id),
         )
         grant = Grant(asker.project, *_ref(asker.project, request.lock))
@@ -142,22 +137,22 @@ class Locks(LockServiceServicer):
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Give locks back."""
-        project = ProjectId(request.project)
+        request_id, project = checks.request_id(request.request_id), checks.project(request.project)
         released = await self._coordinator.locks.release(
-            _request_id(request.request_id),
+            request_id,
             project,
-            SessionId(request.session_id),
-            [_ref(project, ref) for ref in _bounded(request.locks)],
+            checks.session_id(request.session_id),
+            [_ref(project, ref) for ref in checks.bounded("paths", request.locks, MAX_PATHS)],
         )
         return pb.ReleaseResponse(outcomes=map(_release_outcome, released))
 
     async def Break(self, request: pb.BreakRequest, context: Context) -> pb.BreakResponse:
         """Take a lock away from its holder."""
-        project = ProjectId(request.project)
+        request_id, project = checks.request_id(request.request_id), checks.project(request.project)
         grant = Grant(project, *_ref(project, request.lock))
         end = Ending(
             "broken",
-            _request_id(request.request_id),
+            request_id,
             one_line(request.by),
             one_line(request.reason),
             messages.through(request),
@@ -166,8 +161,8 @@ class Locks(LockServiceServicer):
         outcome = await self._coordinator.locks.end(grant, end)
         if isinstance(outcome, Ended):
             return pb.BreakResponse(broken=pb.Broken(unrecorded=outcome.unrecorded))
-        current = outcome.current
-        lock = self._lock(project, current) if current else None
+        standing = outcome.current
+        lock = self._lock(project, standing) if standing else None
         return pb.BreakResponse(not_broken=pb.NotBroken(current=lock))
 
     async def ListLocks(
@@ -207,7 +202,7 @@ def _acquire(request: pb.AcquireRequest) -> Acquire:
     asker = _asker(request)
     return Acquire(
         asker,
-        names=tuple(_name(asker.project, path) for path in _bounded(request.paths)),
+        names=tuple(_names(asker.project, request.paths)),
         terms=_terms(request),
         enqueue=request.enqueue,
         overlaps=request.overlaps,
@@ -220,11 +215,11 @@ def _acquire(request: pb.AcquireRequest) -> Acquire:
 
 def _asker(request: Any, *, needs_lease: bool = True) -> Asker:  # any command of a session
     return Asker(
-        _request_id(request.request_id),
-        ProjectId(request.project),
-        SessionId(request.session_id),
+        checks.request_id(request.request_id),
+        checks.project(request.project),
+        checks.session_id(request.session_id),
         _lease(request.lease_id) if needs_lease else LeaseId(0),
-        AgentId(messages.identifier("agent_id", request.agent_id)),
+        AgentId(checks.identifier("agent_id", request.agent_id)),
     )
 
 
@@ -277,19 +272,17 @@ def _refs(
         yield pb.LockRef(path=path, token=token, is_pattern=is_pattern, mode=mode, scope=scope)
 
 
-def _request_id(text: str) -> RequestId:
-    if not text:
-        raise InvalidRequest("request_id is empty; every command carries one")
-    return RequestId(messages.identifier("request_id", text))
-
-
 def _name(project: ProjectId, path: str) -> LockName:
     check_path(project, path)
     return LockName.of(path)
 
 
+def _names(project: ProjectId, paths: Sequence[str]) -> list[LockName]:
+    return [_name(project, path) for path in checks.bounded("paths", paths, MAX_PATHS)]
+
+
 def _places(project: ProjectId, request: pb.LeaveRequest) -> list[PlaceRef]:
-    names = [_name(project, path) for path in _bounded(request.paths)]
+    names = _names(project, request.paths)
     revisions = request.place_revisions or [0] * len(names)
     branches = request.place_branches or [""] * len(names)
     if not len(revisions) == len(branches) == len(names):
@@ -302,12 +295,6 @@ def _ref(project: ProjectId, ref: pb.LockRef) -> tuple[LockName, FencingToken, b
         name = LockName(ref.path, path_key(_pattern(ref.path)))
         return name, FencingToken(ref.token), True
     return _name(project, ref.path), FencingToken(ref.token), False
-
-
-def _bounded(items: Any) -> Any:  # a repeated field of protobuf, of whatever message
-    if not 1 <= len(items) <= MAX_PATHS:
-        raise InvalidRequest(f"{len(items)} paths in one command; 1 to {MAX_PATHS} are allowed")
-    return items
 
 
 def _release_outcome(released: bool) -> "pb.ReleaseOutcome.ValueType":  # noqa: FBT001 (mapped over answers)

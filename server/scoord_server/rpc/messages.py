@@ -1,7 +1,5 @@
 """Facts and outcomes as messages, with ages in place of clocks."""
 
-from typing import Final
-
 from google.protobuf.duration_pb2 import Duration
 
 from scoord.clock import Clock
@@ -15,7 +13,8 @@ from scoord.v1.records_pb2 import TraceRecord
 from scoord.v1.sessions_pb2 import Session, TellRequest
 from scoord.v1.sessions_pb2 import SweptLock as SweptLockMessage
 from scoord.v1.tasks_pb2 import AddTasksRequest, FinishTaskRequest, RemoveTaskRequest
-from scoord_server.model.values import SessionFact, WaiterFact
+from scoord_server.model.facts import SessionFact, WaiterFact
+from scoord_server.rpc import checks
 from scoord_server.seen import (
     Change,
     LockGone,
@@ -42,24 +41,6 @@ _Through = (
     | RemoveTaskRequest
 )
 
-MOST_ID: Final = 200
-"""Characters of what a program names a thing by; those of ours are far below it."""
-
-
-def required(field: str, value: str) -> str:
-    """``value``, which may become a part of a key. Raises InvalidRequest, naming the field."""
-    is_part = field.endswith(("session_id", "task_id"))
-    if not value or "\0" in value or ("/" in value and is_part):
-        raise InvalidRequest(f"{field} is empty or has a character that is not allowed")
-    return identifier(field, value) if field.endswith("_id") else value
-
-
-def identifier(field: str, value: str) -> str:
-    """``value``, by which others know one thing: it is never cut. Raises InvalidRequest."""
-    if len(value) > MOST_ID or not value.isprintable():
-        raise InvalidRequest(f"{field} must be at most {MOST_ID} printable characters")
-    return value
-
 
 def through(request: _Through) -> pb.Holder | None:
     """The session that does what is asked, safe to show; None for a person."""
@@ -67,9 +48,9 @@ def through(request: _Through) -> pb.Holder | None:
         return None
     said = request.through
     return pb.Holder(
-        session_id=required("through.session_id", said.session_id),
+        session_id=checks.session_id(said.session_id, "through.session_id"),
         alias=one_line(said.alias, 60),
-        agent_id=identifier("through.agent_id", said.agent_id),
+        agent_id=checks.identifier("through.agent_id", said.agent_id),
         person=one_line(said.person),
         host=one_line(said.host),
         branch=one_line(said.branch),

@@ -6,15 +6,17 @@ import grpc
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest
-from scoord.ids import FencingToken, LeaseId, ProjectId, RequestId, SessionId
+from scoord.ids import FencingToken, LeaseId, ProjectId, SessionId
 from scoord.names import path_key
 from scoord.text import one_line
 from scoord.v1 import sessions_pb2 as pb
 from scoord.v1.locks_pb2 import LockRef
 from scoord.v1.sessions_pb2_grpc import SessionServiceServicer
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.values import Beat, Keep, LockName, Moved, Pulse, Registered, Said
-from scoord_server.rpc import messages
+from scoord_server.model.answers import Pulse, Registered
+from scoord_server.model.commands import Beat, Keep, Moved, Said
+from scoord_server.model.facts import LockName
+from scoord_server.rpc import checks, messages
 from scoord_server.rpc.published import check_update, checked_session
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
@@ -37,7 +39,7 @@ class Sessions(SessionServiceServicer):
         """Make a session live, or take it up again."""
         session = _checked_session(request.session)
         outcome = await self._coordinator.register(
-            RequestId(messages.required("request_id", request.request_id)),
+            checks.request_id(request.request_id),
             session,
             _ttl_s(request),
             LeaseId(request.lease_id),
@@ -57,16 +59,17 @@ class Sessions(SessionServiceServicer):
 
     async def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:
         """Publish what a session is doing."""
-        messages.required("project", request.project)
+        checks.project(request.project)
+        checks.session_id(request.session_id)
         check_update(request)
         await self._coordinator.update(request)
         return pb.UpdateResponse()
 
     async def End(self, request: pb.EndRequest, context: Context) -> pb.EndResponse:
         """End a session."""
-        project = ProjectId(messages.required("project", request.project))
-        session = SessionId(messages.required("session_id", request.session_id))
-        request_id = RequestId(messages.required("request_id", request.request_id))
+        project = checks.project(request.project)
+        session = checks.session_id(request.session_id)
+        request_id = checks.request_id(request.request_id)
         lease, why = LeaseId(request.lease_id), one_line(request.why)
         await self._coordinator.end(request_id, project, session, lease, why)
         return pb.EndResponse()
@@ -75,13 +78,13 @@ class Sessions(SessionServiceServicer):
         """Lay a message into a session's inbox."""
         said = Said(
             one_line(request.by),
-            messages.required("text", one_line(request.text)),
+            checks.filled("text", one_line(request.text)),
             messages.through(request),
         )
         await self._coordinator.tell(
-            RequestId(messages.required("request_id", request.request_id)),
-            ProjectId(messages.required("project", request.project)),
-            SessionId(messages.required("session_id", request.session_id)),
+            checks.request_id(request.request_id),
+            checks.project(request.project),
+            checks.session_id(request.session_id),
             said,
         )
         return pb.TellResponse()
@@ -129,9 +132,9 @@ class Sessions(SessionServiceServicer):
 
 def _checked_session(session: pb.Session) -> pb.Session:
     """A copy whose texts are safe to show; they come from anywhere."""
-    messages.required("session.project", session.project)
-    messages.required("session.session_id", session.session_id)
-    messages.required("session.machine_id", session.machine_id)
+    checks.project(session.project, "session.project")
+    checks.session_id(session.session_id, "session.session_id")
+    checks.identifier("session.machine_id", checks.filled("session.machine_id", session.machine_id))
     return checked_session(session)
 
 

@@ -6,14 +6,13 @@ import grpc
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest
-from scoord.ids import ProjectId, RequestId, SessionId
 from scoord.text import one_line
 from scoord.v1 import tasks_pb2 as pb
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.tasks_pb2_grpc import TaskServiceServicer
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.tasks import AddTasks, FinishTask, NewTask, Offer, TaskFact, Work
-from scoord_server.rpc import messages
+from scoord_server.rpc import checks, messages
 from scoord_server.rpc.caller import current
 
 MAX_TASKS = 100
@@ -41,12 +40,10 @@ class Tasks(TaskServiceServicer):
 
     async def AddTasks(self, request: pb.AddTasksRequest, context: Context) -> pb.AddTasksResponse:
         """Add tasks, each once."""
-        if not 1 <= len(request.tasks) <= MAX_TASKS:
-            raise InvalidRequest(f"1 to {MAX_TASKS} tasks can be added at once")
         command = AddTasks(
-            RequestId(messages.required("request_id", request.request_id)),
-            ProjectId(messages.required("project", request.project)),
-            tuple(map(_new_task, request.tasks)),
+            checks.request_id(request.request_id),
+            checks.project(request.project),
+            tuple(map(_new_task, checks.bounded("tasks", request.tasks, MAX_TASKS))),
             source=one_line(request.source),
             by=messages.through(request) or Holder(person=one_line(current.get().person)),
         )
@@ -57,7 +54,7 @@ class Tasks(TaskServiceServicer):
         self, request: pb.ListTasksRequest, context: Context
     ) -> pb.ListTasksResponse:
         """List tasks, oldest first."""
-        project = ProjectId(messages.required("project", request.project))
+        project = checks.project(request.project)
         tasks, offers = await self._coordinator.tasks.list(project)
         to = {fact.work.name: fact.record.session for fact in offers if fact.work.kind == "task"}
         wanted = (fact for fact in tasks if request.done_too or not fact.record.done)
@@ -81,15 +78,14 @@ class Tasks(TaskServiceServicer):
 
     async def Offer(self, request: pb.OfferRequest, context: Context) -> pb.OfferResponse:
         """Keep work for a session."""
-        if not 1 <= len(request.candidates) <= MAX_CANDIDATES:
-            raise InvalidRequest(f"1 to {MAX_CANDIDATES} candidates can be given")
+        candidates = checks.bounded("candidates", request.candidates, MAX_CANDIDATES)
         if not 0 <= request.count <= MAX_CANDIDATES:
             raise InvalidRequest(f"count is {request.count}; 0 to {MAX_CANDIDATES} are allowed")
         command = Offer(
-            RequestId(messages.required("request_id", request.request_id)),
-            ProjectId(messages.required("project", request.project)),
-            SessionId(messages.required("session_id", request.session_id)),
-            tuple(map(_work, request.candidates)),
+            checks.request_id(request.request_id),
+            checks.project(request.project),
+            checks.session_id(request.session_id),
+            tuple(map(_work, candidates)),
             _lasts_s(request),
             request.count or 1,
             keeps_rest=request.keeps_rest,
@@ -125,9 +121,9 @@ def _finish(
     request: pb.FinishTaskRequest | pb.RemoveTaskRequest, *, removed: bool = False
 ) -> FinishTask:
     return FinishTask(
-        RequestId(messages.required("request_id", request.request_id)),
-        ProjectId(messages.required("project", request.project)),
-        messages.required("task_id", request.task_id),
+        checks.request_id(request.request_id),
+        checks.project(request.project),
+        checks.last_in_key("task_id", request.task_id),
         one_line(request.by),
         messages.through(request),
         removed,
@@ -143,7 +139,5 @@ def _work(work: pb.Work) -> Work:
 
 
 def _lasts_s(request: pb.OfferRequest) -> int:
-    lasts_ms = messages.milliseconds("lasts", request.lasts)
-    if not 0 <= lasts_ms <= MAX_LASTS_S * 1000:
-        raise InvalidRequest(f"lasts is over {MAX_LASTS_S} s")
+    lasts_ms = messages.milliseconds("lasts", request.lasts, MAX_LASTS_S)
     return -(-lasts_ms // 1000) or DEFAULT_LASTS_S

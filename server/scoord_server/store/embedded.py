@@ -12,7 +12,7 @@ Time works as in etcd:
   second; simulations and tests call it themselves. Renewing a lease that is due
   revokes it first and answers 0, as etcd waits for the revoke.
 * A restart resets every lease to its full TTL, since renewals are not written down.
-* History for watches is in memory and bounded: a watch from before the start of
+* Past revisions, for watches, are in memory and bounded: a watch from before the start of
   the process, or from too far back, raises ``Compacted``.
 """
 
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 EXPIRE_INTERVAL_S = 0.25
 PROGRESS_INTERVAL_S = 1.5
 """Well below the age from which a view is said to be old: progress costs a wake-up."""
-HISTORY_REVISIONS = 20_000
+MOST_REVISIONS = 20_000
 _REVISIONS_PER_BATCH = 1_000
 
 
@@ -64,7 +64,7 @@ class EmbeddedStore:
         path: Path | None,
         clock: Clock,
         *,
-        history_revisions: int = HISTORY_REVISIONS,
+        most_revisions: int = MOST_REVISIONS,
         progress_interval_s: float = PROGRESS_INTERVAL_S,
     ) -> Self:
         """Open the file at ``path``, or memory only for None.
@@ -79,7 +79,7 @@ class EmbeddedStore:
             if ledger:
                 ledger.close()
             raise
-        keyspace = Keyspace(saved, clock.now(), history_revisions)
+        keyspace = Keyspace(saved, clock.now(), most_revisions)
         return cls(keyspace, ledger, clock, progress_interval_s)
 
     async def run(self) -> None:
@@ -156,9 +156,9 @@ class EmbeddedStore:
             quiet_until = now() + self._progress_interval_s
 
     async def compact(self, revision: int) -> None:
-        """Forget history before ``revision``. Raises InvalidRequest when that is yet to come."""
+        """Forget what was before ``revision``. Raises InvalidRequest when that is yet to come."""
         self._check_open()
-        self._keyspace.history.forget_before(revision)
+        self._keyspace.revisions.forget_before(revision)
 
     async def close(self) -> None:
         """Stop all watches and give the file back."""
@@ -201,7 +201,7 @@ class EmbeddedStore:
 
     def _changes(self, prefix: bytes, revision: int) -> tuple[tuple[Event, ...], int]:
         """Read what changed under ``prefix`` from ``revision`` on, and the revision after it."""
-        steps = self._keyspace.history.since(revision, _REVISIONS_PER_BATCH)
+        steps = self._keyspace.revisions.since(revision, _REVISIONS_PER_BATCH)
         events = (e for step in steps for e in step if e.kv.key.startswith(prefix))
         return tuple(events), revision + len(steps)
 

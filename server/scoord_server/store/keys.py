@@ -16,6 +16,7 @@
     /scoord/v1/p/{project}/offers/{kind}/{name}
     /scoord/v1/begun/{project}/{session}/{register}             its end is not written down yet
     /scoord/v1/breaks/{project}/{token}/{request}               what is answered to it once more
+    /scoord/v1/unused/{session}                                 why it was ended as unused
     /scoord/v1/events/{project}/{unix ms}-{request}
     /scoord/v1/archive/{project}/{unix ms}-{session}
     /scoord/v1/compaction
@@ -27,8 +28,9 @@ waits for, is confined to a branch: it may have one on each.
 
 What is in the way of a path, beside its lock, lies under one prefix, its *room*:
 so one range tells whether a free path has anything else in its way. History lies
-outside of ``p/``, so that whoever follows the present does not read the past; so do the
-revision that history was last compacted to, and what was added to the graph.
+outside of ``p/``, so that whoever follows the present does not read the past; so do what
+commands alone look up, the revision that was last compacted to, and what was added to the
+graph.
 
 A name that ends a key stands as it is, so a path keeps its slashes and a folder
 is a prefix. A name that something follows is percent-encoded, slashes too, so

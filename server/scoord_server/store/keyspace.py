@@ -19,7 +19,6 @@ from operator import attrgetter
 from typing import Any
 
 from scoord.ids import LeaseId
-from scoord_server.store.history import History
 from scoord_server.store.intervals import TO_THE_LAST, covers
 from scoord_server.store.leases import MIN_TTL_S, Leases
 from scoord_server.store.port import (
@@ -37,6 +36,7 @@ from scoord_server.store.port import (
     Txn,
     TxnResult,
 )
+from scoord_server.store.revisions import Revisions
 
 FIRST_REVISION = 1
 """An empty etcd is at revision 1."""
@@ -50,7 +50,6 @@ _TARGETS: dict[Target, Callable[[KeyValue], int]] = {
 }
 _RELATIONS: dict[Relation, Callable[[int, int], Any]] = {
     Relation.EQUAL: operator.eq,
-    Relation.NOT_EQUAL: operator.ne,
     Relation.LESS: operator.lt,
     Relation.GREATER: operator.gt,
 }
@@ -77,9 +76,9 @@ class Saved:
 
 
 class Keyspace:
-    """Keys, leases and history at one revision."""
+    """Keys and leases at one revision, and what the ones before it changed."""
 
-    def __init__(self, saved: Saved, now: float, history_limit: int) -> None:
+    def __init__(self, saved: Saved, now: float, most_revisions: int) -> None:
         self._kvs = {kv.key: kv for kv in saved.kvs}
         self._order = sorted(self._kvs)
         self.leases = Leases()
@@ -89,12 +88,12 @@ class Keyspace:
         # What was before a restart is not known, unless it was nothing.
         is_new = saved.revision == FIRST_REVISION
         oldest = FIRST_REVISION if is_new else saved.revision + 1
-        self.history = History(saved.revision, oldest, history_limit)
+        self.revisions = Revisions(saved.revision, oldest, most_revisions)
 
     @property
     def revision(self) -> int:
         """The present revision."""
-        return self.history.revision
+        return self.revisions.revision
 
     def get(self, key: bytes) -> KeyValue | None:
         """One key as it stands."""
@@ -155,7 +154,7 @@ class Keyspace:
             else:
                 self._put(event.kv)
         if change.events:
-            self.history.append(change.events)
+            self.revisions.append(change.events)
         if change.granted:
             self.leases.add(*change.granted, now)
         if change.ended:
@@ -214,14 +213,14 @@ class _Draft:
         )
         kv = KeyValue(put.key, put.value, created, self._revision, version + 1, put.lease)
         self._written[kv.key] = kv
-        self.events.append(Event(kv, deleted=False, previous=before))
+        self.events.append(Event(kv, deleted=False))
 
     def _delete(self, delete: Delete) -> int:
         doomed = self._read(delete.key, delete.end)
         for kv in doomed:
             gone = KeyValue(kv.key, b"", 0, self._revision, 0, NO_LEASE)
             self._written[kv.key] = None
-            self.events.append(Event(gone, deleted=True, previous=kv))
+            self.events.append(Event(gone, deleted=True))
         return len(doomed)
 
     def _read(self, key: bytes, end: bytes) -> tuple[KeyValue, ...]:

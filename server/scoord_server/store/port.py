@@ -28,10 +28,10 @@ from scoord.ids import LeaseId
 
 
 class Compacted(Exception):  # noqa: N818 (an answer of watch, not a failure)
-    """The watch asks for history that is gone. List at ``revision`` and go on from there."""
+    """The watch asks for revisions that are gone: list anew. ``revision`` is the first there is."""
 
     def __init__(self, revision: int) -> None:
-        super().__init__(f"history before revision {revision} is compacted")
+        super().__init__(f"what was before revision {revision} is compacted")
         self.revision = revision
 
 
@@ -59,7 +59,6 @@ class Relation(StrEnum):
     """How it is compared."""
 
     EQUAL = "="
-    NOT_EQUAL = "!="
     LESS = "<"
     GREATER = ">"
 
@@ -156,14 +155,10 @@ class RangeResult:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change: ``kv`` after a put; after a delete only its key and mod revision.
-
-    ``previous`` is the key as it was before, where it existed and that is not compacted.
-    """
+    """One change: ``kv`` after a put; after a delete only its key and mod revision."""
 
     kv: KeyValue
     deleted: bool
-    previous: KeyValue | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +221,7 @@ class Store(Protocol):
         """
 
     async def compact(self, revision: int) -> None:
-        """Forget history before ``revision``."""
+        """Forget what was before ``revision``."""
 
     async def close(self) -> None:
         """Stop all watches and give resources back."""

@@ -23,7 +23,9 @@ from scoord_agent.turns import Turn, Turns
 from scoord_hooks.neutral import ALLOW, Decision
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
-from scoord_server.model.values import Pulse, Reclaimed, SessionFact, Standing
+from scoord_server.ground import Ground
+from scoord_server.model.answers import Pulse, Reclaimed, Standing
+from scoord_server.model.facts import SessionFact
 from scoord_server.reporting import Reporting as ServerReporting
 from scoord_server.seen import SeenWaiter
 from scoord_server.store.port import Txn
@@ -36,10 +38,11 @@ def believes_for_ever(self: HeldLocks, session: Any, now: float) -> bool:
 
 
 def ends_whatever_stands(plan: Callable[..., Txn]) -> Callable[..., Txn]:
-    """As a blind delete."""
+    """As a blind delete: that it is the grant is not compared."""
 
     def planned(*args: Any) -> Txn:
-        return replace(plan(*args), compares=())
+        txn = plan(*args)
+        return replace(txn, compares=txn.compares[1:])
 
     return planned
 
@@ -136,7 +139,7 @@ def keeps_locks(self: Registration, session: LocalSession) -> None:
     session.lapse()
 
 
-def ends_nothing(self: Coordinator, lease: Any) -> Any:
+def ends_nothing(self: Ground, lease: Any) -> Any:
     async def done() -> None:
         """The lease of an ended session is not revoked."""
 

@@ -28,6 +28,7 @@ from scoord_agent.strays import Strays
 from scoord_agent.turns import Turns
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
+from scoord_server.ground import Ground
 from scoord_server.locking import Locking
 from scoord_server.model import conflicts, endings, reclaims, reservations, worklogs
 from scoord_server.model import locks as lock_rules
@@ -262,7 +263,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "lease not revoked",
         "a session that ended keeps its locks until the TTL",
         ("C6",),
-        _method(Coordinator, "_revoke", mistakes.ends_nothing),
+        _method(Ground, "revoke", mistakes.ends_nothing),
     ),
     Mutant(
         "locks carried to a new lease",

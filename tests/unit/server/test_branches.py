@@ -7,7 +7,7 @@ import pytest
 
 from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import LockMode, LockScope
-from scoord_server.model.values import Granted, Held, Standing
+from scoord_server.model.answers import Granted, Held, Standing
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Put, Txn
 from support.coordination import PROJECT, Bench, bench

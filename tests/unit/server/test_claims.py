@@ -10,7 +10,9 @@ import pytest
 from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
 from scoord.v1.records_pb2 import WaiterRecord
-from scoord_server.model.values import Acquire, Granted, Held, LockName, WaiterFact
+from scoord_server.model.answers import Granted, Held
+from scoord_server.model.commands import Acquire
+from scoord_server.model.facts import LockName, WaiterFact
 from scoord_server.reaper import Reaper
 from scoord_server.rpc import messages
 from scoord_server.seen import Turn

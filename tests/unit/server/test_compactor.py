@@ -162,7 +162,7 @@ async def test_it_goes_on_whatever_the_store_says(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
-    assert "history was not compacted, trying again later: no disk" in caplog.text
+    assert "old revisions were not compacted, trying again later: no disk" in caplog.text
     assert store.compacted
 
 

@@ -445,7 +445,7 @@ async def test_the_background_task_revokes_what_is_due(
 
 
 async def test_history_is_bounded(clock: FakeClock) -> None:
-    store = EmbeddedStore.open(None, clock, history_revisions=100)
+    store = EmbeddedStore.open(None, clock, most_revisions=100)
     for _ in range(1000):
         await put(store, b"k")
     revision = (await store.range(b"k")).revision
@@ -461,7 +461,7 @@ async def test_history_is_bounded(clock: FakeClock) -> None:
 
 
 async def test_a_watch_that_falls_too_far_behind_is_told(clock: FakeClock) -> None:
-    store = EmbeddedStore.open(None, clock, history_revisions=100)
+    store = EmbeddedStore.open(None, clock, most_revisions=100)
     revision = (await put(store, b"k")).revision
     watch = store.watch(b"k", revision)
     await anext(watch)

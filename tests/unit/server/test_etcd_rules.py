@@ -105,10 +105,10 @@ def test_endpoints_may_have_a_scheme() -> None:
     ("endpoints", "files", "word"),
     [
         ((), {}, "at least one"),
-        (("https://a:1", "b:1"), {}, "some"),
-        (("a:1",), {"cert": "c"}, "needs its key"),
-        (("a:1",), {"key": "k"}, "certificate"),
-        (("http://a:1",), {"ca": "ca"}, "http://"),
+        (("https://a:1", "b:1"), {}, "https://a:1 and b:1 cannot be used together"),
+        (("a:1",), {"cert": "c"}, "--etcd-cert needs --etcd-key"),
+        (("a:1",), {"key": "k"}, "--etcd-key needs --etcd-cert"),
+        (("http://a:1",), {"ca": "ca"}, "http://a:1 is without TLS, which --etcd-ca is for"),
     ],
 )
 def test_options_that_cannot_work_are_refused(

@@ -11,8 +11,8 @@ from scoord.v1.records_pb2 import ArchiveRecord
 from scoord.v1.sessions_pb2 import UpdateRequest, WorkProgress
 from scoord_server.coordinator import Coordinator
 from scoord_server.model import history
+from scoord_server.model.commands import Keep
 from scoord_server.model.recall import Wanted
-from scoord_server.model.values import Keep
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Put, Txn, TxnResult, prefix_end

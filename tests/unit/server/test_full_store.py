@@ -11,7 +11,9 @@ from scoord.ids import FencingToken
 from scoord.v1 import locks_pb2 as pb
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord.v1.records_pb2 import TraceRecord
-from scoord_server.model.values import Ended, LockName, Lost, Reclaim, Reclaimed
+from scoord_server.model.answers import Ended, Lost, Reclaimed
+from scoord_server.model.commands import Reclaim
+from scoord_server.model.facts import LockName
 from scoord_server.rpc.locks import Locks
 from scoord_server.rpc.messages import change
 from scoord_server.seen import LockGone

@@ -14,8 +14,10 @@ from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import UpdateRequest
 from scoord_agent.missed import KINDS
 from scoord_server.coordinator import Coordinator
+from scoord_server.model.answers import Granted, Lost
+from scoord_server.model.commands import Keep, Reclaim, Said
+from scoord_server.model.facts import LockName
 from scoord_server.model.recall import Line, Wanted
-from scoord_server.model.values import Granted, Keep, LockName, Lost, Reclaim, Said
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
 from scoord_server.store.port import Put, Txn
@@ -150,7 +152,7 @@ class TestWriting:
 
         idle = await last(b)
         assert ("idle", [token]) == (idle.kind, list(idle.tokens))
-        assert "longer than 1 min, lock_timeout and a heartbeat_interval" in idle.reason
+        assert "longer than 1 min (lock_timeout plus one heartbeat_interval)" in idle.reason
 
     async def test_locks_that_are_given_back_together_have_a_line_each(self, b: Bench) -> None:
         await b.session("a")

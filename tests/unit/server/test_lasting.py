@@ -8,8 +8,10 @@ import pytest
 from scoord.clock import FakeClock
 from scoord.v1.locks_pb2 import LockMode
 from scoord_server.coordinator import Coordinator
+from scoord_server.model.answers import Granted, Held, Reclaimed
+from scoord_server.model.commands import Reclaim, Terms
+from scoord_server.model.facts import LockName
 from scoord_server.model.locks import plan_touch
-from scoord_server.model.values import Granted, Held, LockName, Reclaim, Reclaimed, Terms
 from scoord_server.rpc import messages
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View

@@ -10,17 +10,10 @@ import pytest
 from scoord.errors import InvalidRequest, NotAllowed, SessionEnded
 from scoord.ids import FencingToken, LeaseId, SessionId
 from scoord.v1.locks_pb2 import LockMode, LockScope
+from scoord_server.model.answers import Ended, Granted, Held, Standing
+from scoord_server.model.commands import Beat, Moved
+from scoord_server.model.facts import LockFact, LockName
 from scoord_server.model.locks import holder_of, plan_touch
-from scoord_server.model.values import (
-    Beat,
-    Ended,
-    Granted,
-    Held,
-    LockFact,
-    LockName,
-    Moved,
-    Standing,
-)
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Txn, TxnResult
 from support.coordination import PROJECT, Bench, bench

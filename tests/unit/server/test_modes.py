@@ -7,7 +7,9 @@ import pytest
 
 from scoord.ids import SessionId
 from scoord.v1.locks_pb2 import LockMode, LockScope
-from scoord_server.model.values import Beat, Granted, Held, LockFact, LockName
+from scoord_server.model.answers import Granted, Held
+from scoord_server.model.commands import Beat
+from scoord_server.model.facts import LockFact, LockName
 from scoord_server.reaper import Reaper
 from support.coordination import PROJECT, Bench, bench, granted
 
@@ -187,7 +189,7 @@ async def test_a_store_that_lost_our_own_leases_costs_no_command(b: Bench) -> No
     ground = b.coordinator.ground
     await b.store.revoke(ground._traces._lease)
     assert await b.release("alice", "auth.py", token)
-    (history,) = ground._keeping._leases.values()
+    (history,) = ground._retention._leases.values()
     await b.store.revoke(history._lease)
 
     assert isinstance(await b.acquire("bob", "auth.py"), Granted)

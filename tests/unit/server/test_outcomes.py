@@ -7,7 +7,8 @@ import pytest
 
 from scoord.errors import SessionEnded
 from scoord.v1.locks_pb2 import LockMode
-from scoord_server.model.values import Granted, Held, WaiterFact
+from scoord_server.model.answers import Granted, Held
+from scoord_server.model.facts import WaiterFact
 from support.coordination import Bench, bench, granted
 
 SHARED = LockMode.LOCK_MODE_SHARED

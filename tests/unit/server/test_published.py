@@ -16,8 +16,8 @@ from scoord.v1.sessions_pb2 import (
     UpdateRequest,
     WorkProgress,
 )
+from scoord_server.model.commands import Keep
 from scoord_server.model.recall import Wanted
-from scoord_server.model.values import Keep
 from scoord_server.rpc import messages
 from scoord_server.rpc.published import (
     MOST_AREAS,

@@ -11,19 +11,10 @@ from scoord.ids import FencingToken, LeaseId, RequestId
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord.v1.records_pb2 import TraceRecord
 from scoord.v1.sessions_pb2 import Session
+from scoord_server.model.answers import Granted, Held, Lost, Reclaimed, Registered
+from scoord_server.model.commands import Grant, Reclaim, Report, Terms
 from scoord_server.model.endings import Found
-from scoord_server.model.values import (
-    Grant,
-    Granted,
-    Held,
-    LockName,
-    Lost,
-    Reclaim,
-    Reclaimed,
-    Registered,
-    Report,
-    Terms,
-)
+from scoord_server.model.facts import LockName
 from scoord_server.rpc import messages
 from scoord_server.store.port import Txn, TxnResult
 from support.coordination import PROJECT, Bench, bench

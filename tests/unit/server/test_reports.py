@@ -9,16 +9,12 @@ import pytest
 
 from scoord.errors import StoreUnavailable
 from scoord.v1.locks_pb2 import LockMode, LockScope
+from scoord_server.model.answers import Granted
+from scoord_server.model.commands import Grant, Report, Terms
 from scoord_server.model.endings import plan_find
-from scoord_server.model.reclaims import MOST_MET, plan_look
+from scoord_server.model.facts import LockName
+from scoord_server.model.reports import MOST_MET, plan_look
 from scoord_server.model.traces import edit_key
-from scoord_server.model.values import (
-    Grant,
-    Granted,
-    LockName,
-    Report,
-    Terms,
-)
 from scoord_server.pages import Read, newest_first
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Put, Store, Txn, TxnResult, prefix_end

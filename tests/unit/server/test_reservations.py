@@ -8,7 +8,7 @@ import pytest
 
 from scoord.errors import SessionEnded
 from scoord.v1.locks_pb2 import LockMode
-from scoord_server.model.values import Granted, Held
+from scoord_server.model.answers import Granted, Held
 from scoord_server.store.port import Txn, TxnResult
 from support.coordination import Bench, bench, granted
 

@@ -34,7 +34,7 @@ async def test_a_lease_that_is_begun_anew_while_the_old_one_is_asked_for_stays(
     first = await rolling.lease()
     await store.revoke(first)
 
-    asked = asyncio.create_task(rolling.is_gone())
+    asked = asyncio.create_task(rolling.forget_if_gone())
     await asyncio.sleep(0)
     clock.advance(KEPT_S)
     second = await rolling.lease()

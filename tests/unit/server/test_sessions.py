@@ -10,8 +10,9 @@ from scoord.errors import Lagging, NotAllowed, SessionEnded, SessionNotFound, St
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.records_pb2 import NoticeRecord
 from scoord.v1.sessions_pb2 import SESSION_STATUS_WORKING, Session, UpdateRequest
+from scoord_server.model.commands import Beat, Said
+from scoord_server.model.facts import LockName
 from scoord_server.model.sessions import first_free_alias
-from scoord_server.model.values import Beat, LockName, Said
 from scoord_server.reaper import Reaper
 from scoord_server.seen import LockGone, SeenLock, SeenSession, SessionGone
 from scoord_server.store import keys

@@ -46,9 +46,10 @@ class Keepalive:
                 await self._leave_slow()
             raise
         except TimeoutError:
+            where = self._address()
             await self._leave_slow()
             raise DeadlineExceeded(
-                f"etcd did not renew {len(leases)} leases within {self._deadline_s} s"
+                f"etcd at {where} did not renew {len(leases)} leases within {self._deadline_s} s"
             ) from None
 
     async def close(self) -> None:
@@ -68,6 +69,12 @@ class Keepalive:
                 await self._hang_up()
                 self._renewals = _Renewals(await Stream.open(self._link, _keep_alive))
             return self._renewals
+
+    def _address(self) -> str:
+        """The member that was asked last; all of them while none is."""
+        if self._renewals is not None:
+            return self._renewals.address
+        return ", ".join(self._link.options.addresses)
 
     async def _leave_slow(self) -> None:
         """Go elsewhere: what holds this stream up would hold up the next renewals too."""
@@ -89,6 +96,11 @@ class _Renewals:
         self._stream = stream
         self._waiting: defaultdict[int, deque[_Answer]] = defaultdict(deque)
         self._reader = asyncio.ensure_future(self._read())
+
+    @property
+    def address(self) -> str:
+        """The member at the other end."""
+        return self._stream.address
 
     async def renew(self, leases: Iterable[LeaseId]) -> dict[LeaseId, int]:
         """Ask for each lease, then await the answers."""

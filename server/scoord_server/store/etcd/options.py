@@ -39,13 +39,25 @@ class EtcdOptions:
         if not self.endpoints:
             raise InvalidConfig("no etcd endpoint is given; name at least one, as host:port")
         if bool(self.cert) != bool(self.key):
+            given, missing = ("cert", "key") if self.cert else ("key", "cert")
+            raise InvalidConfig(f"--etcd-{given} needs --etcd-{missing} beside it")
+        self._check_schemes()
+
+    def _check_schemes(self) -> None:
+        secure = [end for end in self.endpoints if end.startswith("https://")]
+        others = [end for end in self.endpoints if end not in secure]
+        if secure and others:
             raise InvalidConfig(
-                "etcd: a client certificate needs its key, and a key its certificate"
+                f"--etcd: {', '.join(secure)} and {', '.join(others)} cannot be used together:"
+                " say https:// for all endpoints, or for none"
             )
-        if len({endpoint.startswith("https://") for endpoint in self.endpoints}) > 1:
-            raise InvalidConfig("etcd: some endpoints say https:// and some do not")
-        if self.uses_tls and any(e.startswith("http://") for e in self.endpoints):
-            raise InvalidConfig("etcd: an endpoint says http://, but TLS files are given")
+        plain = [end for end in others if end.startswith("http://")]
+        if self.uses_tls and plain:
+            files = {"--etcd-ca": self.ca, "--etcd-cert": self.cert, "--etcd-key": self.key}
+            given = ", ".join(option for option, file in files.items() if file)
+            raise InvalidConfig(
+                f"--etcd: {', '.join(plain)} is without TLS, which {given} is for: say https://"
+            )
 
     @property
     def uses_tls(self) -> bool:

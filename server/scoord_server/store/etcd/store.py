@@ -92,7 +92,7 @@ class EtcdStore:
             yield batch
 
     async def compact(self, revision: int) -> None:
-        """Forget history before ``revision``; none the worse if that was done before."""
+        """Forget what was before ``revision``; none the worse if that was done before."""
         try:
             await self._link.call(_COMPACT, rpc.CompactionRequest(revision=revision))
         except InvalidRequest as error:
@@ -141,6 +141,6 @@ async def _check_version(link: Link) -> None:
     members = await link.call(_MEMBERS, rpc.MemberListRequest())
     verdict = judge(status.version, len(members.members))
     if verdict.refusal and not link.options.allow_unsafe_version:
-        raise InvalidConfig(f"{verdict.refusal}, or allow an unsafe version for throw-away data")
+        raise InvalidConfig(verdict.refusal)
     if verdict.refusal or verdict.warning:
         _log.warning("%s", verdict.refusal or verdict.warning)

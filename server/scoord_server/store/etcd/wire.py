@@ -30,7 +30,6 @@ _TARGETS = {
 }
 _RELATIONS = {
     Relation.EQUAL: rpc.Compare.EQUAL,
-    Relation.NOT_EQUAL: rpc.Compare.NOT_EQUAL,
     Relation.LESS: rpc.Compare.LESS,
     Relation.GREATER: rpc.Compare.GREATER,
 }
@@ -89,7 +88,6 @@ class Wire:
             key=self.key(prefix) or _TO_THE_LAST,
             range_end=self.end(prefix_end(prefix)),
             start_revision=revision,
-            prev_kv=True,
         )
         return rpc.WatchRequest(create_request=create)
 
@@ -145,5 +143,4 @@ class Wire:
         )
 
     def _event(self, message: Message) -> Event:
-        previous = self._kv(message.prev_kv) if message.HasField("prev_kv") else None
-        return Event(self._kv(message.kv), message.type == _DELETED, previous)
+        return Event(self._kv(message.kv), message.type == _DELETED)

@@ -36,7 +36,7 @@ class _Asked:
     kept_s: int
 
 
-class Keeping:
+class Retention:
     """Hands out the leases of history, one for each time that it is kept."""
 
     def __init__(self, store: Store, view: View, clock: Clock) -> None:
@@ -54,9 +54,9 @@ class Keeping:
             rolling = self._leases[kept_s] = RollingLease(self._store, self._clock, kept_s)
         return Kept(await rolling.lease(), kept_s * 1000)
 
-    async def are_gone(self) -> bool:
-        """Whether the store has lost any of the leases; those are begun anew."""
-        return any([await rolling.is_gone() for rolling in tuple(self._leases.values())])
+    async def forget_gone(self) -> bool:
+        """Begin those leases anew next time that the store has lost; whether there were any."""
+        return any([await rolling.forget_if_gone() for rolling in tuple(self._leases.values())])
 
     def _kept_s(self, project: str) -> int:
         known, now = self._asked.get(project), self._clock.now()

@@ -1,12 +1,10 @@
 """The embedded store's memory of past revisions, for watches."""
 
-from dataclasses import replace
-
 from scoord.errors import InvalidRequest
 from scoord_server.store.port import Compacted, Event
 
 
-class History:
+class Revisions:
     """The events of every revision from ``oldest`` to the present, within bounds.
 
     ``limit`` is the number of revisions kept; the oldest half is forgotten when it
@@ -43,6 +41,3 @@ class History:
         self.oldest = revision
         del self._steps[: max(0, revision - self._first)]
         self._first = max(self._first, revision)
-        # The previous state of its keys is history before it, and gone with that.
-        if self._steps:
-            self._steps[0] = tuple(replace(event, previous=None) for event in self._steps[0])

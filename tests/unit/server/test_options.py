@@ -1,0 +1,38 @@
+"""What the coordinator is told at its start, and refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from scoord.errors import InvalidConfig
+from scoord_server.options import ServerOptions, Tls, check_tls, tls_of
+
+CERT, KEY, CA = Path("cert.pem"), Path("key.pem"), Path("ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ((CERT, None, None), "--tls-cert needs --tls-key beside it"),
+        ((None, KEY, CA), "--tls-key needs --tls-cert beside it"),
+        ((None, None, CA), "--tls-client-ca needs --tls-cert and --tls-key beside it"),
+    ],
+)
+def test_what_is_missing_for_tls_is_named(
+    files: tuple[Path | None, Path | None, Path | None], said: str
+) -> None:
+    with pytest.raises(InvalidConfig, match=f"^{said}$"):
+        tls_of(*files)
+
+
+def test_a_file_for_tls_that_cannot_be_read_is_named_with_its_option(tmp_path: Path) -> None:
+    there = tmp_path / "cert.pem"
+    there.touch()
+    tls = Tls(there, tmp_path / "key.pem", tmp_path / "ca.pem")
+
+    with pytest.raises(InvalidConfig) as refused:
+        check_tls(ServerOptions("127.0.0.1:7780", insecure=False, tls=tls, compaction_s=0))
+
+    first, second = refused.value.message.splitlines()
+    assert first.startswith("--tls-key: cannot read ")
+    assert second.startswith("--tls-client-ca: cannot read ")
