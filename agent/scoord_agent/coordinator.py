@@ -39,7 +39,7 @@ from scoord.errors import (
 )
 from scoord.ids import RequestId
 from scoord.message_limits import MOST_ANSWER_BYTES
-from scoord.status import METADATA_KEY, from_rpc_error
+from scoord.status import MACHINE_KEY, METADATA_KEY, PERSON_KEY, from_rpc_error
 from scoord.v1 import events_pb2, locks_pb2, sessions_pb2
 from scoord.v1.events_pb2_grpc import EventServiceStub
 from scoord.v1.graph_pb2_grpc import GraphServiceStub
@@ -157,8 +157,8 @@ class CoordinatorClient:
         self._clock = clock
         self._timeout_s = options.rpc_timeout_s
         self._metadata = (
-            ("scoord-machine", options.machine),
-            ("scoord-person", quote(options.person)),
+            (MACHINE_KEY, options.machine),
+            (PERSON_KEY, quote(options.person)),
         )
         self._endpoints = [Endpoint(a, connect(a)) for a in options.addresses]
         self._current = 0

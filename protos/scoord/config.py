@@ -21,6 +21,7 @@ from scoord.errors import InvalidConfig
 from scoord.faults import gathered, refuse
 from scoord.filestamp import FileStamp, stamp
 from scoord.layers import Layer, from_environment, from_file, merged
+from scoord.limits import MOST_AREA
 from scoord.patterns import Patterns
 from scoord.sections import (
     SECTIONS,
@@ -44,7 +45,6 @@ RECHECK_S = 1.0
 """How old cached settings may be before their files are looked at again."""
 
 _MOST_PROJECT = 200  # characters
-_MOST_AREA = 60  # characters
 _MOST_WORKTREES = 512
 _RESERVED = ("machine:", "root:")
 _FOR_THE_USER = ("leases", "coordinator")
@@ -278,9 +278,9 @@ def _areas(said: Mapping[str, Value]) -> dict[str, AreaSettings]:
     if given.fields is None:
         raise InvalidConfig(f"{given.where}: areas: want names of areas below it (name: ...)")
     for name, value in given.fields.items():
-        if not 0 < len(name) <= _MOST_AREA or not name.isprintable():
+        if not 0 < len(name) <= MOST_AREA or not name.isprintable():
             raise InvalidConfig(
-                f"{value.where}: areas: not a name (1 to {_MOST_AREA} printable characters)"
+                f"{value.where}: areas: not a name (1 to {MOST_AREA} printable characters)"
             )
     if len(given.fields) > _MOST_AREAS:
         raise InvalidConfig(f"{given.where}: areas: over {_MOST_AREAS} of them")

@@ -9,9 +9,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
-MACHINE_KEY = "scoord-machine"
-PERSON_KEY = "scoord-person"
-
 
 class Role(StrEnum):
     """What a caller may do."""

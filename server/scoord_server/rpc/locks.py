@@ -9,6 +9,7 @@ from scoord.clock import Clock
 from scoord.duration_limits import DEFAULT_CLAIM_S, MOST_CLAIM_S
 from scoord.errors import InvalidConfig, InvalidRequest
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
+from scoord.limits import MOST_PATHS
 from scoord.names import check_path, path_key
 from scoord.patterns import check_reservable
 from scoord.text import one_line
@@ -37,9 +38,6 @@ from scoord_server.model.values import (
 from scoord_server.rpc import messages
 from scoord_server.rpc.caller import current
 from scoord_server.view import View
-
-MAX_PATHS = 30
-"""Four operations a path at most, and etcd takes at most 128 in one transaction."""
 
 _EXCLUSIVE = pb.LOCK_MODE_EXCLUSIVE
 
@@ -305,8 +303,8 @@ def _ref(project: ProjectId, ref: pb.LockRef) -> tuple[LockName, FencingToken, b
 
 
 def _bounded(items: Any) -> Any:  # a repeated field of protobuf, of whatever message
-    if not 1 <= len(items) <= MAX_PATHS:
-        raise InvalidRequest(f"{len(items)} paths in one command; 1 to {MAX_PATHS} are allowed")
+    if not 1 <= len(items) <= MOST_PATHS:
+        raise InvalidRequest(f"{len(items)} paths in one command; 1 to {MOST_PATHS} are allowed")
     return items
 
 

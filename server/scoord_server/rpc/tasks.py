@@ -7,6 +7,7 @@ import grpc
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest
 from scoord.ids import ProjectId, RequestId, SessionId
+from scoord.limits import MOST_AREA, MOST_TASKS
 from scoord.text import one_line
 from scoord.v1 import tasks_pb2 as pb
 from scoord.v1.locks_pb2 import Holder
@@ -16,16 +17,12 @@ from scoord_server.model.tasks import AddTasks, FinishTask, NewTask, Offer, Task
 from scoord_server.rpc import messages
 from scoord_server.rpc.caller import current
 
-MAX_TASKS = 100
-"""One operation each, and etcd takes at most 128 in one transaction."""
-
 MAX_CANDIDATES = 50
 MAX_LASTS_S = 600
 DEFAULT_LASTS_S = 120
 
 _KINDS = ("task", "area", "file")
 _LONGEST_NAME = 4096
-_LONGEST_AREA = 80
 _LONGEST_TITLE = 80
 """As lines of history show it; the backlog has it whole."""
 
@@ -41,8 +38,8 @@ class Tasks(TaskServiceServicer):
 
     async def AddTasks(self, request: pb.AddTasksRequest, context: Context) -> pb.AddTasksResponse:
         """Add tasks, each once."""
-        if not 1 <= len(request.tasks) <= MAX_TASKS:
-            raise InvalidRequest(f"1 to {MAX_TASKS} tasks can be added at once")
+        if not 1 <= len(request.tasks) <= MOST_TASKS:
+            raise InvalidRequest(f"1 to {MOST_TASKS} tasks can be added at once")
         command = AddTasks(
             RequestId(messages.required("request_id", request.request_id)),
             ProjectId(messages.required("project", request.project)),
@@ -118,7 +115,7 @@ def _new_task(task: pb.NewTask) -> NewTask:
     title = one_line(task.title)
     if not title:
         raise InvalidRequest("a task has no title")
-    return NewTask(title, one_line(task.area, _LONGEST_AREA))
+    return NewTask(title, one_line(task.area, MOST_AREA))
 
 
 def _finish(

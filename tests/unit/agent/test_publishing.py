@@ -11,6 +11,7 @@ from scoord.clock import FakeClock
 from scoord.config import SettingsCache, load
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import LeaseId, ProjectId, SessionId
+from scoord.limits import MOST_EDITED_FILES
 from scoord.paths import FileIdentity, NamedBy, Worktree
 from scoord.v1.sessions_pb2 import Estimate, Session, UpdateRequest
 from scoord_agent import publishing as module
@@ -19,7 +20,7 @@ from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbourhood, Neighbours
-from scoord_agent.published import MOST_EDITED_FILES, Said
+from scoord_agent.published import Said
 from scoord_agent.publishing import Publishing
 from scoord_agent.relations import Relations
 from scoord_agent.sessions import Sessions
