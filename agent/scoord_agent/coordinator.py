@@ -8,7 +8,6 @@ hook has two seconds, a heartbeat has its interval.
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
@@ -26,6 +25,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from scoord.addresses import is_loopback, split
 from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import (
@@ -393,17 +393,9 @@ def _channel(address: str, options: ClientOptions) -> grpc.aio.Channel:
 
 
 def _check_plaintext(address: str, options: ClientOptions) -> None:
-    if options.insecure or _is_loopback(address):
+    if options.insecure or is_loopback(split(address)[0]):
         return
     raise InvalidConfig(
         f"coordinator.addresses: {address} is not loopback: set coordinator.ca to reach it by TLS,"
         " or coordinator.insecure to speak with it in plaintext"
     )
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

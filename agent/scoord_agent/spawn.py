@@ -19,7 +19,7 @@ from typing import IO, Final
 
 import psutil
 
-from scoord import local, logs
+from scoord import addresses, local, logs
 from scoord.errors import DeadlineExceeded, NotAllowed
 from scoord_agent.processes import Process, find, is_running
 
@@ -156,9 +156,9 @@ def stop(program: Program) -> int | None:
 
 def is_listening(address: str) -> bool:
     """Whether anything takes connections at ``HOST:PORT``."""
-    host, _, port = address.rpartition(":")
+    host, port = addresses.split(address)
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=1.0):
+        with socket.create_connection((host, int(port)), timeout=1.0):
             return True
     except OSError:
         return False
@@ -166,7 +166,7 @@ def is_listening(address: str) -> bool:
 
 def serves(started: Started, address: str) -> bool:
     """Whether it is this process, and no other that was there first, that listens there."""
-    port = int(address.rpartition(":")[2])
+    port = int(addresses.split(address)[1])
     try:
         connections = psutil.Process(started.pid).net_connections(kind="tcp")
     except psutil.Error:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
+from scoord.addresses import is_loopback
 from scoord_hooks.claude_code import CLIENT, EDIT_TOOLS
 from scoord_hooks.claude_tasks import TASK_TOOLS
 
@@ -26,7 +27,6 @@ EVENTS: Final = (
 TOKEN_NAME: Final = "SCOORD_TOKEN"  # noqa: S105 (a variable's name)
 
 _URL_PATH: Final = f"/v1/hooks/{CLIENT}/"
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _MATCHED_TOOLS: Final[Mapping[str, tuple[str, ...]]] = {
     "PreToolUse": tuple(EDIT_TOOLS),
     "PostToolUse": (*EDIT_TOOLS, *TASK_TOOLS),
@@ -140,7 +140,7 @@ def is_ours(handler: Mapping[str, object], shim: str) -> bool:
     """Tell a handler of ours by the agent's URL on loopback, or by the shim's path."""
     if handler.get("type") == "http":
         target = urlsplit(str(handler.get("url")))
-        return target.hostname in _LOOPBACK and target.path.startswith(_URL_PATH)
+        return is_loopback(target.hostname or "") and target.path.startswith(_URL_PATH)
     return any(word == shim or word.endswith("/scoord/hooks/shim.sh") for word in _words(handler))
 
 

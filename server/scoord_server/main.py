@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from scoord import heap, local, logs
+from scoord import addresses, heap, local, logs
 from scoord.clock import Clock, SystemClock
 from scoord.duration_limits import HEALTHY_AGE_S
 from scoord.errors import NotAllowed, StoreUnavailable
@@ -22,7 +22,6 @@ from scoord_server.options import (
     check_history,
     check_listen,
     check_tls,
-    split_address,
     tls_of,
 )
 from scoord_server.reaper import Reaper
@@ -181,7 +180,7 @@ async def _serve(options: ServerOptions, opened: OpenStore, clock: Clock) -> Non
         coordinator = Coordinator(store, view, clock, most_lines=options.history_lines)
         rpc = RpcServer(coordinator, view, clock)
         port = await rpc.start(options)
-        host, _ = split_address(options.listen)
+        host, _ = addresses.split(options.listen)
         _log.info("coordinator serves on %s:%d", host, port)
         await _run_until(
             stop,
