@@ -6,13 +6,12 @@ started before the file was written: process ids are used again.
 """
 
 import contextlib
-import fcntl
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -174,17 +173,6 @@ def serves(started: Started, address: str) -> bool:
     return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
 
-@contextlib.contextmanager
-def alone(purpose: str) -> Iterator[None]:
-    """Wait until no other process of this user does the same, e.g. a second ``up``."""
-    path = local.state_dir() / f"{purpose}.lock"
-    with local.writable(path):
-        file = path.open("w")
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _written(log: Path) -> float:
     """When something was last written to a log; long ago, if there is none."""
     try:
@@ -205,7 +193,7 @@ def _record(program: Program) -> Path:
 
 
 def _start(program: Program, arguments: Sequence[str], address: str = "") -> Started:
-    with alone(f"start-{program.name}"):
+    with local.alone(f"start-{program.name}"):
         pid = running(program)
         if pid:
             return Started(program, pid, fresh=False)

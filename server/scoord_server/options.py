@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scoord import addresses
 from scoord.errors import InvalidConfig
+from scoord.regular import why_unreadable
 from scoord_server.trimming import MOST_LINES
 
 LEAST_COMPACTION_S = 60.0
@@ -72,16 +73,8 @@ def check_tls(options: ServerOptions) -> None:
     """Refuse TLS with files that cannot be read; all of them are named. Raises InvalidConfig."""
     tls = options.tls
     given = (tls.cert, tls.key, tls.client_ca) if tls else ()
-    if wrong := [why for file in given if file and (why := _unreadable(file))]:
+    if wrong := [why for file in given if file and (why := why_unreadable(file))]:
         raise InvalidConfig("\n".join(wrong))
-
-
-def _unreadable(file: Path) -> str:
-    try:
-        file.open("rb").close()
-    except OSError as error:
-        return f"cannot read {file}: {error.strerror}"
-    return ""
 
 
 def _stands_for_loopback(host: str) -> bool:

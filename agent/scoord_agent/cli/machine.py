@@ -62,7 +62,7 @@ def up(*, as_json: bool) -> None:
     its sessions go on under the new one.
     """
     here = local.here()
-    with spawn.alone("up"):
+    with local.alone("up"):
         now = _bring_up()
     problems.tell_of(here)
     if as_json:
@@ -79,7 +79,7 @@ def down(*, as_json: bool) -> None:
     Sessions that still run lose their locks; they register again when it is back.
     """
     # Before it is asked to close its directory: what runs there hears hooks all the while.
-    with local.even_if_readable(), spawn.alone("up"):
+    with local.even_if_readable(), local.alone("up"):
         stopped = {program.name: _stop(program, quiet=as_json) for program in (AGENT, COORDINATOR)}
     if as_json:
         show.print_json({"stopped": stopped})
