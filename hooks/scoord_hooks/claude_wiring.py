@@ -46,7 +46,7 @@ class Transport(StrEnum):
     COMMAND = "command"
 
 
-_GIVES_UP_S: Final[Mapping[Transport, int]] = {Transport.HTTP: 2, Transport.COMMAND: 3}
+GIVES_UP_S: Final[Mapping[Transport, int]] = {Transport.HTTP: 2, Transport.COMMAND: 3}
 """When Claude Code stops waiting. A hook answers within 2.5 s: the agent in 1.9 if it can, and
 the shim in its place in 2.5. Said for every event: else all SessionEnd hooks together get 1.5 s.
 """
@@ -107,7 +107,7 @@ def _group(wiring: Wiring, event: str) -> dict[str, object]:
 
 def _handler(wiring: Wiring, event: str) -> dict[str, object]:
     transport = _transport(wiring, event)
-    handler: dict[str, object] = {"timeout": _GIVES_UP_S[transport]}
+    handler: dict[str, object] = {"timeout": GIVES_UP_S[transport]}
     if wiring.unreachable is UnreachableAction.BLOCK and event == "PreToolUse":
         # Only for edits: on a prompt it would lock the person out of the session.
         handler["onFailure"] = "block"
