@@ -19,6 +19,7 @@ from scoord.exits import CRASHED
 from scoord_agent import own, spawn
 from scoord_agent.cli import local_client, problems, proof, show
 from scoord_agent.cli.differences import differences
+from scoord_agent.cli.options import json_option
 from scoord_agent.cli.pictures import Picture, picture
 from scoord_agent.spawn import AGENT, COORDINATOR, Program, Started
 
@@ -27,8 +28,6 @@ READY_S: Final = 30.0
 CONNECTED_S: Final = 10.0
 """Both run by then; what does not answer now is no coordinator, or a very slow one."""
 _POLL_S: Final = 0.1
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class _Ended(click.ClickException):
 
 
 @click.command()
-@_as_json
+@json_option
 def up(*, as_json: bool) -> None:
     """Start what this machine needs, unless it runs.
 
@@ -72,7 +71,7 @@ def up(*, as_json: bool) -> None:
 
 
 @click.command()
-@_as_json
+@json_option
 def down(*, as_json: bool) -> None:
     """Stop the agent, and the coordinator that was started for it.
 

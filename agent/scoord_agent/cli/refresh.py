@@ -7,6 +7,7 @@ import click
 
 from scoord.text import age, one_line
 from scoord_agent.cli import local_client, show, show_past
+from scoord_agent.cli.options import everything_option, json_option
 from scoord_agent.cli.past import Who, who
 from scoord_agent.cli.pictures import lock_row
 
@@ -20,10 +21,8 @@ _SWEPT = {
 
 
 @click.command()
-@click.option(
-    "--all", "everything", is_flag=True, help="Every project, not only the one of this directory."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@everything_option
+@json_option
 def refresh(*, everything: bool, as_json: bool) -> None:
     """Read the store anew, end what is stale, and say what was done.
 
