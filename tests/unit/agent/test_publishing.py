@@ -7,7 +7,6 @@ from typing import cast
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from scoord.clock import FakeClock
 from scoord.config import SettingsCache, load
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import LeaseId, ProjectId, SessionId
@@ -25,6 +24,7 @@ from scoord_agent.publishing import Publishing
 from scoord_agent.relations import Relations
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
+from support.clock import FakeClock
 
 SHOP = ProjectId("example.org/shop")
 TREE = Worktree(Path("/shop"), SHOP, shared=True, named_by=NamedBy.ORIGIN)
