@@ -70,11 +70,6 @@ def config_dir() -> Path:
     return _xdg("XDG_CONFIG_HOME", ".config")
 
 
-def cache_dir() -> Path:
-    """Return where things that can be fetched again are; it may not exist."""
-    return _xdg("XDG_CACHE_HOME", ".cache")
-
-
 def here() -> Path:
     """Return the current directory. Raises InvalidPath if it was removed under us."""
     try:
