@@ -158,9 +158,15 @@ def status(context: click.Context, client: str, scope: str | None, *, as_json: b
 
 def _check_plugin(transport: str | None, unreachable_action: str | None) -> None:
     if transport == Transport.HTTP:
-        raise click.UsageError("a plugin has no place for the token that http hooks need")
+        raise click.UsageError(
+            "a plugin has no place for the token that http hooks need;"
+            " leave --transport out, or use --as settings"
+        )
     if unreachable_action:
-        raise click.UsageError("the plugin does what unreachable_action says in your settings")
+        raise click.UsageError(
+            "the plugin does what unreachable_action says in your settings;"
+            " leave --unreachable-action out, or use --as settings"
+        )
 
 
 def _action_of_settings(scope: Scope) -> str:

@@ -82,7 +82,8 @@ def _writable(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as failure:
-        raise NotAllowed(f"{file}: cannot be written: {failure.strerror}") from failure
+        mend = "see that it is a file that you may write"
+        raise NotAllowed(f"{file}: cannot be written: {failure.strerror}; {mend}") from failure
 
 
 def _is_elsewhere(repository: Repository, name: str) -> bool:

@@ -56,7 +56,10 @@ def serve_http(address: str, say: Callable[[str], None]) -> None:
     """Serve on ``HOST:PORT`` until it is told to stop. Raises InvalidConfig."""
     host, port = _loopback(address)
     if spawn.is_listening(address):
-        raise InvalidConfig(f"{address} is taken by another program; choose another port")
+        raise InvalidConfig(
+            f"{address} is taken by another program; choose another port:"
+            " `scoord mcp --http 127.0.0.1:PORT`"
+        )
     logging.basicConfig(level=logging.WARNING)
     config = uvicorn.Config(
         app(address),
