@@ -34,7 +34,6 @@ from rich.console import Console  # noqa: E402 (found only now)
 from rich.table import Table  # noqa: E402
 
 from histories import Commit, Replay, generated, replay  # noqa: E402
-from scoord.clock import FakeClock  # noqa: E402
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId  # noqa: E402
 from scoord.names import path_key  # noqa: E402
 from scoord.paths import FileIdentity, NamedBy, Worktree  # noqa: E402
@@ -50,6 +49,7 @@ from scoord_agent.local_session import LocalSession  # noqa: E402
 from scoord_agent.neighbours import Neighbourhood  # noqa: E402
 from scoord_agent.request import Request  # noqa: E402
 from scoord_agent.suggest import Instead  # noqa: E402
+from support.clock import FakeClock  # noqa: E402
 
 SHARE, LATEST = 0.3, 300
 """Commits that are replayed, of all and at most; what is known is of before them."""

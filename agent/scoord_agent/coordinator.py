@@ -8,7 +8,6 @@ hook has two seconds, a heartbeat has its interval.
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
@@ -26,6 +25,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from scoord.addresses import is_loopback, split
 from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import (
@@ -39,7 +39,7 @@ from scoord.errors import (
 )
 from scoord.ids import RequestId
 from scoord.message_limits import MOST_ANSWER_BYTES
-from scoord.status import METADATA_KEY, from_rpc_error
+from scoord.status import MACHINE_KEY, METADATA_KEY, PERSON_KEY, from_rpc_error
 from scoord.v1 import events_pb2, locks_pb2, sessions_pb2
 from scoord.v1.events_pb2_grpc import EventServiceStub
 from scoord.v1.graph_pb2_grpc import GraphServiceStub
@@ -157,8 +157,8 @@ class CoordinatorClient:
         self._clock = clock
         self._timeout_s = options.rpc_timeout_s
         self._metadata = (
-            ("scoord-machine", options.machine),
-            ("scoord-person", quote(options.person)),
+            (MACHINE_KEY, options.machine),
+            (PERSON_KEY, quote(options.person)),
         )
         self._endpoints = [Endpoint(a, connect(a)) for a in options.addresses]
         self._current = 0
@@ -393,17 +393,9 @@ def _channel(address: str, options: ClientOptions) -> grpc.aio.Channel:
 
 
 def _check_plaintext(address: str, options: ClientOptions) -> None:
-    if options.insecure or _is_loopback(address):
+    if options.insecure or is_loopback(split(address)[0]):
         return
     raise InvalidConfig(
         f"coordinator.addresses: {address} is not loopback: set coordinator.ca to reach it by TLS,"
         " or coordinator.insecure to speak with it in plaintext"
     )
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

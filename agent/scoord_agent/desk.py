@@ -361,12 +361,13 @@ class Desk:
 
     async def _requests(self, session: LocalSession, wish: Wish) -> list[Request]:
         files, patterns = await asyncio.to_thread(identify, self._locator, wish.paths, wish.cwd)
-        if any(not each.coordinated for each in (*files, *patterns)):
-            raise InvalidRequest("files inside .git cannot be locked")
+        for each in (*files, *patterns):
+            if not each.coordinated:
+                raise InvalidRequest(f"{each.shown!r}: files inside .git cannot be locked")
         groups = together(files, self._confined_to)
         of_files = [self._request(session, group, wish) for group in groups]
-        each = {(pattern.project, pattern.key): pattern for pattern in patterns}
-        alone = (self._request(session, (pattern,), wish) for pattern in each.values())
+        once = {(pattern.project, pattern.key): pattern for pattern in patterns}
+        alone = (self._request(session, (pattern,), wish) for pattern in once.values())
         return of_files + [replace(request, is_pattern=True) for request in alone]
 
     def _confined_to(self, file: FileIdentity) -> str:

@@ -5,7 +5,6 @@ import fcntl
 import getpass
 import os
 import re
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from scoord import config, heap, local, logs
 from scoord.clock import SystemClock
 from scoord.config import Settings
 from scoord.errors import NotAllowed, ScoordError
+from scoord.running import stop_by_signal
 from scoord_agent import own
 from scoord_agent.registration import Machine
 from scoord_agent.service import Place, Service
@@ -42,13 +42,9 @@ def agent(*, verbose: bool) -> None:
 async def _serve(place: Place, settings: Settings) -> None:
     # Made here: gRPC's channels belong to the loop that runs when they are made.
     service = Service(place, settings, _machine(), SystemClock())
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     keeping = asyncio.create_task(own.keep(settings.coordinator))
     try:
-        await service.run(stop)
+        await service.run(stop_by_signal())
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)

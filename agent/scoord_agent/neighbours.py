@@ -18,6 +18,7 @@ from scoord.errors import ScoordError
 from scoord.ids import ProjectId
 from scoord.names import path_key
 from scoord.patterns import matches
+from scoord.sessions import count_down
 from scoord.v1.events_pb2 import Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Lock
 from scoord.v1.sessions_pb2 import Session
@@ -83,12 +84,7 @@ class Neighbourhood:
             return known
         aged = Session()
         aged.CopyFrom(known)
-        gone_ms = round(1000 * max(0.0, now - self.sessions_heard_at.get(session_id, now)))
-        if aged.estimate.left.ToMilliseconds() <= gone_ms:
-            aged.ClearField("estimate")
-            return aged
-        for left in (aged.estimate.left, aged.estimate.low, aged.estimate.high):
-            left.FromMilliseconds(max(0, left.ToMilliseconds() - gone_ms))
+        count_down(aged, round(1000 * max(0.0, now - self.sessions_heard_at.get(session_id, now))))
         return aged
 
     def lock_at(self, lock: Lock, now: float) -> Lock:

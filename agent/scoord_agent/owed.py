@@ -13,6 +13,7 @@ from itertools import groupby
 
 from scoord.errors import BadRequest, Refused
 from scoord.ids import LeaseId, ProjectId
+from scoord.limits import MOST_PATHS
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import ReleaseOutcome, ReleaseRequest
 from scoord_agent import wording
@@ -20,9 +21,6 @@ from scoord_agent.asking import ref_of
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
-
-MAX_PATHS = 30
-"""What the coordinator takes in one command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +141,8 @@ def batches(locks: Sequence[HeldLock]) -> Iterator[tuple[ProjectId, Sequence[Hel
     by_project = sorted(locks, key=lambda lock: lock.project)
     for project, group in groupby(by_project, key=lambda lock: lock.project):
         part = tuple(group)
-        for start in range(0, len(part), MAX_PATHS):
-            yield project, part[start : start + MAX_PATHS]
+        for start in range(0, len(part), MOST_PATHS):
+            yield project, part[start : start + MOST_PATHS]
 
 
 def _release_message(

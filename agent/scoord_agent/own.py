@@ -8,6 +8,7 @@ import logging
 import subprocess
 from typing import Final
 
+from scoord.addresses import is_loopback, split
 from scoord.errors import ScoordError
 from scoord.sections import Coordinators
 from scoord_agent import spawn
@@ -19,8 +20,6 @@ LOOK_EVERY_S: Final = 2.0
 START_EVERY_S: Final = 10.0
 """One that ends at once, e.g. on a damaged store, must not be started over and over."""
 
-_LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
-
 
 def may_be_ours(named: Coordinators) -> str | None:
     """Return where one may be started that the agent then asks, by the agent's settings.
@@ -28,7 +27,7 @@ def may_be_ours(named: Coordinators) -> str | None:
     None if they name one on another machine, or one that speaks TLS, which ours does
     not: then that is the one to wait for.
     """
-    is_here = all(one.startswith(_LOOPBACK) for one in named.addresses)
+    is_here = all(is_loopback(split(one)[0]) for one in named.addresses)
     return named.addresses[0] if is_here and named.ca is None else None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scoord.ids import ProjectId
+from scoord.limits import MOST_EDITED_FILES
 from scoord.text import one_line
 from scoord.v1.sessions_pb2 import (
     Areas,
@@ -22,8 +23,6 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.work import TASKS, On, Work
 
 MOST_STEP: Final = 120
-MOST_DEPENDENCIES: Final = 20
-MOST_EDITED_FILES: Final = 100
 
 _EXACT: Final = 0.1
 """Part of what is left by which an estimate may be wrong before it is said anew."""

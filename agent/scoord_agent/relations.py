@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from scoord.ids import ProjectId, SessionId
+from scoord.limits import MOST_DEPENDENCIES
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import Dependency
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
-from scoord_agent.published import MOST_DEPENDENCIES, dependency
+from scoord_agent.published import dependency
 from scoord_agent.work import On
 
 

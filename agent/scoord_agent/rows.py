@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from scoord.paths import Worktree
+from scoord.sessions import status_name
 from scoord.v1.locks_pb2 import (
     Conflict,
     Holder,
@@ -15,7 +16,7 @@ from scoord.v1.locks_pb2 import (
     LockScope,
     Waiter,
 )
-from scoord.v1.sessions_pb2 import Session, SessionStatus
+from scoord.v1.sessions_pb2 import Session
 from scoord_agent.estimates import Completion
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import TERMINAL
@@ -64,7 +65,7 @@ def _status(session: Session) -> str:
     """What it does; a terminal has no hook that would tell."""
     if session.client == TERMINAL:
         return TERMINAL
-    return SessionStatus.Name(session.status).removeprefix("SESSION_STATUS_").lower()
+    return status_name(session) or "unspecified"
 
 
 def _progress(session: Session) -> Row | None:

@@ -3,18 +3,17 @@
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from scoord import local
 from scoord.clock import Clock
 from scoord.config import Settings, SettingsCache
 from scoord.errors import InvalidConfig
 from scoord.paths import Locator
+from scoord.running import run_until
 from scoord_agent.connection import Connection
 from scoord_agent.coordinator import CoordinatorClient, client_options
 from scoord_agent.desk import AgentFacts
@@ -95,7 +94,7 @@ class Service:
             stack.push_async_callback(self._listener.close)
             await self._local_api.start()
             stack.push_async_callback(self._local_api.close)
-            await self._run_until(stop, self._local_api.keep_open(), *self._parts.loops())
+            await run_until(stop, self._local_api.keep_open(), *self._parts.loops())
 
     async def _open_listener(self) -> None:
         try:
@@ -106,18 +105,6 @@ class Service:
                 " SCOORD_AGENT_PORT and run `scoord hooks install` again"
             ) from error
         self._place.starting.unlink(missing_ok=True)
-
-    async def _run_until(self, stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:
-        """Run ``loops`` until ``stop``; one that ends before has failed, and so has the agent."""
-        tasks = [asyncio.create_task(loop) for loop in loops]
-        waiting = asyncio.create_task(stop.wait())
-        await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
-        for task in (*tasks, waiting):
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
 
 
 def _facts(place: Place, machine: Machine, settings: Settings) -> AgentFacts:

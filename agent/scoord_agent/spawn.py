@@ -6,20 +6,19 @@ started before the file was written: process ids are used again.
 """
 
 import contextlib
-import fcntl
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 import psutil
 
-from scoord import local, logs
+from scoord import addresses, local, logs
 from scoord.errors import DeadlineExceeded, NotAllowed
 from scoord_agent.processes import Process, find, is_running
 
@@ -156,9 +155,9 @@ def stop(program: Program) -> int | None:
 
 def is_listening(address: str) -> bool:
     """Whether anything takes connections at ``HOST:PORT``."""
-    host, _, port = address.rpartition(":")
+    host, port = addresses.split(address)
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=1.0):
+        with socket.create_connection((host, int(port)), timeout=1.0):
             return True
     except OSError:
         return False
@@ -166,23 +165,12 @@ def is_listening(address: str) -> bool:
 
 def serves(started: Started, address: str) -> bool:
     """Whether it is this process, and no other that was there first, that listens there."""
-    port = int(address.rpartition(":")[2])
+    port = int(addresses.split(address)[1])
     try:
         connections = psutil.Process(started.pid).net_connections(kind="tcp")
     except psutil.Error:
         return False
     return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
-
-
-@contextlib.contextmanager
-def alone(purpose: str) -> Iterator[None]:
-    """Wait until no other process of this user does the same, e.g. a second ``up``."""
-    path = local.state_dir() / f"{purpose}.lock"
-    with local.writable(path):
-        file = path.open("w")
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _written(log: Path) -> float:
@@ -205,7 +193,7 @@ def _record(program: Program) -> Path:
 
 
 def _start(program: Program, arguments: Sequence[str], address: str = "") -> Started:
-    with alone(f"start-{program.name}"):
+    with local.alone(f"start-{program.name}"):
         pid = running(program)
         if pid:
             return Started(program, pid, fresh=False)

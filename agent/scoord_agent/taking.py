@@ -13,6 +13,7 @@ from functools import partial
 from scoord.clock import Clock
 from scoord.errors import Contended, ScoordError, SessionEnded, SessionNotFound
 from scoord.ids import AgentId, ProjectId, SessionId
+from scoord.limits import MOST_PATHS
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
@@ -30,7 +31,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.overlaps import Overlaps
-from scoord_agent.owed import MAX_PATHS, Owed, batches, is_given_back
+from scoord_agent.owed import Owed, batches, is_given_back
 from scoord_agent.reclaiming import Reclaiming
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
@@ -163,8 +164,8 @@ class Taking:
         self, project: ProjectId, who: tuple[SessionId, AgentId], left: Sequence[Queued]
     ) -> None:
         session_id, agent_id = who
-        for start in range(0, len(left), MAX_PATHS):
-            part = left[start : start + MAX_PATHS]
+        for start in range(0, len(left), MOST_PATHS):
+            part = left[start : start + MOST_PATHS]
             request = LeaveRequest(
                 request_id=new_request_id(),
                 project=project,

@@ -8,12 +8,14 @@ import ssl
 from pathlib import Path
 
 from scoord.errors import InvalidConfig
+from scoord.regular import why_unreadable
 
 
 def check(ca: Path, cert: Path | None, key: Path | None) -> None:
     """Refuse what cannot be read, or is not what it is given as. Raises InvalidConfig."""
     given = {"ca": ca, "cert": cert, "key": key}
-    if wrong := [why for name, file in given.items() if file and (why := _unreadable(name, file))]:
+    reasons = {name: why_unreadable(file) for name, file in given.items() if file}
+    if wrong := [f"coordinator.{name}: {why}" for name, why in reasons.items() if why]:
         raise InvalidConfig("\n".join(wrong))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
@@ -33,11 +35,3 @@ def _check_pair(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
             f"coordinator.cert and key: {cert} and {key} are not a certificate and its key,"
             " unencrypted"
         ) from error
-
-
-def _unreadable(name: str, file: Path) -> str:
-    try:
-        file.open("rb").close()
-    except OSError as error:
-        return f"coordinator.{name}: cannot read {file}: {error.strerror}"
-    return ""

@@ -9,6 +9,7 @@ from aiohttp import web
 from scoord.errors import InvalidRequest
 from scoord.graph_limits import AREA_NAME
 from scoord.ids import ProjectId, SessionId
+from scoord.limits import MOST_TASKS
 from scoord.paths import Locator, Worktree
 from scoord.text import one_line
 from scoord.v1 import tasks_pb2 as pb
@@ -39,7 +40,6 @@ MOST_SEEN = 3
 """Of the work that whoever looks around is shown."""
 MOST_LEFT_OUT = 20
 """Of the work that others are in the way of."""
-MOST_ADDED = 100
 
 _NOBODY = SessionId("")
 
@@ -94,8 +94,8 @@ class WorkDesk:
 
     async def add(self, cwd: str, pid: int, titles: Sequence[str], area: str) -> Answer:
         """Add tasks for whoever runs ``pid``; one that is open already is not added twice."""
-        if len(titles) > MOST_ADDED:
-            raise InvalidRequest(f"{MOST_ADDED} tasks at most can be added at once")
+        if len(titles) > MOST_TASKS:
+            raise InvalidRequest(f"{MOST_TASKS} tasks at most can be added at once")
         _, project = await place_of(self._locator, cwd)
         area = await self._area(cwd, area) if area else ""
         actor = self._actors.above(pid, project)

@@ -65,7 +65,6 @@ def parse(name: str, body: Mapping[str, object]) -> HookEvent:
         cwd=fields.absolute_path("cwd"),
         agent_id=AgentId(fields.identifier("agent_id", fields.optional_text("agent_id"))),
         paths=(fields.inside("tool_input").text(EDIT_TOOLS[tool]),) if edits else (),
-        tool=tool,
         prompt=_prompt(fields) if name == "UserPromptSubmit" else "",
         reason=fields.optional_text(_REASON_FIELDS[name]) if name in _REASON_FIELDS else "",
         steps=steps,

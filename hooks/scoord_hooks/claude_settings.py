@@ -16,7 +16,9 @@ from scoord_hooks.claude_wiring import (
     TOKEN_NAME,
     Entries,
     Transport,
+    UnreachableAction,
     Wiring,
+    action_of,
     entries_of,
     is_ours,
     url,
@@ -81,6 +83,18 @@ def find(document: Document, shim: str) -> tuple[Found, ...]:
     )
 
 
+def ordered(found: Sequence[Found]) -> tuple[Transport, UnreachableAction]:
+    """Return what was asked for at the install, as far as our handlers still tell.
+
+    Where there are none: what is installed if nothing is said.
+    """
+    by_http = not found or any(one.transport is Transport.HTTP for one in found)
+    # A session's start is a command by either transport, and names what becomes of an edit.
+    actions = (action_of(one.values) for one in found if one.transport is Transport.COMMAND)
+    action = next(filter(None, actions), UnreachableAction.WARN)
+    return Transport.HTTP if by_http else Transport.COMMAND, action
+
+
 def find_entries(document: Document, shim: str) -> Entries:
     """Return all that is ours: whole groups, less the handlers other people put in."""
     ours: dict[tuple[str, int], list[Mapping[str, object]]] = {}
@@ -113,14 +127,24 @@ def objections(settings: Named, others: Sequence[Named], wiring: Wiring) -> tupl
     ``others`` are the further settings files that Claude Code reads here.
     """
     everywhere = (settings, *others)
-    found = [
-        f'{file}: "disableAllHooks" is true, so no hook runs; remove it'
-        for file, document in everywhere
-        if document.value(("disableAllHooks",)) is True
-    ]
+    found = switched_off(everywhere)
     if wiring.transport is Transport.HTTP:
         found += _http_objections(settings, everywhere, wiring)
     return tuple(found)
+
+
+def switched_off(everywhere: Sequence[Named]) -> list[str]:
+    """Return why no hook would run at all, one line for each file that says so."""
+    return [
+        f'{file}: "disableAllHooks" is true, so no hook runs; remove it'
+        for file, document in everywhere
+        if disables_all(document)
+    ]
+
+
+def disables_all(document: Document) -> bool:
+    """Whether settings have Claude Code run no hook, whoever's it is."""
+    return document.value(("disableAllHooks",)) is True
 
 
 def _http_objections(settings: Named, everywhere: Sequence[Named], wiring: Wiring) -> Iterator[str]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
+from scoord.addresses import is_loopback
 from scoord_hooks.claude_code import CLIENT, EDIT_TOOLS
 from scoord_hooks.claude_tasks import TASK_TOOLS
 
@@ -26,7 +27,6 @@ EVENTS: Final = (
 TOKEN_NAME: Final = "SCOORD_TOKEN"  # noqa: S105 (a variable's name)
 
 _URL_PATH: Final = f"/v1/hooks/{CLIENT}/"
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _MATCHED_TOOLS: Final[Mapping[str, tuple[str, ...]]] = {
     "PreToolUse": tuple(EDIT_TOOLS),
     "PostToolUse": (*EDIT_TOOLS, *TASK_TOOLS),
@@ -46,7 +46,7 @@ class Transport(StrEnum):
     COMMAND = "command"
 
 
-_GIVES_UP_S: Final[Mapping[Transport, int]] = {Transport.HTTP: 2, Transport.COMMAND: 3}
+GIVES_UP_S: Final[Mapping[Transport, int]] = {Transport.HTTP: 2, Transport.COMMAND: 3}
 """When Claude Code stops waiting. A hook answers within 2.5 s: the agent in 1.9 if it can, and
 the shim in its place in 2.5. Said for every event: else all SessionEnd hooks together get 1.5 s.
 """
@@ -107,7 +107,7 @@ def _group(wiring: Wiring, event: str) -> dict[str, object]:
 
 def _handler(wiring: Wiring, event: str) -> dict[str, object]:
     transport = _transport(wiring, event)
-    handler: dict[str, object] = {"timeout": _GIVES_UP_S[transport]}
+    handler: dict[str, object] = {"timeout": GIVES_UP_S[transport]}
     if wiring.unreachable is UnreachableAction.BLOCK and event == "PreToolUse":
         # Only for edits: on a prompt it would lock the person out of the session.
         handler["onFailure"] = "block"
@@ -140,7 +140,7 @@ def is_ours(handler: Mapping[str, object], shim: str) -> bool:
     """Tell a handler of ours by the agent's URL on loopback, or by the shim's path."""
     if handler.get("type") == "http":
         target = urlsplit(str(handler.get("url")))
-        return target.hostname in _LOOPBACK and target.path.startswith(_URL_PATH)
+        return is_loopback(target.hostname or "") and target.path.startswith(_URL_PATH)
     return any(word == shim or word.endswith("/scoord/hooks/shim.sh") for word in _words(handler))
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scoord import git
+from scoord import exits, git
 from scoord.config import load
 from scoord.local import agent_port, config_dir, here, token
 from scoord_hooks import ways
@@ -25,9 +25,6 @@ from scoord_hooks.places import Scope, bash_path, shim_path
 from scoord_hooks.slash_command import slash
 from scoord_hooks.status import Status, statuses
 from scoord_hooks.status import status as look
-
-_EXIT_REFUSED = 1
-_EXIT_UNREACHABLE = 3
 
 _PIPE_COLUMNS = 240
 """A pipe has no width: lines stay whole there."""
@@ -154,16 +151,22 @@ def status(context: click.Context, client: str, scope: str | None, *, as_json: b
     else:
         _print_status(seen)
     if not seen.complete:
-        context.exit(_EXIT_REFUSED)
+        context.exit(exits.REFUSED)
     if not seen.agent:
-        context.exit(_EXIT_UNREACHABLE)
+        context.exit(exits.UNREACHABLE)
 
 
 def _check_plugin(transport: str | None, unreachable_action: str | None) -> None:
     if transport == Transport.HTTP:
-        raise click.UsageError("a plugin has no place for the token that http hooks need")
+        raise click.UsageError(
+            "a plugin has no place for the token that http hooks need;"
+            " leave --transport out, or use --as settings"
+        )
     if unreachable_action:
-        raise click.UsageError("the plugin does what unreachable_action says in your settings")
+        raise click.UsageError(
+            "the plugin does what unreachable_action says in your settings;"
+            " leave --unreachable-action out, or use --as settings"
+        )
 
 
 def _action_of_settings(scope: Scope) -> str:

@@ -1,10 +1,14 @@
 """Keeping a file that carries a token out of a repository's history."""
 
+import contextlib
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scoord.errors import NotAllowed
+from scoord import git
+from scoord.errors import InvalidPath, NotAllowed
+from scoord.git import Repository
 from scoord.local import atomic_write
 
 _SECONDS = 10
@@ -12,8 +16,8 @@ _SECONDS = 10
 
 def worktree_root(directory: Path) -> Path | None:
     """Return the root of the worktree around a directory; None outside any repository."""
-    root = _git(directory, "rev-parse", "--show-toplevel")
-    return Path(root) if root else None
+    found = _around(directory)
+    return Path(found.root) if found else None
 
 
 def is_tracked(file: Path) -> bool:
@@ -21,56 +25,83 @@ def is_tracked(file: Path) -> bool:
     return file.parent.is_dir() and bool(_git(file.parent, "ls-files", "--", file.name))
 
 
-def exclude(root: Path, pattern: str, examples: Sequence[str]) -> Path | None:
-    """Make git ignore a pattern in this clone, for all its worktrees; return the file changed.
+def keep_out(checkout: Path, path: Path, ending: str, examples: Sequence[str]) -> tuple[str, ...]:
+    """Make git ignore ``path`` and its ``ending`` in this clone, for all its worktrees.
 
-    Returns None if git ignores the examples already. Raises NotAllowed if the file
-    cannot be written.
+    ``examples`` are ends of what is ignored then. Returns a note; none if git ignores
+    them already, or ``checkout`` is in no repository. Raises NotAllowed if it cannot be
+    written.
     """
-    if all(_git(root, "check-ignore", "--", example) for example in examples):
-        return None
-    file = Path(root, _git(root, "rev-parse", "--git-common-dir"), "info", "exclude")
-    try:
+    repository = _around(checkout)
+    if repository is None:
+        return ()
+    name = path.relative_to(repository.root).as_posix()
+    if all(_git(repository.root, "check-ignore", "--", f"{name}{each}") for each in examples):
+        return ()
+    file = _exclude(repository)
+    with _writable(file):
         file.parent.mkdir(exist_ok=True)
         old = file.read_bytes() if file.exists() else b""
         gap = b"" if not old or old.endswith(b"\n") else b"\n"
-        atomic_write(file, old + gap + pattern.encode() + b"\n", mode=0o644)
-    except OSError as failure:
-        raise NotAllowed(f"{file}: cannot be written: {failure.strerror}") from failure
-    return file
+        atomic_write(file, old + gap + f"/{name}{ending}\n".encode(), mode=0o644)
+    return (f"git now ignores /{name}{ending} (by {file})",)
 
 
-def include(root: Path, pattern: str, name: str) -> Path | None:
-    """Take back what ``exclude`` did; return the file changed.
+def let_in(checkout: Path, path: Path, ending: str) -> tuple[str, ...]:
+    """Take back what ``keep_out`` did, unless another worktree of the clone has such a path.
 
-    Returns None if it did nothing, or another worktree of the clone still has the
-    file. Raises NotAllowed if it cannot be written.
+    Returns a note; none if it did nothing. Raises NotAllowed if it cannot be written.
     """
-    file = Path(root, _git(root, "rev-parse", "--git-common-dir"), "info", "exclude")
-    line = pattern.encode() + b"\n"
-    try:
-        old = file.read_bytes() if file.exists() else b""
-        lines = old.splitlines(keepends=True)
-        if line not in lines or any(Path(tree, name).exists() for tree in _worktrees(root)):
-            return None
+    repository = _around(checkout)
+    if repository is None:
+        return ()
+    name = path.relative_to(repository.root).as_posix()
+    file, line = _exclude(repository), f"/{name}{ending}\n".encode()
+    with _writable(file):
+        lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+        if line not in lines or _is_elsewhere(repository, name):
+            return ()
         atomic_write(file, b"".join(each for each in lines if each != line))
+    return (f"git does not ignore /{name}{ending} any more (by {file})",)
+
+
+def _around(checkout: Path) -> Repository | None:
+    try:
+        return git.containing(os.path.realpath(checkout))
+    except (InvalidPath, OSError):
+        return None
+
+
+def _exclude(repository: Repository) -> Path:
+    """The file of rules that all worktrees of a clone share, and nobody else."""
+    return Path(repository.common_dir, "info", "exclude")
+
+
+@contextlib.contextmanager
+def _writable(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as failure:
-        raise NotAllowed(f"{file}: cannot be written: {failure.strerror}") from failure
-    return file
+        mend = "see that it is a file that you may write"
+        raise NotAllowed(f"{file}: cannot be written: {failure.strerror}; {mend}") from failure
 
 
-def _worktrees(root: Path) -> list[str]:
-    """Return the roots of all worktrees of the clone but this one."""
-    listed = _git(root, "worktree", "list", "--porcelain").splitlines()
+def _is_elsewhere(repository: Repository, name: str) -> bool:
+    """Whether another worktree of the clone has a path of that name."""
+    listed = _git(repository.root, "worktree", "list", "--porcelain").splitlines()
     roots = [line.removeprefix("worktree ") for line in listed if line.startswith("worktree ")]
-    return [each for each in roots if each != str(root)]
+    return any(Path(root, name).exists() for root in roots if root != repository.root)
 
 
-def _git(directory: Path, *arguments: str) -> str:
+def _git(directory: str | Path, *arguments: str) -> str:
     """Return what git says, without the last line end; empty if it fails or is missing."""
     try:
         run = subprocess.run(
-            ["git", "-C", directory, *arguments], capture_output=True, timeout=_SECONDS, check=True
+            ["git", "-C", directory, *arguments],
+            env=git.environment(),
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

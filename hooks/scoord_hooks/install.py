@@ -128,17 +128,12 @@ def _drop_backups(settings: Path, shim: str) -> list[Path]:
     return kept
 
 
-def _leave_checkout(settings: Path) -> list[str]:
+def _leave_checkout(settings: Path) -> tuple[str, ...]:
     """Undo what else was done to a checkout: git's rule, and an empty folder."""
     with contextlib.suppress(OSError):  # it is not empty
         if not settings.exists():
             settings.parent.rmdir()
-    root = git_exclude.worktree_root(settings.parent.parent)
-    if root is None:
-        return []
-    name = settings.relative_to(root).as_posix()
-    file = git_exclude.include(root, f"/{name}*", name)
-    return [f"git does not ignore /{name}* any more (by {file})"] if file else []
+    return git_exclude.let_in(settings.parent.parent, settings, "*")
 
 
 def _mode(settings: Path) -> int:
@@ -170,9 +165,6 @@ def _wiring(order: Order, version: Version | None) -> Wiring:
 
 
 def _keep_out_of_git(order: Order, settings: Path) -> tuple[str, ...]:
-    root = git_exclude.worktree_root(settings.parent.parent)
-    if order.scope is Scope.USER or root is None:
+    if order.scope is Scope.USER:
         return ()
-    name = settings.relative_to(root).as_posix()
-    changed = git_exclude.exclude(root, f"/{name}*", examples=(name, f"{name}.backup"))
-    return (f"git now ignores /{name}* (by {changed})",) if changed else ()
+    return git_exclude.keep_out(settings.parent.parent, settings, "*", ("", ".backup"))

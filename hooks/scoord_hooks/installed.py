@@ -1,9 +1,9 @@
 """What was ordered at the installs, as far as the settings still tell. Reads only."""
 
 from scoord_hooks import precheck
-from scoord_hooks.claude_settings import find
+from scoord_hooks.claude_settings import find, ordered
 from scoord_hooks.claude_version import Version
-from scoord_hooks.claude_wiring import Transport, UnreachableAction, action_of
+from scoord_hooks.claude_wiring import Transport
 from scoord_hooks.in_force import in_force
 from scoord_hooks.order import Order, Way
 from scoord_hooks.places import Scope, plugin_path, scopes, settings_path, shim_path
@@ -41,10 +41,4 @@ def _order(scope: Scope) -> Order | None:
         for document in documents_at([settings_path(scope)])
         for one in find(document, str(shim_path()))
     ]
-    if not found:
-        return None
-    by_http = any(one.transport is Transport.HTTP for one in found)
-    # A session's start is a command by either transport, and names what becomes of an edit.
-    commands = (one.values for one in found if one.transport is Transport.COMMAND)
-    action = next(filter(None, map(action_of, commands)), UnreachableAction.WARN)
-    return Order(scope, Transport.HTTP if by_http else Transport.COMMAND, action)
+    return Order(scope, *ordered(found)) if found else None

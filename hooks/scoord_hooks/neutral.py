@@ -72,7 +72,6 @@ class HookEvent:
     agent_id: AgentId = AgentId("")
     paths: tuple[str, ...] = ()
     """As the tool got them: absolute, or relative to ``cwd``. One event may touch several."""
-    tool: str = ""
     prompt: str = ""
     reason: str = ""
     """Why a session started or ended, in the CLI's words (``startup``, ``clear``, ...)."""

@@ -50,7 +50,8 @@ def state(folder: Path) -> State:
     try:
         found = dict(_walk(folder, "")) if folder.is_dir() else {}
     except OSError as failure:
-        raise NotAllowed(f"{folder}: cannot be read: {failure.strerror}") from failure
+        mend = "see that you may read all that is in it"
+        raise NotAllowed(f"{folder}: cannot be read: {failure.strerror}; {mend}") from failure
     if found == packaged():
         return State.CURRENT
     return State.OUTDATED if _are_ours(found) else State.FOREIGN
@@ -75,7 +76,8 @@ def put(folder: Path) -> bool:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _replace(folder)
     except OSError as failure:
-        raise NotAllowed(f"{folder}: cannot be written: {failure.strerror}") from failure
+        mend = f"see that you may write to {folder.parent}, or use --as settings"
+        raise NotAllowed(f"{folder}: cannot be written: {failure.strerror}; {mend}") from failure
     return True
 
 
@@ -92,7 +94,8 @@ def take(folder: Path) -> bool:
         else:
             _remove(folder)
     except OSError as failure:
-        raise NotAllowed(f"{folder}: cannot be removed: {failure.strerror}") from failure
+        mend = f"see that you may write to {folder.parent}"
+        raise NotAllowed(f"{folder}: cannot be removed: {failure.strerror}; {mend}") from failure
     if not any(folder.parent.iterdir()):
         folder.parent.rmdir()
     return True

@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from scoord_hooks.claude_code import CLIENT
-from scoord_hooks.claude_wiring import Transport, UnreachableAction, Wiring, entries_of
+from scoord_hooks.claude_wiring import (
+    GIVES_UP_S,
+    Transport,
+    UnreachableAction,
+    Wiring,
+    entries_of,
+)
 
 NAME: Final = "sc"
 MARKETPLACE: Final = "session-coordinator"
@@ -22,7 +28,6 @@ FOLDER_ID: Final = f"{NAME}@skills-dir"
 """The same, where it is a folder beside the settings."""
 
 _ROOT: Final = "${CLAUDE_PLUGIN_ROOT}"
-_SECONDS: Final = 3
 _SLASH_SECONDS: Final = 30
 
 
@@ -51,7 +56,7 @@ def hooks_document() -> dict[str, object]:
 def _group(event: str, in_settings: Mapping[str, object]) -> dict[str, object]:
     # Without a last word, the shim does what the user's settings say of unreachable_action.
     line = f'exec bash -p "{_ROOT}/hooks/shim.sh" {CLIENT} {event}'
-    handler = {"type": "command", "command": line, "timeout": _SECONDS}
+    handler = {"type": "command", "command": line, "timeout": GIVES_UP_S[Transport.COMMAND]}
     return {**in_settings, "hooks": [handler]}
 
 

@@ -5,9 +5,8 @@ Knows files, backups and encodings. Does not know what the settings mean.
 
 import codecs
 import contextlib
-import fcntl
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os.path import realpath
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from scoord.errors import Contended, InvalidConfig, NotAllowed
-from scoord.local import atomic_write, state_dir, writable
+from scoord.local import alone, atomic_write
 from scoord_hooks.json_text import Document
 
 _BACKUP_MARK: Final = ".before-scoord-"
@@ -128,7 +127,8 @@ def edit(path: Path, change: Callable[[Snapshot], Change]) -> Edit:
 
     Raises NotAllowed if it cannot be written, Contended if it never stands still.
     """
-    with _alone():
+    # Other programs are met by compare-and-swap.
+    with alone("settings"):
         for _ in range(_ATTEMPTS):
             before = read(path)
             after = change(before)
@@ -184,14 +184,3 @@ def make_private(path: Path) -> int:
                 f"{shown(path)}: cannot be made private: {failure.strerror}; run chmod 600 on it"
             ) from failure
     return mode
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Keep other installers of this user out; other programs are met by compare-and-swap."""
-    path = state_dir() / "settings.lock"
-    with writable(path):
-        lock = path.open("w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

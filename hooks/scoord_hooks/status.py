@@ -5,17 +5,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from scoord.local import agent_port, token
 from scoord_hooks import plugin_folder, settings_file
-from scoord_hooks.claude_settings import Found, find, find_entries
+from scoord_hooks.claude_settings import Found, disables_all, find, find_entries, ordered
 from scoord_hooks.claude_wiring import (
     EVENTS,
     Transport,
     UnreachableAction,
     Wiring,
-    action_of,
     entries_of,
     is_exec_form,
 )
@@ -36,6 +36,8 @@ from scoord_hooks.places import (
 from scoord_hooks.plugin_folder import State
 from scoord_hooks.plugin_wiring import FOLDER_ID
 from scoord_hooks.settings_file import documents_at
+
+_OFF: Final = "disableAllHooks is true, so it does not run"
 
 Group = Mapping[str, object]
 """A matcher group of Claude Code's settings."""
@@ -123,7 +125,7 @@ def _plugin_problem(scope: Scope, *, off: bool) -> str:
     """Return what keeps the plugin from working; empty if nothing does."""
     folder = plugin_path(scope)
     if off:
-        return "disableAllHooks is true, so it does not run"
+        return _OFF
     if disabled := disabled_in():
         return f"{FOLDER_ID} is turned off in {disabled[0]}"
     if plugin_folder.state(folder) is State.OUTDATED:
@@ -163,17 +165,16 @@ def _look(scope: Scope, document: Document) -> _Seen:
 
 def _wiring_of(found: Sequence[Found]) -> Wiring:
     """What was asked for at the install, as far as the entries still tell."""
-    commands = [one.values for one in found if one.transport is Transport.COMMAND]
-    by_http = not found or any(one.transport is Transport.HTTP for one in found)
-    actions = filter(None, map(action_of, commands))
+    transport, action = ordered(found)
+    commands = (one.values for one in found if one.transport is Transport.COMMAND)
     return Wiring(
-        transport=Transport.HTTP if by_http else Transport.COMMAND,
+        transport=transport,
         port=agent_port(),
         token=token(),
         shim=str(shim_path()),
         bash=bash_path(),
         exec_form=any(map(is_exec_form, commands)),
-        unreachable=next(actions, UnreachableAction.WARN),
+        unreachable=action,
     )
 
 
@@ -191,7 +192,7 @@ def _command(scope: Scope, wiring: Wiring) -> str:
 
 def _switched_off(scope: Scope, document: Document) -> bool:
     others = documents_at(other_settings_paths(scope))
-    return any(each.value(("disableAllHooks",)) is True for each in (document, *others))
+    return any(map(disables_all, (document, *others)))
 
 
 def _event_status(event: str, seen: _Seen) -> EventStatus:
@@ -199,7 +200,7 @@ def _event_status(event: str, seen: _Seen) -> EventStatus:
     if found is None:
         return EventStatus(event, None, "not installed")
     if seen.off:
-        return EventStatus(event, found.transport, "disableAllHooks is true, so it does not run")
+        return EventStatus(event, found.transport, _OFF)
     problem = _problem(found, seen)
     again = f"{problem}; run `{seen.command}` again"
     return EventStatus(event, found.transport, again if problem else "")

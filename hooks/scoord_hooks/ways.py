@@ -7,6 +7,7 @@ from pathlib import Path
 from scoord.errors import ScoordError
 from scoord_hooks import claude_version, git_exclude, plugin_folder, precheck
 from scoord_hooks import install as in_settings
+from scoord_hooks.claude_settings import switched_off
 from scoord_hooks.in_force import disabled_in, in_force
 from scoord_hooks.install import Done, write_hook_files
 from scoord_hooks.order import Order, Way
@@ -81,11 +82,7 @@ def _install_plugin(order: Order) -> Done:
 
 def _switched_off() -> tuple[str, ...]:
     """Return why the plugin would not be loaded, one line each."""
-    off = [
-        f'{file}: "disableAllHooks" is true, so no hook runs; remove it'
-        for file, document in named_documents_at(all_settings_paths())
-        if document.value(("disableAllHooks",)) is True
-    ]
+    off = switched_off(named_documents_at(all_settings_paths()))
     off += [
         f'{file}: "enabledPlugins" turns {FOLDER_ID} off; remove that' for file in disabled_in()
     ]
@@ -115,12 +112,9 @@ def _refuse_beside(order: Order) -> None:
 
 
 def _keep_out_of_git(scope: Scope, folder: Path) -> tuple[str, ...]:
-    root = git_exclude.worktree_root(folder.parent.parent.parent)
-    if scope is Scope.USER or root is None:
+    if scope is Scope.USER:
         return ()
-    name = folder.relative_to(root).as_posix()
-    changed = git_exclude.exclude(root, f"/{name}/", examples=(f"{name}/README.md",))
-    return (f"git now ignores /{name}/ (by {changed})",) if changed else ()
+    return git_exclude.keep_out(folder.parent.parent.parent, folder, "/", ("/README.md",))
 
 
 def _let_git_see(scope: Scope, folder: Path) -> tuple[str, ...]:
@@ -129,9 +123,4 @@ def _let_git_see(scope: Scope, folder: Path) -> tuple[str, ...]:
         return ()
     with contextlib.suppress(OSError):  # it is not empty, or gone
         folder.parent.parent.rmdir()
-    root = git_exclude.worktree_root(folder.parent.parent.parent)
-    if root is None:
-        return ()
-    name = folder.relative_to(root).as_posix()
-    file = git_exclude.include(root, f"/{name}/", name)
-    return (f"git does not ignore /{name}/ any more (by {file})",) if file else ()
+    return git_exclude.let_in(folder.parent.parent.parent, folder, "/")

@@ -1,8 +1,8 @@
 """The settings of ``coordination.yaml`` and ``file-patterns.yaml``, typed and checked.
 
 Each layer overrides the ones before it: defaults, the repository's files, the
-user's files, ``SCOORD_*`` variables, flags. A repository may say how its sessions
-work together; what a machine connects to and trusts is its user's to say, since a
+user's files, ``SCOORD_*`` variables. A repository may say how its sessions work
+together; what a machine connects to and trusts is its user's to say, since a
 repository that was only cloned must not redirect the agent.
 
 Every failure is an InvalidConfig of one line for each fault: where, which key, what is
@@ -20,7 +20,8 @@ from scoord.clock import Clock, SystemClock
 from scoord.errors import InvalidConfig
 from scoord.faults import gathered, refuse
 from scoord.filestamp import FileStamp, stamp
-from scoord.layers import Layer, from_environment, from_file, from_flags, merged
+from scoord.layers import Layer, from_environment, from_file, merged
+from scoord.limits import MOST_AREA
 from scoord.patterns import Patterns
 from scoord.sections import (
     SECTIONS,
@@ -44,7 +45,6 @@ RECHECK_S = 1.0
 """How old cached settings may be before their files are looked at again."""
 
 _MOST_PROJECT = 200  # characters
-_MOST_AREA = 60  # characters
 _MOST_WORKTREES = 512
 _RESERVED = ("machine:", "root:")
 _FOR_THE_USER = ("leases", "coordinator")
@@ -69,19 +69,13 @@ class Settings:
     """The repository's files with work that is to be done."""
 
 
-def load(
-    repository: Path | None,
-    config_dir: Path,
-    environ: Mapping[str, str],
-    flags: Mapping[str, object] | None = None,
-) -> Settings:
+def load(repository: Path | None, config_dir: Path, environ: Mapping[str, str]) -> Settings:
     """Return the settings for the worktree at ``repository`` (None: outside any).
 
-    ``flags`` are named as in the file: ``conflict_action``, ``leases.ttl``; one that
-    is None was not given. Raises InvalidConfig.
+    Raises InvalidConfig.
     """
     folders = _folders(repository, config_dir)
-    sources = _Sources(repository, config_dir, environ, flags or {})
+    sources = _Sources(repository, config_dir, environ)
     *lists, given = gathered(
         [*(partial(_pattern_layer, folder) for folder in folders), partial(_given, sources)]
     )
@@ -138,15 +132,10 @@ class SettingsCache:
     """
 
     def __init__(
-        self,
-        config_dir: Path,
-        environ: Mapping[str, str],
-        flags: Mapping[str, object] | None = None,
-        clock: Clock | None = None,
+        self, config_dir: Path, environ: Mapping[str, str], clock: Clock | None = None
     ) -> None:
         self._config_dir = config_dir
         self._environ = dict(environ)
-        self._flags = dict(flags or {})
         self._clock = clock or SystemClock()
         self._kept = BoundedDict[Path | None, _Kept](_MOST_WORKTREES)
 
@@ -173,7 +162,7 @@ class SettingsCache:
 
     def _load(self, root: Path | None) -> Settings | str:
         try:
-            return load(root, self._config_dir, self._environ, self._flags)
+            return load(root, self._config_dir, self._environ)
         except InvalidConfig as error:
             return error.message
 
@@ -197,7 +186,6 @@ class _Sources:
     repository: Path | None
     config_dir: Path
     environ: Mapping[str, str]
-    flags: Mapping[str, object]
 
 
 def _given(sources: _Sources) -> Layer:
@@ -227,7 +215,6 @@ def _layered(sources: _Sources, only: str = "") -> Layer:
                 partial(_repository_layer, sources, only),
                 partial(_user_layer, sources, only),
                 partial(from_environment, sections, sources.environ),
-                partial(from_flags, sections, sources.flags),
             ]
         )
     )
@@ -291,9 +278,9 @@ def _areas(said: Mapping[str, Value]) -> dict[str, AreaSettings]:
     if given.fields is None:
         raise InvalidConfig(f"{given.where}: areas: want names of areas below it (name: ...)")
     for name, value in given.fields.items():
-        if not 0 < len(name) <= _MOST_AREA or not name.isprintable():
+        if not 0 < len(name) <= MOST_AREA or not name.isprintable():
             raise InvalidConfig(
-                f"{value.where}: areas: not a name (1 to {_MOST_AREA} printable characters)"
+                f"{value.where}: areas: not a name (1 to {MOST_AREA} printable characters)"
             )
     if len(given.fields) > _MOST_AREAS:
         raise InvalidConfig(f"{given.where}: areas: over {_MOST_AREAS} of them")

@@ -188,13 +188,30 @@ def files_of(root: str, commits: Sequence[str], until: float) -> dict[str, list[
     return {commit: [name for name in rest if name] for commit, *rest in names}
 
 
+def environment() -> dict[str, str]:
+    """Return our environment without what would point git at another repository."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name in _KEPT_VARIABLES
+    }
+    # Looking must not fetch, prompt, write an index or follow replaced commits.
+    return kept | {
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+    }
+
+
 def _read(until: float, directory: str, *arguments: str) -> bytes:
     """Read what git prints: no more than ``_MOST_BYTES``, and no longer than ``until``."""
     command = ["git", "-C", directory, *arguments]
     try:
         process = subprocess.Popen(
             command,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -299,7 +316,7 @@ def _ask(until: float, directory: str, *arguments: str) -> subprocess.CompletedP
     try:
         return subprocess.run(
             command,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -322,20 +339,3 @@ def _answer(directory: str, asked: subprocess.CompletedProcess[str]) -> str:
         said = asked.stderr.strip().partition("\n")[0] or f"exit code {asked.returncode}"
         raise InvalidPath(f"git cannot read {directory}: {said}")
     return asked.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment without what would point git at another repository."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name in _KEPT_VARIABLES
-    }
-    # Looking must not fetch, prompt, write an index or follow replaced commits.
-    return kept | {
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C",
-    }

@@ -39,7 +39,7 @@ class Given:
 
     value: object
     where: str
-    """``file:line``, a variable, or a flag; for messages."""
+    """``file:line``, or a variable; for messages."""
     items: tuple[str, ...] = ()
     """Where each item of a list is, if that is more exact."""
     said: str = ""
@@ -74,25 +74,6 @@ def variable(section: str, key: str) -> str:
     """Return the variable that sets a setting: ``SCOORD_LEASES_TTL``."""
     prefix = "SCOORD_" if section == _BARE_SECTION else f"SCOORD_{section.upper()}_"
     return f"{prefix}{key.upper()}"
-
-
-def from_flags(sections: Sections, flags: Mapping[str, object]) -> Layer:
-    """Return what flags give: ``conflict_action``, ``leases.ttl``. None was not given.
-
-    Raises InvalidConfig for an unknown flag or a wrong value.
-    """
-    layer: dict[tuple[str, str], Given] = {}
-    for flag, value in flags.items():
-        section, _, key = flag.rpartition(".")
-        name, where = section or _BARE_SECTION, f"--{flag.replace('.', '-').replace('_', '-')}"
-        model = sections.get(name)
-        if model is None or key not in model.model_fields:
-            raise InvalidConfig(f"{where}: there is no such setting")
-        if value is None:
-            continue
-        read = _from_text(model.model_fields[key], value) if isinstance(value, str) else value
-        layer |= _checked(name, model, {key: Given(read, where)})
-    return layer
 
 
 def merged(layers: Iterable[Layer]) -> Layer:

@@ -7,6 +7,7 @@ macOS included. It does not know what any of the programs does with them.
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -67,11 +68,6 @@ def even_if_readable() -> Iterator[None]:
 def config_dir() -> Path:
     """Return where this user's settings are; it may not exist."""
     return _xdg("XDG_CONFIG_HOME", ".config")
-
-
-def cache_dir() -> Path:
-    """Return where things that can be fetched again are; it may not exist."""
-    return _xdg("XDG_CACHE_HOME", ".cache")
 
 
 def here() -> Path:
@@ -197,6 +193,20 @@ def writable(path: Path) -> Iterator[None]:
         yield
     except OSError as failure:
         raise _unusable(path, failure) from failure
+
+
+@contextlib.contextmanager
+def alone(purpose: str) -> Iterator[None]:
+    """Wait until no other process of this user does the same, e.g. a second ``up``.
+
+    Raises NotAllowed if it cannot be told from the state directory.
+    """
+    path = state_dir() / f"{purpose}.lock"
+    with writable(path):
+        file = path.open("w")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _xdg(variable: str, below_home: str) -> Path:

@@ -1,4 +1,7 @@
-"""Reads files that a repository may have: only regular ones, and never waiting for one."""
+"""Reads files that others may have made.
+
+Those of a repository only if they are regular, and never waiting for one.
+"""
 
 import os
 import stat
@@ -16,6 +19,15 @@ def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes | None:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return None
         return file.read(most)
+
+
+def why_unreadable(path: Path) -> str:
+    """Return what keeps us from reading a file that a user named; empty if nothing does."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        return f"cannot read {path}: {error.strerror}"
+    return ""
 
 
 def _without_waiting(path: str, flags: int, extra: int) -> int:

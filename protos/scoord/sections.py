@@ -126,7 +126,7 @@ class SessionCoordination(Section):
     archive_completed: Flag = True
     """Whether the log of a finished session is kept."""
     retention_days: Days = 7
-    """How long it is kept."""
+    """How long history, and the logs of finished sessions, are kept."""
     unreachable_action: Choice = "warn"
     """What happens to an edit when nobody can be asked."""
     scope: Scope = "repository"

@@ -1,4 +1,6 @@
-"""Errors of the catalogue to and from gRPC status: the only file that knows both.
+"""Errors of the catalogue to and from gRPC status, and what the metadata are called.
+
+The only file that knows both.
 
 The status code tells a client library what to do; the exact failure travels in
 the trailing metadata under ``scoord-error``, and is never parsed from text.
@@ -30,6 +32,9 @@ from scoord.errors import (
 )
 
 METADATA_KEY = "scoord-error"
+MACHINE_KEY = "scoord-machine"
+PERSON_KEY = "scoord-person"
+"""What an agent says of itself beside each request; the person is quoted as in a URL."""
 
 STATUS: dict[type[ScoordError], grpc.StatusCode] = {
     InvalidPath: grpc.StatusCode.INVALID_ARGUMENT,

@@ -26,7 +26,7 @@ class Value:
     """One value, and where it was given."""
 
     data: object
-    """As YAML has it: text, number, yes or no, list, or None. None for a mapping too."""
+    """As YAML has it: text, number, yes or no, list, or None. An empty dict for any mapping."""
     where: str
     """``file:line``, for messages."""
     items: tuple[str, ...] = ()

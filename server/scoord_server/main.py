@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-import signal
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from scoord import heap, local, logs
+from scoord import addresses, heap, local, logs
 from scoord.clock import Clock, SystemClock
 from scoord.duration_limits import HEALTHY_AGE_S
 from scoord.errors import NotAllowed, StoreUnavailable
+from scoord.running import run_until, stop_by_signal
 from scoord_server.compactor import INTERVAL_S, Compactor
 from scoord_server.coordinator import Coordinator
 from scoord_server.options import (
@@ -22,7 +22,6 @@ from scoord_server.options import (
     check_history,
     check_listen,
     check_tls,
-    split_address,
     tls_of,
 )
 from scoord_server.reaper import Reaper
@@ -172,18 +171,15 @@ async def _etcd(given: Mapping[str, Any]) -> AsyncIterator[Store]:
 
 
 async def _serve(options: ServerOptions, opened: OpenStore, clock: Clock) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_by_signal()
     async with opened as store:
         view = View(store, clock)
         coordinator = Coordinator(store, view, clock, most_lines=options.history_lines)
         rpc = RpcServer(coordinator, view, clock)
         port = await rpc.start(options)
-        host, _ = split_address(options.listen)
+        host, _ = addresses.split(options.listen)
         _log.info("coordinator serves on %s:%d", host, port)
-        await _run_until(
+        await run_until(
             stop,
             view.run(),
             Reaper(coordinator).run(),
@@ -207,15 +203,3 @@ async def _say_health(rpc: RpcServer, view: View) -> None:
     while True:
         await rpc.say_health(serving=view.age_s() < HEALTHY_AGE_S)
         await asyncio.sleep(HEALTH_INTERVAL_S)
-
-
-async def _run_until(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:
-    """Run ``loops`` until ``stop``; one that ends by itself has failed, and so has the program."""
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    waiting = asyncio.create_task(stop.wait())
-    await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
-    for task in (*tasks, waiting):
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result

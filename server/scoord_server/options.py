@@ -5,7 +5,9 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoord import addresses
 from scoord.errors import InvalidConfig
+from scoord.regular import why_unreadable
 from scoord_server.trimming import MOST_LINES
 
 LEAST_COMPACTION_S = 60.0
@@ -56,10 +58,10 @@ def check_history(options: ServerOptions) -> None:
 
 def check_listen(options: ServerOptions) -> None:
     """Refuse plaintext where others can reach it. Raises InvalidConfig."""
-    host, port = split_address(options.listen)
+    host, port = addresses.split(options.listen)
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise InvalidConfig(f"--listen {options.listen}: want HOST:PORT, as in 127.0.0.1:7780")
-    if options.tls or options.insecure or is_loopback(host):
+    if options.tls or options.insecure or _stands_for_loopback(host):
         return
     raise InvalidConfig(
         f"--listen {options.listen} is not loopback: give --tls-cert and --tls-key,"
@@ -73,26 +75,14 @@ def check_tls(options: ServerOptions) -> None:
         return
     tls = options.tls
     given = (("--tls-cert", tls.cert), ("--tls-key", tls.key), ("--tls-client-ca", tls.client_ca))
-    if wrong := [why for option, file in given if file and (why := _unreadable(option, file))]:
+    if wrong := [
+        f"{option}: {why}" for option, file in given if file and (why := why_unreadable(file))
+    ]:
         raise InvalidConfig("\n".join(wrong))
 
 
-def _unreadable(option: str, file: Path) -> str:
-    try:
-        file.open("rb").close()
-    except OSError as error:
-        return f"{option}: cannot read {file}: {error.strerror}"
-    return ""
-
-
-def split_address(address: str) -> tuple[str, str]:
-    """Host and port of ``HOST:PORT``; brackets around an IPv6 host are dropped."""
-    host, _, port = address.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), port
-
-
-def is_loopback(host: str) -> bool:
-    """Whether every address that ``host`` stands for is loopback."""
+def _stands_for_loopback(host: str) -> bool:
+    """Whether all that ``host`` is looked up as is loopback: we listen there, whatever its name."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     except OSError as error:

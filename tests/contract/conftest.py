@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.etcd import EtcdStore
+from support.clock import FakeClock
 from support.etcd import Etcd
 from support.stores import Subject
 

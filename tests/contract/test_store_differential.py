@@ -14,11 +14,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from scoord.clock import FakeClock
 from scoord.ids import LeaseId
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.etcd import EtcdStore
 from scoord_server.store.port import Compare, Delete, Get, Put, Relation, Target, Txn, prefix_end
+from support.clock import FakeClock
 from support.differential import CompactNow, Do, Grant, Number, Read, Renew, Revoke, Side, Step
 from support.etcd import Etcd
 

@@ -5,7 +5,6 @@ import contextlib
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.errors import InvalidRequest
 from scoord.ids import LeaseId
 from scoord_server.compactor import Compactor
@@ -16,6 +15,7 @@ from scoord_server.store.port import (
     KeyValue,
     Put,
 )
+from support.clock import FakeClock
 from support.stores import Subject, told
 
 

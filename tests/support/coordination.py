@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from scoord.clock import FakeClock
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
@@ -30,6 +29,7 @@ from scoord_server.store import keys
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.port import Put, RangeResult, StoreFull, Txn, TxnResult, prefix_end
 from scoord_server.view import View
+from support.clock import FakeClock
 
 PROJECT = ProjectId("example.org/team/shop")
 TTL_S = 100

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from scoord.clock import FakeClock
 from scoord.config import SettingsCache, load
 from scoord.ids import AgentId, MachineId, ProjectId, SessionId
 from scoord.paths import RECHECK_S, Locator
@@ -34,6 +33,7 @@ from scoord_agent.taking import Taking
 from scoord_agent.turns import Turns
 from scoord_agent.unreported import UnlockedEdit, Unreported
 from scoord_hooks.neutral import Decision, EventKind, HookEvent
+from support.clock import FakeClock
 from support.repositories import repository
 from support.scripted_coordinator import ScriptedCoordinator
 

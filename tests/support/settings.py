@@ -17,13 +17,13 @@ class Place:
         self.repository.mkdir()
         self.user.mkdir()
 
-    def load(self, environ: Mapping[str, str] | None = None, **flags: object) -> Settings:
-        return load(self.repository, self.user, environ or {}, flags)
+    def load(self, environ: Mapping[str, str] | None = None) -> Settings:
+        return load(self.repository, self.user, environ or {})
 
-    def refusal(self, environ: Mapping[str, str] | None = None, **flags: object) -> str:
+    def refusal(self, environ: Mapping[str, str] | None = None) -> str:
         """Return the lines that these settings are refused with."""
         with pytest.raises(InvalidConfig) as caught:
-            self.load(environ, **flags)
+            self.load(environ)
         assert all(line.isprintable() for line in caught.value.message.split("\n"))
         return caught.value.message
 

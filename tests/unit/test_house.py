@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
+from scoord.limits import MOST_PATHS
 from scoord_agent.cli.hold import lock
-from scoord_server.rpc.locks import MAX_PATHS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = [
@@ -104,7 +104,7 @@ def test_every_pinned_dependency_is_pinned_once() -> None:
 
 
 def test_the_help_of_lock_tells_the_limit_that_the_coordinator_has() -> None:
-    assert f"up to {MAX_PATHS} in a project" in str(lock.help)
+    assert f"up to {MOST_PATHS} in a project" in str(lock.help)
 
 
 def test_in_ci_what_a_test_needs_and_is_not_here_is_a_failure(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from scoord import local, text
 from scoord.exits import REFUSED as FAILED
 from scoord_agent.cli import show
 from scoord_agent.cli.checks import Finding, Level, findings
+from scoord_agent.cli.options import json_option
 
 _STYLE: Final = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
     """Check what works, what does not, and what to do.

@@ -14,6 +14,7 @@ from scoord.text import counted, one_line
 from scoord_agent.cli import local_client, show
 from scoord_agent.cli.graph_formats import FORMATS, by_type, clean
 from scoord_agent.cli.listing import PIPE_COLUMNS, Listing
+from scoord_agent.cli.options import json_option
 from scoord_agent.wording_free import STILL_READ
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def graph(ctx: click.Context, form: str, output: Path | None) -> None:
 
 @graph.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@json_option
 def import_(file: Path, *, as_json: bool) -> None:
     """Add what a memory file (.jsonl) of a knowledge-graph tool holds.
 

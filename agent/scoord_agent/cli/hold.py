@@ -14,6 +14,7 @@ import click
 from scoord.exits import DONE, REFUSED, UNREACHABLE
 from scoord.text import age, one_line
 from scoord_agent.cli import local_client, problems, show
+from scoord_agent.cli.options import json_option, paths_argument, reason_option
 from scoord_agent.cli.pictures import LockRow, WaiterRow, lock_row, read_row
 from scoord_agent.cli.spans import span
 
@@ -21,10 +22,6 @@ NO_GRANT: Final = 2**63 - 1
 """A token that no grant has: a break that names it breaks nothing, and tells who holds."""
 
 _OWED: Final = "is given back as soon as the coordinator can be asked; it is not held any more"
-
-paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-reason_option = click.option("--reason", default="", help="Why; others read it.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 @click.command(short_help="Take the locks of files and patterns.")

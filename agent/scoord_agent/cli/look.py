@@ -9,20 +9,16 @@ from rich.console import Group, RenderableType
 from scoord.errors import ScoordError
 from scoord.exits import UNREACHABLE
 from scoord_agent.cli import local_client, problems, show
+from scoord_agent.cli.options import everything_option, json_option
 from scoord_agent.cli.pictures import Picture, picture
 from scoord_agent.cli.show_sessions import sessions_table, work_table
 from scoord_agent.cli.watching import watch
 from scoord_agent.wording_free import BEING_READ
 
-_everything = click.option(
-    "--all", "everything", is_flag=True, help="Every project, not only the one of this directory."
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-
 
 @click.command()
-@_everything
-@_as_json
+@everything_option
+@json_option
 @click.option("--watch", "again", is_flag=True, help="Show it anew each second, until Ctrl-C.")
 @click.pass_context
 def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) -> None:
@@ -52,8 +48,8 @@ def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) 
 
 
 @click.command()
-@_everything
-@_as_json
+@everything_option
+@json_option
 @click.pass_context
 def locks(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
     """Show which files are locked, by whom and why, and who waits for which.

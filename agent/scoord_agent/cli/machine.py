@@ -19,6 +19,7 @@ from scoord.exits import CRASHED
 from scoord_agent import own, spawn
 from scoord_agent.cli import local_client, problems, proof, show
 from scoord_agent.cli.differences import differences
+from scoord_agent.cli.options import json_option
 from scoord_agent.cli.pictures import Picture, picture
 from scoord_agent.spawn import AGENT, COORDINATOR, Program, Started
 
@@ -27,8 +28,6 @@ READY_S: Final = 30.0
 CONNECTED_S: Final = 10.0
 """Both run by then; what does not answer now is no coordinator, or a very slow one."""
 _POLL_S: Final = 0.1
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class _Ended(click.ClickException):
 
 
 @click.command()
-@_as_json
+@json_option
 def up(*, as_json: bool) -> None:
     """Start what this machine needs, unless it runs.
 
@@ -62,7 +61,7 @@ def up(*, as_json: bool) -> None:
     its sessions go on under the new one.
     """
     here = local.here()
-    with spawn.alone("up"):
+    with local.alone("up"):
         now = _bring_up()
     problems.tell_of(here)
     if as_json:
@@ -72,14 +71,14 @@ def up(*, as_json: bool) -> None:
 
 
 @click.command()
-@_as_json
+@json_option
 def down(*, as_json: bool) -> None:
     """Stop the agent, and the coordinator that was started for it.
 
     Sessions that still run lose their locks; they register again when it is back.
     """
     # Before it is asked to close its directory: what runs there hears hooks all the while.
-    with local.even_if_readable(), spawn.alone("up"):
+    with local.even_if_readable(), local.alone("up"):
         stopped = {program.name: _stop(program, quiet=as_json) for program in (AGENT, COORDINATOR)}
     if as_json:
         show.print_json({"stopped": stopped})

@@ -127,7 +127,6 @@ class SessionRow:
     status: str = "unspecified"
     pid: int = 0
     """The coding CLI's process; only where the session is local."""
-    live_s: float = 0.0
     idle_s: float = 0.0
     local: bool = False
     terminal: str = ""

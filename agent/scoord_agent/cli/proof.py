@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import Final
 
-from scoord import local
+from scoord import addresses, local
 from scoord.config import CONFIG_FILE, Settings
 from scoord.errors import InvalidConfig
 from scoord_agent import own, spawn
@@ -74,9 +74,9 @@ def _see_answering(settings: Settings) -> None:
 
 def _check_free(address: str, otherwise: str) -> None:
     """Refuse an address that no program of ours could listen on. Raises InvalidConfig."""
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    host, port = addresses.split(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host.strip("[]"), int(port)), family=family).close()
+        socket.create_server((host, int(port)), family=family).close()
     except OSError as error:
         raise InvalidConfig(f"cannot listen on {address}: {error.strerror}; {otherwise}") from error

@@ -1,29 +1,29 @@
 """``scoord refresh``: what is stale is ended now, by the store as it is."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import click
 
+from scoord.happenings import Kind
 from scoord.text import age, one_line
 from scoord_agent.cli import local_client, show, show_past
+from scoord_agent.cli.options import everything_option, json_option
 from scoord_agent.cli.past import Who, who
 from scoord_agent.cli.pictures import lock_row
 
 Answer = dict[str, Any]
 
-_SWEPT = {
-    "idle": "was not used for too long",
-    "lasted": "had its time",
-    "orphaned": "its session was gone",
+_SWEPT: Final[Mapping[str, str]] = {
+    Kind.IDLE: "was not used for too long",
+    Kind.LASTED: "had its time",
+    Kind.ORPHANED: "its session was gone",
 }
 
 
 @click.command()
-@click.option(
-    "--all", "everything", is_flag=True, help="Every project, not only the one of this directory."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@everything_option
+@json_option
 def refresh(*, everything: bool, as_json: bool) -> None:
     """Read the store anew, end what is stale, and say what was done.
 

@@ -7,8 +7,8 @@ import click
 from scoord.exits import REFUSED
 from scoord.text import one_line, quote
 from scoord_agent.cli import local_client, show
+from scoord_agent.cli.options import json_option
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 _session = click.option(
     "--session",
     default="",
@@ -28,7 +28,7 @@ def _percent(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
 @click.command()
 @click.argument("text")
 @_session
-@_json
+@json_option
 def intent(text: str, session: str, *, as_json: bool) -> None:
     """Say what the session is about to do; others read it.
 
@@ -45,7 +45,7 @@ def intent(text: str, session: str, *, as_json: bool) -> None:
 @click.argument("percent", callback=_percent)
 @click.argument("step", default="")
 @_session
-@_json
+@json_option
 def progress(percent: int, step: str, session: str, *, as_json: bool) -> None:
     """Say how far the session is, and at which STEP.
 
@@ -62,7 +62,7 @@ def progress(percent: int, step: str, session: str, *, as_json: bool) -> None:
 @click.argument("on", nargs=-1, metavar="[SESSION]...")
 @click.option("--none", "nobody", is_flag=True, help="Of nobody any more.")
 @_session
-@_json
+@json_option
 def depends(on: tuple[str, ...], session: str, *, nobody: bool, as_json: bool) -> None:
     """Say on which other sessions the session's work depends.
 
@@ -81,7 +81,7 @@ def depends(on: tuple[str, ...], session: str, *, nobody: bool, as_json: bool) -
 @click.command()
 @click.argument("session")
 @click.argument("text")
-@_json
+@json_option
 @click.pass_context
 def tell(ctx: click.Context, session: str, text: str, *, as_json: bool) -> None:
     """Tell a SESSION of this project something: once, at its next hook.

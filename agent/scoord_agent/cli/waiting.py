@@ -13,7 +13,8 @@ from scoord.errors import ScoordError, Unknown
 from scoord.exits import REFUSED
 from scoord.text import age
 from scoord_agent.cli import local_client, problems, show
-from scoord_agent.cli.hold import json_option, paths_argument, print_granted, reason_option
+from scoord_agent.cli.hold import print_granted
+from scoord_agent.cli.options import json_option, paths_argument, reason_option
 from scoord_agent.cli.spans import seconds_in
 
 POLL_S: Final = 10.0

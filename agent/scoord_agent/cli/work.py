@@ -10,12 +10,11 @@ from rich.text import Text
 from scoord import local
 from scoord.text import age, one_line
 from scoord_agent.cli import local_client, problems, show
+from scoord_agent.cli.options import json_option
 from scoord_agent.cli.pictures import suggestion_row
 from scoord_agent.wording_free import NOTHING, left_out, missing
 
 Answer = dict[str, Any]
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 @click.group()
@@ -27,7 +26,7 @@ def task() -> None:
 @click.argument("words", nargs=-1, required=True, metavar="TITLE…")
 @click.option("--each", is_flag=True, help="Make a task of each TITLE.")
 @click.option("--area", default="", help="The area it is in, by its name in `scoord graph`.")
-@_as_json
+@json_option
 def add(words: tuple[str, ...], area: str, *, each: bool, as_json: bool) -> None:
     """Add a task. One that is open under the same title is not added twice."""
     titles = list(words) if each else [_one_title(words)]
@@ -49,7 +48,7 @@ def _one_title(words: Sequence[str]) -> str:
 
 @task.command("list")
 @click.option("--all", "everything", is_flag=True, help="Those that are done, too.")
-@_as_json
+@json_option
 def list_(*, everything: bool, as_json: bool) -> None:
     """List open tasks: the team's, and those of the files that `tasks:` names."""
     query = urlencode({"cwd": str(local.here()), "all": int(everything)})
@@ -65,7 +64,7 @@ def list_(*, everything: bool, as_json: bool) -> None:
 
 @task.command("done")
 @click.argument("task_id", metavar="ID")
-@_as_json
+@json_option
 def done(task_id: str, *, as_json: bool) -> None:
     """Say that a task is done."""
     answer = local_client.ask("POST", "/v1/tasks/done", local_client.from_here(task_id=task_id))
@@ -77,7 +76,7 @@ def done(task_id: str, *, as_json: bool) -> None:
 
 @task.command("remove")
 @click.argument("task_id", metavar="ID")
-@_as_json
+@json_option
 def remove(task_id: str, *, as_json: bool) -> None:
     """Take a task off the backlog, which is not wanted any more."""
     answer = local_client.ask("POST", "/v1/tasks/remove", local_client.from_here(task_id=task_id))
@@ -96,7 +95,7 @@ def remove(task_id: str, *, as_json: bool) -> None:
     help="How many suggestions.",
 )
 @click.option("--intent", default="", help="What to fit, instead of what the session says it does.")
-@_as_json
+@json_option
 def suggest(count: int, intent: str, *, as_json: bool) -> None:
     """Say what to do next: the free tasks, areas and files least in the way of others.
 

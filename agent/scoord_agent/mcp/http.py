@@ -5,7 +5,6 @@ headers, so that no page in a browser can speak with it.
 """
 
 import hmac
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -13,7 +12,7 @@ from typing import Any, Final
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
-from scoord import local
+from scoord import addresses, local
 from scoord.errors import InvalidConfig
 from scoord_agent import spawn
 from scoord_agent.mcp.asking import own_parent
@@ -57,7 +56,10 @@ def serve_http(address: str, say: Callable[[str], None]) -> None:
     """Serve on ``HOST:PORT`` until it is told to stop. Raises InvalidConfig."""
     host, port = _loopback(address)
     if spawn.is_listening(address):
-        raise InvalidConfig(f"{address} is taken by another program; choose another port")
+        raise InvalidConfig(
+            f"{address} is taken by another program; choose another port:"
+            " `scoord mcp --http 127.0.0.1:PORT`"
+        )
     logging.basicConfig(level=logging.WARNING)
     config = uvicorn.Config(
         app(address),
@@ -93,17 +95,12 @@ def app(address: str) -> Guard:
 
 def _loopback(address: str) -> tuple[str, int]:
     """Raises InvalidConfig for anything but loopback: the token would be read on the way."""
-    host, _, port = address.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
+    host, port = addresses.split(address)
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise InvalidConfig(f"{address!r} is not HOST:PORT")
-    try:
-        is_loopback = bare == "localhost" or ipaddress.ip_address(bare).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if not addresses.is_loopback(host):
         raise InvalidConfig(f"{address} is not loopback; only this machine's programs are served")
-    return bare, int(port)
+    return host, int(port)
 
 
 async def _refuse(send: Send, status: int, why: bytes) -> None:

@@ -26,12 +26,12 @@ from scoord.graph_limits import (
     WAITS_FOR,
     WORKING_ON,
 )
+from scoord.sessions import status_name
 from scoord.text import ALL_DONE, age, one_line, remaining
 from scoord.v1.graph_pb2 import Entity, ReadGraphResponse, Relation
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockScope, Waiter
 from scoord.v1.records_pb2 import ArchiveRecord, EntityRecord, RelationRecord, TaskRecord
 from scoord.v1.sessions_pb2 import Estimate, Session
-from scoord_server.model.states import status_name
 
 _Item = TypeVar("_Item", Entity, Relation)
 

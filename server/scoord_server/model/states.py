@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from scoord.ids import RequestId
+from scoord.sessions import status_name
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder
-from scoord.v1.sessions_pb2 import Dependency, Session, SessionStatus
+from scoord.v1.sessions_pb2 import Dependency, Session
 from scoord_server.model.history import Journal, holder_of
 from scoord_server.store.port import Put
 
@@ -37,12 +38,6 @@ def plan_lines(
         for kind, said in _SAID.items()
         if said(before) != said(now)
     )
-
-
-def status_name(session: Session) -> str:
-    """``idle``, ``working`` or ``waiting``; empty when it has not said."""
-    name = SessionStatus.Name(session.status).removeprefix("SESSION_STATUS_").lower()
-    return name if session.status else ""
 
 
 def _intent(session: Session) -> str:

@@ -6,9 +6,6 @@ Names are not checked: the caller is who its agent says it is.
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-MACHINE_KEY = "scoord-machine"
-PERSON_KEY = "scoord-person"
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:

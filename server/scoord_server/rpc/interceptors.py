@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import grpc
 
 from scoord.errors import InternalError, ScoordError
-from scoord.status import STATUS, trailing_metadata
+from scoord.status import MACHINE_KEY, PERSON_KEY, STATUS, trailing_metadata
 from scoord.text import one_line
-from scoord_server.rpc.caller import MACHINE_KEY, PERSON_KEY, Caller, current
+from scoord_server.rpc.caller import Caller, current
 from scoord_server.timely import time_left
 
 _log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from scoord.clock import Clock
 from scoord.duration_limits import DEFAULT_CLAIM_S, MOST_CLAIM_S
 from scoord.errors import InvalidConfig, InvalidRequest
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId
+from scoord.limits import MOST_PATHS
 from scoord.names import check_path, path_key
 from scoord.patterns import check_reservable
 from scoord.text import one_line
@@ -32,9 +33,6 @@ from scoord_server.model.facts import LockFact, LockName
 from scoord_server.rpc import checks, messages
 from scoord_server.rpc.caller import current
 from scoord_server.view import View
-
-MAX_PATHS = 30
-"""Four operations a path at most, and etcd takes at most 128 in one transaction."""
 
 _EXCLUSIVE = pb.LOCK_MODE_EXCLUSIVE
 
@@ -142,7 +140,7 @@ class Locks(LockServiceServicer):
             request_id,
             project,
             checks.session_id(request.session_id),
-            [_ref(project, ref) for ref in checks.bounded("paths", request.locks, MAX_PATHS)],
+            [_ref(project, ref) for ref in checks.bounded("paths", request.locks, MOST_PATHS)],
         )
         return pb.ReleaseResponse(outcomes=map(_release_outcome, released))
 
@@ -278,7 +276,7 @@ def _name(project: ProjectId, path: str) -> LockName:
 
 
 def _names(project: ProjectId, paths: Sequence[str]) -> list[LockName]:
-    return [_name(project, path) for path in checks.bounded("paths", paths, MAX_PATHS)]
+    return [_name(project, path) for path in checks.bounded("paths", paths, MOST_PATHS)]
 
 
 def _places(project: ProjectId, request: pb.LeaveRequest) -> list[PlaceRef]:

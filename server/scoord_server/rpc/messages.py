@@ -5,6 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from scoord.clock import Clock
 from scoord.duration_limits import MOST_S
 from scoord.errors import InvalidRequest
+from scoord.sessions import count_down
 from scoord.text import one_line
 from scoord.v1 import events_pb2 as events
 from scoord.v1 import locks_pb2 as pb
@@ -162,18 +163,8 @@ def session(fact: SessionFact, clock: Clock) -> Session:
     result.live_for.CopyFrom(duration(now - fact.record.registered_unix_ms))
     result.idle_for.CopyFrom(duration(now - fact.record.active_unix_ms))
     if result.HasField("estimate"):
-        _count_down(result, now - fact.record.estimated_unix_ms)
+        count_down(result, now - fact.record.estimated_unix_ms)
     return result
-
-
-def _count_down(session: Session, gone_ms: int) -> None:
-    """What is left now of what was left when it was said; one that is overdue tells nothing."""
-    estimate = session.estimate
-    if estimate.left.ToMilliseconds() <= gone_ms:
-        session.ClearField("estimate")
-        return
-    for left in (estimate.left, estimate.low, estimate.high):
-        left.CopyFrom(duration(left.ToMilliseconds() - max(0, gone_ms)))
 
 
 def snapshot(seen: Snapshot, project: str, clock: Clock) -> events.WatchResponse:

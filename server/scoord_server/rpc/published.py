@@ -8,13 +8,12 @@ from itertools import accumulate
 
 from google.protobuf.duration_pb2 import Duration
 
+from scoord.limits import MOST_AREA, MOST_DEPENDENCIES, MOST_EDITED_FILES
 from scoord.names import MOST_PATH_BYTES
 from scoord.text import one_line
 from scoord.v1.sessions_pb2 import Dependency, Estimate, Session, UpdateRequest, WorkProgress
 
 MOST_AREAS = 20
-MOST_DEPENDENCIES = 20
-MOST_EDITED_FILES = 100
 MOST_EDITED_BYTES = 8 * 1024
 
 _MOST_COUNT = 1_000_000
@@ -100,7 +99,7 @@ def _within(value: int, most: int) -> int:
 
 
 def _areas(names: Iterable[str]) -> list[str]:
-    return [one_line(name, 60) for name in list(names)[:MOST_AREAS] if name]
+    return [one_line(name, MOST_AREA) for name in list(names)[:MOST_AREAS] if name]
 
 
 def _edited(paths: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ import grpc
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest
+from scoord.limits import MOST_AREA, MOST_TASKS
 from scoord.text import one_line
 from scoord.v1 import tasks_pb2 as pb
 from scoord.v1.locks_pb2 import Holder
@@ -15,16 +16,12 @@ from scoord_server.model.tasks import AddTasks, FinishTask, NewTask, Offer, Task
 from scoord_server.rpc import checks, messages
 from scoord_server.rpc.caller import current
 
-MAX_TASKS = 100
-"""One operation each, and etcd takes at most 128 in one transaction."""
-
 MAX_CANDIDATES = 50
 MAX_LASTS_S = 600
 DEFAULT_LASTS_S = 120
 
 _KINDS = ("task", "area", "file")
 _LONGEST_NAME = 4096
-_LONGEST_AREA = 80
 _LONGEST_TITLE = 80
 """As lines of history show it; the backlog has it whole."""
 
@@ -43,7 +40,7 @@ class Tasks(TaskServiceServicer):
         command = AddTasks(
             checks.request_id(request.request_id),
             checks.project(request.project),
-            tuple(map(_new_task, checks.bounded("tasks", request.tasks, MAX_TASKS))),
+            tuple(map(_new_task, checks.bounded("tasks", request.tasks, MOST_TASKS))),
             source=one_line(request.source),
             by=messages.through(request) or Holder(person=one_line(current.get().person)),
         )
@@ -114,7 +111,7 @@ def _new_task(task: pb.NewTask) -> NewTask:
     title = one_line(task.title)
     if not title:
         raise InvalidRequest("a task has no title")
-    return NewTask(title, one_line(task.area, _LONGEST_AREA))
+    return NewTask(title, one_line(task.area, MOST_AREA))
 
 
 def _finish(

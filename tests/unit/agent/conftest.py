@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord_agent import unsettled
+from support.clock import FakeClock
 from support.house import House, editing_house
 from support.local_api import ScriptedApi, scripted_api
 

@@ -7,7 +7,6 @@ from typing import cast
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.config import load
 from scoord.errors import CoordinatorUnreachable, InvalidRequest, ScoordError
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
@@ -20,6 +19,7 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.request import Request
 from scoord_agent.taking import Taking
 from scoord_agent.turns import Place, Turns
+from support.clock import FakeClock
 
 SHOP, OTHER = ProjectId("shop"), ProjectId("other")
 A, MAIN = SessionId("Session_a"), AgentId("")

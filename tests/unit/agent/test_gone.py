@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.errors import SessionNotFound
 from scoord.ids import MachineId, ProjectId
 from scoord_agent import processes
@@ -17,6 +16,7 @@ from scoord_agent.lifecycle import Lifecycle, Origin
 from scoord_agent.registration import Machine
 from scoord_agent.sessions import Sessions
 from scoord_hooks.neutral import EventKind, HookEvent
+from support.clock import FakeClock
 
 EVENT = HookEvent(
     client="claude-code", kind=EventKind.PROMPT, name="p", client_session_id="c1", cwd="/"

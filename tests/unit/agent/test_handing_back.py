@@ -9,7 +9,6 @@ from typing import cast
 import pytest
 
 from scoord.claimant import Claimant
-from scoord.clock import FakeClock
 from scoord.config import SettingsCache, load
 from scoord.ids import AgentId, FencingToken, MachineId, ProjectId, SessionId
 from scoord.paths import RECHECK_S, Locator
@@ -20,6 +19,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
+from support.clock import FakeClock
 from support.repositories import git, repository
 
 SHOP = ProjectId("example.com/shop")

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoord.clock import FakeClock
 from scoord.ids import LeaseId, MachineId, ProjectId, SessionId
 from scoord.sections import SessionCoordination
 from scoord.v1.events_pb2 import WatchResponse
@@ -22,6 +21,7 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.moves import Moving
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.sessions import Sessions
+from support.clock import FakeClock
 from support.house import BELIEF_S, SHOP, A, House
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.v1.events_pb2 import Offer, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Waiter
 from scoord_agent.held import QUIET_S
 from scoord_agent.knowledge.repository import learn
+from support.clock import FakeClock
 from support.house import House, editing_house, until
 from support.repositories import git
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.config import SettingsCache, load
 from scoord.errors import InvalidPath
 from scoord.ids import MachineId, SessionId
@@ -17,6 +16,7 @@ from scoord_agent.knowledge.repository import Knowledge, learn
 from scoord_agent.local_session import LocalSession
 from scoord_agent.settings import SettingsFor
 from scoord_agent.surroundings import Surroundings
+from support.clock import FakeClock
 from support.house import until
 from support.repositories import git, repository
 

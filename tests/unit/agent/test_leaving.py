@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.config import RECHECK_S
 from scoord.ids import AgentId
 from scoord.v1.locks_pb2 import LeaveRequest
+from support.clock import FakeClock
 from support.house import House, editing_house, settle
 from support.repositories import git
 from support.scripted_coordinator import Fate

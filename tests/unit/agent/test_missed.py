@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from google.protobuf.duration_pb2 import Duration
 
-from scoord.clock import FakeClock
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.history_pb2 import HistoryEvent, ReadHistoryRequest, ReadHistoryResponse
 from scoord.v1.locks_pb2 import Holder
@@ -16,6 +15,7 @@ from scoord_agent.greeting import Greeting
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.local_session import LocalSession
 from scoord_agent.missed import meanwhile, missed
+from support.clock import FakeClock
 
 SHOP = ProjectId("example.org/shop")
 

@@ -13,7 +13,6 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.ids import ProjectId, SessionId
 from scoord.sections import SessionCoordination
 from scoord.text import one_line
@@ -25,6 +24,7 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.notifying import MOST, SAME_S, WITHIN_S, Note, Notifying, Pacing
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
+from support.clock import FakeClock
 from support.desktop import FakeDesktop, bus, fake_desktop
 from support.hostile import MARKER, TEXTS, harm_in
 

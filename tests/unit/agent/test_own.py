@@ -165,3 +165,13 @@ async def test_one_that_cannot_be_started_is_not_tried_over_and_over(
     async with keeping():
         await asyncio.sleep(0.05)
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "is_ours"),
+    [("localhost:7780", True), ("[::1]:7780", True), ("127.example.org:7780", False)],
+)
+def test_ours_may_run_on_loopback_alone(address: str, *, is_ours: bool) -> None:
+    named = Coordinators(addresses=(address,))
+
+    assert (address if is_ours else None) == own.may_be_ours(named)

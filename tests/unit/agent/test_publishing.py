@@ -7,10 +7,10 @@ from typing import cast
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from scoord.clock import FakeClock
 from scoord.config import SettingsCache, load
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import LeaseId, ProjectId, SessionId
+from scoord.limits import MOST_EDITED_FILES
 from scoord.paths import FileIdentity, NamedBy, Worktree
 from scoord.v1.sessions_pb2 import Estimate, Session, UpdateRequest
 from scoord_agent import publishing as module
@@ -19,11 +19,12 @@ from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbourhood, Neighbours
-from scoord_agent.published import MOST_EDITED_FILES, Said
+from scoord_agent.published import Said
 from scoord_agent.publishing import Publishing
 from scoord_agent.relations import Relations
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
+from support.clock import FakeClock
 
 SHOP = ProjectId("example.org/shop")
 TREE = Worktree(Path("/shop"), SHOP, shared=True, named_by=NamedBy.ORIGIN)

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.paths import FileIdentity
 from scoord.v1.tasks_pb2 import OfferRequest, OfferResponse
@@ -21,6 +20,7 @@ from scoord_agent.next_work import NextWork
 from scoord_agent.pursuit import AGAIN_S, KEPT_S, MOST_AGAIN, Given
 from scoord_agent.pursuits import Pursuits
 from scoord_agent.sessions import Sessions
+from support.clock import FakeClock
 from support.house import until
 
 SHOP = ProjectId("example.org/shop")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord_agent.background import Background
 from scoord_agent.queueing import Queueing
 from scoord_agent.request import Request
+from support.clock import FakeClock
 from support.house import SHOP, House, editing_house, settle
 
 WITHIN_S = 20.0

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockScope, Waiter
@@ -16,6 +15,7 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.reactions import Reactions
 from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Turns
+from support.clock import FakeClock
 
 SHOP = ProjectId("shop")
 A, B = SessionId("Session_a"), SessionId("Session_b")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.config import RECHECK_S, Settings, SettingsCache, load
 from scoord.ids import ProjectId
 from scoord.paths import NamedBy, Worktree
 from scoord_agent import settings
 from scoord_agent.settings import SettingsFor
+from support.clock import FakeClock
 
 BAD = "session_coordination: {conflict_action: maybe}"
 

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import LocalSession
 from scoord_agent.sessions import Sessions
+from support.clock import FakeClock
 
 SHOP = ProjectId("example.com/shop")
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from scoord.clock import FakeClock
 from scoord.ids import SessionId
 from scoord_agent import processes
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import LocalSession
 from scoord_agent.sessions import Sessions
+from support.clock import FakeClock
 
 
 async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from typing import cast
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.ids import ProjectId, SessionId
 from scoord.paths import FileIdentity, NamedBy, Worktree
 from scoord.v1.events_pb2 import LockGone, SessionGone, Snapshot, WatchResponse
@@ -20,6 +19,7 @@ from scoord_agent.relations import Relations
 from scoord_agent.sessions import Sessions
 from scoord_agent.touching import How, Touch, belonging_to, belongings, named_in, words_of
 from scoord_agent.work import On
+from support.clock import FakeClock
 
 SHOP = ProjectId("example.org/shop")
 TREE = Worktree(Path("/shop"), SHOP, shared=True, named_by=NamedBy.ORIGIN)

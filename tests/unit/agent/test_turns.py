@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from scoord.clock import FakeClock
 from scoord.ids import AgentId, ProjectId, SessionId
 from scoord_agent.turns import Place, Queued, Turn, Turns
+from support.clock import FakeClock
 
 
 def place(session: str, key: str = "auth.py") -> Place:

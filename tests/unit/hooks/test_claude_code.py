@@ -47,14 +47,13 @@ def test_every_edit_names_its_file_as_the_tool_got_it(
         cwd="/repo/src",
         agent_id=AgentId(agent_id),
         paths=(path,),
-        tool=tool,
     )
 
 
 @pytest.mark.parametrize("tool", ["Bash", "Read", "mcp__memory__write", "Edits", "TaskCreate"])
 def test_a_tool_that_edits_no_file_gives_an_event_without_paths(tool: str) -> None:
     parsed = claude_code.parse("PreToolUse", tool_event("PreToolUse", tool, file_path="/repo/a"))
-    assert (parsed.kind, parsed.tool, parsed.paths) == (EventKind.OTHER, tool, ())
+    assert (parsed.kind, parsed.paths) == (EventKind.OTHER, ())
 
 
 @pytest.mark.parametrize(

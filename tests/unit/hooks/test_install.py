@@ -322,6 +322,21 @@ def test_another_worktrees_token_stays_ignored(
     assert "settings.local.json" not in (checkout / ".git/info/exclude").read_text()
 
 
+def test_a_project_is_the_one_around_us_where_git_is_pointed_at_another(
+    home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = home / "other"
+    git(home, "init", "-q", str(other))
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+
+    install(PROJECT)
+
+    assert "settings.local.json" in (checkout / ".git/info/exclude").read_text()
+    assert "settings.local.json" not in (other / ".git/info/exclude").read_text()
+    assert (checkout / ".claude/settings.local.json").exists()
+
+
 def test_what_git_ignores_already_is_not_excluded_again(checkout: Path) -> None:
     (checkout / ".gitignore").write_text(".claude/\n")
     before = (checkout / ".git/info/exclude").read_text()

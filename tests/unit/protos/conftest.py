@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.ids import MachineId
 from scoord.paths import Locator
+from support.clock import FakeClock
 from support.repositories import ORIGIN, repository
 from support.settings import Place
 

@@ -93,9 +93,8 @@ def test_each_layer_overrides_those_before_it(place: Place) -> None:
     seen.append(place.load().session_coordination.conflict_action)
     environ = {"SCOORD_CONFLICT_ACTION": "block"}
     seen.append(place.load(environ).session_coordination.conflict_action)
-    seen.append(place.load(environ, conflict_action="warn").session_coordination.conflict_action)
 
-    assert seen == ["block", "warn", "proceed", "block", "warn"]
+    assert seen == ["block", "warn", "proceed", "block"]
 
 
 def test_layers_are_laid_over_each_other_key_by_key(place: Place) -> None:
@@ -137,16 +136,8 @@ def test_a_variable_that_is_no_setting_is_left_alone(place: Place, name: str) ->
     assert place.load() == place.load({f"SCOORD_{name}": "anything"})
 
 
-def test_an_empty_variable_and_an_absent_flag_say_nothing(place: Place) -> None:
-    assert place.load() == place.load({"SCOORD_CONFLICT_ACTION": ""}, conflict_action=None)
-
-
-def test_flags_take_text_and_values(place: Place) -> None:
-    flags = {"leases.ttl": "60", "share_prompts": False, "coordinator.addresses": ("a:1",)}
-    loaded = place.load(None, **flags)
-
-    assert (loaded.leases.ttl, loaded.coordinator.addresses) == (60, ("a:1",))
-    assert not loaded.session_coordination.share_prompts
+def test_an_empty_variable_says_nothing(place: Place) -> None:
+    assert place.load() == place.load({"SCOORD_CONFLICT_ACTION": ""})
 
 
 def test_a_path_may_start_at_home(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from scoord.sections import SECTIONS
 from support.settings import Place
 
 HEARTBEAT_TOO_SLOW = (
-    "leases.heartbeat is 3 s (--leases-heartbeat), leases.ttl is 20 s (--leases-ttl)"
-    " and leases.rpc_timeout is 3.7 s (--leases-rpc-timeout):"
+    "leases.heartbeat is 3 s (SCOORD_LEASES_HEARTBEAT), leases.ttl is 20 s (SCOORD_LEASES_TTL)"
+    " and leases.rpc_timeout is 3.7 s (SCOORD_LEASES_RPC_TIMEOUT):"
     " heartbeat may be at most a third of ttl minus rpc_timeout, 2.96667 s"
 )
 
@@ -235,7 +235,9 @@ def test_a_repository_says_nothing_of_hosts_certificates_and_timings(
 def test_a_wrong_value_is_refused_also_where_a_stronger_layer_overrides_it(place: Place) -> None:
     file = place.file("session_coordination: {conflict_action: blok}")
 
-    assert place.refusal(None, conflict_action="warn").startswith(f"{file}:1: ")
+    refusal = place.refusal({"SCOORD_CONFLICT_ACTION": "warn"})
+
+    assert refusal.startswith(f"{file}:1: ")
 
 
 @pytest.mark.parametrize(
@@ -256,11 +258,6 @@ def test_a_wrong_variable_is_named(place: Place, name: str, value: str, said: st
 
     assert refusal.startswith(f"SCOORD_{name}: ")
     assert said in refusal
-
-
-def test_a_wrong_flag_is_named(place: Place) -> None:
-    assert place.refusal(None, **{"leases.ttl": 0}).startswith("--leases-ttl: leases.ttl: 0 is not")
-    assert place.refusal(None, nonsense=1) == "--nonsense: there is no such setting"
 
 
 @pytest.mark.parametrize(
@@ -307,11 +304,11 @@ def test_a_lock_may_not_be_stale_before_its_use_is_heard_of(place: Place) -> Non
     [
         (
             {"ttl": 29.9},
-            "leases.ttl is 29.9 s (--leases-ttl) and leases.belief is 20 s (by default)",
+            "leases.ttl is 29.9 s (SCOORD_LEASES_TTL) and leases.belief is 20 s (by default)",
         ),
         (
             {"belief": 16.9},
-            "leases.belief is 16.9 s (--leases-belief), leases.heartbeat is 5 s (by default) and",
+            "(SCOORD_LEASES_BELIEF), leases.heartbeat is 5 s (by default) and leases.rpc_timeout",
         ),
         ({"ttl": 33, "belief": 22, "heartbeat": 5, "rpc_timeout": 7.1}, "leases.belief is 22 s"),
         (
@@ -326,12 +323,12 @@ def test_a_lock_may_not_be_stale_before_its_use_is_heard_of(place: Place) -> Non
 def test_timings_that_cannot_work_are_refused_with_all_their_values(
     place: Place, leases: dict[str, float], said: str | None
 ) -> None:
-    flags = {f"leases.{key}": value for key, value in leases.items()}
+    variables = {f"SCOORD_LEASES_{key.upper()}": str(value) for key, value in leases.items()}
 
     if said is None:
-        assert place.load(None, **flags).leases.ttl == leases["ttl"]
+        assert place.load(variables).leases.ttl == leases["ttl"]
     else:
-        assert said in place.refusal(None, **flags)
+        assert said in place.refusal(variables)
 
 
 @pytest.mark.parametrize(("said", "missing"), [("cert", "key"), ("key", "cert")])

@@ -33,15 +33,13 @@ def mode(path: Path) -> int:
 def test_directories_follow_the_home(home: Path) -> None:
     assert local.state_dir() == home / ".local/state/scoord"
     assert local.config_dir() == home / ".config/scoord"
-    assert local.cache_dir() == home / ".cache/scoord"
 
 
 def test_directories_follow_xdg(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("STATE", "CONFIG", "CACHE"):
+    for name in ("STATE", "CONFIG"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name))
     assert local.state_dir() == home / "STATE/scoord"
     assert local.config_dir() == home / "CONFIG/scoord"
-    assert local.cache_dir() == home / "CACHE/scoord"
 
 
 def test_a_relative_xdg_directory_is_ignored(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

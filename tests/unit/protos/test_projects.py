@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from scoord import paths
-from scoord.clock import FakeClock
 from scoord.errors import DeadlineExceeded, InvalidConfig
 from scoord.ids import MachineId
 from scoord.paths import RECHECK_S, FileIdentity, Locator, NamedBy, Worktree
 from scoord_agent.listener import ANSWER_WITHIN_S
+from support.clock import FakeClock
 from support.repositories import NAME, clone, git, repository, worktree
 
 

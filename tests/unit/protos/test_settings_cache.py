@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.config import RECHECK_S, SettingsCache
 from scoord.errors import InvalidConfig
+from support.clock import FakeClock
 
 
 @pytest.fixture

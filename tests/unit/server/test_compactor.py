@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from scoord.clock import FakeClock, SystemClock
+from scoord.clock import SystemClock
 from scoord.errors import InvalidConfig, StoreUnavailable
 from scoord_server.compactor import INTERVAL_S, Compactor
 from scoord_server.options import (
@@ -19,6 +19,7 @@ from scoord_server.options import (
 from scoord_server.store import keys
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.port import Compacted, Put, Txn
+from support.clock import FakeClock
 
 
 class Kept(EmbeddedStore):

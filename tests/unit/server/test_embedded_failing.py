@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.errors import StoreUnavailable
 from scoord_server.store.embedded import PROGRESS_INTERVAL_S, EmbeddedStore
 from scoord_server.store.port import Put, Txn
+from support.clock import FakeClock
 
 STALE_S = 2.0
 """A view that was not heard for that long says its age."""

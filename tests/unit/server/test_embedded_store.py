@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.errors import ScoordError, StoreDamaged, StoreUnavailable
 from scoord.ids import LeaseId
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.port import Compacted, Delete, Put, Txn, TxnResult
+from support.clock import FakeClock
 
 LEASE = LeaseId(7)
 

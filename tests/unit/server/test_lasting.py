@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.v1.locks_pb2 import LockMode
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.answers import Granted, Held, Reclaimed
@@ -15,6 +14,7 @@ from scoord_server.model.locks import plan_touch
 from scoord_server.rpc import messages
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
+from support.clock import FakeClock
 from support.coordination import PROJECT, Bench, bench, granted, kinds, last
 
 LASTS_S = 1_800.0

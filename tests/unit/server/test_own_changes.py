@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord_server.model.commands import Acquire, Terms
 from scoord_server.model.facts import LockName
 from scoord_server.own_changes import OwnChangesStore
 from scoord_server.store import keys
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.port import Compare, Delete, Get, Put, Relation, Target, Txn
+from support.clock import FakeClock
 from support.coordination import PROJECT, Bench, bench
 
 SHOWN = keys.session(PROJECT, "a")

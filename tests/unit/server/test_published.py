@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from scoord.limits import MOST_AREA, MOST_DEPENDENCIES, MOST_EDITED_FILES
 from scoord.text import one_line
 from scoord.v1.sessions_pb2 import (
     Areas,
@@ -21,8 +22,6 @@ from scoord_server.model.recall import Wanted
 from scoord_server.rpc import messages
 from scoord_server.rpc.published import (
     MOST_AREAS,
-    MOST_DEPENDENCIES,
-    MOST_EDITED_FILES,
     check_update,
     checked_session,
 )
@@ -186,3 +185,11 @@ def test_what_a_session_registers_with_is_bounded_too() -> None:
     assert (0, 0) == (checked.edits, checked.progress.percent)
     assert session.terminal == HOSTILE
     assert not checked.HasField("estimate")
+
+
+def test_an_area_has_the_name_that_settings_may_give_it() -> None:
+    change = UpdateRequest(areas=Areas(names=["a" * MOST_AREA]))
+
+    check_update(change)
+
+    assert ["a" * MOST_AREA] == change.areas.names

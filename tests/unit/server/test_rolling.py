@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from scoord.clock import FakeClock
 from scoord.ids import LeaseId
 from scoord_server.rolling import RollingLease
 from scoord_server.store.embedded import EmbeddedStore
+from support.clock import FakeClock
 
 KEPT_S = 80.0
 

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from scoord.clock import FakeClock
 from scoord.errors import DeadlineExceeded
 from scoord.ids import LeaseId
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.port import Put, Txn
 from scoord_server.timely import TimelyStore, time_left
+from support.clock import FakeClock
 
 LEASE = LeaseId(7)
 PUT = Txn((), (Put(b"key", b"value", LEASE),))

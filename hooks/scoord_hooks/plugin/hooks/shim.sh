@@ -6,7 +6,8 @@
 # The last word says what becomes of an edit when the agent cannot be asked; without
 # it, what the user's settings said when the agent last started.
 # Always exits 0, and within 2.5 s: a hook that fails lets the edit through unseen.
-# Runs on bash 3.2, and starts no other program unless it has to start the agent.
+# Runs on bash 3.2, and starts another program only where it has to: to start the agent, or
+# to read from a socket.
 set -u
 LC_ALL=C # ${#body} counts bytes
 trap '' PIPE # an agent that hangs up is an answer too

@@ -1,0 +1,20 @@
+"""``HOST:PORT`` as people and settings write it."""
+
+import ipaddress
+
+
+def split(address: str) -> tuple[str, str]:
+    """Return host and port; brackets around an IPv6 host are dropped. Neither is checked."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, without brackets, is this machine and no other.
+
+    Nobody is asked: another name than ``localhost`` may stand for anything.
+    """
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,22 @@
+"""What every program reads alike in the message of a session."""
+
+from scoord.v1.sessions_pb2 import Session, SessionStatus
+
+
+def status_name(session: Session) -> str:
+    """``idle``, ``working`` or ``waiting``; empty when it has not said."""
+    name = SessionStatus.Name(session.status).removeprefix("SESSION_STATUS_").lower()
+    return name if session.status else ""
+
+
+def count_down(session: Session, gone_ms: int) -> None:
+    """Leave of its estimate what is left ``gone_ms`` after it was said.
+
+    One that is overdue tells nothing, and goes. A clock that was set back adds nothing.
+    """
+    estimate = session.estimate
+    if estimate.left.ToMilliseconds() <= gone_ms:
+        session.ClearField("estimate")
+        return
+    for left in (estimate.left, estimate.low, estimate.high):
+        left.FromMilliseconds(max(0, left.ToMilliseconds() - max(0, gone_ms)))

@@ -1,0 +1,31 @@
+"""``HOST:PORT`` as people and settings write it."""
+
+import pytest
+
+from scoord.addresses import is_loopback, split
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("127.0.0.1:7780", "127.0.0.1", "7780"),
+        ("coordinator.example.org:7780", "coordinator.example.org", "7780"),
+        ("[::1]:7780", "::1", "7780"),
+        (":7780", "", "7780"),
+        ("7780", "", "7780"),
+    ],
+)
+def test_an_address_is_split_at_its_last_colon(address: str, host: str, port: str) -> None:
+    assert (host, port) == split(address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LocalHost"])
+def test_loopback_has_several_names(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "0.0.0.0", "::", "10.0.0.1", "127.example.org", "localhost.example.org", "[::1]"]
+)
+def test_what_may_be_another_machine_is_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
