@@ -1,12 +1,16 @@
 """What counts: faults that did something, and histories that prove something."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pytest
 
+from scoord.errors import InvalidRequest, ScoordError, StoreUnavailable
+from scoord_agent.desk import Desk
 from support.simulation import campaign
 from support.simulation.campaign import Totals, run_valid
 from support.simulation.history import Result, simulate
+from support.simulation.record import CRASH
 
 LOOK_AT_MOST = 40
 
@@ -29,6 +33,30 @@ def test_an_invalid_history_counts_as_nothing_else() -> None:
     assert (1, 0, 0) == (totals.histories, totals.valid, totals.counts.total())
     totals.add(Result(1, record, ""))
     assert (record.counts, record.faults) == (totals.counts, totals.faults)
+
+
+@pytest.mark.parametrize("what", campaign.FLOORS)
+def test_what_never_happens_is_said(what: str) -> None:
+    often = Counter({it: 1_000 for it in campaign.FLOORS if it != what})
+    faults = {it.removeprefix("fault: "): often.pop(it) for it in [*often] if it[:7] == "fault: "}
+    totals = Totals(histories=1, counts=often, faults=Counter(faults))
+
+    assert {what: 0} == totals.too_seldom
+
+
+@pytest.mark.parametrize(
+    ("failure", "found"), [(InvalidRequest("wrong"), True), (StoreUnavailable("away"), False)]
+)
+def test_a_command_that_fails_as_it_may_not_is_found(
+    monkeypatch: pytest.MonkeyPatch, failure: ScoordError, found: bool
+) -> None:
+    async def fails(*_: object) -> object:
+        raise failure
+
+    monkeypatch.setattr(Desk, "release", fails)
+
+    crashes = [it for it in simulate(0).record.violations if it.check == CRASH]
+    assert found == bool(crashes)
 
 
 class Half:

@@ -1,21 +1,25 @@
 """What the simulation judges by is right itself, where it once was not."""
 
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, SessionId
 from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
+from scoord_server.store.keyspace import Change
 from support.simulation.beliefs import Loss, _met_others
 from support.simulation.history import History
-from support.simulation.machine import Hook
+from support.simulation.loop import HostClock, Process
+from support.simulation.machine import Agent, Hook
 from support.simulation.minds import Known
 from support.simulation.people import Told
+from support.simulation.slips import Reported
 from support.simulation.truth import Grant
 
 MAIN, SUBAGENT = AgentId(""), AgentId("a1")
-ANN = SessionId("Session_ann")
+ANN, BOB = SessionId("Session_ann"), SessionId("Session_bob")
 
 
 def grant(history: History, token: int, who: Claimant, how: str = "") -> Grant:
@@ -192,6 +196,76 @@ def test_who_edited_by_what_passed_to_it_hears_of_it_in_place_of_the_main_thread
 
     late.edit(SUBAGENT)
     assert late.is_heard()
+
+
+def test_a_session_that_came_back_after_it_was_idle_is_idle_no_more() -> None:
+    history = History(0)
+    history.truth.idle.add(1)
+    before, after = (grant(history, token, Claimant(ANN, MAIN)) for token in (7, 9))
+    after.lease = 2
+    change = Change(10)
+
+    assert ["idle session", "expired"] == [history.truth._how(g, change) for g in (before, after)]
+
+
+def test_what_a_subagent_had_lost_before_it_ended_is_news() -> None:
+    over = passed_on(SUBAGENT)
+    person = over.history.people[0]
+    person.agent_ends[SUBAGENT] = over.grant.until_s + 0.5
+    assert not over.is_no_news()
+
+    person.agent_ends[SUBAGENT] = over.grant.until_s - 0.1
+    assert over.is_no_news()
+
+
+def test_what_an_agent_knew_long_before_it_died_is_to_be_told_by_the_next_one() -> None:
+    history = History(0)
+    person, clock = history.people[0], HostClock(history.loop)
+    before, after = (Process(history.loop, name, clock) for name in ("before", "after"))
+    person.machine.agent = Agent(after, cast("Any", None), cast("Any", None))
+    who = Claimant(SessionId(f"Session_ann_{person.pid}_now"), MAIN)
+    loss = Loss(grant(history, 7, who), before, who)
+    calm = history._calm()
+    assert calm._person_of(loss) is None
+
+    before.died_s = loss.grant.since_s + 6.0
+    assert calm._person_of(loss) is person
+
+
+def test_only_another_session_hides_that_somebody_had_the_file() -> None:
+    history = History(0)
+    met = grant(history, 7, Claimant(ANN, MAIN))
+    report = Reported(met.path, Claimant(BOB, MAIN), "unasked", 9.0, (), ())
+    grant(history, 9, Claimant(ANN, SUBAGENT))
+    assert not history.slips._is_followed(met, report)
+
+    grant(history, 11, Claimant(BOB, MAIN))
+    assert history.slips._is_followed(met, report)
+
+
+def test_a_break_takes_what_it_names() -> None:
+    history = History(0)
+    taken = grant(history, 7, Claimant(ANN, MAIN), "broken")
+    taken.by = "bob-1"
+    history.decrees.breaks["bob-1"] = (taken.path, 7)
+    history.decrees.ended(taken)
+    assert [] == history.record.violations
+
+    history.decrees.breaks["bob-1"] = (taken.path, 5)
+    history.decrees.ended(taken)
+    assert ["C3"] == [found.check for found in history.record.violations]
+
+
+@pytest.mark.parametrize(
+    ("how", "idle_s", "lasts_s"), [("idle", 3600.0, 0.0), ("idle", 0.0, 0.0), ("lasted", 0.0, 10.0)]
+)
+def test_nothing_ends_before_its_time(how: str, idle_s: float, lasts_s: float) -> None:
+    history = History(0)
+    early = grant(history, 7, Claimant(ANN, MAIN), how)
+    early.idle_s, early.lasts_s = idle_s, lasts_s
+    history.decrees.ended(early)
+
+    assert ["C3"] == [found.check for found in history.record.violations]
 
 
 def test_who_ended_and_was_heard_is_to_be_told_of_what_is_granted_to_it_after_that() -> None:

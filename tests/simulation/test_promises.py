@@ -5,6 +5,7 @@ import os
 import pytest
 
 from support.simulation.campaign import Totals, run_valid
+from support.simulation.faults import FAULTS
 
 HISTORIES = 2_000
 MOST_INVALID = 0.1
@@ -25,7 +26,5 @@ def test_no_promise_is_broken_whatever_goes_wrong() -> None:
     assert OPEN.keys() <= totals.violations.keys(), "what is mended is open no more"
     assert totals.valid == HISTORIES
     assert len(totals.invalid) < MOST_INVALID * HISTORIES, totals.invalid
-    assert min(totals.faults.values()) > HISTORIES / 10, totals.faults
-    assert totals.counts["hooks"] > 100 * HISTORIES
-    assert totals.counts["served in turn"] > HISTORIES
-    assert totals.counts["allowed by lock"] > 10 * HISTORIES
+    assert totals.faults.keys() == {fault.name for fault in FAULTS}
+    assert totals.too_seldom == {}

@@ -6,7 +6,7 @@ until D after it sent the last renewal that was answered, or until it gave the l
 back, or was told that it is over, whichever comes first.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,12 @@ QUIET_S = 10.0
 
 LATE_S = 20.0
 """How old what a stream tells may be when it comes: what takes longer breaks it off."""
+
+SPARE_S = 1.0
+"""For how much longer at least what is surely had is believed in."""
+
+AT_ONCE_S = 0.5
+"""A hook that is answered so soon has waited for nothing."""
 
 WRITTEN_S = 5.0
 """Longer than an agent takes to write down what it holds, by the slowest clock."""
@@ -121,8 +127,7 @@ class Beliefs:
             for ref in exchange.request.locks:
                 self._given_back(mind, path_key(ref.path), ref.token, is_over=is_over)
         elif exchange.method == "End":
-            mind.lapse(exchange.request.session_id)
-            mind.leases[exchange.request.session_id] = 0
+            mind.leave(exchange.request.session_id)
 
     def _given_back(self, mind: Mind, path: str, token: int, *, is_over: bool) -> None:
         """C4: what a session has since the agent before is not given back unknown to this one."""
@@ -155,6 +160,7 @@ class Beliefs:
     def streamed(self, process: Process, response: Any) -> None:
         """A stream's message arrives."""
         mind = self.mind(process)
+        mind.hear(response, self.record.loop.true_s)
         if response.revision != mind.revision:
             mind.whole_to, mind.revision = mind.revision, response.revision
         event = response.WhichOneof("event")
@@ -258,9 +264,7 @@ class Beliefs:
 
     def decided(self, machine: Machine, hook: Hook) -> None:
         """C1: an edit that is allowed has its lock, or the settings let it through without."""
-        if hook.decision is None or hook.decision.verdict is not Verdict.ALLOW:
-            return
-        if hook.event.kind is not EventKind.BEFORE_EDIT:
+        if hook.decision is None or hook.event.kind is not EventKind.BEFORE_EDIT:
             return
         assert machine.agent is not None
         process = machine.agent.process
@@ -269,6 +273,9 @@ class Beliefs:
             return  # its CLI has ended meanwhile, and edits nothing
         mind, (who, *before) = self.mind(process), self._claimants(machine, session, hook)
         believed = list(self.believed(process))
+        if hook.decision.verdict is not Verdict.ALLOW:
+            self._check_denied(process, hook, (who, *before))
+            return
         for path in map(path_key, hook.event.paths):
             known = mind.right_of(path, (who, *before))
             # A fresh grant allows this one edit, even if nothing was renewed of late.
@@ -276,20 +283,53 @@ class Beliefs:
                 self.record.counts["allowed by lock"] += 1
                 self.wishes.rely(path, known.token, who.agent)
                 self._check_alone(known)
+            elif self._is_kept(machine, hook, path, (who, *before)):
+                self.record.violate("C1", f"{who} edits {path}, which is known to be another's")
             elif self._is_excused(hook, path, in_pattern=any(k.keeps(path, who) for k in believed)):
                 self.record.counts["allowed without a lock"] += 1
                 self._let_through(machine, hook, path, who)
             else:
                 self.record.violate("C1", f"{who} edits {path} by {known}: {hook.asked}")
 
+    def _check_denied(self, process: Process, hook: Hook, who: Sequence[Claimant]) -> None:
+        """C5: nobody is refused at once, without a question, what it has beyond doubt."""
+        if not hook.asked and hook.answered_s - hook.called_s < AT_ONCE_S:
+            mine = [self._surely_has(process, path_key(path), who) for path in hook.event.paths]
+            if all(mine):
+                self.record.violate("C5", f"{who} has {mine}, and is refused: {hook.decision}")
+
+    def _surely_has(self, process: Process, path: str, who: Sequence[Claimant]) -> Known | None:
+        """What it may edit a path by for a while yet, whichever of ``who`` it is taken for."""
+        mind, now = self.mind(process), process.clock.now()
+        known, limit_s = mind.right_of(path, who), self.settings.leases.belief - SPARE_S
+        if known is None or not all(map(known.writes, who)):
+            return None
+        stands = any(grant.path == path for grant in self.truth.of(known.token))
+        renewed = mind.renewed.get(known.who.session, float("-inf"))
+        is_sure = now - renewed < limit_s and now - mind.followed_at < limit_s
+        return known if stands and is_sure else None
+
+    def _is_kept(self, machine: Machine, hook: Hook, path: str, who: Sequence[Claimant]) -> bool:
+        """Whether a conflict is known, which stays one while nobody can be asked."""
+        if self.settings.session_coordination.conflict_action != "block":
+            return False
+        assert machine.agent is not None
+        mind = self.mind(machine.agent.process)
+        heard = mind.known_conflict(path, who, hook.called_s)
+        is_known = bool(heard) and self._is_whose_known(machine, hook, who[0])
+        return path in hook.contested or is_known
+
     def _let_through(self, machine: Machine, hook: Hook, path: str, who: Claimant) -> None:
         """Its agent writes it down, unless its holder is told, or it does not know whose it is."""
+        if path not in hook.contested and self._is_whose_known(machine, hook, who):
+            self.slips.let_through(path, who)
+
+    def _is_whose_known(self, machine: Machine, hook: Hook, who: Claimant) -> bool:
+        """Whether its agent knows whose edit it is."""
         assert machine.agent is not None
         sessions = machine.agent.parts.sessions
         named = sessions.all_by_client_id(hook.event.client, hook.event.client_session_id)
-        is_known = any(session.session_id == who.session for session in named)
-        if path not in hook.contested and (is_known or not hook.undecided):
-            self.slips.let_through(path, who)
+        return not hook.undecided or any(one.session_id == who.session for one in named)
 
     def _claimants(self, machine: Machine, session: str, hook: Hook) -> list[Claimant]:
         """Who edits: by the branch that is checked out now, and by those since it began."""
@@ -377,9 +417,9 @@ class Beliefs:
 
     def _note_orphan(self, grant: Grant, process: Process, who: Claimant) -> None:
         """C4: what an agent had time to write down is lost to be told by the next one."""
-        known_s = process.died_s - grant.since_s
-        if known_s > WRITTEN_S and not (grant.who.shared or grant.is_pattern):
-            self.losses.append(Loss(grant, process, who, died=True))
+        loss = Loss(grant, process, who, died=True)
+        if was_written(loss):
+            self.losses.append(loss)
 
     def check_order(self) -> None:
         """C2: a grant that was answered before another was asked for has the smaller token."""
@@ -407,6 +447,12 @@ class Beliefs:
         found = [s for s in known if s.process and s.process.pid == hook.pid]
         found += [s for s in known if hook.event.client_session_id in s.client_session_ids]
         return found[0].session_id if found else ""
+
+
+def was_written(loss: Loss) -> bool:
+    """Whether an agent that has died had time to write down what is lost."""
+    grant, known_s = loss.grant, loss.process.died_s - loss.grant.since_s
+    return known_s > WRITTEN_S and not (grant.who.shared or grant.is_pattern)
 
 
 def _met_others(hook: Hook, path: str) -> bool:

@@ -9,7 +9,8 @@ from scoord.claimant import Claimant
 from scoord.names import path_key
 from scoord_hooks.neutral import EventKind
 from scoord_server.store import keys
-from support.simulation.beliefs import Beliefs, Loss
+from support.simulation.beliefs import Beliefs, Loss, was_written
+from support.simulation.decrees import Decrees
 from support.simulation.edges import PROJECT
 from support.simulation.machine import Machine
 from support.simulation.oracle import excludes
@@ -17,6 +18,7 @@ from support.simulation.people import Person
 from support.simulation.record import Record
 from support.simulation.storage import ObservedStore
 from support.simulation.truth import Grant, Truth, Waiter, is_kept
+from support.simulation.turns import SLOWEST
 
 SETTLE_S = 35.0
 """Longer than any message is late, and any broken stream is away."""
@@ -39,10 +41,11 @@ RELEASE_S = 0.5
 TOLD_WITHIN_S = 0.5
 """How soon whoever is first in a queue is to hear that a file is free."""
 
-ROUNDS = 30
-"""Of a second or more: whoever has the first claim and does not use it has it for 20."""
-WANT_ROUNDS = 240
-"""The same, where every one in a queue may use its whole claim up."""
+WANTED_S = 20.0
+"""Longer than it takes where each who waits asks every second; less than any TTL."""
+
+SERVED_S = 10.0
+"""Longer than it takes to serve those whose turn it is, apart from claims that are not used."""
 
 COMMON = "src/common.py"
 
@@ -60,6 +63,7 @@ class Calm:
     record: Record
     truth: Truth
     beliefs: Beliefs
+    decrees: Decrees
     store: ObservedStore
     machines: list[Machine]
     people: list[Person]
@@ -69,7 +73,9 @@ class Calm:
     async def check(self) -> None:
         """Let it settle, serve everyone, then let everyone go."""
         self.record.say("calm")
+        calm_s = self.record.loop.true_s
         await asyncio.sleep(SETTLE_S)
+        self.decrees.check(calm_s)
         self._check_reported()
         self._check_held()
         self._check_claims()
@@ -155,7 +161,7 @@ class Calm:
         and of what was its own, where the subagent that took it over was refused for all that.
         """
         grant, threads = loss.grant, {str(loss.who.agent)}
-        is_over = loss.died or loss.who.agent not in person.subagents
+        is_over = loss.died or loss.process.dead or loss.who.agent not in person.subagents
         if is_over or not (grant.first.agent or self._edited(grant, loss.who.agent)):
             threads.add("")
         if self._edited(grant, grant.who.agent):
@@ -170,7 +176,7 @@ class Calm:
         """Whether it was never heard of, or not wanted any more, or had again before others."""
         if self._is_unheard(person, lost):
             return True
-        if _is_over(person, who.agent, lost.since_s):
+        if _is_over(person, who.agent, lost):
             return True
         return self._was_given_back(person, lost) or self._is_mended(person, lost, who)
 
@@ -205,7 +211,7 @@ class Calm:
         """Who lost it, if the session lives and its agent knows, or the one before did."""
         person = self._person(loss.grant.session)
         agent = person.machine.agent if person else None
-        knows = agent and (loss.died or agent.process is loss.process)
+        knows = agent and (loss.died or agent.process is loss.process or was_written(loss))
         return person if knows else None
 
     def _person(self, session: str) -> Person | None:
@@ -225,29 +231,31 @@ class Calm:
         """C5: whoever waits is served, in order."""
         await self._each()
         for path in sorted({waiter.path for waiter in self.truth.waiters.values()}):
-            for _ in range(ROUNDS):
-                queue = self.truth.queue(path)
-                person = self._person(queue[0].who.session) if queue else None
+            within_s = sum(waiter.claim_s for waiter in self.truth.queue(path)) / SLOWEST
+            until_s = self.record.loop.true_s + within_s + SERVED_S
+            while (queue := self.truth.queue(path)) and self.record.loop.true_s < until_s:
+                person = self._person(queue[0].who.session)
                 if person is None:
                     break
                 await self._check_turn(person, path, queue[0].who.agent)
                 await self._free(person)
+            if left := self.truth.queue(path):
+                self.record.violate("C5", f"they wait for {path} for ever: {left}")
 
     async def _serve_wants(self) -> None:
         """C5: everyone gets what it still wants, one after the other."""
-        for _ in range(WANT_ROUNDS):
-            waiting = [person for person in self.people if person.wants]
-            if not waiting:
-                return
+        until_s = self.record.loop.true_s + WANTED_S
+        while waiting := [person for person in self.people if person.wants]:
+            if self.record.loop.true_s > until_s:
+                break
             for person in waiting:
                 for path in sorted(person.wants):
                     if await person.edit([path]):
                         await person.unlock()
             await asyncio.sleep(1.0)
-        for person in self.people:
-            if person.wants:
-                what = f"{person.name} waits for {sorted(person.wants)}: {self.truth.standing}"
-                self.record.violate("C5", what)
+        for person in waiting:
+            what = f"{person.name} waits for {sorted(person.wants)}: {self.truth.standing}"
+            self.record.violate("C5", what)
 
     async def _check_told(self) -> None:
         """C5: whoever was refused is told when the file is free."""
@@ -295,6 +303,7 @@ class Calm:
     def _check_pictures(self) -> None:
         """C5: what the agents hold and have heard is what the store has."""
         standing = {(g.path, g.token) for g in self.truth.standing.values()}
+        known = set[str]()
         for machine in self.machines:
             assert machine.agent is not None
             parts = machine.agent.parts
@@ -306,12 +315,21 @@ class Calm:
                 if session.registered and self.truth.sessions.get(session.session_id) is None:
                     self.record.violate("C5", f"{session.session_id} takes itself for live")
             own = {session.session_id for session in parts.sessions}
+            known |= own
             held = {(lock.key, lock.token, lock.agent) for lock in parts.held}
             grants = [g for g in self.truth.standing.values() if g.session in own]
             stored = {(g.path, g.token, g.who.agent) for g in grants}
             if held != stored:
                 what = f"{machine.name} holds {held}, the store has {stored}"
                 self.record.violate("C5", what)
+        self._check_whose(known)
+
+    def _check_whose(self, known: set[str]) -> None:
+        """C6: what somebody has, or waits for, is of a session that an agent knows."""
+        have = [(grant.session, grant.path) for grant in self.truth.standing.values()]
+        wait = [(waiter.who.session, waiter.path) for waiter in self.truth.waiters.values()]
+        if lost := [(session, path) for session, path in (*have, *wait) if session not in known]:
+            self.record.violate("C6", f"no agent knows whose these are: {lost}")
 
     async def _let_go(self) -> None:
         """C6: sessions that end take everything with them, at once or within the TTL."""
@@ -334,10 +352,10 @@ class Calm:
             self.record.violate(check, f"after all have ended there are {left} and {sorted(known)}")
 
     def _check_leases(self) -> None:
-        """Only traces and history, and what they live on, are left."""
-        left = {key for lease in self.store.leases for key in self.store.keys_of(lease)}
-        if any(not is_kept(key) and keys.parse(key).kind not in keys.LEFT for key in left):
-            self.record.violate("C6", f"left over: {sorted(left)}")
+        """Only traces and history are left, with a lease or without."""
+        left = [key for key in self.store.all_keys() if keys.parse(key).kind not in keys.LEFT]
+        if over := [key for key in left if not is_kept(key)]:
+            self.record.violate("C6", f"left over: {over}")
 
     def _check_farewells(self) -> None:
         """C7: each end is written down, and once.
@@ -357,9 +375,13 @@ class Calm:
                 self.record.violate("C7", f"nobody wrote down the end of {begun.session}")
 
 
-def _is_over(person: Person, agent: str, since_s: float) -> bool:
-    """Whether a subagent has ended since; or before, and its agent did not hear of it."""
-    return person.agent_ends.get(agent, 0.0) >= since_s or agent in person.ended_unheard
+def _is_over(person: Person, agent: str, lost: Grant) -> bool:
+    """Whether a subagent ended while it had it; or before, and its agent did not hear of it.
+
+    Of what it lost before it ended its main thread is told.
+    """
+    has_ended = lost.since_s <= person.agent_ends.get(agent, 0.0) <= lost.until_s
+    return has_ended or agent in person.ended_unheard
 
 
 def _hook_of(agent: str) -> EventKind:

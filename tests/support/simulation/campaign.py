@@ -5,11 +5,12 @@ import multiprocessing
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
+from support.simulation.faults import FAULTS
 from support.simulation.history import Result, simulate
 from support.simulation.mutants import BY_NAME, Mutant
 from support.simulation.record import CRASH, Violation
@@ -24,6 +25,28 @@ FOUND = "found:"
 
 NOT_FOUND = 3
 """What the command line ends with when none of them shows it; 1 is a crash, too."""
+
+
+FLOORS: Mapping[str, float] = {
+    "hooks": 100,
+    "contended": 15,
+    "grants": 10,
+    "allowed by lock": 10,
+    "waits": 5,
+    "served in turn": 1,
+    "reports": 1,
+    "shared": 0.5,
+    "patterns": 0.3,
+    "reclaims": 0.05,
+    "command: unlock": 8,
+    "command: lock": 1.5,
+    "command: break": 1.5,
+    "command: wait": 0.8,
+    "command: leave": 0.2,
+    **{f"fault: {fault.name}": 0.1 for fault in FAULTS},
+}
+"""How often each happens in a valid history, on average and at least: about a third of what it
+does. What is broken for good, so that it never does anything, is not to vanish unseen."""
 
 
 @dataclass
@@ -43,6 +66,15 @@ class Totals:
     def valid(self) -> int:
         """How many of them prove something."""
         return self.histories - len(self.invalid)
+
+    @property
+    def too_seldom(self) -> dict[str, int]:
+        """What hardly ever happened: it proves nothing of that."""
+        faults = {f"fault: {name}": times for name, times in self.faults.items()}
+        times = self.counts | Counter(faults)
+        return {
+            what: times[what] for what, least in FLOORS.items() if times[what] < least * self.valid
+        }
 
     def add(self, result: Result) -> None:
         """Count one history."""
@@ -168,6 +200,7 @@ def table(totals: Totals, say: Callable[[str], None]) -> None:
         ("grants", totals.counts["grants"]),
         ("edits allowed by a lock", totals.counts["allowed by lock"]),
         ("refusals", totals.counts["contended"]),
+        *((f"too seldom: {what}", count) for what, count in totals.too_seldom.items()),
         *((f"fault: {name}", count) for name, count in sorted(totals.faults.items())),
         *((f"known gap: {name}", count) for name, count in sorted(totals.gaps.items())),
         ("violations", len(totals.violations)),

@@ -14,6 +14,7 @@ from scoord_server.store.embedded import EXPIRE_INTERVAL_S, PROGRESS_INTERVAL_S
 from support.simulation.beliefs import Beliefs
 from support.simulation.calm import Calm
 from support.simulation.checkouts import LINKED, MAIN, OTHER, Checkout, Checkouts
+from support.simulation.decrees import Decrees
 from support.simulation.edges import ProcessTable, replaced
 from support.simulation.faults import Trouble, have_proved, torment
 from support.simulation.loop import HostClock, VirtualLoop
@@ -21,6 +22,7 @@ from support.simulation.machine import Hook, Machine
 from support.simulation.network import Network
 from support.simulation.people import Person
 from support.simulation.record import CRASH, Record
+from support.simulation.refusals import Refusals
 from support.simulation.replica import Replica
 from support.simulation.slips import Slips
 from support.simulation.storage import ObservedStore
@@ -78,9 +80,15 @@ class History:
         self.store.observer = self.truth.observe
         self.truth.ended.append(self.beliefs.ended)
         self.replicas = [self._replica(index) for index in range(REPLICAS)]
+        self.decrees = Decrees(self.record, self.truth, self.replicas)
+        self.truth.ended.append(self.decrees.ended)
+        self.truth.left.append(self.decrees.left)
         self.network = Network(self.loop, self._chance(), self.replicas)
         self.network.sent.append(self.beliefs.sent)
+        self.network.sent.append(self.decrees.sent)
         self.network.answered.append(self.beliefs.answered)
+        self.network.answered.append(self.decrees.answered)
+        self.network.answered.append(Refusals(self.record, self.truth).answered)
         self.network.streamed.append(self.beliefs.streamed)
         self.turns_told = TurnsTold(self.record, self.settings)
         self.network.streamed.append(self.turns_told.streamed)
@@ -126,6 +134,7 @@ class History:
             self.record,
             self.truth,
             self.beliefs,
+            self.decrees,
             self.store,
             self.machines,
             self.people,

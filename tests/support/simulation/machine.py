@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from scoord.config import Settings
-from scoord.errors import BadRequest, DeadlineExceeded, ScoordError
+from scoord.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    ScoordError,
+    SessionEnded,
+    SessionNotFound,
+    Unknown,
+)
 from scoord.ids import MachineId
 from scoord.names import path_key
 from scoord_agent.connection import Connection
@@ -30,6 +37,9 @@ from support.simulation.network import Channel, Network
 
 HOOK_TIMEOUT_S = 5.0
 """How long a coding CLI waits, whatever became of the agent."""
+
+_MAY_HAPPEN = (Unknown, SessionEnded, SessionNotFound, TimeoutError)
+"""What a command may come to in trouble; any other failure is a mistake of somebody's."""
 
 current_hook: "contextvars.ContextVar[Hook | None]" = contextvars.ContextVar("hook", default=None)
 
@@ -128,7 +138,7 @@ class Machine:
             try:
                 async with asyncio.timeout(HOOK_TIMEOUT_S + longer_s):
                     return await work(agent.desk)
-            except (ScoordError, TimeoutError):
+            except _MAY_HAPPEN:
                 return None
 
         return await self._ask(answer, longer_s)

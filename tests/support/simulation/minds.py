@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scoord.claimant import Claimant
+from scoord.names import path_key
 from scoord.patterns import matches
-from scoord.v1.locks_pb2 import Holder, LockMode, LockRef, LockScope
+from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockRef, LockScope
 from support.simulation.oracle import excludes
 from support.simulation.truth import Grant
 
@@ -61,6 +62,22 @@ class Known:
         return is_own and self.covers(path) and self.who.branch in ("", who.branch)
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A lock that stands, whosoever it is, as an agent has heard."""
+
+    path: str
+    token: int
+    who: Claimant
+    is_pattern: bool
+    at_s: float
+
+    def keeps(self, path: str, who: Iterable[Claimant]) -> bool:
+        """Whether it is in the way of an edit of a path, by whichever of ``who`` that is."""
+        covers = matches(self.path, path) if self.is_pattern else self.path == path
+        return covers and all(excludes(self.who, one) for one in who)
+
+
 @dataclass
 class Mind:
     """What one agent process knows."""
@@ -80,12 +97,44 @@ class Mind:
     """The revision of the newest picture that a stream of its began with."""
     listed: frozenset[tuple[str, int]] = frozenset()
     """Paths and tokens of what stood then: an older grant that is not among it is over."""
+    heard: dict[tuple[str, int], Heard] = field(default_factory=dict)
+    """By path and token: the locks of all that stand as its stream has told."""
+
+    def hear(self, response: Any, now_s: float) -> None:
+        """A stream's message about who has what."""
+        match response.WhichOneof("event"):
+            case "snapshot":
+                before, self.heard = self.heard, {}
+                for lock in response.snapshot.locks:
+                    self._heard(lock, now_s)
+                self.heard |= {key: before[key] for key in before.keys() & self.heard.keys()}
+            case "lock":
+                self._heard(response.lock, now_s)
+            case "lock_gone":
+                lock = response.lock_gone.lock
+                self.heard.pop((path_key(lock.path), lock.token), None)
+
+    def _heard(self, lock: Lock, now_s: float) -> None:
+        path, who = path_key(lock.path), Claimant.of(lock.holder, lock.mode, lock.scope)
+        self.heard[path, lock.token] = Heard(path, lock.token, who, lock.is_pattern, now_s)
+
+    def known_conflict(self, path: str, who: Sequence[Claimant], since_s: float) -> Heard | None:
+        """What was heard by ``since_s`` to be in the way of an edit, and stands as far as heard."""
+        found = (it for it in self.heard.values() if it.at_s < since_s and it.keeps(path, who))
+        return next(found, None)
 
     def lapse(self, session: str) -> None:
         """All that the session held is over."""
         self.renewed.pop(session, None)
         for known in [known for known in self.locks.values() if known.who.session == session]:
             del self.locks[known.place]
+
+    def leave(self, session: str) -> None:
+        """A session ends; without any there is nobody for whom the project would be followed."""
+        self.lapse(session)
+        self.leases[session] = 0
+        if not any(self.leases.values()):
+            self.heard.clear()
 
     def end(self, path: str, token: int) -> None:
         """One grant is over."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from scoord.claimant import Claimant
-from scoord.ids import AgentId, FencingToken, SessionId
+from scoord.ids import AgentId, FencingToken, LeaseId, SessionId
 from scoord_agent import coordinator as client
 from scoord_agent.edits import Edits
 from scoord_agent.heart import Heart
@@ -20,15 +20,18 @@ from scoord_agent.reporting import Reporting
 from scoord_agent.sessions import Sessions
 from scoord_agent.strays import Strays
 from scoord_agent.turns import Turn, Turns
-from scoord_hooks.neutral import ALLOW, Decision
+from scoord_hooks.neutral import ALLOW, Decision, Verdict
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
 from scoord_server.ground import Ground
-from scoord_server.model.answers import Pulse, Reclaimed, Standing
+from scoord_server.locking import Locking
+from scoord_server.model import queues
+from scoord_server.model.answers import Ended, Pulse, Reclaimed, Standing
+from scoord_server.model.commands import PlaceRef
 from scoord_server.model.facts import SessionFact
 from scoord_server.reporting import Reporting as ServerReporting
-from scoord_server.seen import SeenWaiter
-from scoord_server.store.port import Txn
+from scoord_server.seen import SeenLock, SeenWaiter
+from scoord_server.store.port import Delete, Put, Txn
 from scoord_server.view import Step, View
 from support.simulation.loop import HostClock
 
@@ -152,6 +155,83 @@ def is_never_over(*_: object, **__: object) -> bool:
 
 def nobody_ahead(who: Any, room: Any) -> tuple[()]:
     return ()
+
+
+def idle_at_once(overdue: Callable[..., str]) -> Callable[..., str]:
+    def said(self: SeenLock, now: float) -> str:
+        is_idle = self.fact.record.lock_timeout_ms and now - self.used_at > 3.0
+        return "idle" if is_idle else overdue(self, now)
+
+    return said
+
+
+def never_lasted(overdue: Callable[..., str]) -> Callable[..., str]:
+    def said(self: SeenLock, now: float) -> str:
+        how = overdue(self, now)
+        return "" if how == "lasted" else how
+
+    return said
+
+
+def answers_only(how: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As if what ends so were over already, by this very command."""
+
+    def wrap(end: Callable[..., Any]) -> Callable[..., Any]:
+        async def ended(self: Locking, grant: Any, ending: Any, **options: Any) -> Any:
+            if ending.how == how:
+                return Ended()
+            return await end(self, grant, ending, **options)
+
+        return ended
+
+    return wrap
+
+
+def breaks_whatever_stands(end: Callable[..., Any]) -> Callable[..., Any]:
+    """Not the grant that was named, but the first that is there."""
+
+    async def ended(self: Locking, grant: Any, ending: Any, **options: Any) -> Any:
+        found = await self._find(grant) if ending.how == "broken" else None
+        if found and found.facts:
+            grant = replace(grant, token=found.facts[0].token)
+        return await end(self, grant, ending, **options)
+
+    return ended
+
+
+def puts_without_a_lease(put: Callable[..., Put]) -> Callable[..., Put]:
+    def placed(*args: Any) -> Put:
+        return replace(put(*args), lease=LeaseId(0))
+
+    return placed
+
+
+def gives_up_its_place(acquire: Callable[..., Any]) -> Callable[..., Any]:
+    """Whoever asks takes a new place, also where it has one."""
+
+    async def acquired(self: Locking, command: Any) -> Any:
+        places = (PlaceRef(name, branch=command.claimant.branch) for name in command.names)
+        gone = (Delete(queues.place_key(command.asker, place)) for place in places)
+        await self._ground.store.txn(Txn((), tuple(gone)))
+        return await acquire(self, command)
+
+    return acquired
+
+
+def knows_no_conflict(self: Edits, request: Any, key: str) -> None:
+    """What was heard of others is forgotten."""
+
+
+def refuses_what_is_held(guard: Callable[..., Any]) -> Callable[..., Any]:
+    async def guarded(self: Edits, session: LocalSession, event: Any, *, until: float) -> Decision:
+        decision: Decision = await guard(self, session, event, until=until)
+        return Decision(Verdict.DENY, reason="no") if decision == ALLOW else decision
+
+    return guarded
+
+
+def excludes_all_others(self: Claimant, other: Claimant) -> bool:
+    return not (self.is_same(other) or self.passes_to(other))
 
 
 def excludes_nobody(*args: Any) -> bool:

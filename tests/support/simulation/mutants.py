@@ -30,10 +30,10 @@ from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
 from scoord_server.ground import Ground
 from scoord_server.locking import Locking
-from scoord_server.model import conflicts, endings, reclaims, reservations, worklogs
+from scoord_server.model import conflicts, endings, queues, reclaims, reservations, worklogs
 from scoord_server.model import locks as lock_rules
 from scoord_server.reporting import Reporting as ServerReporting
-from scoord_server.seen import SeenWaiter
+from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.view import View
 from support.simulation import mistakes
 from support.simulation.loop import HostClock
@@ -198,6 +198,72 @@ MUTANTS: tuple[Mutant, ...] = (
         "a grant that ended before its answer came is believed in",
         ("C1", "C5"),
         _method(Neighbourhood, "is_over", mistakes.is_never_over),
+    ),
+    Mutant(
+        "idle at once",
+        "a lock that is used is taken away as idle",
+        ("C3",),
+        _around(SeenLock, "overdue", mistakes.idle_at_once),
+    ),
+    Mutant(
+        "time without an end",
+        "a lock that was taken for a time stays when that is over",
+        ("C5",),
+        _around(SeenLock, "overdue", mistakes.never_lasted),
+    ),
+    Mutant(
+        "break answered, not done",
+        "who breaks a lock is told that it did, and the lock stands",
+        ("C3",),
+        _around(Locking, "end", mistakes.answers_only("broken")),
+    ),
+    Mutant(
+        "another grant broken",
+        "a break takes away whatever grant stands by now",
+        ("C3",),
+        _around(Locking, "end", mistakes.breaks_whatever_stands),
+    ),
+    Mutant(
+        "release answered, not done",
+        "a release is acknowledged, and the lock stands",
+        ("C3", "C5"),
+        _around(Locking, "end", mistakes.answers_only("released")),
+    ),
+    Mutant(
+        "places without a lease",
+        "a place in a queue outlives its session",
+        ("C6",),
+        _around(queues, "_put_waiter", mistakes.puts_without_a_lease),
+    ),
+    Mutant(
+        "place lost by asking again",
+        "who asks again goes to the end of the queue",
+        ("C8",),
+        _around(Locking, "acquire", mistakes.gives_up_its_place),
+    ),
+    Mutant(
+        "served and waits on",
+        "who got a file keeps its place in the queue",
+        ("C5", "C8"),
+        _method(lock_rules, "_own_places", mistakes.nobody_ahead),
+    ),
+    Mutant(
+        "known conflict forgotten",
+        "an edit of what another is known to have goes through unasked",
+        ("C1",),
+        _method(Edits, "_in_the_way", mistakes.knows_no_conflict),
+    ),
+    Mutant(
+        "refused what it has",
+        "an edit of what its session has is refused",
+        ("C5",),
+        _around(Edits, "guard", mistakes.refuses_what_is_held),
+    ),
+    Mutant(
+        "shares exclude shares",
+        "who would share a file is refused it for nobody",
+        ("C3",),
+        _method(Claimant, "excludes", mistakes.excludes_all_others),
     ),
     Mutant(
         "queue jumped",

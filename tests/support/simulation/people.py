@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,6 +122,15 @@ class Person:
         verdict = "unheard" if decision is None else decision.verdict
         self.record.say(self.name, event.kind, event.agent_id, *event.paths, verdict, *hook.asked)
 
+    async def _command(
+        self, kind: str, work: Callable[[Desk], Coroutine[Any, Any, Any]], longer_s: float = 0.0
+    ) -> Any:  # what a desk answers, or None
+        """One command, counted by its kind where it is carried out."""
+        self.record.counts["commands"] += 1
+        outcome = await self.machine.command(work, longer_s)
+        self.record.counts[f"command: {kind}"] += outcome is not None
+        return outcome
+
     # -- what it does ---------------------------------------------------------------
 
     async def begin(self) -> None:
@@ -158,8 +167,7 @@ class Person:
         async def release(desk: Desk) -> object:
             return await desk.release(str(checkout.root), files, pid)
 
-        self.record.counts["commands"] += 1
-        outcome = await self.machine.command(release)
+        outcome = await self._command("unlock", release)
         self.record.say(self.name, "unlocks", outcome)
 
     async def hold(self, name: str, *, shared: bool = False, lasts_s: float = 0.0) -> None:
@@ -170,24 +178,22 @@ class Person:
             asked_for.set(wish_keys([name]))
             return await desk.acquire(wish)
 
-        outcome = await self.machine.command(acquire)
-        self.record.counts["commands"] += 1
+        outcome = await self._command("lock", acquire)
         self.record.say(self.name, "locks", name, "shared" if shared else "", _told_by(outcome))
 
     async def wait(self, name: str, within_s: float) -> None:
         """Wait for a file by the command line; sometimes for nothing, and then no more."""
         wish = Wish(self.cwd, (name,), self.pid)
-        self.record.counts["commands"] += 1
         self.record.say(self.name, "waits for", name)
 
         async def wait(desk: Desk) -> object:
             asked_for.set(wish_keys([name]))
             return await desk.wait(wish, within_s)
 
-        outcome = await self.machine.command(wait, within_s)
+        outcome = await self._command("wait", wait, within_s)
         self.record.say(self.name, "waited for", name, _told_by(outcome))
         if "granted" not in (outcome or {}) and self.rng.random() < _GIVES_UP:
-            await self.machine.command(lambda desk: desk.leave(wish))
+            await self._command("leave", lambda desk: desk.leave(wish))
 
     def commit(self) -> None:
         """Commit some of what is changed where it works, whoever changed it."""
@@ -219,7 +225,7 @@ class Person:
                 Breaking(self.cwd, self.pid, path, token, by, "in a hurry")
             )
 
-        self.record.say(self.name, "broke", await self.machine.command(take))
+        self.record.say(self.name, "broke", await self._command("break", take))
 
     async def end(self, reason: str = "other") -> None:
         """Say that the session ends; then its process does."""

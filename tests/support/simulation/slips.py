@@ -108,13 +108,14 @@ class Slips:
                 self.record.violate("C9", f"{holder.name}, who had {grant}, is not told of {slip}")
 
     def _is_followed(self, grant: Grant, report: Reported) -> bool:
-        """Whether another grant came by the report: it may have left its trace over the first's.
+        """Whether another session was granted it by the report: its trace may hide the first's.
 
         That of a pattern is its holder's own, and hidden by nobody.
         """
         if grant.is_pattern:
             return False
-        return any(later.since_s <= report.at_s for later in self.truth.later(grant))
+        later = (g for g in self.truth.later(grant) if g.session != grant.session)
+        return any(other.since_s <= report.at_s for other in later)
 
     def _check_told(self, report: Reported, people: Sequence[Person]) -> None:
         editor = _alive(people, report.editor.session)

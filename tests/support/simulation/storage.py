@@ -42,11 +42,6 @@ class ObservedStore(EmbeddedStore):
         """The leases that stand, in the order they were granted."""
         return list(self._keyspace.leases._by_id)
 
-    def keys_of(self, lease: LeaseId) -> list[bytes]:
-        """What a lease holds."""
-        found = self._keyspace.leases.find(lease)
-        return sorted(found.keys) if found else []
-
     def history(self) -> list[EventRecord]:
         """All lines of history that are there."""
         root, _ = keys.kept_roots()
@@ -55,6 +50,10 @@ class ObservedStore(EmbeddedStore):
     def begun(self) -> list[SessionRecord]:
         """The sessions whose end is not written down."""
         return [SessionRecord.FromString(kv.value) for kv in self._below(keys.begun_prefix())]
+
+    def all_keys(self) -> list[bytes]:
+        """Every key that is there."""
+        return [kv.key for kv in self._below(b"/")]
 
     def _below(self, prefix: bytes) -> tuple[KeyValue, ...]:
         return self._keyspace.read(prefix, prefix_end(prefix))
@@ -85,6 +84,8 @@ class StoreLink:
     """How many operations have failed on it."""
     lagged: int = 0
     """How many changes came late over it."""
+    watched_s: float = 0.0
+    """When it last began to watch, after a listing."""
 
     async def txn(self, txn: Txn) -> TxnResult:
         """As the store."""
@@ -131,6 +132,7 @@ class StoreLink:
 
     async def watch(self, prefix: bytes, from_revision: int) -> AsyncGenerator[WatchBatch, None]:
         """As the store; breaks off where the way to it is cut."""
+        self.watched_s = self.loop.true_s
         await self._there()
         async with contextlib.aclosing(self.store.watch(prefix, from_revision)) as batches:
             async for batch in batches:

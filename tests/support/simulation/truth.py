@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 
 from scoord.claimant import Claimant
 from scoord.patterns import matches
-from scoord.v1.records_pb2 import EventRecord, LockRecord, TraceRecord, WaiterRecord
+from scoord.v1.records_pb2 import (
+    EventRecord,
+    LockRecord,
+    SessionRecord,
+    TraceRecord,
+    WaiterRecord,
+)
 from scoord_server.store import keys
 from scoord_server.store.keyspace import Change
 from scoord_server.store.port import Event
@@ -38,6 +44,16 @@ class Grant:
     request: str
     """The command that it was granted to."""
     since_s: float
+    idle_s: float = 0.0
+    """Unused for longer than this, it may be taken away; 0 is never."""
+    used_s: float = 0.0
+    """When its use was last published."""
+    lasts_s: float = 0.0
+    """For how long it was taken; 0 is for as long as its session lives."""
+    begun_s: float = 0.0
+    """When that time began."""
+    begun_unix_ms: int = 0
+    """The same by the wall clock of whoever granted it."""
     until_s: float = float("inf")
     until_revision: float = float("inf")
     how: str = ""
@@ -48,9 +64,22 @@ class Grant:
     """Where it was written down how it ended, if it was."""
     first: Claimant = field(init=False)
     """To whom it was granted; it may have passed to a subagent since."""
+    _touched_ms: int = 0
 
     def __post_init__(self) -> None:
         self.first = self.who
+
+    def note_times(self, record: LockRecord, now_s: float) -> None:
+        """It is put: taken, used, or taken for another time."""
+        lasts_s, touched_ms = record.lasts_ms / 1000, record.touched_unix_ms
+        if (lasts_s, record.acquired_unix_ms) != (self.lasts_s, self.begun_unix_ms):
+            self.begun_s = now_s
+        if touched_ms != self._touched_ms:
+            self.used_s = now_s
+        self.lasts_s, self.begun_unix_ms = lasts_s, record.acquired_unix_ms
+        is_used = not (record.lasts_ms or self.who.shared)
+        self.idle_s = record.lock_timeout_ms / 1000 if is_used else 0.0
+        self._touched_ms = touched_ms
 
     @property
     def session(self) -> str:
@@ -71,6 +100,13 @@ class Waiter:
     who: Claimant
     since: int
     since_s: float
+    claim_s: float = 0.0
+    """How long its turn is kept."""
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its path, and the revision since which it waits there."""
+        return self.path, self.since
 
 
 @dataclass
@@ -87,8 +123,11 @@ class Truth:
     sessions: dict[str, int] = field(default_factory=dict)
     """Live sessions, with their leases."""
     traces: dict[bytes, TraceRecord] = field(default_factory=dict)
-    idle: set[str] = field(default_factory=set)
-    """Sessions that were ended although their lease stood: they were idle."""
+    idle: set[int] = field(default_factory=set)
+    """The leases of sessions that were ended although these stood: they were idle.
+
+    Not the sessions: those come back, under the same name and on another lease.
+    """
     moved_s: dict[str, float] = field(default_factory=dict)
     """When who has a path, or waits for it, last changed; patterns count for all."""
     revision: int = 1
@@ -96,12 +135,18 @@ class Truth:
     """Places that were given up or lost, and when."""
     _turns: dict[str, tuple[int, float]] = field(default_factory=dict)
     """By path: whose turn it is, by the revision of its place, and since when; 0 for nobody."""
+    _had_turn: dict[tuple[str, int], float] = field(default_factory=dict)
+    """By place: since when it has been its turn."""
     _replaced: list[Grant] = field(default_factory=list)
     """What this change took from a holder that it gave more."""
     ended: list[Callable[[Grant], None]] = field(default_factory=list)
     """Told of every grant's end, at the moment of it."""
     edited: list[Callable[[str, TraceRecord], None]] = field(default_factory=list)
     """Told of every edit that is reported, with the key of its path."""
+    left: list[Callable[[Waiter, str], None]] = field(default_factory=list)
+    """Told of every place that ends, and why; empty when nothing says why."""
+    _active: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """By lease: for how long its session may be unused, and when it was last used."""
 
     def observe(self, change: Change) -> None:
         """One change of the store, as it is made."""
@@ -109,14 +154,14 @@ class Truth:
             return
         if change.revision != self.revision + 1:
             self.record.violate("C3", f"revision {change.revision} follows {self.revision}")
-        self.revision, self._replaced = change.revision, []
+        self.revision, self._replaced, before = change.revision, [], dict(self.sessions)
         for _, event, parsed in sorted(_ranked(change), key=lambda ranked: ranked[0]):
             self._event(event, parsed, change)
             for path in self.files if parsed.kind == keys.RESERVATIONS else (parsed.name,):
                 self.moved_s[path] = self.record.loop.true_s
                 self._note_turn(path)
         if not change.ended:
-            self.idle |= gone_sessions(change)
+            self.idle |= {before[session] for session in gone_sessions(change)}
 
     def at(self, path: str) -> list[Grant]:
         """All grants of a path that stand, those of patterns too."""
@@ -147,12 +192,36 @@ class Truth:
         found = (waiter for waiter in self.waiters.values() if waiter.path == path)
         return sorted(found, key=lambda waiter: waiter.since)
 
+    def waited(self, path: str, since_s: float) -> Iterator[Waiter]:
+        """Who waited for a path at some time since then."""
+        left = (waiter for at_s, waiter in self._left.values() if at_s >= since_s)
+        return (waiter for waiter in (*self.queue(path), *left) if waiter.path == path)
+
     def _note_turn(self, path: str) -> None:
         first = next(iter(self.queue(path)), None)
         is_free = first and not any(excludes(g.who, first.who) for g in self.at(path))
         turn = first.since if first and is_free else 0
         if self._turns.get(path, (0, 0.0))[0] != turn:
             self._turns[path] = (turn, self.record.loop.true_s)
+
+        self._note_turns(path, at_s=self.record.loop.true_s)
+
+    def _note_turns(self, path: str, at_s: float) -> None:
+        """Each for itself: those who wait on different branches have theirs together."""
+        held, before = [grant.who for grant in self.at(path)], list[Claimant]()
+        for waiter in self.queue(path):
+            mine = [who for who in held if who.session == waiter.who.session]
+            ahead = (who for who in before if not _waits_for(who, mine))
+            if any(excludes(other, waiter.who) for other in (*held, *ahead)):
+                self._had_turn.pop(waiter.place, None)
+            else:
+                self._had_turn.setdefault(waiter.place, at_s)
+            before.append(waiter.who)
+
+    def had_turn_s(self, waiter: Waiter) -> float:
+        """How long it has had its turn, by true time."""
+        now_s = self.record.loop.true_s
+        return now_s - self._had_turn.get(waiter.place, now_s)
 
     def turn_for_s(self, path: str) -> float:
         """How long whoever is first in a queue has had its turn, by true time."""
@@ -170,38 +239,54 @@ class Truth:
         elif parsed.kind == keys.SESSIONS:
             self._session(parsed.name, event)
         elif parsed.kind == keys.QUEUE:
-            self._waiter(parsed.name, event)
+            self._waiter(parsed.name, event, change)
 
     def _trace(self, key: bytes, name: str, trace: TraceRecord) -> None:
         self.traces[key] = trace
         if trace.how in EDITED:
+            self.record.counts["reports"] += 1
             for listener in self.edited:
                 listener(name, trace)
 
     def _session(self, name: str, event: Event) -> None:
         if not event.deleted:
             self.sessions[name] = event.kv.lease
+            limit_ms = SessionRecord.FromString(event.kv.value).session_timeout_ms
+            self._active[event.kv.lease] = limit_ms / 1000, self.record.loop.true_s
             return
         self.sessions.pop(name, None)
         self.record.say("store", "session gone", name)
 
-    def _waiter(self, path: str, event: Event) -> None:
+    def unused_s(self, lease: int) -> tuple[float, float]:
+        """For how long the session on a lease may be unused, and for how long it was."""
+        limit_s, used_s = self._active.get(lease, (0.0, 0.0))
+        return limit_s, self.record.loop.true_s - used_s
+
+    def _waiter(self, path: str, event: Event, change: Change) -> None:
         key = event.kv.key
         if event.deleted:
             left = self.waiters.pop(key, None)
             if left is not None:
                 self._left[key] = (self.record.loop.true_s, left)
+                self._leaves(left, change)
             self.record.say("store", "waits no more", path, left and left.who.session)
             return
         wish = WaiterRecord.FromString(event.kv.value)
         who = Claimant.of(wish.waiter, wish.mode, wish.scope)
+        if self.sessions.get(who.session) != event.kv.lease:
+            self.record.violate("C6", f"a place of {who} is not on the lease of a live session")
         before, since_s = self.waiters.get(key), self.record.loop.true_s
         if before is None:
             self.record.counts["waits"] += 1
             self.record.say("store", "waits", path, who.session, who.agent)
         else:
             since_s = before.since_s
-        self.waiters[key] = Waiter(path, wish.path, who, event.kv.create_revision, since_s)
+        created, claim_s = event.kv.create_revision, wish.claim_ms / 1000
+        self.waiters[key] = Waiter(path, wish.path, who, created, since_s, claim_s)
+
+    def _leaves(self, left: Waiter, change: Change) -> None:
+        for listener in self.left:
+            listener(left, _why_left(left, change))
 
     # -- grants -------------------------------------------------------------------
 
@@ -211,11 +296,14 @@ class Truth:
         before = self.standing.get(event.kv.key)
         if before is None:
             grant = _grant(event, parsed, who, record.request_id, self.record.loop.true_s)
+            grant.note_times(record, grant.since_s)
             self._begins(grant, change)
         elif before.token != event.kv.create_revision or before.session != who.session:
             self.record.violate("C3", f"{before.path} went from {before} to {who} unfreed")
-        elif before.who != who:
-            self._passes(before, who)
+        else:
+            if before.who != who:
+                self._passes(before, who)
+            before.note_times(record, self.record.loop.true_s)
 
     def _begins(self, grant: Grant, change: Change) -> None:
         self._check_alone(grant)
@@ -273,8 +361,7 @@ class Truth:
             if waiter.since >= own:
                 self.record.counts["served in turn"] += 1
                 return
-            waits_for_it = any(_meet(part.branch, waiter.who.branch) for part in mine)
-            if excludes(waiter.who, grant.who) and not waits_for_it:
+            if excludes(waiter.who, grant.who) and not _waits_for(waiter.who, mine):
                 self.record.violate("C8", f"{grant} overtook {waiter}")
 
     def _check_given_back(self, grant: Grant, change: Change) -> None:
@@ -318,7 +405,7 @@ class Truth:
                 return trace.how
         if _is_replaced(grant, change):
             return "replaced"
-        return "idle session" if grant.session in self.idle else "expired"
+        return "idle session" if grant.lease in self.idle else "expired"
 
 
 def _grant(
@@ -341,8 +428,26 @@ def is_history(key: bytes) -> bool:
 
 
 def is_kept(key: bytes) -> bool:
-    """Whether a key is there for longer than its session: history, a log, an answer, an end."""
-    return is_history(key) or key.startswith((_ARCHIVE, _BREAKS, _UNUSED))
+    """Whether a key is there for longer than its session: history, a log, an answer, an end.
+
+    Or the revision that the store's own history was forgotten to.
+    """
+    is_compaction = key == keys.compaction()
+    return is_compaction or is_history(key) or key.startswith((_ARCHIVE, _BREAKS, _UNUSED))
+
+
+def _why_left(left: Waiter, change: Change) -> str:
+    """Why a place ended: with its lease, by a line of history, or as its holder was served."""
+    if change.ended:
+        return "ended"
+    lines = {line.kind for line in _lines(change)} & {"left", "unused"}
+    for event in change.events:
+        parsed = keys.parse(event.kv.key)
+        if not event.deleted and parsed.kind in keys.HOLDS and parsed.name == left.path:
+            record = LockRecord.FromString(event.kv.value)
+            if left.who.is_same(Claimant.of(record.holder, record.mode, record.scope)):
+                return "served"
+    return next(iter(lines), "")
 
 
 def _ranked(change: Change) -> Iterator[tuple[int, Event, keys.ParsedKey]]:
@@ -377,17 +482,25 @@ def _is_replaced(grant: Grant, change: Change) -> bool:
     return False
 
 
+def _waits_for(who: Claimant, parts: Iterable[Claimant]) -> bool:
+    """Whether it waits for what a session has of a path, which lets that pass."""
+    return any(_meet(part.branch, who.branch) for part in parts)
+
+
 def _meet(one: str, other: str) -> bool:
     """Whether what is confined to the one branch holds where the other does."""
     return not (one and other) or one == other
 
 
 def _reclaims(change: Change) -> Iterator[EventRecord]:
+    return (line for line in _lines(change) if line.kind == "reclaimed")
+
+
+def _lines(change: Change) -> Iterator[EventRecord]:
+    """The lines of history that one change writes."""
     for event in change.events:
         if is_history(event.kv.key) and not event.deleted:
-            line = EventRecord.FromString(event.kv.value)
-            if line.kind == "reclaimed":
-                yield line
+            yield EventRecord.FromString(event.kv.value)
 
 
 def _words(who: Claimant) -> Iterable[str]:
