@@ -25,6 +25,7 @@ from scoord.errors import (
 )
 from scoord.text import one_line
 from scoord_agent import wording
+from scoord_agent.delivery import Delivery
 from scoord_agent.lifecycle import Origin
 from scoord_agent.relay import Relay
 from scoord_hooks.adapters import Adapter, adapter
@@ -83,18 +84,24 @@ class Listener:
             cli = adapter(client)
         except InvalidRequest as error:
             return _problem(404, error)
-        return _json(await self._answer(cli, name, request))
+        delivery = Delivery()
+        answer = await self._answer(cli, name, request, delivery)
+        return await _delivered(_json(answer), request, delivery)
 
-    async def _answer(self, cli: Adapter, name: str, request: web.Request) -> dict[str, Any]:
+    async def _answer(
+        self, cli: Adapter, name: str, request: web.Request, delivery: Delivery
+    ) -> dict[str, Any]:
         """The answer to an event that begins to come in now."""
         now, origin, event = asyncio.get_running_loop().time(), _origin(request), None
         try:
             async with asyncio.timeout_at(now + ANSWER_WITHIN_S):
                 event = cli.parse(name, _object(await _body(request)))
-                decision = await self._relay.decide(event, origin, now + DECIDE_WITHIN_S)
+                until = now + DECIDE_WITHIN_S
+                decision = await self._relay.decide(event, origin, until, delivery)
                 return cli.render(name, decision)
         except Exception as failure:  # noqa: BLE001 (a hook always gets an answer)
             error = _known(failure)
+            delivery.failed()
         _log.info("event %s: %s", name, error)
         if event is None or isinstance(error, BadRequest):
             return cli.refusal(name, wording.undecided(error))
@@ -108,6 +115,32 @@ class Listener:
         if not hmac.compare_digest(said, self._bearer):
             return _problem(401, NotAllowed("wrong or missing token; run `scoord hooks install`"))
         return None
+
+
+async def _delivered(
+    response: web.Response, request: web.Request, delivery: Delivery
+) -> web.Response:
+    """Write an answer here, where it is seen whether its hook is there to read it."""
+    written = False
+    try:
+        if delivery.carries:
+            await _see_who_has_gone()
+        await response.prepare(request)
+        await response.write_eof()
+        written = request.transport is not None and not request.transport.is_closing()
+    except ConnectionError:
+        _log.info("a hook went away before its answer")
+    finally:
+        if not written:
+            delivery.failed()
+    return response
+
+
+async def _see_who_has_gone() -> None:
+    """Let the loop read its sockets: a hook may have given up while the agent stood still."""
+    # Its next round finds the end of a connection, and acts on it behind us: so two.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def _known(error: Exception) -> ScoordError:

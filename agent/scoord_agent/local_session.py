@@ -6,15 +6,16 @@ several.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from scoord.ids import AgentId, LeaseId, ProjectId, SessionId
 from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import wording
+from scoord_agent.delivery import Delivery
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.processes import Process
 from scoord_agent.remembered import Remembered
@@ -149,7 +150,7 @@ class LocalSession:
         if self.wanted.get(place) == notice:
             return
         self.wanted[place] = notice
-        if len(self.wanted) > MAX_NOTICES:
+        while len(self.wanted) > MAX_NOTICES:
             del self.wanted[next(iter(self.wanted))]
             self.left_out += 1
         self._change()
@@ -173,7 +174,7 @@ class LocalSession:
 
         What concerns a subagent that is over is for the main thread, which goes on with its work.
         """
-        waiting = self.subagents.get(agent, self.losses)
+        waiting = self._losses_of(agent)
         if notice in waiting:
             return
         waiting.append(notice)
@@ -185,7 +186,7 @@ class LocalSession:
         if agent not in self.subagents:
             self.tell(notice, person=person)
             return
-        waiting = self.asides.setdefault(agent, deque())
+        waiting = self._asides_of(agent)
         if notice not in waiting:
             self._keep(notice, waiting)
             self.tell_person(notice)
@@ -210,35 +211,70 @@ class LocalSession:
         for notice in self.asides.pop(agent, ()):
             self.tell(notice)
 
-    def take_notices(self, most: int = MAX_NOTICES) -> list[str]:
-        """What it has not been told yet, losses first; what there is no room for waits."""
-        told = self.take_losses(most)
-        told += self._taken_wanted(most - len(told))
+    def take_notices(self, most: int = MAX_NOTICES, delivery: Delivery | None = None) -> list[str]:
+        """What it has not been told yet, losses first; what there is no room for waits.
+
+        It waits again if the ``delivery`` fails.
+        """
+        delivery = delivery or Delivery()
+        told = self.take_losses(most, delivery=delivery)
+        told += self._taken_wanted(most - len(told), delivery)
         if self.left_out and len(told) < most:
             told.append(wording.left_out(self.left_out))
+            delivery.takes(partial(self._leave_out, self.left_out))
             self.left_out = 0
             self._change()
-        return told + self._taken(self.notices, most - len(told))
+        return told + self._taken(self._notices, most - len(told), delivery)
 
-    def take_losses(self, most: int, agent: AgentId = MAIN) -> list[str]:
+    def take_losses(
+        self, most: int, agent: AgentId = MAIN, delivery: Delivery | None = None
+    ) -> list[str]:
         """The same, of losses alone; for a subagent, all that it is told but turns."""
+        delivery = delivery or Delivery()
         if agent == MAIN:
-            return self._taken(self.losses, most)
-        told = self._taken(self.subagents.get(agent, deque()), most)
-        return told + self._taken(self.asides.get(agent, deque()), most - len(told))
+            return self._taken(partial(self._losses_of, MAIN), most, delivery)
+        if agent not in self.subagents:
+            return []
+        told = self._taken(partial(self._losses_of, agent), most, delivery)
+        return told + self._taken(partial(self._asides_of, agent), most - len(told), delivery)
 
-    def _taken_wanted(self, most: int) -> list[str]:
-        places = list(self.wanted)[:most]
-        taken = [self.wanted.pop(place) for place in places]
+    def _taken_wanted(self, most: int, delivery: Delivery) -> list[str]:
+        taken = {place: self.wanted.pop(place) for place in list(self.wanted)[:most]}
         if taken:
+            delivery.takes(partial(self._want_again, taken))
             self._change()
-        return taken
+        return list(taken.values())
 
-    def _taken(self, waiting: deque[str], most: int) -> list[str]:
+    def _taken(self, of: Callable[[], deque[str]], most: int, delivery: Delivery) -> list[str]:
+        waiting = of()
         taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]
         if taken:
+            delivery.takes(partial(self._put_back, tuple(taken), of))
             self._change()
         return taken
+
+    def _put_back(self, taken: Sequence[str], of: Callable[[], deque[str]]) -> None:
+        """Tell it again, before what has come since; a subagent may be over by then."""
+        waiting = of()
+        waiting.extendleft([notice for notice in reversed(taken) if notice not in waiting])
+        self._change()
+
+    def _want_again(self, taken: Mapping[Place, str]) -> None:
+        self.wanted = {**taken, **self.wanted}
+        self._change()
+
+    def _leave_out(self, number: int) -> None:
+        self.left_out += number
+        self._change()
+
+    def _notices(self) -> deque[str]:
+        return self.notices
+
+    def _losses_of(self, agent: AgentId) -> deque[str]:
+        return self.subagents.get(agent, self.losses)
+
+    def _asides_of(self, agent: AgentId) -> deque[str]:
+        return self.asides.setdefault(agent, deque()) if agent in self.subagents else self.notices
 
     def owe(self, locks: Iterable[HeldLock]) -> None:
         """It gives ``locks`` back."""

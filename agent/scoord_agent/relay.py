@@ -12,6 +12,7 @@ from scoord.text import one_line
 from scoord_agent import wording, wording_settings
 from scoord_agent.activity import Activity
 from scoord_agent.background import Background
+from scoord_agent.delivery import Delivery
 from scoord_agent.dependents import Dependents
 from scoord_agent.edits import Edits
 from scoord_agent.handing_back import HandingBack
@@ -77,10 +78,13 @@ class Relay:
             EventKind.PROGRESS: self._progress,
         }
 
-    async def decide(self, event: HookEvent, origin: Origin, until: float) -> Decision:
+    async def decide(
+        self, event: HookEvent, origin: Origin, until: float, delivery: Delivery
+    ) -> Decision:
         """Answer ``event``; ``until`` then, by the loop's clock, others are asked about an edit.
 
-        Raises InvalidPath, InvalidConfig, and DeadlineExceeded for git.
+        What the answer tells waits again if its ``delivery`` fails. Raises InvalidPath,
+        InvalidConfig, and DeadlineExceeded for git.
         """
         handler = self._handler(event, until)
         if handler is None:
@@ -92,7 +96,7 @@ class Relay:
             decision = await self._handle(handler, session, event) if session else ALLOW
         except InvalidConfig as error:
             return _without_project(event, error)
-        return self._with_notices(session, event, decision) if session else decision
+        return self._with_notices(session, event, decision, delivery) if session else decision
 
     def undecided(self, event: HookEvent, origin: Origin, error: ScoordError) -> Decision:
         """Answer ``event``, which ``decide`` failed at or took too long for: at once."""
@@ -179,40 +183,47 @@ class Relay:
     def _settings_of(self, session: LocalSession) -> Settings:
         return self._settings.at(session.root)
 
-    def _problem_of(self, session: LocalSession) -> str:
+    def _problem_of(self, session: LocalSession, delivery: Delivery) -> str:
         """What is wrong with its settings, once; again when that changes."""
         problem = self._settings.problem(session.root) if self._settings.problems() else ""
         before, session.told_problem = session.told_problem, problem
-        return problem if problem != before else ""
+        if problem == before:
+            return ""
+        delivery.takes(partial(setattr, session, "told_problem", before))
+        return problem
 
     def _with_notices(
-        self, session: LocalSession, event: HookEvent, decision: Decision
+        self, session: LocalSession, event: HookEvent, decision: Decision, delivery: Delivery
     ) -> Decision:
         """Add what the session has not been told yet, where the CLI passes it on."""
         if event.kind in (EventKind.SESSION_END, EventKind.TURN_END, EventKind.SUBAGENT_END):
             return decision
-        problem = self._problem_of(session)
-        told = self._news(session, event.agent_id, _room(event, decision))
+        problem = self._problem_of(session, delivery)
+        told = self._news(session, event.agent_id, _room(event, decision), delivery)
         if not told and not problem:
             return decision
         return _joined(decision, told, wording_settings.problem(problem) if problem else "")
 
-    def _news(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
+    def _news(
+        self, session: LocalSession, agent: AgentId, most: int, delivery: Delivery
+    ) -> list[str]:
         """What it has not been told yet. A turn passes: only losses come before it.
 
         A subagent is told of its own locks, edits and turns alone; all else is its main
         thread's, which need not hear of those.
         """
-        told = session.take_losses(most, agent)
-        told += self._come(session, agent, most - len(told))
+        told = session.take_losses(most, agent, delivery)
+        told += self._come(session, agent, most - len(told), delivery)
         if agent:
             return told
         self._withdraw(session)
-        return told + session.take_notices(most - len(told))
+        return told + session.take_notices(most - len(told), delivery)
 
-    def _come(self, session: LocalSession, agent: AgentId, most: int) -> list[str]:
+    def _come(
+        self, session: LocalSession, agent: AgentId, most: int, delivery: Delivery
+    ) -> list[str]:
         """The turns that have come; of one that is over by now, that it is."""
-        turns = self._turns.take(session.session_id, agent, most)
+        turns = self._turns.take(session.session_id, agent, most, delivery)
         if not turns:
             return []
         now = self._clock.now()

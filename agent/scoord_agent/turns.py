@@ -7,10 +7,12 @@ a turn was not used in time it tells nobody: whoever is told late is told for ho
 import asyncio
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.ids import AgentId, ProjectId, SessionId
+from scoord_agent.delivery import Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,19 @@ class Turns:
             if self._untold.get(place) == turn:
                 del self._untold[place]
 
-    def take(self, session: SessionId, agent: AgentId, most: int) -> list[Turn]:
-        """What this holder is to be told now, and then no more."""
+    def take(
+        self, session: SessionId, agent: AgentId, most: int, delivery: Delivery | None = None
+    ) -> list[Turn]:
+        """What this holder is to be told now, and then no more, unless the ``delivery`` fails."""
         mine = [p for p in self._untold if (p.session, p.agent) == (session, agent)]
-        return [self._untold.pop(place) for place in mine[: max(0, most)]]
+        taken = {place: self._untold.pop(place) for place in mine[: max(0, most)]}
+        if taken and delivery:
+            delivery.takes(partial(self._put_back, taken))
+        return list(taken.values())
+
+    def _put_back(self, taken: Mapping[Place, Turn]) -> None:
+        """A turn at one of these places that has come since is the one to be told."""
+        self._untold = {**taken, **self._untold}
 
     def keep_only(self, sessions: Container[SessionId]) -> None:
         """Forget what has come to sessions that have ended."""

@@ -14,6 +14,9 @@ from scoord.errors import InvalidRequest
 MOST: Final = 9_500
 """Characters of an answer; Claude Code puts what is over 10,000 into a file."""
 
+_UNLOCK: Final = "say a file, and --force --token N to break the lock that has this token"
+_FORCED: Final = ("--typed", "/sc:session-unlock", "--reason", "/sc:session-unlock")
+
 _ENDLESS: Final = frozenset({"--follow", "-f", "--watch", "-w"})
 
 
@@ -74,16 +77,31 @@ def _words(arguments: str) -> list[str]:
 
 
 def _unlock(words: Sequence[str]) -> list[str]:
-    paths = [word for word in words if not word.startswith("-")]
-    options = [word for word in words if word.startswith("-")]
-    unknown = next((word for word in options if word != "--force"), "")
-    if unknown:
-        raise InvalidRequest(f"{unknown[:60]!r} is not known here; say a file, and --force or not")
+    """Nobody can be asked in a hook: ``--force`` alone shows what to type, with the token."""
+    paths, options, rest = list[str](), list[str](), iter(words)
+    for word in rest:
+        name, _, value = word.partition("=")
+        if word == "--force":
+            options.append(word)
+        elif name == "--token":
+            options.append(f"--token={_number(value or next(rest, ''))}")
+        elif word.startswith("-"):
+            raise InvalidRequest(f"{word[:60]!r} is not known here; {_UNLOCK}")
+        else:
+            paths.append(word)
+    if options and "--force" not in options:
+        raise InvalidRequest(f"--token goes with --force; {_UNLOCK}")
     if not paths:
         return ["locks"]
-    # Typing --force is the answer to "break it?": nobody can be asked in a hook.
-    forced = ["--force", "--yes", "--reason", "/sc:session-unlock"] if options else []
+    forced = [*_FORCED, *options] if options else []
     return ["unlock", *forced, "--", *paths]
+
+
+def _number(word: str) -> str:
+    """Return a token as it is. Raises InvalidRequest."""
+    if not (word.isascii() and word.isdigit()):
+        raise InvalidRequest(f"{word[:60]!r} is no token; {_UNLOCK}")
+    return word
 
 
 _BUILDERS: Final[Mapping[str, Callable[[Sequence[str]], list[str]]]] = {

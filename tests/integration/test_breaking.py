@@ -1,6 +1,7 @@
 """``scoord unlock --force`` where several stand in the way, one's own does, or another waits."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,27 @@ def test_all_others_that_share_a_name_are_shown_and_broken_one_by_one(
     assert "was broken by Session_2" in alice.told_at_last("was broken")
     assert "was broken by Session_2" in carol.told_at_last("was broken")
     assert refusal(bob.edit("auth.py")) == ""
+
+
+def test_a_grant_that_was_made_after_the_one_that_was_seen_stays(two: Pair, shop: Clones) -> None:
+    alice, bob, carol = alices(two, shop), bobs(two, shop), alices(two, shop)
+    alice.edit("auth.py")
+    seen = re.search(r"--token \d+", bob.run("unlock", "auth.py", "--force")[1])
+    assert seen
+    named = ("unlock", "auth.py", "--force", *seen[0].split())
+    alice.run("release", "auth.py")
+    carol.edit("auth.py")
+
+    code, output = bob.run(*named)
+
+    assert code == 1
+    assert "changed hands meanwhile and was not broken: now Session_3" in output
+    assert refusal(bob.edit("auth.py")), "it is Session_3's still"
+
+    again = re.search(r"say: scoord (unlock auth.py --force --token \d+)", output)
+    assert again
+    assert bob.run(*again[1].split())[0] == 0
+    assert "was broken by Session_2" in carol.told_at_last("was broken")
 
 
 def test_each_has_a_row_of_its_own_in_json(two: Pair, shop: Clones) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 SERVER = "server/scoord_server"
 AGENT = "agent/scoord_agent"
+HOOKS = "hooks/scoord_hooks"
 SHARED = "protos/scoord"
 
 
@@ -47,6 +48,7 @@ _RESUMED = tuple(
     )
 )
 _AGENT = ("tests/unit/agent",)
+_ETCD = ("tests/unit/server/test_etcd_calls.py",)
 _REPLACED = (
     "tests/integration/test_agent_replaced.py"
     "::test_what_an_agent_was_giving_back_is_given_back_by_the_next_one"
@@ -423,5 +425,113 @@ MUTANTS = (
         "kept[_grant(other)] = other",
         "kept.pop(_grant(other), None)",
         _AGENT,
+    ),
+    Mutant(
+        "a denial is rendered as an allow",
+        f"{HOOKS}/claude_code.py",
+        '"permissionDecision": "deny"',
+        '"permissionDecision": "allow"',
+        ("tests/unit/hooks/test_claude_code.py",),
+    ),
+    Mutant(
+        "an edit of several files takes the lock of the first alone",
+        f"{AGENT}/edits.py",
+        "        edits = [await self._look(session, event, path) for path in event.paths]\n",
+        "        edits = [await self._look(session, event, path) for path in event.paths[:1]]\n",
+        ("tests/unit/agent/test_edits.py", "tests/unit/agent/test_instead.py"),
+    ),
+    Mutant(
+        "the shim lets an edit through that is to be blocked",
+        f"{HOOKS}/plugin/hooks/shim.sh",
+        '    block/PreToolUse) deny "$1" ;;\n',
+        "",
+        ("tests/unit/hooks/test_shim.py",),
+    ),
+    Mutant(
+        "etcd says that a lease is gone, and it counts as renewed",
+        f"{SERVER}/store/etcd/keepalive.py",
+        "answer.set_result(message.TTL)",
+        "answer.set_result(message.TTL or 1)",
+        ("tests/contract/test_store_leases.py",),
+    ),
+    Mutant(
+        "what etcd may have done is sent again to another member",
+        f"{SERVER}/store/etcd/link.py",
+        "        except TokenRefused:\n",
+        "        except Exception:\n",
+        _ETCD,
+    ),
+    Mutant(
+        "a read may be of the past",
+        f"{SERVER}/store/etcd/wire.py",
+        "            min_mod_revision=since,\n",
+        "            min_mod_revision=since,\n            serializable=True,\n",
+        _ETCD,
+    ),
+    Mutant(
+        "a count may be of the past",
+        f"{SERVER}/store/etcd/wire.py",
+        "range_end=self.end(end), count_only=True)",
+        "range_end=self.end(end), count_only=True, serializable=True)",
+        _ETCD,
+    ),
+    Mutant(
+        "a watch goes on although its past is compacted",
+        f"{SERVER}/store/etcd/watch.py",
+        "            raise Compacted(message.compact_revision)\n",
+        "            self._next = message.compact_revision\n"
+        '            raise StoreUnavailable("it is compacted")\n',
+        ("tests/contract/test_store_watch.py",),
+    ),
+    Mutant(
+        "a hook without the token is answered",
+        f"{AGENT}/listener.py",
+        "        if not hmac.compare_digest(said, self._bearer):\n",
+        "        if not said and not self._bearer:\n",
+        ("tests/unit/agent/test_listener.py",),
+    ),
+    Mutant(
+        "the embedded store remembers before it has written down",
+        f"{SERVER}/store/embedded.py",
+        "        if self._ledger:\n            self._record(self._ledger, change)\n"
+        "        self._keyspace.apply(change, self._clock.now())\n",
+        "        self._keyspace.apply(change, self._clock.now())\n"
+        "        if self._ledger:\n            self._record(self._ledger, change)\n",
+        ("tests/unit/server/test_embedded_store.py",),
+    ),
+    Mutant(
+        "what was taken before a refusal is kept",
+        f"{AGENT}/all_or_none.py",
+        "        names = set(new)\n",
+        "        names = set(list(new)[:0])\n",
+        ("tests/unit/agent/test_all_or_none.py",),
+    ),
+    Mutant(
+        "a grant whose answer lay unread is believed in",
+        f"{AGENT}/held.py",
+        "        return now < asked_at + self._belief_s\n",
+        "        return True\n",
+        ("tests/unit/agent/test_edits.py",),
+    ),
+    Mutant(
+        "a pulse of the lease before renews the next one",
+        f"{AGENT}/heart.py",
+        "            if session.lease == leases[session.session_id]:\n",
+        "            if session.session_id in leases:\n",
+        ("tests/unit/agent/test_heart.py",),
+    ),
+    Mutant(
+        "what a session was not told dies with its agent",
+        f"{AGENT}/kept_sessions.py",
+        '        "losses": list(session.losses),\n',
+        '        "losses": [],\n',
+        ("tests/unit/agent/test_sessions.py", "tests/unit/agent/test_keeping.py"),
+    ),
+    Mutant(
+        "what a hook that has gone was to be told is told to nobody",
+        f"{AGENT}/listener.py",
+        "        if not written:\n            delivery.failed()\n",
+        "        pass\n",
+        ("tests/unit/agent/test_delivery.py",),
     ),
 )

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mutants import planted, simulated
-from mutants.trials import ROOT, Benches, BrokenRunError, Trial, Tried
+from mutants import planted, simulated, trials
+from mutants.trials import ROOT, Benches, BrokenRunError, OverTimeError, Trial, Tried
 from support.processes import end_on_signals
 
 
@@ -37,28 +37,46 @@ async def main(words: Sequence[str], console: Console) -> int:
         benches = Benches(pristine)
         if edits:
             await planted.check_healthy(edits, benches, console)
-        trials = [*planted.trials(edits), *of_simulation]
-        tried = await _try_all(trials, benches, console)
+        chosen = [*planted.trials(edits), *of_simulation]
+        tried = await try_all(chosen, benches, console)
     console.print(_table(tried))
     caught = sum(one.caught for one in tried)
-    console.print(f"score: {caught} of {len(tried)} planted mistakes are caught")
+    late = sum(one.late for one in tried)
+    unknown = f"; {late} were not done in time" if late else ""
+    console.print(f"score: {caught} of {len(tried)} planted mistakes are caught{unknown}")
     return 0 if caught == len(tried) else 1
 
 
-async def _try_all(trials: Sequence[Trial], benches: Benches, console: Console) -> list[Tried]:
+async def try_all(chosen: Sequence[Trial], benches: Benches, console: Console) -> list[Tried]:
+    """Try each, and say what becomes of it."""
+
     async def tried(trial: Trial) -> Tried:
-        result = await trial.run(benches)
+        result = await _result(trial, benches)
         done.append(result)
         caught = sum(one.caught for one in done)
-        verdict = f"caught by {escape(result.by)}" if result.caught else "[red]NOT CAUGHT[/]"
-        where = f"{len(done):3}/{len(trials)} ({caught} caught) {result.took_s:3.0f} s"
+        verdict = (
+            f"caught by {escape(result.by)}" if result.caught else f"[red]{_missed(result)}[/]"
+        )
+        where = f"{len(done):3}/{len(chosen)} ({caught} caught) {result.took_s:3.0f} s"
         console.print(f"{where}  {trial.name}: {verdict}", soft_wrap=True)
         return result
 
     done: list[Tried] = []
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(tried(trial)) for trial in trials]
+        tasks = [group.create_task(tried(trial)) for trial in chosen]
     return [task.result() for task in tasks]
+
+
+async def _result(trial: Trial, benches: Benches) -> Tried:
+    """What becomes of one: that it takes too long is no reason to lose the others."""
+    try:
+        return await trial.run(benches)
+    except OverTimeError:
+        return Tried(trial.name, "", trials.PATIENCE_S, late=True)
+
+
+def _missed(result: Tried) -> str:
+    return "NOT DONE IN TIME" if result.late else "NOT CAUGHT"
 
 
 def _copy_tree(copy: Path) -> None:
@@ -69,7 +87,7 @@ def _copy_tree(copy: Path) -> None:
 def _table(results: Sequence[Tried]) -> Table:
     table = Table("mistake", "caught", "by", "s")
     for result in results:
-        caught = "yes" if result.caught else "NO"
+        caught = "yes" if result.caught else "not known" if result.late else "NO"
         table.add_row(result.name, caught, escape(result.by), f"{result.took_s:.0f}")
     return table
 

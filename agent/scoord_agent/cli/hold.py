@@ -5,7 +5,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any, Final
 
@@ -81,7 +81,16 @@ def release(ctx: click.Context, paths: tuple[str, ...], *, as_json: bool) -> Non
 @click.command()
 @paths_argument
 @click.option("--force", is_flag=True, help="Break a lock that another session holds.")
-@click.option("--yes", is_flag=True, help="With --force: do not ask.")
+@click.option(
+    "--token",
+    "tokens",
+    type=click.IntRange(1),
+    multiple=True,
+    metavar="N",
+    help="With --force: break the grant that was shown with this token, and no other; do not ask.",
+)
+@click.option("--yes", is_flag=True, help="With --force: do not ask; break what there is by then.")
+@click.option("--typed", default="scoord unlock", hidden=True)
 @reason_option
 @json_option
 @click.pass_context
@@ -89,6 +98,8 @@ def unlock(
     ctx: click.Context,
     paths: tuple[str, ...],
     reason: str,
+    tokens: tuple[int, ...],
+    typed: str,
     *,
     force: bool,
     yes: bool,
@@ -96,13 +107,20 @@ def unlock(
 ) -> None:
     """Give locks and places in queues back; with --force, break locks of others.
 
+    --force shows who holds a path, why and since when, and asks; without a terminal,
+    it says what to type instead. --token N, from there or from `scoord locks`, breaks
+    the grant that you saw: one that changed hands since stays. --yes alone breaks
+    whatever grant it finds.
+
     Where several share a path, each share is shown and broken by itself; your own
     stays. Who waited first for a file has it kept then. The holder of a lock that was
     broken is told who did it and why.
     """
+    if tokens and not force:
+        raise click.UsageError("--token goes with --force")
     if not force:
         ctx.exit(_release(paths, as_json=as_json))
-    if not _break_all(paths, reason, yes=yes, as_json=as_json):
+    if not _break_all(paths, _Order(reason, frozenset(tokens), typed, yes=yes), as_json=as_json):
         ctx.exit(REFUSED)
 
 
@@ -186,19 +204,31 @@ def _lies_in(within: dict[str, Any], command: str) -> str:
     )
 
 
-def _confirmed() -> bool:
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            "--force asks before it breaks a lock; without a terminal, say --yes"
-        )
-    return click.confirm("Break this lock?", err=True)
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be broken, and what its person agreed to."""
+
+    reason: str
+    tokens: frozenset[int]
+    """The grants that were seen; empty where none is named."""
+    typed: str
+    """What it was typed as, to be typed again."""
+    yes: bool
+
+    def names(self, row: LockRow) -> bool:
+        """Whether this grant is meant: any is, where none is named."""
+        return not self.tokens or row.token in self.tokens
+
+    def again(self, path: str, row: LockRow) -> str:
+        """Return what to type for exactly this grant."""
+        return f"{self.typed} {shlex.quote(one_line(path))} --force --token {row.token}"
 
 
-def _break_all(paths: Sequence[str], reason: str, *, yes: bool, as_json: bool) -> bool:
+def _break_all(paths: Sequence[str], order: _Order, *, as_json: bool) -> bool:
     """Break one after the other: each is shown and confirmed by itself."""
     problems.tell_own()
     results = []
-    for result in chain.from_iterable(_break(path, reason, yes=yes) for path in paths):
+    for result in chain.from_iterable(_break(path, order) for path in paths):
         results.append(result)
         if not as_json:
             click.echo(f"{result['path']} {result['message']}")
@@ -207,31 +237,43 @@ def _break_all(paths: Sequence[str], reason: str, *, yes: bool, as_json: bool) -
     return all(result["broken"] for result in results)
 
 
-def _break(path: str, reason: str, *, yes: bool) -> Iterator[dict[str, Any]]:
+def _break(path: str, order: _Order) -> Iterator[dict[str, Any]]:
     """Break all that others hold at a path; of what only this session has, give that back."""
     standing, within = _standing(path)
-    others = [row for row in standing if not row.own]
+    named = [row for row in standing if order.names(row)]
+    others = [row for row in named if not row.own]
     if others:
-        yield from (_break_one(path, shown, reason, yes=yes) for shown in others)
-    elif standing:
+        yield from (_break_one(path, shown, order) for shown in others)
+    elif named:
         local_client.release([path])
         what = "was this session's own, and is given back"
-        yield _outcome(path, standing[0], what, broken=True)
+        yield _outcome(path, named[0], what, broken=True)
+    elif standing:
+        yield from (_outcome(path, row, _changed_hands(path, row, order)) for row in standing)
     else:
         lies = [_lies_in(row, "unlock --force") for row in within]
         yield _outcome(path, None, lies[0] if lies else "is not locked")
 
 
-def _break_one(path: str, shown: LockRow, reason: str, *, yes: bool) -> dict[str, Any]:
+def _break_one(path: str, shown: LockRow, order: _Order) -> dict[str, Any]:
     """Show who holds the lock, ask, and break exactly the grant that was shown."""
     click.echo(f"{one_line(shown.path)} is held by {show.holding(shown)}", err=True)
-    if not yes and not _confirmed():
-        return _outcome(path, shown, "is left as it is")
-    answer = local_client.break_lock(path, shown.token, _me(), reason)
+    if refusal := _not_agreed(path, shown, order):
+        return _outcome(path, shown, refusal)
+    answer = local_client.break_lock(path, shown.token, _me(), order.reason)
     problems.tell(answer)
     if answer.get("broken"):
         return _outcome(path, shown, _how_taken(answer) + _for_whom(answer), broken=True)
-    return _outcome(path, shown, _what_happened(answer))
+    return _outcome(path, shown, _what_happened(path, answer, order))
+
+
+def _not_agreed(path: str, shown: LockRow, order: _Order) -> str:
+    """Return what becomes of a grant that nobody agreed to break; empty where somebody did."""
+    if order.yes or order.tokens:
+        return ""
+    if not sys.stdin.isatty():
+        return f"is left as it is; to break exactly that, say: {order.again(path, shown)}"
+    return "" if click.confirm("Break this lock?", err=True) else "is left as it is"
 
 
 def _standing(path: str) -> tuple[Sequence[LockRow], Sequence[dict[str, Any]]]:
@@ -263,11 +305,18 @@ def _for_whom(answer: dict[str, Any]) -> str:
     )
 
 
-def _what_happened(answer: dict[str, Any]) -> str:
+def _what_happened(path: str, answer: dict[str, Any], order: _Order) -> str:
     current = answer.get("current")
     if not current:
         return "was given back meanwhile; nothing was broken"
-    return f"changed hands meanwhile and was not broken: now {show.holding(lock_row(current))}"
+    return _changed_hands(path, lock_row(current), order)
+
+
+def _changed_hands(path: str, row: LockRow, order: _Order) -> str:
+    return (
+        f"changed hands meanwhile and was not broken: now {show.holding(row)};"
+        f" to break that, say: {order.again(path, row)}"
+    )
 
 
 def _outcome(

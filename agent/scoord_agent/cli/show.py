@@ -49,6 +49,7 @@ KINDS: Final = {
             "id",
             "age",
             "kind",
+            "token",
         ),
         Kind.WHOLE,
     ),
@@ -134,9 +135,9 @@ def suggested(row: SuggestionRow) -> str:
 
 
 _LOCK_COLUMNS: Final = (
-    *("file", "how", "session", "who", "held", "ends in", "done in", "waiting", "why"),
+    *("file", "how", "session", "who", "held", "token", "ends in", "done in", "waiting", "why"),
 )
-_RARE: Final = frozenset({"how", "ends in", "done in", "waiting"})
+_RARE: Final = frozenset({"how", "token", "ends in", "done in", "waiting"})
 
 
 def _lock_cells(row: LockRow) -> dict[str, str]:
@@ -146,6 +147,7 @@ def _lock_cells(row: LockRow) -> dict[str, str]:
         "session": name(row),
         "who": who(row),
         "held": age(row.held_s),
+        "token": str(row.token or ""),
         "ends in": "" if row.ends_in_s is None else age(row.ends_in_s),
         "done in": _done_in(row),
         "waiting": str(row.waiters) if row.waiters else "",

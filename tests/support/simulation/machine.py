@@ -20,6 +20,7 @@ from scoord.ids import MachineId
 from scoord.names import path_key
 from scoord_agent.connection import Connection
 from scoord_agent.coordinator import ClientOptions, CoordinatorClient
+from scoord_agent.delivery import Delivery
 from scoord_agent.desk import AgentFacts, Desk
 from scoord_agent.lifecycle import Origin
 from scoord_agent.listener import ANSWER_WITHIN_S, DECIDE_WITHIN_S
@@ -63,6 +64,8 @@ class Hook:
     called_s: float
     decision: Decision | None = None
     answered_s: float = 0.0
+    given_up: bool = False
+    """Whether its CLI waits for its answer no more."""
     undecided: bool = False
     """Whether the listener, not the relay, answered."""
     asked: list[str] = field(default_factory=list)
@@ -127,6 +130,7 @@ class Machine:
         """Call the agent as a CLI does, from one of the machine's CLIs."""
         called = Hook(event, pid, self.loop.true_s)
         await self._ask(lambda agent: self._answer(agent, called))
+        called.given_up = True
         return called
 
     async def command(
@@ -178,13 +182,17 @@ class Machine:
         if called.event.kind is EventKind.BEFORE_EDIT:
             asked_for.set(wish_keys(called.event.paths))
         now, relay = asyncio.get_running_loop().time(), agent.parts.relay
-        origin = Origin(pid=called.pid)
+        origin, delivery = Origin(pid=called.pid), Delivery()
         try:
             async with asyncio.timeout_at(now + ANSWER_WITHIN_S):
-                called.decision = await relay.decide(called.event, origin, now + DECIDE_WITHIN_S)
+                until = now + DECIDE_WITHIN_S
+                called.decision = await relay.decide(called.event, origin, until, delivery)
         except (ScoordError, TimeoutError) as error:
+            delivery.failed()
             called.undecided = True
             called.decision = _undecided(relay, called.event, origin, error)
+        if called.given_up:
+            delivery.failed()
         called.answered_s = self.loop.true_s
         self.decided(self, called)
 

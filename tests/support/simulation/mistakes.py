@@ -9,6 +9,7 @@ from typing import Any
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, LeaseId, SessionId
 from scoord_agent import coordinator as client
+from scoord_agent.delivery import Delivery
 from scoord_agent.edits import Edits
 from scoord_agent.heart import Heart
 from scoord_agent.held import HeldLocks
@@ -117,9 +118,15 @@ def without_pictures(self: View, steps: Sequence[Step]) -> Step:
     return Step(steps[-1].revision, tuple(change for step in steps for change in step.changes))
 
 
-def as_if_just_come(self: Turns, session: SessionId, agent: AgentId, most: int) -> list[Turn]:
+def as_if_just_come(
+    self: Turns, session: SessionId, agent: AgentId, most: int, *_: object
+) -> list[Turn]:
     mine = [p for p in self._untold if (p.session, p.agent) == (session, agent)][:most]
     return [replace(self._untold.pop(p), came_at=self._clock.now()) for p in mine]
+
+
+def keeps_nothing(self: Delivery) -> None:
+    """What an answer took along is told, whatever became of the answer."""
 
 
 def says_nothing(self: LocalSession, notice: str, agent: AgentId) -> None:

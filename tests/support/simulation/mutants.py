@@ -14,6 +14,7 @@ from unittest.mock import patch
 from scoord.claimant import Claimant
 from scoord_agent import coordinator as client
 from scoord_agent import lifecycle
+from scoord_agent.delivery import Delivery
 from scoord_agent.edits import Edits
 from scoord_agent.heart import Heart
 from scoord_agent.held import HeldLocks
@@ -180,6 +181,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "a session goes on without knowing that its lock is lost",
         ("C4",),
         _method(LocalSession, "tell_loss", mistakes.says_nothing),
+    ),
+    Mutant(
+        "told by an answer that nobody got",
+        "what a hook is told that waits no more is never told",
+        ("C4",),
+        _method(Delivery, "failed", mistakes.keeps_nothing),
     ),
     Mutant(
         "subagents not told",

@@ -109,8 +109,8 @@ class Person:
         return hook
 
     def hear(self, hook: Hook) -> None:
-        """An answer is given, even if its hook has stopped waiting for it."""
-        if hook.decision is None or hook.pid != self.pid:
+        """An answer is given; one for which its hook has stopped waiting tells nothing."""
+        if hook.decision is None or hook.pid != self.pid or hook.given_up:
             return
         text = "\n".join(filter(None, (hook.decision.reason, hook.decision.context)))
         if text:

@@ -131,11 +131,79 @@ def test_without_a_terminal_nothing_is_broken_unasked(
 ) -> None:
     api.will("/v1/break", {"broken": False, "current": LOCK})
 
-    assert run(["unlock", "auth.py", "--force"]) == 2
+    assert run(["unlock", "auth.py", "--force"]) == 1
 
-    said = capsys.readouterr().err
-    assert 0 <= said.index("is held by Session_1") < said.index("say --yes")
+    out, err = capsys.readouterr()
+    assert (
+        'is held by Session_1 (alice@mbp, branch feature/login), for 6 min: "refactor auth' in err
+    )
+    assert out == (
+        "auth.py is left as it is; to break exactly that, say:"
+        " scoord unlock auth.py --force --token 7\n"
+    )
     assert [asked["token"] for _, asked in api.asked] == [NO_GRANT]
+
+
+def test_the_grant_that_a_person_saw_is_broken_unasked(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/break", {"broken": False, "current": LOCK})
+    api.will("/v1/break", {"broken": True})
+
+    assert run(["unlock", "auth.py", "--force", "--token", "7"]) == 0
+
+    assert [asked["token"] for _, asked in api.asked] == [NO_GRANT, 7]
+    assert "auth.py was taken from its holder" in capsys.readouterr().out
+
+
+def test_a_grant_that_the_person_did_not_see_stays(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = LOCK | {"token": 9, "alias": "Session_5"}
+    api.will("/v1/break", {"broken": False, "current": later})
+
+    assert run(["unlock", "auth.py", "--force", "--yes", "--token", "7"]) == 1
+
+    assert [asked["token"] for _, asked in api.asked] == [NO_GRANT], "nothing is sent to break"
+    out = capsys.readouterr().out
+    assert "auth.py changed hands meanwhile and was not broken: now Session_5 (alice@" in out
+    assert "to break that, say: scoord unlock auth.py --force --token 9" in out
+
+
+def test_of_several_that_share_only_those_that_are_named_are_broken(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = LOCK | {"token": 9, "alias": "Session_5"}
+    api.will("/v1/break", {"broken": False, "current": LOCK, "others": [other]})
+    api.will("/v1/break", {"broken": True})
+
+    assert run(["unlock", "auth.py", "--force", "--token", "9"]) == 0
+
+    assert [asked["token"] for _, asked in api.asked] == [NO_GRANT, 9]
+    assert "Session_1" not in capsys.readouterr().err
+
+
+def test_a_lock_that_became_ones_own_is_not_given_back_for_the_one_that_was_seen(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/break", {"broken": False, "current": LOCK | {"token": 9, "own": True}})
+
+    assert run(["unlock", "auth.py", "--force", "--token", "7"]) == 1
+    assert "changed hands meanwhile" in capsys.readouterr().out
+
+
+def test_a_token_without_force_is_refused() -> None:
+    assert run(["unlock", "auth.py", "--token", "7"]) == 2
+
+
+@pytest.mark.parametrize("command", ["status", "locks"])
+def test_a_list_shows_the_token_that_a_break_names(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    api.will("/v1/status", STATUS | {"locks": [LOCK | {"token": 4711}]})
+
+    assert run([command]) == 0
+    assert "4711" in capsys.readouterr().out
 
 
 def test_what_nobody_holds_needs_no_terminal_to_say_so(

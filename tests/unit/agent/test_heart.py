@@ -83,6 +83,25 @@ async def test_a_session_whose_lease_is_over_is_believed_in_no_more(
     assert not house.held.believes(A, house.clock.now())
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_what_a_beat_says_of_the_lease_before_is_nothing_to_the_next_one(
+    house: House, heart: Heart, *, is_over: bool
+) -> None:
+    before = house.session.lease
+    house.clock.advance(BELIEF_S)
+    house.coordinator.gate = asyncio.Event()
+    beat = asyncio.create_task(heart.beat())
+    await asyncio.sleep(0.01)
+    house.session.lease = LeaseId(before + 1)
+    if is_over:
+        house.coordinator.expire(before)
+    house.coordinator.gate.set()
+    await beat
+
+    assert not house.held.believes(A, house.clock.now())
+    assert house.session.lease == before + 1, "it is not over"
+
+
 async def test_what_a_session_does_is_published_at_the_pace_of_heartbeat_interval(
     tmp_path: Path,
 ) -> None:

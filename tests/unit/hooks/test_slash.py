@@ -13,6 +13,8 @@ from scoord_hooks import slash_command
 from scoord_hooks.command import hooks
 from scoord_hooks.slash import MOST, arguments_of, framed, typed
 
+FORCED = ["--typed", "/sc:session-unlock", "--reason", "/sc:session-unlock"]
+
 
 def run(name: str, words: str) -> list[str]:
     return arguments_of(
@@ -30,10 +32,11 @@ def run(name: str, words: str) -> list[str]:
         ("session-unlock", "a.py", ["unlock", "--", "a.py"]),
         ("session-unlock", "'my file.py' b.py", ["unlock", "--", "my file.py", "b.py"]),
         ("session-unlock", "it's.py", ["unlock", "--", "it's.py"]),
+        ("session-unlock", "--force a.py", ["unlock", *FORCED, "--force", "--", "a.py"]),
         (
             "session-unlock",
-            "--force a.py",
-            ["unlock", "--force", "--yes", "--reason", "/sc:session-unlock", "--", "a.py"],
+            "a.py --force --token 7 --token=9",
+            ["unlock", *FORCED, "--force", "--token=7", "--token=9", "--", "a.py"],
         ),
         ("session-history", "", ["history"]),
         (
@@ -79,13 +82,16 @@ def test_nothing_that_is_typed_becomes_an_option_of_unlock_but_force(words: str)
     except InvalidRequest:
         return
     options = arguments[1 : arguments.index("--")] if "--" in arguments else arguments[1:]
-    assert options in ([], ["--force", "--yes", "--reason", "/sc:session-unlock"])
+    assert options in ([], [*FORCED, "--force"])
 
 
 @pytest.mark.parametrize(
     ("name", "words", "why"),
     [
         ("session-unlock", "--yes a.py", "'--yes' is not known here"),
+        ("session-unlock", "a.py --token 7", "--token goes with --force"),
+        ("session-unlock", "a.py --force --token", "'' is no token"),
+        ("session-unlock", "a.py --force --token --yes", "'--yes' is no token"),
         ("session-history", "--follow", "--follow goes on for ever"),
         ("session-status", "--watch=1", "--watch=1 goes on for ever"),
         ("session-destroy", "", "no command is called 'session-destroy'"),
