@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from scoord.bounded import BoundedDict
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.message_limits import MOST_NOTICES
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
@@ -19,7 +20,8 @@ from scoord_agent.turns import Place, Turns
 from scoord_agent.waits import Waits
 
 Acknowledge = Callable[[ProjectId, SessionId, list[str]], None]
-"""Tells the coordinator that notices have been taken note of; does not wait."""
+"""Tells the coordinator that some notices, up to ``MOST_NOTICES``, have been taken note of; does
+not wait."""
 
 
 _MOST_ASKED = 2_000
@@ -191,7 +193,9 @@ class Reactions:
             if session is not None and self._tell_once(session, project, notice):
                 told.setdefault(session.session_id, []).append(notice.notice_id)
         for session_id, notice_ids in told.items():
-            self._acknowledge(project, session_id, notice_ids)
+            for start in range(0, len(notice_ids), MOST_NOTICES):
+                part = notice_ids[start : start + MOST_NOTICES]
+                self._acknowledge(project, session_id, part)
 
     def _tell_once(self, session: LocalSession, project: ProjectId, notice: Notice) -> bool:
         """Tell a notice unless it was told before its acknowledgement arrived."""

@@ -10,6 +10,7 @@ import grpc
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest
 from scoord.ids import ProjectId, SessionId
+from scoord.message_limits import MOST_NOTICES
 from scoord.v1.events_pb2 import (
     AcknowledgeRequest,
     AcknowledgeResponse,
@@ -25,7 +26,6 @@ from scoord_server.view import Snapshot, Step, View
 Context = grpc.aio.ServicerContext[Any, Any]
 
 COALESCE_S = 0.01
-MAX_NOTICES = 100
 
 PROGRESS_S = 1.0
 """A stream says that nothing has changed in its project no more often than this; the
@@ -61,8 +61,8 @@ class Events(EventServiceServicer):
         self, request: AcknowledgeRequest, context: Context
     ) -> AcknowledgeResponse:
         """Take note of notices."""
-        if not 1 <= len(request.notice_ids) <= MAX_NOTICES:
-            raise InvalidRequest(f"1 to {MAX_NOTICES} notices can be acknowledged at once")
+        if not 1 <= len(request.notice_ids) <= MOST_NOTICES:
+            raise InvalidRequest(f"1 to {MOST_NOTICES} notices can be acknowledged at once")
         await self._coordinator.reporting.acknowledge(
             ProjectId(request.project), SessionId(request.session_id), tuple(request.notice_ids)
         )

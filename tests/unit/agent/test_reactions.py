@@ -8,6 +8,7 @@ import pytest
 
 from scoord.clock import FakeClock
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
+from scoord.message_limits import MOST_NOTICES
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockScope, Waiter
 from scoord_agent.held import HeldLocks
@@ -337,6 +338,16 @@ def test_what_lies_in_an_inbox_is_told_once_and_acknowledged(house: House) -> No
         house.a.take_notices()
     )
     assert [(A, ["n1"])] == house.acknowledged
+
+
+def test_a_large_inbox_is_emptied_in_as_many_commands_as_it_takes(house: House) -> None:
+    ids = [f"n{number}" for number in range(2 * MOST_NOTICES + 1)]
+    notices = [Notice(notice_id=one, session_id=A, kind="message", text=one) for one in ids]
+    house.react(snapshot=Snapshot(locks=[lock(7)], notices=notices))
+
+    commands = [told for _, told in house.acknowledged]
+    assert [MOST_NOTICES, MOST_NOTICES, 1] == [len(told) for told in commands]
+    assert ids == [one for told in commands for one in told]
 
 
 def test_of_many_messages_none_is_lost_and_who_waits_is_told_first(house: House) -> None:
