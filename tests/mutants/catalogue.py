@@ -357,7 +357,7 @@ MUTANTS = (
     Mutant(
         "what was being given back dies with its agent",
         f"{AGENT}/parts.py",
-        "            self._owed.take_over(session)\n",
+        "            self.locking.owed.take_over(session)\n",
         "            pass\n",
         (_REPLACED,),
     ),

@@ -11,9 +11,12 @@ from scoord.config import Settings
 from scoord.errors import BadRequest, DeadlineExceeded, ScoordError
 from scoord.ids import MachineId
 from scoord.names import path_key
+from scoord_agent.common import Common
 from scoord_agent.connection import Connection
 from scoord_agent.coordinator import ClientOptions, CoordinatorClient
 from scoord_agent.desk import AgentFacts, Desk
+from scoord_agent.doors import Doors
+from scoord_agent.last_seen import LastSeen
 from scoord_agent.lifecycle import Origin
 from scoord_agent.listener import ANSWER_WITHIN_S, DECIDE_WITHIN_S
 from scoord_agent.parts import Parts
@@ -103,7 +106,7 @@ class Machine:
         process = Process(self.loop, f"{self.name}'s agent", self.clock)
         parts = self._parts()
         facts = AgentFacts(1, "0", 1, MachineId(self.name), self.name, "", "", {})
-        self.agent = Agent(process, parts, parts.desk(facts))
+        self.agent = Agent(process, parts, Doors(parts).desk(facts))
         process.start(_run(parts))
         return self.agent
 
@@ -188,17 +191,20 @@ class Machine:
             person=identity.person,
         )
         return Parts(
-            client=CoordinatorClient(
-                options, Connection(leases.belief), self.clock, cast("Any", self._connect)
-            ),
-            sessions=Sessions(cast("Any", self.file)),
-            unreported=Unreported(cast("Any", self.unreported)),
-            settings=SettingsFor(FixedSettings(self.settings), self.settings),
-            leases=leases,
-            locator=NamedFiles(identity.machine_id, self.checkouts),
-            machine=identity,
-            clock=self.clock,
-            rng=random.Random(self.rng.random()),
+            Common(
+                client=CoordinatorClient(
+                    options, Connection(leases.belief), self.clock, cast("Any", self._connect)
+                ),
+                sessions=Sessions(cast("Any", self.file)),
+                unreported=Unreported(cast("Any", self.unreported)),
+                settings=SettingsFor(FixedSettings(self.settings), self.settings),
+                leases=leases,
+                locator=NamedFiles(identity.machine_id, self.checkouts),
+                machine=identity,
+                clock=self.clock,
+                last_seen=LastSeen(None, self.clock),
+                rng=random.Random(self.rng.random()),
+            )
         )
 
     def _connect(self, address: str) -> Channel:
