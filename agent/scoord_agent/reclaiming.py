@@ -76,7 +76,7 @@ class Reclaiming:
 
     def begin(self, session: LocalSession, settings: Settings) -> None:
         """Ask for all that ``session`` has lost, without waiting for the answers."""
-        for lock in self._held.lost(session.session_id):
+        for lock in self._held.losses.of(session.session_id):
             if lock not in self._running:
                 task = self._background.start(self._in_turn(session, lock, settings))
                 self._running[lock] = task
@@ -94,7 +94,7 @@ class Reclaiming:
         await asyncio.gather(*left)
 
     def _of(self, request: Request) -> list[HeldLock]:
-        lost = self._held.lost(request.session.session_id)
+        lost = self._held.losses.of(request.session.session_id)
         own = (lock for lock in lost if lock.project == request.project and not lock.is_pattern)
         return [lock for lock in own if lock.key in request.keys]
 
@@ -106,18 +106,18 @@ class Reclaiming:
             await self._ask(session, lock, settings)
 
     async def _ask(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
-        if lock not in self._held.lost(session.session_id):
+        if lock not in self._held.losses.of(session.session_id):
             return
         await self._registration.enter(session, lock.project, settings)
         lease = session.lease
         outcome = await self._outcome(session, lock, settings)
-        if self._held.was_replaced(lock) and not outcome.is_traced:
+        if self._held.losses.was_replaced(lock) and not outcome.is_traced:
             # Its holder was granted more on the way of the answer.
             outcome = await self._replaced(session, lock)
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         session.remembered.reclaims.pop(lock, None)
-        if not self._held.settled(lock):
+        if not self._held.losses.settle(lock):
             return  # somebody else found out, or nobody wants it any more
         if outcome.told:
             session.tell_loss(outcome.told, lock.agent)
@@ -127,7 +127,7 @@ class Reclaiming:
                 self._held.lose(outcome.again)
 
     async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
-        if self._held.was_replaced(lock):
+        if self._held.losses.was_replaced(lock):
             return await self._replaced(session, lock)
         if lock.has_had_its_time(self._clock.now()):
             end = await self._end(session, lock)
@@ -135,7 +135,7 @@ class Reclaiming:
         if lock.is_pattern or lock.shared:
             return await self._anew(session, lock, settings)
         lost = LockRef(path=lock.shown, token=lock.token)
-        away = seconds(self._held.away_s(lock, self._clock.now()))
+        away = seconds(self._held.losses.away_s(lock, self._clock.now()))
         request = ReclaimRequest(lost=lost, away=away, **self._terms(session, lock, settings))
         request.request_id = session.remembered.reclaims.setdefault(lock, new_request_id())
         response = await self._client.reclaim(request)
@@ -179,7 +179,7 @@ class Reclaiming:
         end = await self._end(session, lock)
         if end.how:
             return _ended(lock, end)
-        if self._held.went_with_lease(lock):
+        if self._held.losses.went_with_lease(lock):
             again, told, _ = await self._acquire(session, lock, settings)
             return _Outcome(again, told or wording.had_again(lock.shown))
         if self._held.has_passed(lock):
@@ -192,9 +192,9 @@ class Reclaiming:
         Nobody does that with what was taken away from it: then its lease stood all the
         while, or a trace tells.
         """
-        with_lease = self._held.went_with_lease(lock)
+        with_lease = self._held.losses.went_with_lease(lock)
         end = await self._end(session, lock)
-        if end.how or self._held.was_replaced(lock):
+        if end.how or self._held.losses.was_replaced(lock):
             return _ended(lock, end)
         if not with_lease:
             told = "" if end.stands else self._untraced(session, lock)

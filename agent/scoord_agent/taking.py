@@ -86,9 +86,9 @@ class Taking:
     def done(self, session: LocalSession, agent: AgentId) -> None:
         """A holder has ended: what it may yet be granted, or has lost, it wants no more."""
         self._unsettled.drop(session.session_id, agent)
-        for lock in self._held.lost(session.session_id):
+        for lock in self._held.losses.of(session.session_id):
             if lock.agent == agent:
-                self._held.settled(lock)
+                self._held.losses.settle(lock)
 
     async def settle(self) -> None:
         """Send again the releases that were not answered. Raises what the coordinator says."""
@@ -189,7 +189,7 @@ class Taking:
         """Whether a grant is held, lost or given back here, or may yet be answered."""
         place = (lock.project, lock.key)
         held = self._held.grant(*place, lock.token, is_pattern=lock.is_pattern)
-        lost = self._held.lost(session.session_id)
+        lost = self._held.losses.of(session.session_id)
         return (
             held is not None
             or any((one.project, one.key) == place for one in lost)

@@ -90,7 +90,7 @@ def test_a_lock_that_ended_with_its_lease_is_to_be_asked_for_again(house: House)
     house.react(lock_gone=LockGone(lock=lock(7), how="ended"))
 
     assert [] == list(house.held)
-    assert [7] == [lost.token for lost in house.held.lost(A)]
+    assert [7] == [lost.token for lost in house.held.losses.of(A)]
     assert [] == house.a.take_notices(), "nobody knows yet what became of it"
 
 
@@ -113,7 +113,7 @@ def test_a_share_that_was_broken_before_its_holder_got_more_is_told(
 
     assert told == len(house.a.take_notices())
     assert [7, 10] == [held.token for held in house.held], "it has more"
-    assert [] == [*house.held.overtaken(), *house.held.lost(A)]
+    assert [] == [*house.held.overtaken(), *house.held.losses.of(A)]
 
 
 def test_of_a_grant_that_no_answer_told_of_its_end_is_told(house: House) -> None:
@@ -393,7 +393,7 @@ def test_after_an_outage_what_the_snapshot_does_not_know_is_lost(house: House) -
 
     found = {(held.project, held.key) for held in house.held}
     assert {(SHOP, "kept.py"), (SHOP, "newer.py"), (other, "auth.py")} == found
-    assert [7] == [lost.token for lost in house.held.lost(A)]
+    assert [7] == [lost.token for lost in house.held.losses.of(A)]
 
 
 def test_the_stream_makes_a_session_suspect_and_not_dead(house: House) -> None:
@@ -425,7 +425,7 @@ def test_what_another_session_here_has_by_now_is_to_be_asked_for_again(
 
     house.react(snapshot=Snapshot(locks=[lock(9, Holder(session_id=B))]))
 
-    assert [7] == [lost.token for lost in house.held.lost(A)]
+    assert [7] == [lost.token for lost in house.held.losses.of(A)]
     assert [9] == [held.token for held in house.held]
 
 
