@@ -24,7 +24,7 @@ from scoord.v1.sessions_pb2 import Session
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.held import QUIET_S
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.kept import Kept
+from scoord_agent.set_aside import SetAside
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Neighbourhood:
     """Grants of paths, by path key and token."""
     patterns: dict[tuple[str, int], Lock] = field(default_factory=dict)
     """Grants of patterns, by pattern key and token."""
-    kept: Kept = field(default_factory=Kept)
+    set_aside: SetAside = field(default_factory=SetAside)
     """What is kept for somebody without a lock."""
     revision: int = 0
     heard_at: float | None = None
@@ -69,7 +69,7 @@ class Neighbourhood:
         if event in {"snapshot", "progress"}:
             self._is_whole_to(response.revision)
         self._take_in(response)
-        self.kept.apply(response, now)
+        self.set_aside.apply(response, now)
         self._note_heard(response, now)
 
     def is_heard(self, now: float) -> bool:

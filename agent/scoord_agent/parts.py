@@ -17,12 +17,12 @@ from scoord_agent.awareness import Awareness
 from scoord_agent.common import Common
 from scoord_agent.greeting import Greeting
 from scoord_agent.heart import Heart
-from scoord_agent.keeping import Keeping
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.locking import Locking
 from scoord_agent.moves import Moving
 from scoord_agent.next_work import NextWork
 from scoord_agent.reporting import Reporting
+from scoord_agent.writing_down import WritingDown
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ class Parts:
     def __init__(self, common: Common) -> None:
         self.common = common
         self.sessions, self.held = common.sessions, common.held
-        self._keeping = Keeping(common.sessions, common.background)
-        common.sessions.changed = self._keeping.soon
+        self._writing_down = WritingDown(common.sessions, common.background)
+        common.sessions.changed = self._writing_down.soon
         common.sessions.held, common.sessions.stood_at = self.held.known, self.held.stood_at
         self.awareness = Awareness(common, lapsed=self._suspect, acknowledge=self._acknowledge)
         self.neighbours = self.awareness.neighbours
@@ -112,7 +112,7 @@ class Parts:
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs as long as the agent does."""
-        return self._beat(), self._keeping.follow(), self.lifecycle.watch_processes()
+        return self._beat(), self._writing_down.follow(), self.lifecycle.watch_processes()
 
     async def close(self) -> None:
         """End what still runs. Sessions stay registered: an agent may be replaced."""
@@ -165,7 +165,7 @@ class Parts:
         request = AcknowledgeRequest(project=project, session_id=session, notice_ids=notices)
 
         async def acknowledge() -> None:
-            await self._keeping.kept()
+            await self._writing_down.written()
             await self.common.client.acknowledge(request)
 
         self.common.background.start(acknowledge())
