@@ -211,7 +211,7 @@ class Dependents:
         ordered = sorted(touches, key=_by_weight)
         tokens = _tokens(ordered)
         for _, group in groupby(ordered, key=_by_weight):
-            news = [t for t in group if not work.knows((project, *t.on), tokens[t.on])]
+            news = [t for t in group if not work.knows_and_notes((project, *t.on), tokens[t.on])]
             found = [(t, other) for t in news if (other := self._other(project, t.session))]
             if not found or not room:
                 continue
@@ -219,7 +219,7 @@ class Dependents:
             others = {other.session_id: other for _, other in found}
             first, _ = found[0]
             for touch, other in found:
-                work.is_told((project, *touch.on), tokens[touch.on], other.areas)
+                work.note_told((project, *touch.on), tokens[touch.on], other.areas)
             free = self._free(project, first.lock) if first.lock else None
             session.tell(touching(first, tuple(others.values()), free))
             room -= 1

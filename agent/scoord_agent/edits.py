@@ -219,7 +219,7 @@ class Edits:
                 continue
             at = edit.file.project, edit.who.branch
             wanted.setdefault(at, []).append(edit)
-            if not self._is_mine(edit.file, edit.who, now):
+            if not self._use_if_mine(edit.file, edit.who, now):
                 asked.add(at)
         for at, found in wanted.items():
             if at not in asked:
@@ -230,8 +230,8 @@ class Edits:
             head, why = self._locator.head(names[0].worktree), session.intent
             yield Request(session, agent, at[0], names, settings, why, action, head)
 
-    def _is_mine(self, file: FileIdentity, who: Claimant, now: float) -> bool:
-        """Whether the holder has it, and a break of it would have been heard of."""
+    def _use_if_mine(self, file: FileIdentity, who: Claimant, now: float) -> bool:
+        """Whether the holder has it, and a break of it would have been heard of: it is used."""
         followed_at = self._neighbours.of(file.project).followed_at
         mine = self._held.use(file.project, file.key, who, now)
         lock = self._held.right(file.project, file.key, who)
@@ -250,7 +250,7 @@ class Edits:
             contested = {path_key(conflict.path) for conflict in outcome}
             free = (file for file in request.files if file.key not in contested)
             now, who = self._clock.now(), request.claimant
-            if left := tuple(file for file in free if not self._is_mine(file, who, now)):
+            if left := tuple(file for file in free if not self._use_if_mine(file, who, now)):
                 pairs += await self._outcomes(replace(request, files=left), until)
         return pairs
 
@@ -307,7 +307,7 @@ class Edits:
             areas = other.areas if other else ()
             for thing in (conflict.path, conflict.lock.path):
                 hold = request.project, holder, path_key(thing)
-                request.session.work.is_told(hold, (conflict.lock.token,), areas)
+                request.session.work.note_told(hold, (conflict.lock.token,), areas)
 
     def _completion(self, project: ProjectId, lock: Lock) -> str:
         return completed(self._hold_times.completion(project, lock, self._neighbours))

@@ -59,10 +59,11 @@ class HandingBack:
         self._asking: set[tuple[SessionId, Path]] = set()
         """For whom, and of which worktree, git is being asked."""
 
-    def is_due(self, session: LocalSession) -> bool:
-        """Whether to look what is checked out: every hook asks, and most have the same answer.
+    def look(self, session: LocalSession) -> bool:
+        """See what is checked out, and count its commits; False when it is not time to.
 
-        At once when it changed where the session is, else once in ``RECHECK_S``.
+        Every hook asks, and most have the same answer: at once when it changed where the
+        session is, else once in ``RECHECK_S``.
         """
         now, head = self._clock.now(), self._head(session.root)
         looked_at, before = session.remembered.looked or (float("-inf"), NO_HEAD)
@@ -94,8 +95,8 @@ class HandingBack:
         if self._committed and before and before.commit and head.commit != before.commit:
             self._committed(session, git.commits_since(str(root), before.commit))
 
-    def has_switched(self, session: LocalSession) -> bool:
-        """Whether another branch is checked out in its own worktree since this was last asked."""
+    def take_up_branch(self, session: LocalSession) -> bool:
+        """It is on what is checked out in its own worktree; whether that is another branch."""
         before, session.branch = session.branch, one_line(self._head(session.root).branch)
         return before != session.branch
 

@@ -60,14 +60,14 @@ class Neighbourhood:
     def apply(self, response: WatchResponse, now: float) -> None:
         """Bring the picture to the response's revision."""
         if response.revision != self.revision:
-            self._is_whole_to(self.revision)
+            self._note_whole_to(self.revision)
         self.revision, self.heard_at = response.revision, now
         event = response.WhichOneof("event")
         if event != "snapshot":
             # A snapshot may be as old as its replica's view, and nobody says how old.
             self.followed_at = now
         if event in {"snapshot", "progress"}:
-            self._is_whole_to(response.revision)
+            self._note_whole_to(response.revision)
         self._take_in(response)
         self.set_aside.apply(response, now)
         self._note_heard(response, now)
@@ -151,7 +151,7 @@ class Neighbourhood:
             return False
         return token <= self._whole_to or (key, token) in self._gone
 
-    def _is_whole_to(self, revision: int) -> None:
+    def _note_whole_to(self, revision: int) -> None:
         """Changes of one revision come one by one; with the next they have all come."""
         self._whole_to = revision
         self._gone.clear()

@@ -86,14 +86,14 @@ class Owed:
         try:
             response = await self._client.release(request, patience_s)
         except (BadRequest, Refused):
-            self._is_settled(owing)
+            self._settle(owing)
             raise
-        if self._is_settled(owing) and owing.is_news:
+        if self._settle(owing) and owing.is_news:
             over = ReleaseOutcome.RELEASE_OUTCOME_NOT_HOLDER
             pairs = zip(owing.locks, response.outcomes, strict=True)
             _tell_lost(owing.session, [lock for lock, outcome in pairs if outcome == over])
 
-    def _is_settled(self, owing: _Owing) -> bool:
+    def _settle(self, owing: _Owing) -> bool:
         """It is answered; False when it was before."""
         owing.session.owes_no_more(owing.locks)
         return self._requests.pop(owing.request.request_id, None) is not None

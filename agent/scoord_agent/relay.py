@@ -114,10 +114,10 @@ class Relay:
     async def _handle(self, handler: Handler, session: LocalSession, event: HookEvent) -> Decision:
         if event.kind in AT_REST:
             self._handing_back.look_anew(session)
-        if not self._handing_back.is_due(session):
+        if not self._handing_back.look(session):
             return await handler(session, event)
         before = session.branch
-        if self._handing_back.has_switched(session):
+        if self._handing_back.take_up_branch(session):
             self._publishing.note(session)
             await self._handing_back.leave_queues(session, before)
         await self._handing_back.after_switch(session)
