@@ -212,23 +212,30 @@ class Edits:
         held when the question leaves may be lost when its answer comes.
         """
         now = self._clock.now()
-        wanted: dict[tuple[ProjectId, str], list[_Edit]] = {}
-        asked: set[tuple[ProjectId, str]] = set()
+        wanted: dict[tuple[ProjectId, str], list[tuple[_Edit, Claimant]]] = {}
         for edit in edits:
-            if edit.who is None:
-                continue
-            at = edit.file.project, edit.who.branch
-            wanted.setdefault(at, []).append(edit)
-            if not self._use_if_mine(edit.file, edit.who, now):
-                asked.add(at)
-        for at, found in wanted.items():
-            if at not in asked:
-                continue
-            settings = found[0].settings
-            action = settings.session_coordination.conflict_action
-            names = tuple(edit.file for edit in found)
-            head, why = self._locator.head(names[0].worktree), session.intent
-            yield Request(session, agent, at[0], names, settings, why, action, head)
+            if edit.who is not None:
+                at = edit.file.project, edit.who.branch
+                wanted.setdefault(at, []).append((edit, edit.who))
+        for found in wanted.values():
+            # Each that is held is used, also behind one that is not.
+            mine = [self._use_if_mine(edit.file, who, now) for edit, who in found]
+            if not all(mine):
+                yield self._request(session, agent, [edit for edit, _ in found])
+
+    def _request(self, session: LocalSession, agent: AgentId, edits: Sequence[_Edit]) -> Request:
+        """For files of one project, on one branch."""
+        settings, files = edits[0].settings, tuple(edit.file for edit in edits)
+        return Request(
+            session,
+            agent,
+            files[0].project,
+            files,
+            settings,
+            reason=session.intent,
+            conflict_action=settings.session_coordination.conflict_action,
+            head=self._locator.head(files[0].worktree),
+        )
 
     def _use_if_mine(self, file: FileIdentity, who: Claimant, now: float) -> bool:
         """Whether the holder has it, and a break of it would have been heard of: it is used."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from scoord.clock import Clock
 from scoord.errors import Contended, ScoordError, SessionEnded, SessionNotFound
@@ -42,6 +43,15 @@ _log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.2
 """How long an edit waits for a coordinator that has just gone away to be replaced."""
+
+
+class _Answer(NamedTuple):
+    """What was asked, and when; what came back, and what that grants."""
+
+    message: Message
+    asked_at: float
+    response: AcquireResponse
+    granted: list[HeldLock]
 
 
 class Taking:
@@ -211,7 +221,7 @@ class Taking:
         await self._unsettled.make_way(request)
         session = request.session
         await self._reclaiming.first(request)
-        message, response, granted = await self._ask_until_news(request)
+        message, _, response, granted = await self._ask_until_news(request)
         if session.lease != message.lease_id:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         if response.WhichOneof("outcome") == "held":
@@ -283,28 +293,32 @@ class Taking:
             return False
         return not self._held.has_passed(lock)
 
-    async def _ask_until_news(
-        self, request: Request
-    ) -> tuple[Message, AcquireResponse, list[HeldLock]]:
+    async def _ask_until_news(self, request: Request) -> _Answer:
         """Ask, and again when the grant ended before its answer came, or may have."""
         for _ in range(2):
-            await self._owed.settle_first(
-                request.session, request.project, request.keys, PATIENCE_S
-            )
-            message = self._message(request)
-            untold = self._forget_turns(request)
-            asked_at = self._clock.now()
-            with self._unsettled.asking(request, message) as told:
-                response = await send(self._client, message, PATIENCE_S)
-                told.update(_told_of(request, response))
-            self._turns.settled(untold)
-            locks = self._granted(request, response)
-            timely = not locks or self._held.is_timely(asked_at, self._clock.now())
-            if timely and not any(self._is_over(request.session, lock) for lock in locks):
-                return message, response, locks
-            self._pass_on(request.session, locks)
-        await self._give_up(request, locks)
+            answer = await self._ask_once(request)
+            if self._stands(request, answer):
+                return answer
+            self._pass_on(request.session, answer.granted)
+        await self._give_up(request, answer.granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
+
+    async def _ask_once(self, request: Request) -> _Answer:
+        await self._owed.settle_first(request.session, request.project, request.keys, PATIENCE_S)
+        message = self._message(request)
+        untold = self._forget_turns(request)
+        asked_at = self._clock.now()
+        with self._unsettled.asking(request, message) as told:
+            response = await send(self._client, message, PATIENCE_S)
+            told.update(_told_of(request, response))
+        self._turns.settled(untold)
+        return _Answer(message, asked_at, response, self._granted(request, response))
+
+    def _stands(self, request: Request, answer: _Answer) -> bool:
+        """Whether what is granted may be believed in, and has not ended meanwhile."""
+        locks = answer.granted
+        timely = not locks or self._held.is_timely(answer.asked_at, self._clock.now())
+        return timely and not any(self._is_over(request.session, lock) for lock in locks)
 
     async def _give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
         """All or none: what stands of these grants is given back, but what was had before."""
