@@ -17,7 +17,8 @@ from scoord.errors import InvalidConfig
 from scoord.paths import Locator
 from scoord_agent.common import Common
 from scoord_agent.connection import Connection
-from scoord_agent.coordinator import CoordinatorClient, client_options
+from scoord_agent.client_options import client_options
+from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.desk import AgentFacts
 from scoord_agent.desktop import Desktop
 from scoord_agent.doors import Doors
