@@ -15,7 +15,7 @@ from scoord.errors import BadRequest, Refused
 from scoord.ids import LeaseId, ProjectId
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import ReleaseOutcome, ReleaseRequest
-from scoord_agent import wording
+from scoord_agent import wording_losses
 from scoord_agent.asking import ref_of
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.held_lock import HeldLock
@@ -128,7 +128,7 @@ def _tell_lost(session: LocalSession, lost: Sequence[HeldLock]) -> None:
     """Tell each thread of what was its own."""
     for agent in dict.fromkeys(lock.agent for lock in lost):
         paths = [lock.shown for lock in lost if lock.agent == agent]
-        session.tell_loss(wording.lost(paths), agent)
+        session.tell_loss(wording_losses.lost(paths), agent)
 
 
 def _remember(session: LocalSession, locks: Sequence[HeldLock]) -> None:

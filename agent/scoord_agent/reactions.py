@@ -10,7 +10,7 @@ from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Lock, LockMode, Waiter
-from scoord_agent import crossings, wording
+from scoord_agent import crossings, wording, wording_losses
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
@@ -106,7 +106,7 @@ class Reactions:
     def _lock_gone(self, project: ProjectId, gone: LockGone) -> None:
         key, token = path_key(gone.lock.path), FencingToken(gone.lock.token)
         lock = self._held.grant(project, key, token, is_pattern=gone.lock.is_pattern)
-        told = wording.ended(gone.lock.path, gone, is_pattern=gone.lock.is_pattern)
+        told = wording_losses.ended(gone.lock.path, gone, is_pattern=gone.lock.is_pattern)
         if lock is None:
             self._unknown_gone(project, gone, told)
         elif told:

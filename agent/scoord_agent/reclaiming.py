@@ -27,7 +27,7 @@ from scoord.v1.locks_pb2 import (
     ReclaimRequest,
     ReserveRequest,
 )
-from scoord_agent import wording
+from scoord_agent import wording, wording_losses
 from scoord_agent.asking import granted_again, ref_of
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
@@ -131,7 +131,9 @@ class Reclaiming:
             return await self._replaced(session, lock)
         if lock.has_had_its_time(self._clock.now()):
             end = await self._end(session, lock)
-            return _ended(lock, end) if end.how else _Outcome(told=wording.lasted(lock.shown))
+            if end.how:
+                return _ended(lock, end)
+            return _Outcome(told=wording_losses.lasted(lock.shown))
         if lock.is_pattern or lock.shared:
             return await self._anew(session, lock, settings)
         lost = LockRef(path=lock.shown, token=lock.token)
@@ -152,7 +154,7 @@ class Reclaiming:
         if end.how or not end.covered or lock.shared:
             return _ended(lock, end)
         has_more = self._held.has_more(lock)
-        told = wording.had_again(lock.shown) if has_more else self._untraced(session, lock)
+        told = wording_losses.had_again(lock.shown) if has_more else self._untraced(session, lock)
         return _Outcome(told=told, is_traced=True)
 
     async def _after(
@@ -161,11 +163,11 @@ class Reclaiming:
         """Others may have had it: what its last grant tells."""
         if (last.holder.session_id, last.holder.agent_id) != (lock.session, lock.agent):
             asker = wording.Asker(session.session_id)
-            return _Outcome(told=wording.lost_to(lock.shown, last, asker))
+            return _Outcome(told=wording_losses.lost_to(lock.shown, last, asker))
         if last.how == "granted":
             return await self._behind_a_later_one(session, lock, settings)
         if last.how == "released" and last.token not in (0, lock.token):
-            return _Outcome(told=wording.had_meanwhile(lock.shown))
+            return _Outcome(told=wording_losses.had_meanwhile(lock.shown))
         return _ended(lock, last)
 
     async def _behind_a_later_one(
@@ -181,9 +183,9 @@ class Reclaiming:
             return _ended(lock, end)
         if self._held.losses.went_with_lease(lock):
             again, told, _ = await self._acquire(session, lock, settings)
-            return _Outcome(again, told or wording.had_again(lock.shown))
+            return _Outcome(again, told or wording_losses.had_again(lock.shown))
         if self._held.has_passed(lock):
-            return _Outcome(told=wording.had_again(lock.shown))
+            return _Outcome(told=wording_losses.had_again(lock.shown))
         return _Outcome(told=self._untraced(session, lock))
 
     async def _anew(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
@@ -206,7 +208,8 @@ class Reclaiming:
     def _untraced(self, session: LocalSession, lock: HeldLock) -> str:
         """What is told where no trace says how it ended: it may have become a later grant."""
         became_another = is_given_back(session, lock)
-        return wording.had_meanwhile(lock.shown) if became_another else wording.taken(lock.shown)
+        said = wording_losses.had_meanwhile if became_another else wording_losses.taken
+        return said(lock.shown)
 
     async def _end(self, session: LocalSession, lock: HeldLock) -> ReadTraceResponse:
         """How a lost lock ended, as far as a trace tells. Raises SessionEnded."""
@@ -224,7 +227,7 @@ class Reclaiming:
         response = await self._client.acquire(request)
         if response.WhichOneof("outcome") == "held":
             return _Outcome(told=_to_whom(session, lock, response.held))
-        told = wording.shared_again(lock.shown) if lock.shared else ""
+        told = wording_losses.shared_again(lock.shown) if lock.shared else ""
         (ref,) = response.granted.locks
         return _Outcome(granted_again(lock, ref), told)
 
@@ -235,7 +238,7 @@ class Reclaiming:
         if response.WhichOneof("outcome") == "held":
             return _Outcome(told=_to_whom(session, lock, response.held))
         again = granted_again(lock, response.reserved)
-        return _Outcome(again, wording.reserved_again(lock.shown))
+        return _Outcome(again, wording_losses.reserved_again(lock.shown))
 
     def _terms(self, session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
         """What is said alike, however a lock is asked for."""
@@ -262,11 +265,11 @@ def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
     last = Lost(holder=found.holder, how=how, since=found.held_for)
     # What is in the way of a file keeps all of it; of a pattern it may be one file.
     part = found.path if lock.is_pattern and found.path != lock.shown else ""
-    return wording.lost_to(lock.shown, last, asker, part)
+    return wording_losses.lost_to(lock.shown, last, asker, part)
 
 
-def _ended(lock: HeldLock, end: wording.End) -> _Outcome:
-    told = wording.ended(lock.shown, end, is_pattern=lock.is_pattern)
+def _ended(lock: HeldLock, end: wording_losses.End) -> _Outcome:
+    told = wording_losses.ended(lock.shown, end, is_pattern=lock.is_pattern)
     return _Outcome(told=told, is_traced=bool(end.how))
 
 

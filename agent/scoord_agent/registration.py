@@ -14,7 +14,7 @@ from scoord.sections import SessionCoordination
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import EndRequest, RegisterRequest, RegisterResponse, Session
-from scoord_agent import wording
+from scoord_agent import wording_losses
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
@@ -208,7 +208,7 @@ class Registration:
         session.lapsed = LeaseId(0)
         if response.unused:
             # Before what it lost by that.
-            session.tell_loss(wording.unused(response.unused))
+            session.tell_loss(wording_losses.unused(response.unused))
 
     def _note_held(
         self, session: LocalSession, project: ProjectId, locks: Iterable[Lock], sent_at: float

@@ -7,7 +7,7 @@ import pytest
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken
 from scoord.v1.locks_pb2 import Holder, LockMode, LockScope, Lost, ReadTraceResponse
-from scoord_agent import wording
+from scoord_agent import wording_losses
 from scoord_agent.coordinator import seconds
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.taking import Taking
@@ -193,7 +193,7 @@ async def test_what_was_taken_away_and_had_again_by_a_later_grant_is_told(house:
     house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="granted")
     await come_back(house)
 
-    assert [wording.had_again("a.py")] == house.session.take_notices()
+    assert [wording_losses.had_again("a.py")] == house.session.take_notices()
     assert [later] == house.held.at(SHOP, "a.py")
 
 
@@ -321,7 +321,7 @@ async def test_a_share_is_asked_for_anew_and_may_have_changed(house: House) -> N
     assert (["B.py"], LockMode.LOCK_MODE_SHARED) == (list(request.paths), request.mode)
     assert (LockScope.LOCK_SCOPE_BRANCH, "main") == (request.scope, request.branch)
     assert 60 == request.lasts.seconds, "what remains"
-    assert [wording.shared_again("B.py")] == house.session.take_notices()
+    assert [wording_losses.shared_again("B.py")] == house.session.take_notices()
     assert house.holds("b.py") is not None
 
 
@@ -461,7 +461,7 @@ async def test_nor_is_it_where_nobody_wrote_down_how(house: House, lock: HeldLoc
     await taken_away(house, lock)
 
     assert [] == asked_for(house)
-    assert [wording.taken("B.py")] == house.session.take_notices()
+    assert [wording_losses.taken("B.py")] == house.session.take_notices()
 
 
 async def test_a_share_that_became_a_grant_which_was_given_back_was_not_taken_away(
@@ -475,7 +475,7 @@ async def test_a_share_that_became_a_grant_which_was_given_back_was_not_taken_aw
     await taken_away(house, b_py(shared=True))
 
     assert [] == asked_for(house)
-    assert [wording.had_meanwhile("B.py")] == house.session.take_notices()
+    assert [wording_losses.had_meanwhile("B.py")] == house.session.take_notices()
 
 
 @pytest.mark.parametrize(("end", "told"), [(BROKEN, 1), (ReadTraceResponse(), 0)])
@@ -507,7 +507,7 @@ async def test_what_others_had_before_its_holder_got_more_is_told_though_no_trac
     house.coordinator.ends["b.py"] = ReadTraceResponse(covered=covered)
     await come_back(house)
 
-    assert [wording.had_again("B.py")] * covered == house.session.take_notices()
+    assert [wording_losses.had_again("B.py")] * covered == house.session.take_notices()
     assert [] == asked_for(house)
 
 
@@ -556,7 +556,7 @@ async def test_what_has_had_its_time_is_not_asked_for(house: House, lock: HeldLo
     await come_back(house)
 
     assert [] == asked_for(house)
-    assert [wording.lasted("B.py")] == house.session.take_notices()
+    assert [wording_losses.lasted("B.py")] == house.session.take_notices()
 
 
 async def test_what_was_broken_before_it_had_its_time_is_told_as_that(house: House) -> None:
@@ -591,6 +591,6 @@ async def test_a_pattern_that_the_stream_saw_end_is_not_believed_in(house: House
     await settle()
     await come_back(house)
 
-    assert wording.taken("B.py") in house.session.take_notices()
+    assert wording_losses.taken("B.py") in house.session.take_notices()
     assert house.held.find(SHOP, "b.py", Claimant(A, AgentId("")), is_pattern=True) is None
     assert 1 == len(house.coordinator.reservations)
