@@ -2,13 +2,15 @@
 
 from scoord_agent import answering
 from scoord_agent.actors import Actors
-from scoord_agent.desk import AgentFacts, Desk
+from scoord_agent.break_desk import BreakDesk
+from scoord_agent.desk import Desk
 from scoord_agent.giving_up import GivingUp
 from scoord_agent.graph_desk import GraphDesk
 from scoord_agent.history_desk import HistoryDesk
 from scoord_agent.parts import Parts
 from scoord_agent.queueing import Queueing
 from scoord_agent.saying import Saying
+from scoord_agent.status_desk import AgentFacts, StatusDesk
 from scoord_agent.work_desk import WorkDesk
 
 
@@ -22,20 +24,41 @@ class Doors:
         self._locking = parts.locking
         self._actors = Actors(parts.common.machine, parts.common.sessions)
 
-    def desk(self, facts: AgentFacts) -> Desk:
-        """What answers about locks."""
-        common, taking = self._common, self._locking.taking
-        return Desk(
+    def status_desk(self, facts: AgentFacts) -> StatusDesk:
+        """What answers who is here and what is locked."""
+        common = self._common
+        return StatusDesk(
             facts=facts,
             machine=common.machine,
             client=common.client,
+            sessions=common.sessions,
+            neighbours=self._awareness.neighbours,
+            hold_times=self._awareness.hold_times,
+            locator=common.locator,
+            settings=common.settings,
+            clock=common.clock,
+        )
+
+    def break_desk(self) -> BreakDesk:
+        """What takes locks away."""
+        return BreakDesk(
+            client=self._common.client,
+            sessions=self._common.sessions,
+            actors=self._actors,
+            locator=self._common.locator,
+            settings=self._common.settings,
+        )
+
+    def desk(self) -> Desk:
+        """What takes locks and gives them back."""
+        common, taking = self._common, self._locking.taking
+        return Desk(
             sessions=common.sessions,
             lifecycle=self._parts.lifecycle,
             taking=taking,
             giving_up=GivingUp(
                 client=common.client, taking=taking, turns=common.turns, locator=common.locator
             ),
-            actors=self._actors,
             held=common.held,
             turns=common.turns,
             queueing=self._queueing(),
@@ -59,12 +82,11 @@ class Doors:
 
     def history_desk(self) -> HistoryDesk:
         """What answers about the past."""
-        sessions = self._common.sessions
         return HistoryDesk(
             client=self._common.client,
             locator=self._common.locator,
             clock=self._common.clock,
-            is_local=lambda session_id: sessions.get(session_id) is not None,
+            is_local=self._common.sessions.is_here,
         )
 
     def saying(self) -> Saying:

@@ -15,11 +15,10 @@ from scoord.clock import Clock
 from scoord.config import Settings, SettingsCache
 from scoord.errors import InvalidConfig
 from scoord.paths import Locator
+from scoord_agent.client_options import client_options
 from scoord_agent.common import Common
 from scoord_agent.connection import Connection
-from scoord_agent.client_options import client_options
 from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.desk import AgentFacts
 from scoord_agent.desktop import Desktop
 from scoord_agent.doors import Doors
 from scoord_agent.history_routes import HistoryRoutes
@@ -33,6 +32,7 @@ from scoord_agent.registration import Machine
 from scoord_agent.saying_api import SayingApi
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor, read_once
+from scoord_agent.status_desk import AgentFacts
 from scoord_agent.unreported import Unreported
 
 _log = logging.getLogger(__name__)
@@ -119,7 +119,9 @@ class Service:
 
 def _local_api(place: Place, facts: AgentFacts, doors: Doors) -> LocalApi:
     return LocalApi(
-        doors.desk(facts),
+        doors.desk(),
+        doors.status_desk(facts),
+        doors.break_desk(),
         place.socket,
         HistoryRoutes(doors.history_desk()).routes(),
         SayingApi(doors.saying()).routes(),

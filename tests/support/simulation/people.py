@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scoord.ids import AgentId
-from scoord_agent.desk import Desk
 from scoord_agent.wishes import Breaking, Wish
 from scoord_hooks.neutral import EventKind, HookEvent, Verdict
 from support.simulation.checkouts import Checkout
 from support.simulation.edges import ProcessTable
-from support.simulation.machine import Hook, Machine, asked_for, wish_keys
+from support.simulation.machine import Agent, Hook, Machine, asked_for, wish_keys
 from support.simulation.record import Record
 
 CLIENT = "claude-code"
@@ -155,8 +154,8 @@ class Person:
         """Give back what it holds in one worktree, by the command line."""
         pid, files = self.pid, [*self.files, *PATTERNS, *more]
 
-        async def release(desk: Desk) -> object:
-            return await desk.release(str(checkout.root), files, pid)
+        async def release(agent: Agent) -> object:
+            return await agent.desk.release(str(checkout.root), files, pid)
 
         self.record.counts["commands"] += 1
         outcome = await self.machine.command(release)
@@ -166,9 +165,9 @@ class Person:
         """Take a file or a pattern by the command line."""
         wish = Wish(self.cwd, (name,), self.pid, shared=shared, lasts_s=lasts_s)
 
-        async def acquire(desk: Desk) -> object:
+        async def acquire(agent: Agent) -> object:
             asked_for.set(wish_keys([name]))
-            return await desk.acquire(wish)
+            return await agent.desk.acquire(wish)
 
         outcome = await self.machine.command(acquire)
         self.record.counts["commands"] += 1
@@ -180,14 +179,14 @@ class Person:
         self.record.counts["commands"] += 1
         self.record.say(self.name, "waits for", name)
 
-        async def wait(desk: Desk) -> object:
+        async def wait(agent: Agent) -> object:
             asked_for.set(wish_keys([name]))
-            return await desk.wait(wish, within_s)
+            return await agent.desk.wait(wish, within_s)
 
         outcome = await self.machine.command(wait, within_s)
         self.record.say(self.name, "waited for", name, _told_by(outcome))
         if "granted" not in (outcome or {}) and self.rng.random() < _GIVES_UP:
-            await self.machine.command(lambda desk: desk.leave(wish))
+            await self.machine.command(lambda agent: agent.desk.leave(wish))
 
     def commit(self) -> None:
         """Commit some of what is changed where it works, whoever changed it."""
@@ -205,8 +204,8 @@ class Person:
     async def break_one(self, *, newest: bool = False) -> None:
         """Take away someone's lock, as seen in the list."""
 
-        async def take(desk: Desk) -> object:
-            locks = (await desk.status(self.cwd, everything=True))["locks"]
+        async def take(agent: Agent) -> object:
+            locks = (await agent.status_desk.status(self.cwd, everything=True))["locks"]
             if not locks:
                 return None
             newer = sorted(locks, key=lambda lock: int(lock["token"]))
@@ -215,7 +214,7 @@ class Person:
             by = f"{self.name}-{self.record.counts['breaks']}"
             self.record.say(self.name, "breaks", lock["path"], lock["token"])
             path, token = lock["path"], lock["token"]
-            return await desk.break_lock(
+            return await agent.break_desk.break_lock(
                 Breaking(self.cwd, self.pid, path, token, by, "in a hurry")
             )
 
