@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest, Unknown
-from scoord.ids import AgentId, FencingToken
+from scoord.ids import FencingToken
 from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator
 from scoord.text import one_line
@@ -23,7 +23,7 @@ from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.hold_times import HoldTimes
 from scoord_agent.lifecycle import Lifecycle
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.queueing import Queueing
 from scoord_agent.request import Request, confined_to
@@ -200,7 +200,7 @@ class Desk:
         worktree, given = files[0].worktree, one_line(wish.reason)
         return Request(
             session,
-            AgentId(""),
+            MAIN,
             files[0].project,
             files,
             settings=self._settings.now(worktree),

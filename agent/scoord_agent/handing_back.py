@@ -13,7 +13,7 @@ from scoord import git
 from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.errors import ScoordError
-from scoord.ids import AgentId, SessionId
+from scoord.ids import SessionId
 from scoord.names import path_key
 from scoord.paths import RECHECK_S, Head, Locator
 from scoord.text import one_line
@@ -21,7 +21,7 @@ from scoord_agent import wording_branches
 from scoord_agent.background import Background
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.places import root_of
 from scoord_agent.request import NO_HEAD
 from scoord_agent.settings import SettingsFor
@@ -126,7 +126,7 @@ class HandingBack:
 
     def after_turn(self, session: LocalSession) -> None:
         """The main thread's turn is over. Its subagents may still work."""
-        own = (k for k in self._held.of(session.session_id) if k.agent == AgentId(""))
+        own = (k for k in self._held.of(session.session_id) if k.agent == MAIN)
         over = [lock for lock in own if self._release_on(session, lock) == "stop"]
         self._give_back(session, over)
 

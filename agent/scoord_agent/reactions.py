@@ -13,7 +13,7 @@ from scoord.v1.locks_pb2 import Lock, LockMode, Waiter
 from scoord_agent import crossings, wording, wording_losses
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.neighbours import claimant
 from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Turns
@@ -212,7 +212,7 @@ class Reactions:
         mine = (k for k in self._held.of(SessionId(notice.session_id)) if k.covers(project, key))
         own = sender.agent_id if sender.session_id == notice.session_id else None
         # The main thread's name is empty: it comes first.
-        return min((lock.agent for lock in mine if lock.agent != own), default=AgentId(""))
+        return min((lock.agent for lock in mine if lock.agent != own), default=MAIN)
 
     def _drop(self, lock: HeldLock, notice: str) -> None:
         if self._held.drop(lock) and (session := self._sessions.get(lock.session)):

@@ -18,9 +18,7 @@ from scoord.errors import SessionEnded
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     Held,
-    LockMode,
     LockRef,
-    LockScope,
     Lost,
     ReadTraceRequest,
     ReadTraceResponse,
@@ -28,7 +26,7 @@ from scoord.v1.locks_pb2 import (
     ReserveRequest,
 )
 from scoord_agent import wording, wording_losses
-from scoord_agent.asking import granted_again, ref_of
+from scoord_agent.asking import granted_again, ref_of, wanted_again
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
@@ -36,7 +34,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.owed import is_given_back
-from scoord_agent.registration import Registration, idle_limit_s
+from scoord_agent.registration import Registration
 from scoord_agent.request import Request
 
 MOST_AT_ONCE = 8
@@ -223,7 +221,7 @@ class Reclaiming:
 
     async def _acquire(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         terms = self._terms(session, lock, settings)
-        request = AcquireRequest(paths=[lock.shown], mode=_mode(lock), **terms)
+        request = AcquireRequest(paths=[lock.shown], mode=lock.claimant.mode, **terms)
         response = await self._client.acquire(request)
         if response.WhichOneof("outcome") == "held":
             return _Outcome(told=_to_whom(session, lock, response.held))
@@ -233,7 +231,7 @@ class Reclaiming:
 
     async def _reserve(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         terms = self._terms(session, lock, settings)
-        request = ReserveRequest(pattern=lock.shown, mode=_mode(lock), **terms)
+        request = ReserveRequest(pattern=lock.shown, mode=lock.claimant.mode, **terms)
         response = await self._client.reserve(request)
         if response.WhichOneof("outcome") == "held":
             return _Outcome(told=_to_whom(session, lock, response.held))
@@ -241,22 +239,7 @@ class Reclaiming:
         return _Outcome(again, wording_losses.reserved_again(lock.shown))
 
     def _terms(self, session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
-        """What is said alike, however a lock is asked for."""
-        coordination = settings.session_coordination
-        confined = LockScope.LOCK_SCOPE_BRANCH if lock.branch else LockScope.LOCK_SCOPE_REPOSITORY
-        return {
-            "request_id": new_request_id(),
-            "project": lock.project,
-            "session_id": session.session_id,
-            "lease_id": session.lease,
-            "agent_id": lock.agent,
-            "reason": lock.reason or session.intent,
-            "branch": lock.branch or session.branch,
-            "commit": lock.commit,
-            "lock_timeout": seconds(idle_limit_s(coordination.lock_timeout, coordination)),
-            "scope": confined,
-            "lasts": seconds(lock.left_s(self._clock.now())),
-        }
+        return wanted_again(session, settings, lock, self._clock.now())
 
 
 def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
@@ -271,7 +254,3 @@ def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
 def _ended(lock: HeldLock, end: wording_losses.End) -> _Outcome:
     told = wording_losses.ended(lock.shown, end, is_pattern=lock.is_pattern)
     return _Outcome(told=told, is_traced=bool(end.how))
-
-
-def _mode(lock: HeldLock) -> "LockMode.ValueType":
-    return LockMode.LOCK_MODE_SHARED if lock.shared else LockMode.LOCK_MODE_EXCLUSIVE
