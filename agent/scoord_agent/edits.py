@@ -87,8 +87,8 @@ class Edits:
         locator: Locator,
         settings: SettingsFor,
         clock: Clock,
-        editing: Noted | None = None,
-        edited: Noted | None = None,
+        editing: Noted,
+        edited: Noted,
     ) -> None:
         """``editing`` is told of every edit that goes on, ``edited`` of what has happened."""
         self._taking = taking
@@ -139,8 +139,7 @@ class Edits:
         """An edit has happened: its locks were used, or were lost before that."""
         for path in event.paths:
             edit = await self._look(session, event, path)
-            if self._edited:
-                self._edited(session, edit.file)
+            self._edited(session, edit.file)
             if edit.who:
                 self._note_unprotected(session, edit.file, edit.who)
 
@@ -165,9 +164,8 @@ class Edits:
                 self._note_unlocked(request, "unprotected" if outcome.contended else "unasked")
                 reported |= {(file.project, file.key) for file in request.files}
         for edit in edits:
-            if self._editing:
-                # After the answer: what it finds is for the next hook, and no edit waits for it.
-                asyncio.get_running_loop().call_soon(self._editing, session, edit.file)
+            # After the answer: what it finds is for the next hook, and no edit waits for it.
+            asyncio.get_running_loop().call_soon(self._editing, session, edit.file)
             if edit.who:
                 asked = (edit.file.project, edit.file.key) not in reported
                 self._protection.allow(session, edit.file, edit.who, asked=asked)

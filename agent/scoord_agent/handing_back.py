@@ -44,7 +44,7 @@ class HandingBack:
         locator: Locator,
         background: Background,
         clock: Clock,
-        committed: Callable[[LocalSession, Sequence[str]], None] | None = None,
+        committed: Callable[[LocalSession, Sequence[str]], None],
     ) -> None:
         """``committed`` is told of commits, and of who is first seen to go on after them."""
         self._taking = taking
@@ -92,7 +92,7 @@ class HandingBack:
         if root is None or head == before:
             return
         self._counted[root] = head
-        if self._committed and before and before.commit and head.commit != before.commit:
+        if before and before.commit and head.commit != before.commit:
             self._committed(session, git.commits_since(str(root), before.commit))
 
     def take_up_branch(self, session: LocalSession) -> bool:

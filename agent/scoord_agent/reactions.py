@@ -38,14 +38,14 @@ class Reactions:
         turns: Turns,
         lapsed: Callable[[SessionId], None],
         acknowledge: Acknowledge,
-        waits: Waits | None = None,
+        waits: Waits,
     ) -> None:
         self._sessions = sessions
         self._held = held
         self._turns = turns
         self._lapsed = lapsed
         self._acknowledge = acknowledge
-        self._waits = waits or Waits(lambda _session: None)
+        self._waits = waits
         self._asked = BoundedDict[Place, frozenset[str]](_MOST_ASKED)
         """Which holders were told of a place in a queue."""
 

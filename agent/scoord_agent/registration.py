@@ -59,7 +59,7 @@ class Registration:
         ttl_s: float,
         changed: Callable[[], None],
         is_over: Callable[[HeldLock], bool],
-        describe: Callable[[Session, LocalSession], None] | None = None,
+        describe: Callable[[Session, LocalSession], None],
     ) -> None:
         """``describe`` adds what is known of a session's work to what it registers with.
 
@@ -242,8 +242,7 @@ class Registration:
             pid=session.process.pid if session.process else 0,
             terminal=session.terminal,
         )
-        if self._describe_work:
-            self._describe_work(message, session)
+        self._describe_work(message, session)
         return message
 
 

@@ -69,7 +69,7 @@ class Taking:
         owed: Owed,
         clock: Clock,
         background: Background,
-        waits: Waits | None = None,
+        waits: Waits,
     ) -> None:
         self._client = client
         self._registration = registration
@@ -87,7 +87,7 @@ class Taking:
         )
         self._owed = owed
         self._overlaps = Overlaps(client, neighbours, background)
-        self._waits = waits or Waits(lambda _session: None)
+        self._waits = waits
 
     def let_through(self, request: Request) -> None:
         """An edit goes on without an outcome: what is granted yet is to be held."""

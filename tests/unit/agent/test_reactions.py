@@ -17,6 +17,7 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.reactions import Reactions
 from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Turns
+from scoord_agent.waits import Waits
 
 SHOP = ProjectId("shop")
 A, B = SessionId("Session_a"), SessionId("Session_b")
@@ -61,6 +62,7 @@ def house(tmp_path: Path) -> House:
         turns=turns,
         lapsed=house.suspected.append,
         acknowledge=lambda _project, session, ids: house.acknowledged.append((session, ids)),
+        waits=Waits(lambda _session: None),
     )
     return house
 
