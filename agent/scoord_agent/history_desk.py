@@ -20,12 +20,12 @@ from scoord.v1.history_pb2 import (
     HistoryFilter,
     ListArchiveRequest,
     ListArchiveResponse,
-    ReadHistoryRequest,
     ReadHistoryResponse,
 )
 from scoord.v1.sessions_pb2 import SweepRequest, SweepResponse
 from scoord_agent.arguments import is_rooted
 from scoord_agent.coordinator import CoordinatorClient, seconds
+from scoord_agent.history_pages import add_page
 from scoord_agent.history_rows import event_row, log_row, sweep_row
 from scoord_agent.places import project_of
 from scoord_agent.rows import IsLocal
@@ -147,18 +147,12 @@ class HistoryDesk:
     async def _read(self, project: str, wanted: HistoryFilter, limit: int) -> ReadHistoryResponse:
         """As many pages as it takes for ``limit`` lines, or as time allows."""
         found, until = ReadHistoryResponse(), self._clock.now() + READ_WITHIN_S
-        while True:
-            left = limit - len(found.events)
-            request = ReadHistoryRequest(
-                project=project, filter=wanted, limit=min(left, PAGE), before=found.before
-            )
-            page: ReadHistoryResponse = await self._client.ask(
-                lambda e: e.history.ReadHistory, request
-            )
-            found.events.extend(page.events)
-            found.before, found.revision = page.before, found.revision or page.revision
-            if not page.before or len(found.events) >= limit or self._clock.now() > until:
-                return found
+        while await add_page(
+            self._client, project, wanted, min(limit - len(found.events), PAGE), found
+        ):
+            if len(found.events) >= limit or self._clock.now() > until:
+                break
+        return found
 
     async def _from(
         self, project: str, wanted: HistoryFilter, reached: _Reached
