@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from scoord.clock import Clock
-from scoord.ids import AgentId
 from scoord.paths import FileIdentity
 from scoord.v1.sessions_pb2 import SessionStatus
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.publishing import Publishing
 from scoord_hooks.neutral import HookEvent
 
@@ -32,7 +31,7 @@ class Activity:
 
     def acted(self, session: LocalSession, event: HookEvent) -> None:
         """Its main thread does something: it works, also where its prompt was not seen."""
-        if event.agent_id == AgentId("") and session.work.working_since is None:
+        if event.agent_id == MAIN and session.work.working_since is None:
             self.prompted(session)
 
     def progressed(self, session: LocalSession, event: HookEvent) -> None:

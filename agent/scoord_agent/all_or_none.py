@@ -44,7 +44,7 @@ class AllOrNone:
         self, session: LocalSession, requests: Iterable[Request]
     ) -> Mapping[Name, LockRef] | Refusal:
         """Ask for all ``requests``, one after the other. Raises what the coordinator says."""
-        own, lost = self._held.of(session.session_id), self._held.lost(session.session_id)
+        own, lost = self._held.of(session.session_id), self._held.losses.of(session.session_id)
         had = set(map(name_of, (*own, *lost)))
         taken = dict[Name, LockRef]()
         try:

@@ -1,7 +1,10 @@
 """The messages that take files or a pattern, and the grants read from their answers. Pure."""
 
 from dataclasses import replace
+from typing import Any
 
+from scoord.claimant import Claimant
+from scoord.config import Settings
 from scoord.ids import FencingToken
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import (
@@ -14,55 +17,70 @@ from scoord.v1.locks_pb2 import (
 )
 from scoord_agent.coordinator import new_request_id, seconds
 from scoord_agent.held_lock import HeldLock
+from scoord_agent.local_session import LocalSession
 from scoord_agent.registration import idle_limit_s
 from scoord_agent.request import Request
 
 
 def acquire_message(request: Request, *, overlaps: bool) -> AcquireRequest:
     """Ask for files. With ``overlaps``, the holder is told that the edit goes on without."""
-    coordination = request.settings.session_coordination
+    blocks = request.conflict_action == "block"
     return AcquireRequest(
-        request_id=new_request_id(),
-        project=request.project,
-        session_id=request.session.session_id,
-        lease_id=request.session.lease,
-        agent_id=request.agent,
+        **_wanted(request),
         paths=request.shown,
-        reason=request.reason,
-        reason_given=request.reason_given,
-        branch=one_line(request.head.branch),
-        commit=request.head.commit,
-        lock_timeout=seconds(idle_limit_s(coordination.lock_timeout, coordination)),
-        enqueue=request.queues and request.conflict_action == "block",
+        enqueue=request.queues and blocks,
         overlaps=overlaps,
-        mode=_mode(request),
-        scope=scope_of(request),
-        lasts=seconds(request.lasts_s),
-        claim=seconds(coordination.claim_timeout),
-        yields=not request.queues and request.conflict_action == "block",
+        claim=seconds(request.settings.session_coordination.claim_timeout),
+        yields=not request.queues and blocks,
     )
 
 
 def reserve_message(request: Request) -> ReserveRequest:
     """Ask for a pattern."""
-    coordination = request.settings.session_coordination
     (pattern,) = request.files
-    return ReserveRequest(
-        request_id=new_request_id(),
-        project=request.project,
-        session_id=request.session.session_id,
-        lease_id=request.session.lease,
-        agent_id=request.agent,
-        pattern=pattern.shown,
-        reason=request.reason,
-        reason_given=request.reason_given,
-        branch=one_line(request.head.branch),
-        commit=request.head.commit,
-        lock_timeout=seconds(idle_limit_s(coordination.lock_timeout, coordination)),
-        mode=_mode(request),
-        scope=scope_of(request),
-        lasts=seconds(request.lasts_s),
-    )
+    return ReserveRequest(**_wanted(request), pattern=pattern.shown)
+
+
+def _wanted(request: Request) -> dict[str, Any]:
+    """What is said alike of files and of a pattern."""
+    who = request.claimant
+    return {
+        **_terms(request.session, request.settings, who),
+        "project": request.project,
+        "reason": request.reason,
+        "reason_given": request.reason_given,
+        "branch": one_line(request.head.branch),
+        "commit": request.head.commit,
+        "mode": who.mode,
+        "lasts": seconds(request.lasts_s),
+    }
+
+
+def wanted_again(
+    session: LocalSession, settings: Settings, lock: HeldLock, now: float
+) -> dict[str, Any]:
+    """What is said alike of a lock that was lost, however it is asked for again."""
+    return {
+        **_terms(session, settings, lock.claimant),
+        "project": lock.project,
+        "reason": lock.reason or session.intent,
+        "branch": lock.branch or session.branch,
+        "commit": lock.commit,
+        "lasts": seconds(lock.left_s(now)),
+    }
+
+
+def _terms(session: LocalSession, settings: Settings, who: Claimant) -> dict[str, Any]:
+    """Who asks, and for how far and how long unused."""
+    coordination = settings.session_coordination
+    return {
+        "request_id": new_request_id(),
+        "session_id": session.session_id,
+        "lease_id": session.lease,
+        "agent_id": who.agent,
+        "lock_timeout": seconds(idle_limit_s(coordination.lock_timeout, coordination)),
+        "scope": who.scope,
+    }
 
 
 def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLock]:
@@ -94,12 +112,6 @@ def granted_again(lock: HeldLock, ref: LockRef) -> HeldLock:
     return replace(again, shared=shared, branch=_branch(ref, lock.branch))
 
 
-def scope_of(request: Request) -> "LockScope.ValueType":
-    """Where it is to hold."""
-    confined = bool(request.claimant.branch)
-    return LockScope.LOCK_SCOPE_BRANCH if confined else LockScope.LOCK_SCOPE_REPOSITORY
-
-
 def ref_of(lock: HeldLock) -> LockRef:
     """The grant, as a message names it."""
     return LockRef(path=lock.shown, token=lock.token, is_pattern=lock.is_pattern)
@@ -113,7 +125,3 @@ def _shared(ref: LockRef, *, asked: bool) -> bool:
 def _branch(ref: LockRef, asked: str) -> str:
     """The branch it is confined to; none where it stands on every one, whatever was asked."""
     return "" if ref.scope == LockScope.LOCK_SCOPE_REPOSITORY else asked
-
-
-def _mode(request: Request) -> "LockMode.ValueType":
-    return LockMode.LOCK_MODE_SHARED if request.shared else LockMode.LOCK_MODE_EXCLUSIVE

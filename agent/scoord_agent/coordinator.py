@@ -11,7 +11,6 @@ import contextlib
 import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,14 +24,11 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from scoord.addresses import is_loopback, split
 from scoord.clock import Clock
-from scoord.config import Settings
 from scoord.errors import (
     Contended,
     CoordinatorUnreachable,
     DeadlineExceeded,
-    InvalidConfig,
     ScoordError,
     StoreUnavailable,
     Unknown,
@@ -47,7 +43,7 @@ from scoord.v1.history_pb2_grpc import HistoryServiceStub
 from scoord.v1.locks_pb2_grpc import LockServiceStub
 from scoord.v1.sessions_pb2_grpc import SessionServiceStub
 from scoord.v1.tasks_pb2_grpc import TaskServiceStub
-from scoord_agent import tls_files
+from scoord_agent.client_options import ClientOptions, check_options
 from scoord_agent.connection import Connection, State
 
 _log = logging.getLogger(__name__)
@@ -75,39 +71,6 @@ a channel that has just been refused to try again."""
 
 _AGAIN = (CoordinatorUnreachable, DeadlineExceeded, StoreUnavailable, Contended)
 """What another try, or another coordinator, may mend."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
-    """Where the coordinators are and how to speak with them."""
-
-    addresses: tuple[str, ...]
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-    insecure: bool = False
-    rpc_timeout_s: float = 2.0
-    machine: str = ""
-    person: str = ""
-
-
-def client_options(settings: Settings, machine: str = "", person: str = "") -> ClientOptions:
-    """How to speak with the coordinators that the settings name."""
-    chosen = settings.coordinator
-    return ClientOptions(
-        addresses=tuple(chosen.addresses),
-        ca=_path(chosen.ca),
-        cert=_path(chosen.cert),
-        key=_path(chosen.key),
-        insecure=chosen.insecure,
-        rpc_timeout_s=settings.leases.rpc_timeout,
-        machine=machine,
-        person=person,
-    )
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
 
 
 def new_request_id() -> RequestId:
@@ -374,15 +337,6 @@ def _unlike_ours(address: str, failure: ScoordError) -> ScoordError:
     return CoordinatorUnreachable(f"what answers at {address} is no coordinator")
 
 
-def check_options(options: ClientOptions) -> None:
-    """Refuse options by which no coordinator can be spoken to. Raises InvalidConfig."""
-    if options.ca:
-        tls_files.check(options.ca, options.cert, options.key)
-        return
-    for address in options.addresses:
-        _check_plaintext(address, options)
-
-
 def _channel(address: str, options: ClientOptions) -> grpc.aio.Channel:
     if options.ca is None:
         return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
@@ -390,12 +344,3 @@ def _channel(address: str, options: ClientOptions) -> grpc.aio.Channel:
     ca, key, cert = (path.read_bytes() if path else None for path in files)
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
     return grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
-
-
-def _check_plaintext(address: str, options: ClientOptions) -> None:
-    if options.insecure or is_loopback(split(address)[0]):
-        return
-    raise InvalidConfig(
-        f"coordinator.addresses: {address} is not loopback: set coordinator.ca to reach it by TLS,"
-        " or coordinator.insecure to speak with it in plaintext"
-    )

@@ -39,6 +39,9 @@ MeantBy = Callable[[LocalSession, str], Sequence[FileIdentity]]
 FreeIn = Callable[[ProjectId, Lock], Completion | None]
 """When a lock of a project will be free, as far as known. No I/O: prompts ask."""
 
+_Tokens = dict[tuple[str, str], list[int]]
+"""Those of all grants by which a session has a thing, by both."""
+
 MOST_TOLD: Final = 3
 """At one hook. What there is no room for is told when it comes up again."""
 
@@ -207,22 +210,38 @@ class Dependents:
             self._tell(session, file.project, self._imported(session, importer))
 
     def _tell(self, session: LocalSession, project: ProjectId, touches: Iterable[Touch]) -> None:
-        room, work = MOST_TOLD, session.work
-        ordered = sorted(touches, key=_by_weight)
+        """Of each thing once, of the nearest first, as far as there is room."""
+        room, ordered = MOST_TOLD, sorted(touches, key=_by_weight)
         tokens = _tokens(ordered)
         for _, group in groupby(ordered, key=_by_weight):
-            news = [t for t in group if not work.knows((project, *t.on), tokens[t.on])]
-            found = [(t, other) for t in news if (other := self._other(project, t.session))]
-            if not found or not room:
-                continue
-            # A session may be touched from two files of a prompt, or by two of its grants.
-            others = {other.session_id: other for _, other in found}
-            first, _ = found[0]
-            for touch, other in found:
-                work.is_told((project, *touch.on), tokens[touch.on], other.areas)
-            free = self._free(project, first.lock) if first.lock else None
-            session.tell(touching(first, tuple(others.values()), free))
-            room -= 1
+            # All are looked at: newer grants of what it knows are known from then on.
+            news = self._news(session, project, group, tokens)
+            if news and room:
+                self._tell_of(session, project, news, tokens)
+                room -= 1
+
+    def _news(
+        self, session: LocalSession, project: ProjectId, touches: Iterable[Touch], tokens: _Tokens
+    ) -> list[tuple[Touch, Session]]:
+        """What it was not told of, each with whose work it touches."""
+        knows = session.work.knows_and_notes
+        new = [touch for touch in touches if not knows((project, *touch.on), tokens[touch.on])]
+        return [(t, other) for t in new if (other := self._other(project, t.session))]
+
+    def _tell_of(
+        self,
+        session: LocalSession,
+        project: ProjectId,
+        news: Sequence[tuple[Touch, Session]],
+        tokens: _Tokens,
+    ) -> None:
+        """A session may be touched from two files of a prompt, or by two of its grants."""
+        for touch, other in news:
+            session.work.note_told((project, *touch.on), tokens[touch.on], other.areas)
+        first, _ = news[0]
+        free = self._free(project, first.lock) if first.lock else None
+        others = {other.session_id: other for _, other in news}
+        session.tell(touching(first, tuple(others.values()), free))
 
     def _free(self, project: ProjectId, lock: Lock) -> Completion | None:
         hood = self._neighbours.of(project)
@@ -232,9 +251,8 @@ class Dependents:
         return self._neighbours.of(project).session_at(session_id, self._clock.now())
 
 
-def _tokens(touches: Iterable[Touch]) -> dict[tuple[str, str], list[int]]:
-    """Those of all grants by which a session has a thing."""
-    found: dict[tuple[str, str], list[int]] = {}
+def _tokens(touches: Iterable[Touch]) -> _Tokens:
+    found: _Tokens = {}
     for touch in touches:
         found.setdefault(touch.on, []).append(touch.token)
     return found

@@ -87,8 +87,8 @@ class Edits:
         locator: Locator,
         settings: SettingsFor,
         clock: Clock,
-        editing: Noted | None = None,
-        edited: Noted | None = None,
+        editing: Noted,
+        edited: Noted,
     ) -> None:
         """``editing`` is told of every edit that goes on, ``edited`` of what has happened."""
         self._taking = taking
@@ -139,8 +139,7 @@ class Edits:
         """An edit has happened: its locks were used, or were lost before that."""
         for path in event.paths:
             edit = await self._look(session, event, path)
-            if self._edited:
-                self._edited(session, edit.file)
+            self._edited(session, edit.file)
             if edit.who:
                 self._note_unprotected(session, edit.file, edit.who)
 
@@ -165,9 +164,8 @@ class Edits:
                 self._note_unlocked(request, "unprotected" if outcome.contended else "unasked")
                 reported |= {(file.project, file.key) for file in request.files}
         for edit in edits:
-            if self._editing:
-                # After the answer: what it finds is for the next hook, and no edit waits for it.
-                asyncio.get_running_loop().call_soon(self._editing, session, edit.file)
+            # After the answer: what it finds is for the next hook, and no edit waits for it.
+            asyncio.get_running_loop().call_soon(self._editing, session, edit.file)
             if edit.who:
                 asked = (edit.file.project, edit.file.key) not in reported
                 self._protection.allow(session, edit.file, edit.who, asked=asked)
@@ -212,26 +210,33 @@ class Edits:
         held when the question leaves may be lost when its answer comes.
         """
         now = self._clock.now()
-        wanted: dict[tuple[ProjectId, str], list[_Edit]] = {}
-        asked: set[tuple[ProjectId, str]] = set()
+        wanted: dict[tuple[ProjectId, str], list[tuple[_Edit, Claimant]]] = {}
         for edit in edits:
-            if edit.who is None:
-                continue
-            at = edit.file.project, edit.who.branch
-            wanted.setdefault(at, []).append(edit)
-            if not self._is_mine(edit.file, edit.who, now):
-                asked.add(at)
-        for at, found in wanted.items():
-            if at not in asked:
-                continue
-            settings = found[0].settings
-            action = settings.session_coordination.conflict_action
-            names = tuple(edit.file for edit in found)
-            head, why = self._locator.head(names[0].worktree), session.intent
-            yield Request(session, agent, at[0], names, settings, why, action, head)
+            if edit.who is not None:
+                at = edit.file.project, edit.who.branch
+                wanted.setdefault(at, []).append((edit, edit.who))
+        for found in wanted.values():
+            # Each that is held is used, also behind one that is not.
+            mine = [self._use_if_mine(edit.file, who, now) for edit, who in found]
+            if not all(mine):
+                yield self._request(session, agent, [edit for edit, _ in found])
 
-    def _is_mine(self, file: FileIdentity, who: Claimant, now: float) -> bool:
-        """Whether the holder has it, and a break of it would have been heard of."""
+    def _request(self, session: LocalSession, agent: AgentId, edits: Sequence[_Edit]) -> Request:
+        """For files of one project, on one branch."""
+        settings, files = edits[0].settings, tuple(edit.file for edit in edits)
+        return Request(
+            session,
+            agent,
+            files[0].project,
+            files,
+            settings,
+            reason=session.intent,
+            conflict_action=settings.session_coordination.conflict_action,
+            head=self._locator.head(files[0].worktree),
+        )
+
+    def _use_if_mine(self, file: FileIdentity, who: Claimant, now: float) -> bool:
+        """Whether the holder has it, and a break of it would have been heard of: it is used."""
         followed_at = self._neighbours.of(file.project).followed_at
         mine = self._held.use(file.project, file.key, who, now)
         lock = self._held.right(file.project, file.key, who)
@@ -250,7 +255,7 @@ class Edits:
             contested = {path_key(conflict.path) for conflict in outcome}
             free = (file for file in request.files if file.key not in contested)
             now, who = self._clock.now(), request.claimant
-            if left := tuple(file for file in free if not self._is_mine(file, who, now)):
+            if left := tuple(file for file in free if not self._use_if_mine(file, who, now)):
                 pairs += await self._outcomes(replace(request, files=left), until)
         return pairs
 
@@ -307,7 +312,7 @@ class Edits:
             areas = other.areas if other else ()
             for thing in (conflict.path, conflict.lock.path):
                 hold = request.project, holder, path_key(thing)
-                request.session.work.is_told(hold, (conflict.lock.token,), areas)
+                request.session.work.note_told(hold, (conflict.lock.token,), areas)
 
     def _completion(self, project: ProjectId, lock: Lock) -> str:
         return completed(self._hold_times.completion(project, lock, self._neighbours))

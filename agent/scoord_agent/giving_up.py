@@ -3,13 +3,13 @@
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from scoord.errors import Unknown
-from scoord.ids import AgentId, ProjectId
+from scoord.ids import ProjectId
 from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Waiter
 from scoord_agent.coordinator import CoordinatorClient
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.reactions import waits_at
 from scoord_agent.taking import Taking
 from scoord_agent.turns import Place, Queued, Turns
@@ -73,5 +73,5 @@ class GivingUp:
         return {
             place: Queued(waiter.path, waiter.revision, place.branch)
             for place, waiter in places.items()
-            if place.branch in ("", branch) and (all_agents or place.agent == AgentId(""))
+            if place.branch in ("", branch) and (all_agents or place.agent == MAIN)
         }

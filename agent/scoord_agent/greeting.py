@@ -8,12 +8,13 @@ from typing import Final
 from scoord.config import Settings
 from scoord.errors import ScoordError
 from scoord.ids import ProjectId
-from scoord.v1.history_pb2 import HistoryFilter, ReadHistoryRequest, ReadHistoryResponse
+from scoord.v1.history_pb2 import HistoryFilter, ReadHistoryResponse
 from scoord.v1.locks_pb2 import Lock
 from scoord.v1.sessions_pb2 import Session
 from scoord_agent import wording_others
 from scoord_agent.coordinator import CoordinatorClient, seconds
 from scoord_agent.held import HeldLocks
+from scoord_agent.history_pages import add_page
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.local_session import LocalSession
 from scoord_agent.missed import KINDS, Meanwhile, meanwhile
@@ -94,20 +95,9 @@ class Greeting:
     ) -> None:
         """Add page by page: lines of states and refusals may fill one, and are not told."""
         wanted = HistoryFilter(kinds=KINDS, since=seconds(away_s))
-        while len(found.events) < _MOST_EVENTS:
-            request = ReadHistoryRequest(
-                project=project,
-                filter=wanted,
-                limit=_MOST_EVENTS - len(found.events),
-                before=found.before,
-            )
-            page: ReadHistoryResponse = await self._client.ask(
-                lambda e: e.history.ReadHistory, request
-            )
-            found.events.extend(page.events)
-            found.before = page.before
-            if not page.before:
-                return
+        more = True
+        while more and (left := _MOST_EVENTS - len(found.events)) > 0:
+            more = await add_page(self._client, project, wanted, left, found)
 
     async def _next_work(
         self, session: LocalSession, project: ProjectId, listed: Listed, *, keep: bool

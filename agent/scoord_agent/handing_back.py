@@ -13,7 +13,7 @@ from scoord import git
 from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.errors import ScoordError
-from scoord.ids import AgentId, SessionId
+from scoord.ids import SessionId
 from scoord.names import path_key
 from scoord.paths import RECHECK_S, Head, Locator
 from scoord.text import one_line
@@ -21,7 +21,7 @@ from scoord_agent import wording_branches
 from scoord_agent.background import Background
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.places import root_of
 from scoord_agent.request import NO_HEAD
 from scoord_agent.settings import SettingsFor
@@ -44,7 +44,7 @@ class HandingBack:
         locator: Locator,
         background: Background,
         clock: Clock,
-        committed: Callable[[LocalSession, Sequence[str]], None] | None = None,
+        committed: Callable[[LocalSession, Sequence[str]], None],
     ) -> None:
         """``committed`` is told of commits, and of who is first seen to go on after them."""
         self._taking = taking
@@ -59,10 +59,11 @@ class HandingBack:
         self._asking: set[tuple[SessionId, Path]] = set()
         """For whom, and of which worktree, git is being asked."""
 
-    def is_due(self, session: LocalSession) -> bool:
-        """Whether to look what is checked out: every hook asks, and most have the same answer.
+    def look(self, session: LocalSession) -> bool:
+        """See what is checked out, and count its commits; False when it is not time to.
 
-        At once when it changed where the session is, else once in ``RECHECK_S``.
+        Every hook asks, and most have the same answer: at once when it changed where the
+        session is, else once in ``RECHECK_S``.
         """
         now, head = self._clock.now(), self._head(session.root)
         looked_at, before = session.remembered.looked or (float("-inf"), NO_HEAD)
@@ -91,11 +92,11 @@ class HandingBack:
         if root is None or head == before:
             return
         self._counted[root] = head
-        if self._committed and before and before.commit and head.commit != before.commit:
+        if before and before.commit and head.commit != before.commit:
             self._committed(session, git.commits_since(str(root), before.commit))
 
-    def has_switched(self, session: LocalSession) -> bool:
-        """Whether another branch is checked out in its own worktree since this was last asked."""
+    def take_up_branch(self, session: LocalSession) -> bool:
+        """It is on what is checked out in its own worktree; whether that is another branch."""
         before, session.branch = session.branch, one_line(self._head(session.root).branch)
         return before != session.branch
 
@@ -125,7 +126,7 @@ class HandingBack:
 
     def after_turn(self, session: LocalSession) -> None:
         """The main thread's turn is over. Its subagents may still work."""
-        own = (k for k in self._held.of(session.session_id) if k.agent == AgentId(""))
+        own = (k for k in self._held.of(session.session_id) if k.agent == MAIN)
         over = [lock for lock in own if self._release_on(session, lock) == "stop"]
         self._give_back(session, over)
 

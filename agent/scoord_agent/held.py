@@ -12,7 +12,7 @@ What was lost with its lease is kept apart: it is to be asked for again.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
@@ -26,22 +26,11 @@ from scoord_agent.held_lock import (
     is_same,
     is_taken_over,
 )
+from scoord_agent.losses import Losses
 
 QUIET_S = 10.0
 """How much longer than a renewal the stream is believed in. It tells something every 3 s
 at least; one that broke off with the renewals must not end belief before they do."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Loss:
-    """What is known of the end of a lock that is lost."""
-
-    stood_at: float
-    """When its session's lease was last renewed."""
-    with_lease: bool = False
-    """Whether that lease is over. If not, somebody took the lock away."""
-    replaced: bool = False
-    """Whether its holder was granted more since."""
 
 
 _Path = tuple[ProjectId, str, bool]
@@ -66,7 +55,7 @@ class HeldLocks:
         self._replaced: dict[_Grant, HeldLock] = {}
         """Grants in place of which their holders have more, before anything told of their
         end. They became that, or were taken away before, and others may have had the file."""
-        self._lost: dict[HeldLock, _Loss] = {}
+        self.losses = Losses()
 
     def renewed(self, session: SessionId, sent_at: float) -> None:
         """A renewal sent at ``sent_at`` succeeded. An older answer changes nothing."""
@@ -144,8 +133,8 @@ class HeldLocks:
                 over.append(other)
         path[_who(lock)] = lock
         self._note_overtaken(over)
-        for lost in [lost for lost in self._lost if self.has_more(lost)]:
-            self._note_lost(lost, self._lost.pop(lost))
+        for lost in [lost for lost in self.losses if self.has_more(lost)]:
+            self.losses.note_replaced(lost)
         if lock.is_pattern:
             self._patterns[_path(lock)] = None
         else:
@@ -218,11 +207,6 @@ class HeldLocks:
             kept = self._replaced if self.has_more(other) else self._overtaken
             kept[_grant(other)] = other
 
-    def _note_lost(self, lock: HeldLock, loss: _Loss) -> None:
-        """Whoever has more now misses nothing, but how it ended: it may have been broken."""
-        is_replaced = loss.replaced or self.has_more(lock)
-        self._lost[lock] = replace(loss, replaced=is_replaced)
-
     def _is_overtaken(self, lock: HeldLock) -> bool:
         """Whether its answer comes after that of a later grant, beside which it cannot stand."""
         others = self._paths.get(_path(lock), {}).values()
@@ -271,16 +255,15 @@ class HeldLocks:
     def forget(self, session: SessionId) -> None:
         """Forget everything of a session, which has ended."""
         self.lapse(session)
-        for lock in self.lost(session):
-            self.settled(lock)
+        for lock in self.losses.of(session):
+            self.losses.settle(lock)
 
     def lapse(self, session: SessionId) -> None:
         """The lease of a session is over, and with it all it held is lost."""
         overtaken = [lock for lock in self.overtaken() if lock.session == session]
         for lock in (*overtaken, *self.of(session)):
             self.lose(lock)
-        for lock in self.lost(session):
-            self._lost[lock] = replace(self._lost[lock], with_lease=True)
+        self.losses.note_lapse(session)
         self._renewed_at.pop(session, None)
 
     def overtaken(self) -> list[HeldLock]:
@@ -289,11 +272,11 @@ class HeldLocks:
 
     def lose(self, lock: HeldLock) -> None:
         """It is not held any more, and what became of it is to be asked."""
-        is_replaced = _grant(lock) in self._replaced
+        was_replaced = _grant(lock) in self._replaced
         found = self.drop(lock)
         if found is not None:
             stood_at = self._renewed_at.get(found.session, 0.0)
-            self._note_lost(found, _Loss(stood_at, replaced=is_replaced))
+            self.losses.note(found, stood_at, replaced=was_replaced or self.has_more(found))
 
     def end(self, lock: HeldLock) -> None:
         """It is over, and nobody took it away: lost, where it did not become more."""
@@ -303,20 +286,19 @@ class HeldLocks:
     def missing(self, lock: HeldLock, stood_at: float) -> None:
         """It is known to have stood then, and that it does not now, or nobody confirms it."""
         stands = self.grant(lock.project, lock.key, lock.token, is_pattern=lock.is_pattern)
-        known = any(_grant(lost) == _grant(lock) for lost in self._lost)
+        known = any(_grant(lost) == _grant(lock) for lost in self.losses)
         # Under the same token a subagent may have taken it over meanwhile.
         if stands is None and not known:
-            self._note_lost(lock, _Loss(stood_at))
+            self.losses.note(lock, stood_at, replaced=self.has_more(lock))
 
     def stood_at(self, session: SessionId) -> float:
         """When all that a session has or has lost was last known to stand; 0 when it never was."""
-        lost = (loss.stood_at for lock, loss in self._lost.items() if lock.session == session)
-        return min((self._renewed_at.get(session, 0.0), *lost))
+        return min((self._renewed_at.get(session, 0.0), *self.losses.stood_at(session)))
 
     def known(self, session: SessionId) -> list[HeldLock]:
         """What a session has, or has lost without knowing yet to whom or how."""
         over = (lock for lock in self.overtaken() if lock.session == session)
-        return [*self.of(session), *self.lost(session), *over]
+        return [*self.of(session), *self.losses.of(session), *over]
 
     def has_more(self, lock: HeldLock) -> bool:
         """Whether a later grant of the path is its holder's: who shared it may write it now.
@@ -328,28 +310,6 @@ class HeldLocks:
         further = (k for k in self._paths.get(_path(lock), {}).values() if k.branch != lock.branch)
         taken = (is_taken_over(lock, one) for one in further)
         return any(is_more(own, lock) for own in self._own(lock)) or any(taken)
-
-    def lost(self, session: SessionId) -> list[HeldLock]:
-        """What a session has lost, and nobody knows yet what became of."""
-        return [lock for lock in self._lost if lock.session == session]
-
-    def away_s(self, lock: HeldLock, now: float) -> float:
-        """How long ago the lease of a lost lock was known to stand."""
-        return now - self._lost[lock].stood_at if lock in self._lost else 0.0
-
-    def went_with_lease(self, lock: HeldLock) -> bool:
-        """Whether the lease of a lost lock is over; else it was taken away while that stood."""
-        return lock in self._lost and self._lost[lock].with_lease
-
-    def was_replaced(self, lock: HeldLock) -> bool:
-        """Whether its holder was granted more in place of what is lost, and wants it no more."""
-        return lock in self._lost and self._lost[lock].replaced
-
-    def settled(self, lock: HeldLock) -> bool:
-        """It is known what became of a lost lock; False when it was known before."""
-        known = lock not in self._lost
-        self._lost.pop(lock, None)
-        return not known
 
     def used(self, session: SessionId) -> list[HeldLock]:
         """The grants used since their use was last published."""

@@ -20,12 +20,12 @@ from scoord.v1.history_pb2 import (
     HistoryFilter,
     ListArchiveRequest,
     ListArchiveResponse,
-    ReadHistoryRequest,
     ReadHistoryResponse,
 )
 from scoord.v1.sessions_pb2 import SweepRequest, SweepResponse
 from scoord_agent.arguments import is_rooted
 from scoord_agent.coordinator import CoordinatorClient, seconds
+from scoord_agent.history_pages import add_page
 from scoord_agent.history_rows import event_row, log_row, sweep_row
 from scoord_agent.places import project_of
 from scoord_agent.rows import IsLocal
@@ -61,6 +61,24 @@ class Question:
     """Whether lines of every kind are wanted, where none are named."""
     since_s: float = 0.0
     limit: int = 50
+
+
+class _Reached:
+    """How far a history was followed: up to a revision, and which lines are known after it."""
+
+    def __init__(self, revision: int, known: set[str]) -> None:
+        self.revision = revision
+        self._known = known
+
+    def take(self, event: HistoryEvent) -> bool:
+        """Go on to a line; False when it is known already."""
+        if event.event_id in self._known:
+            return False
+        # Of one revision there may be several: it is asked for again.
+        is_next = event.revision - 1 > self.revision
+        self._known = {event.event_id} if is_next else self._known | {event.event_id}
+        self.revision = event.revision - 1
+        return True
 
 
 class HistoryDesk:
@@ -112,7 +130,8 @@ class HistoryDesk:
         page = await self._read(project, wanted, question.limit)
         for event in reversed(page.events):
             yield event_row(event, self._is_local)
-        lines = self._from(project, wanted, page.revision, {e.event_id for e in page.events})
+        reached = _Reached(page.revision, {event.event_id for event in page.events})
+        lines = self._from(project, wanted, reached)
         async with contextlib.aclosing(lines):
             async for event in lines:
                 yield event_row(event, self._is_local)
@@ -128,46 +147,39 @@ class HistoryDesk:
     async def _read(self, project: str, wanted: HistoryFilter, limit: int) -> ReadHistoryResponse:
         """As many pages as it takes for ``limit`` lines, or as time allows."""
         found, until = ReadHistoryResponse(), self._clock.now() + READ_WITHIN_S
-        while True:
-            left = limit - len(found.events)
-            request = ReadHistoryRequest(
-                project=project, filter=wanted, limit=min(left, PAGE), before=found.before
-            )
-            page: ReadHistoryResponse = await self._client.ask(
-                lambda e: e.history.ReadHistory, request
-            )
-            found.events.extend(page.events)
-            found.before, found.revision = page.before, found.revision or page.revision
-            if not page.before or len(found.events) >= limit or self._clock.now() > until:
-                return found
+        while await add_page(
+            self._client, project, wanted, min(limit - len(found.events), PAGE), found
+        ):
+            if len(found.events) >= limit or self._clock.now() > until:
+                break
+        return found
 
     async def _from(
-        self, project: str, wanted: HistoryFilter, revision: int, known: set[str]
+        self, project: str, wanted: HistoryFilter, reached: _Reached
     ) -> AsyncGenerator[HistoryEvent, None]:
-        """Every line after ``revision``, over breaks of the stream, but what is known already."""
+        """Every line that is not reached yet, over breaks of the stream."""
         heard_at = self._clock.now()
         while True:
-            request = FollowHistoryRequest(project=project, filter=wanted, after_revision=revision)
-            stream: AsyncGenerator[FollowHistoryResponse, None] = self._client.stream(
-                lambda e: e.history.FollowHistory, request
-            )
+            stream = self._stream(project, wanted, reached.revision)
             try:
                 async with contextlib.aclosing(stream) as responses:
                     async for response in responses:
-                        event, heard_at = response.event, self._clock.now()
-                        if event.event_id in known:
-                            continue
-                        # Of one revision there may be several: it is asked for again.
-                        is_next = event.revision - 1 > revision
-                        known = {event.event_id} if is_next else known | {event.event_id}
-                        revision = event.revision - 1
-                        yield event
+                        heard_at = self._clock.now()
+                        if reached.take(response.event):
+                            yield response.event
             except Unknown as error:
                 if self._clock.now() - heard_at > FOLLOW_PATIENCE_S:
                     raise
                 _log.info("history is followed anew: %s", error)
                 heard_at = max(heard_at, self._connected_at())
             await asyncio.sleep(_RETRY_S)
+
+    def _stream(
+        self, project: str, wanted: HistoryFilter, revision: int
+    ) -> AsyncGenerator[FollowHistoryResponse, None]:
+        """What comes after ``revision``, until the stream breaks."""
+        request = FollowHistoryRequest(project=project, filter=wanted, after_revision=revision)
+        return self._client.stream(lambda e: e.history.FollowHistory, request)
 
     def _connected_at(self) -> float:
         """When the coordinator last answered anything: a quiet history is no broken one."""

@@ -62,13 +62,10 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
 _KeptWanted = tuple[ProjectId, str, SessionId, AgentId, str, str]
 """A place in a queue, and what is to be told of it."""
 
-_WantedBefore = tuple[ProjectId, str, SessionId, AgentId, str]
-"""The same as an older agent wrote it down, without a branch."""
 
-
-def _wanted(kept: _KeptWanted | _WantedBefore) -> tuple[Place, str]:
-    project, key, session, agent, *branch, told = kept
-    return Place(project, key, session, agent, *branch), told
+def _wanted(kept: _KeptWanted) -> tuple[Place, str]:
+    project, key, session, agent, branch, told = kept
+    return Place(project, key, session, agent, branch), told
 
 
 class _Line(BaseModel):
@@ -98,7 +95,6 @@ class _Line(BaseModel):
     subagents: dict[AgentId, list[str]] = {}
     asides: dict[AgentId, list[str]] = {}
     wanted_on: list[_KeptWanted] = []
-    wanted_at: list[_WantedBefore] = []
     notices: list[str] = []
     left_out: Annotated[int, Field(ge=0)] = 0
     noticed: list[str] = []
@@ -140,7 +136,7 @@ def from_line(line: str) -> LocalSession | None:
         losses=deque(kept.losses),
         subagents={agent: deque(told) for agent, told in kept.subagents.items()},
         asides={agent: deque(told) for agent, told in kept.asides.items()},
-        wanted=dict(map(_wanted, kept.wanted_at)) | dict(map(_wanted, kept.wanted_on)),
+        wanted=dict(map(_wanted, kept.wanted_on)),
         notices=deque(kept.notices),
         left_out=kept.left_out,
         noticed=deque(kept.noticed, maxlen=MAX_NOTICED),

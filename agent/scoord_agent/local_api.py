@@ -14,8 +14,10 @@ from typing import Any
 from aiohttp import web
 
 from scoord.errors import BadRequest, InternalError, Refused, ScoordError, Unknown
+from scoord_agent.break_desk import BreakDesk
 from scoord_agent.desk import Desk
 from scoord_agent.local_body import MOST_BYTES, Body, body_of, number, seconds, text, texts
+from scoord_agent.status_desk import StatusDesk
 from scoord_agent.wishes import Breaking, Wish
 
 _log = logging.getLogger(__name__)
@@ -32,11 +34,20 @@ Routes = Mapping[tuple[str, str], Handle]
 
 
 class LocalApi:
-    """Serves the desk on the agent's socket."""
+    """Serves these desks on the agent's socket."""
 
-    def __init__(self, desk: Desk, socket: Path, *more: Routes) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        status_desk: StatusDesk,
+        break_desk: BreakDesk,
+        socket: Path,
+        *more: Routes,
+    ) -> None:
         """``more`` is what other desks answer, each with routes of its own."""
         self._desk = desk
+        self._status_desk = status_desk
+        self._break_desk = break_desk
         self._socket = socket
         self._routes = (self._own_routes(), *more)
         self._runner: web.AppRunner | None = None
@@ -100,20 +111,20 @@ class LocalApi:
 
     async def _status(self, request: web.Request) -> Answer:
         everything = request.query.get("all") == "1"
-        return await self._desk.status(request.query.get("cwd", "/"), everything=everything)
+        return await self._status_desk.status(request.query.get("cwd", "/"), everything=everything)
 
     async def _rehearse(self, request: web.Request) -> Answer:  # noqa: ARG002 (same for all)
-        return await self._desk.rehearse()
+        return await self._status_desk.rehearse()
 
     async def _acquire(self, request: web.Request) -> Answer:
         wish = _wish(await body_of(request))
-        return await self._desk.acquire(wish) | await self._desk.problems(wish.cwd)
+        return await self._desk.acquire(wish) | await self._status_desk.problems(wish.cwd)
 
     async def _wait(self, request: web.Request) -> Answer:
         body = await body_of(request)
         wish = _wish(body)
         answer = await self._desk.wait(wish, seconds(body, "within_s"))
-        return answer | await self._desk.problems(wish.cwd)
+        return answer | await self._status_desk.problems(wish.cwd)
 
     async def _leave(self, request: web.Request) -> Answer:
         return await self._desk.leave(_wish(await body_of(request)))
@@ -122,7 +133,7 @@ class LocalApi:
         body = await body_of(request)
         cwd = text(body, "cwd")
         answer = await self._desk.release(cwd, texts(body, "paths"), number(body, "pid"))
-        return answer | await self._desk.problems(cwd)
+        return answer | await self._status_desk.problems(cwd)
 
     async def _break(self, request: web.Request) -> Answer:
         body = await body_of(request)
@@ -134,8 +145,8 @@ class LocalApi:
             by=text(body, "by"),
             reason=text(body, "reason"),
         )
-        answer = await self._desk.break_lock(wanted)
-        return answer | await self._desk.problems(wanted.cwd)
+        answer = await self._break_desk.break_lock(wanted)
+        return answer | await self._status_desk.problems(wanted.cwd)
 
 
 def _answering(handle: Handle) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -88,7 +88,7 @@ class LocalSession:
     wanted: dict[Place, str] = field(default_factory=dict)
     """Who waits for what it holds: told before the rest, and crowded out by none of it."""
     losses: deque[str] = field(default_factory=deque)
-    """The same, of locks it has lost: told first, and crowded out by nothing."""
+    """What it is told of locks it has lost: first, and crowded out by nothing."""
     subagents: dict[AgentId, deque[str]] = field(default_factory=dict)
     """Those that work, and what each is yet to be told of locks it has lost: first."""
     asides: dict[AgentId, deque[str]] = field(default_factory=dict)

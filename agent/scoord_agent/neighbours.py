@@ -25,7 +25,7 @@ from scoord.v1.sessions_pb2 import Session
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.held import QUIET_S
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.kept import Kept
+from scoord_agent.set_aside import SetAside
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Neighbourhood:
     """Grants of paths, by path key and token."""
     patterns: dict[tuple[str, int], Lock] = field(default_factory=dict)
     """Grants of patterns, by pattern key and token."""
-    kept: Kept = field(default_factory=Kept)
+    set_aside: SetAside = field(default_factory=SetAside)
     """What is kept for somebody without a lock."""
     revision: int = 0
     heard_at: float | None = None
@@ -61,16 +61,16 @@ class Neighbourhood:
     def apply(self, response: WatchResponse, now: float) -> None:
         """Bring the picture to the response's revision."""
         if response.revision != self.revision:
-            self._is_whole_to(self.revision)
+            self._note_whole_to(self.revision)
         self.revision, self.heard_at = response.revision, now
         event = response.WhichOneof("event")
         if event != "snapshot":
             # A snapshot may be as old as its replica's view, and nobody says how old.
             self.followed_at = now
         if event in {"snapshot", "progress"}:
-            self._is_whole_to(response.revision)
+            self._note_whole_to(response.revision)
         self._take_in(response)
-        self.kept.apply(response, now)
+        self.set_aside.apply(response, now)
         self._note_heard(response, now)
 
     def is_heard(self, now: float) -> bool:
@@ -147,7 +147,7 @@ class Neighbourhood:
             return False
         return token <= self._whole_to or (key, token) in self._gone
 
-    def _is_whole_to(self, revision: int) -> None:
+    def _note_whole_to(self, revision: int) -> None:
         """Changes of one revision come one by one; with the next they have all come."""
         self._whole_to = revision
         self._gone.clear()

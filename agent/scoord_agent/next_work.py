@@ -150,14 +150,14 @@ class NextWork:
         self, own_id: SessionId, project: ProjectId
     ) -> frozenset[tuple[str, str]]:
         """What is kept for other sessions, by kind and name, as far as this machine has heard."""
-        return self._neighbours.of(project).kept.offers_to_others(own_id)
+        return self._neighbours.of(project).set_aside.offers_to_others(own_id)
 
     def kept_for(self, project: ProjectId, task_id: str) -> str:
         """The short name of the session that a task of a file is kept for; empty for nobody.
 
         As far as this machine has heard: of what such tasks say the coordinator knows nothing.
         """
-        return self._neighbours.of(project).kept.offered_to("task", task_id)
+        return self._neighbours.of(project).set_aside.offered_to("task", task_id)
 
     async def keep(
         self,

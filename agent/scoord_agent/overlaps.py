@@ -10,7 +10,6 @@ from scoord.errors import ScoordError
 from scoord.ids import ProjectId
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import Conflict, ReportKind, ReportRequest
-from scoord_agent.asking import scope_of
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.neighbours import Neighbours
@@ -60,6 +59,7 @@ class Overlaps:
             raise
 
     async def _report(self, request: Request, path: str) -> None:
+        who = request.claimant
         await self._client.report(
             ReportRequest(
                 request_id=new_request_id(),
@@ -69,8 +69,8 @@ class Overlaps:
                 path=path,
                 kind=ReportKind.REPORT_KIND_OVERLAP,
                 heard_revision=self._neighbours.of(request.project).revision,
-                scope=scope_of(request),
-                branch=request.claimant.branch,
+                scope=who.scope,
+                branch=who.branch,
             )
         )
 

@@ -16,7 +16,7 @@ from scoord.ids import LeaseId, ProjectId
 from scoord.limits import MOST_PATHS
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import ReleaseOutcome, ReleaseRequest
-from scoord_agent import wording
+from scoord_agent import wording_losses
 from scoord_agent.asking import ref_of
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.held_lock import HeldLock
@@ -84,14 +84,14 @@ class Owed:
         try:
             response = await self._client.release(request, patience_s)
         except (BadRequest, Refused):
-            self._is_settled(owing)
+            self._settle(owing)
             raise
-        if self._is_settled(owing) and owing.is_news:
+        if self._settle(owing) and owing.is_news:
             over = ReleaseOutcome.RELEASE_OUTCOME_NOT_HOLDER
             pairs = zip(owing.locks, response.outcomes, strict=True)
             _tell_lost(owing.session, [lock for lock, outcome in pairs if outcome == over])
 
-    def _is_settled(self, owing: _Owing) -> bool:
+    def _settle(self, owing: _Owing) -> bool:
         """It is answered; False when it was before."""
         owing.session.owes_no_more(owing.locks)
         return self._requests.pop(owing.request.request_id, None) is not None
@@ -126,7 +126,7 @@ def _tell_lost(session: LocalSession, lost: Sequence[HeldLock]) -> None:
     """Tell each thread of what was its own."""
     for agent in dict.fromkeys(lock.agent for lock in lost):
         paths = [lock.shown for lock in lost if lock.agent == agent]
-        session.tell_loss(wording.lost(paths), agent)
+        session.tell_loss(wording_losses.lost(paths), agent)
 
 
 def _remember(session: LocalSession, locks: Sequence[HeldLock]) -> None:

@@ -1,6 +1,6 @@
 """What a session publishes of its work, as the contract's messages. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,9 +26,6 @@ MOST_STEP: Final = 120
 
 _EXACT: Final = 0.1
 """Part of what is left by which an estimate may be wrong before it is said anew."""
-
-Depends = Callable[[LocalSession, ProjectId], Iterable[Dependency]]
-"""Whom a session depends on in a project."""
 
 
 def status_of(session: LocalSession) -> "SessionStatus.ValueType":

@@ -5,21 +5,23 @@ from collections.abc import Callable, Iterable
 from scoord.bounded import BoundedDict
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
+from scoord.limits import MOST_NOTICES
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Lock, LockMode, Waiter
-from scoord_agent import crossings, wording
+from scoord_agent import crossings, wording, wording_losses
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.neighbours import claimant
 from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Turns
 from scoord_agent.waits import Waits
 
 Acknowledge = Callable[[ProjectId, SessionId, list[str]], None]
-"""Tells the coordinator that notices have been taken note of; does not wait."""
+"""Tells the coordinator that some notices, up to ``MOST_NOTICES``, have been taken note of; does
+not wait."""
 
 
 _MOST_ASKED = 2_000
@@ -36,14 +38,14 @@ class Reactions:
         turns: Turns,
         lapsed: Callable[[SessionId], None],
         acknowledge: Acknowledge,
-        waits: Waits | None = None,
+        waits: Waits,
     ) -> None:
         self._sessions = sessions
         self._held = held
         self._turns = turns
         self._lapsed = lapsed
         self._acknowledge = acknowledge
-        self._waits = waits or Waits(lambda _session: None)
+        self._waits = waits
         self._asked = BoundedDict[Place, frozenset[str]](_MOST_ASKED)
         """Which holders were told of a place in a queue."""
 
@@ -104,7 +106,7 @@ class Reactions:
     def _lock_gone(self, project: ProjectId, gone: LockGone) -> None:
         key, token = path_key(gone.lock.path), FencingToken(gone.lock.token)
         lock = self._held.grant(project, key, token, is_pattern=gone.lock.is_pattern)
-        told = wording.ended(gone.lock.path, gone, is_pattern=gone.lock.is_pattern)
+        told = wording_losses.ended(gone.lock.path, gone, is_pattern=gone.lock.is_pattern)
         if lock is None:
             self._unknown_gone(project, gone, told)
         elif told:
@@ -191,7 +193,9 @@ class Reactions:
             if session is not None and self._tell_once(session, project, notice):
                 told.setdefault(session.session_id, []).append(notice.notice_id)
         for session_id, notice_ids in told.items():
-            self._acknowledge(project, session_id, notice_ids)
+            for start in range(0, len(notice_ids), MOST_NOTICES):
+                part = notice_ids[start : start + MOST_NOTICES]
+                self._acknowledge(project, session_id, part)
 
     def _tell_once(self, session: LocalSession, project: ProjectId, notice: Notice) -> bool:
         """Tell a notice unless it was told before its acknowledgement arrived."""
@@ -208,7 +212,7 @@ class Reactions:
         mine = (k for k in self._held.of(SessionId(notice.session_id)) if k.covers(project, key))
         own = sender.agent_id if sender.session_id == notice.session_id else None
         # The main thread's name is empty: it comes first.
-        return min((lock.agent for lock in mine if lock.agent != own), default=AgentId(""))
+        return min((lock.agent for lock in mine if lock.agent != own), default=MAIN)
 
     def _drop(self, lock: HeldLock, notice: str) -> None:
         if self._held.drop(lock) and (session := self._sessions.get(lock.session)):

@@ -18,17 +18,15 @@ from scoord.errors import SessionEnded
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     Held,
-    LockMode,
     LockRef,
-    LockScope,
     Lost,
     ReadTraceRequest,
     ReadTraceResponse,
     ReclaimRequest,
     ReserveRequest,
 )
-from scoord_agent import wording
-from scoord_agent.asking import granted_again, ref_of
+from scoord_agent import wording, wording_losses
+from scoord_agent.asking import granted_again, ref_of, wanted_again
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
@@ -36,7 +34,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.owed import is_given_back
-from scoord_agent.registration import Registration, idle_limit_s
+from scoord_agent.registration import Registration
 from scoord_agent.request import Request
 
 MOST_AT_ONCE = 8
@@ -76,7 +74,7 @@ class Reclaiming:
 
     def begin(self, session: LocalSession, settings: Settings) -> None:
         """Ask for all that ``session`` has lost, without waiting for the answers."""
-        for lock in self._held.lost(session.session_id):
+        for lock in self._held.losses.of(session.session_id):
             if lock not in self._running:
                 task = self._background.start(self._in_turn(session, lock, settings))
                 self._running[lock] = task
@@ -94,7 +92,7 @@ class Reclaiming:
         await asyncio.gather(*left)
 
     def _of(self, request: Request) -> list[HeldLock]:
-        lost = self._held.lost(request.session.session_id)
+        lost = self._held.losses.of(request.session.session_id)
         own = (lock for lock in lost if lock.project == request.project and not lock.is_pattern)
         return [lock for lock in own if lock.key in request.keys]
 
@@ -106,18 +104,18 @@ class Reclaiming:
             await self._ask(session, lock, settings)
 
     async def _ask(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
-        if lock not in self._held.lost(session.session_id):
+        if lock not in self._held.losses.of(session.session_id):
             return
         await self._registration.enter(session, lock.project, settings)
         lease = session.lease
         outcome = await self._outcome(session, lock, settings)
-        if self._held.was_replaced(lock) and not outcome.is_traced:
+        if self._held.losses.was_replaced(lock) and not outcome.is_traced:
             # Its holder was granted more on the way of the answer.
             outcome = await self._replaced(session, lock)
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         session.remembered.reclaims.pop(lock, None)
-        if not self._held.settled(lock):
+        if not self._held.losses.settle(lock):
             return  # somebody else found out, or nobody wants it any more
         if outcome.told:
             session.tell_loss(outcome.told, lock.agent)
@@ -127,15 +125,17 @@ class Reclaiming:
                 self._held.lose(outcome.again)
 
     async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
-        if self._held.was_replaced(lock):
+        if self._held.losses.was_replaced(lock):
             return await self._replaced(session, lock)
         if lock.has_had_its_time(self._clock.now()):
             end = await self._end(session, lock)
-            return _ended(lock, end) if end.how else _Outcome(told=wording.lasted(lock.shown))
+            if end.how:
+                return _ended(lock, end)
+            return _Outcome(told=wording_losses.lasted(lock.shown))
         if lock.is_pattern or lock.shared:
             return await self._anew(session, lock, settings)
         lost = LockRef(path=lock.shown, token=lock.token)
-        away = seconds(self._held.away_s(lock, self._clock.now()))
+        away = seconds(self._held.losses.away_s(lock, self._clock.now()))
         request = ReclaimRequest(lost=lost, away=away, **self._terms(session, lock, settings))
         request.request_id = session.remembered.reclaims.setdefault(lock, new_request_id())
         response = await self._client.reclaim(request)
@@ -152,7 +152,7 @@ class Reclaiming:
         if end.how or not end.covered or lock.shared:
             return _ended(lock, end)
         has_more = self._held.has_more(lock)
-        told = wording.had_again(lock.shown) if has_more else self._untraced(session, lock)
+        told = wording_losses.had_again(lock.shown) if has_more else self._untraced(session, lock)
         return _Outcome(told=told, is_traced=True)
 
     async def _after(
@@ -161,11 +161,11 @@ class Reclaiming:
         """Others may have had it: what its last grant tells."""
         if (last.holder.session_id, last.holder.agent_id) != (lock.session, lock.agent):
             asker = wording.Asker(session.session_id)
-            return _Outcome(told=wording.lost_to(lock.shown, last, asker))
+            return _Outcome(told=wording_losses.lost_to(lock.shown, last, asker))
         if last.how == "granted":
             return await self._behind_a_later_one(session, lock, settings)
         if last.how == "released" and last.token not in (0, lock.token):
-            return _Outcome(told=wording.had_meanwhile(lock.shown))
+            return _Outcome(told=wording_losses.had_meanwhile(lock.shown))
         return _ended(lock, last)
 
     async def _behind_a_later_one(
@@ -179,11 +179,11 @@ class Reclaiming:
         end = await self._end(session, lock)
         if end.how:
             return _ended(lock, end)
-        if self._held.went_with_lease(lock):
+        if self._held.losses.went_with_lease(lock):
             again, told, _ = await self._acquire(session, lock, settings)
-            return _Outcome(again, told or wording.had_again(lock.shown))
+            return _Outcome(again, told or wording_losses.had_again(lock.shown))
         if self._held.has_passed(lock):
-            return _Outcome(told=wording.had_again(lock.shown))
+            return _Outcome(told=wording_losses.had_again(lock.shown))
         return _Outcome(told=self._untraced(session, lock))
 
     async def _anew(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
@@ -192,9 +192,9 @@ class Reclaiming:
         Nobody does that with what was taken away from it: then its lease stood all the
         while, or a trace tells.
         """
-        with_lease = self._held.went_with_lease(lock)
+        with_lease = self._held.losses.went_with_lease(lock)
         end = await self._end(session, lock)
-        if end.how or self._held.was_replaced(lock):
+        if end.how or self._held.losses.was_replaced(lock):
             return _ended(lock, end)
         if not with_lease:
             told = "" if end.stands else self._untraced(session, lock)
@@ -206,7 +206,8 @@ class Reclaiming:
     def _untraced(self, session: LocalSession, lock: HeldLock) -> str:
         """What is told where no trace says how it ended: it may have become a later grant."""
         became_another = is_given_back(session, lock)
-        return wording.had_meanwhile(lock.shown) if became_another else wording.taken(lock.shown)
+        said = wording_losses.had_meanwhile if became_another else wording_losses.taken
+        return said(lock.shown)
 
     async def _end(self, session: LocalSession, lock: HeldLock) -> ReadTraceResponse:
         """How a lost lock ended, as far as a trace tells. Raises SessionEnded."""
@@ -220,40 +221,25 @@ class Reclaiming:
 
     async def _acquire(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         terms = self._terms(session, lock, settings)
-        request = AcquireRequest(paths=[lock.shown], mode=_mode(lock), **terms)
+        request = AcquireRequest(paths=[lock.shown], mode=lock.claimant.mode, **terms)
         response = await self._client.acquire(request)
         if response.WhichOneof("outcome") == "held":
             return _Outcome(told=_to_whom(session, lock, response.held))
-        told = wording.shared_again(lock.shown) if lock.shared else ""
+        told = wording_losses.shared_again(lock.shown) if lock.shared else ""
         (ref,) = response.granted.locks
         return _Outcome(granted_again(lock, ref), told)
 
     async def _reserve(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         terms = self._terms(session, lock, settings)
-        request = ReserveRequest(pattern=lock.shown, mode=_mode(lock), **terms)
+        request = ReserveRequest(pattern=lock.shown, mode=lock.claimant.mode, **terms)
         response = await self._client.reserve(request)
         if response.WhichOneof("outcome") == "held":
             return _Outcome(told=_to_whom(session, lock, response.held))
         again = granted_again(lock, response.reserved)
-        return _Outcome(again, wording.reserved_again(lock.shown))
+        return _Outcome(again, wording_losses.reserved_again(lock.shown))
 
     def _terms(self, session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
-        """What is said alike, however a lock is asked for."""
-        coordination = settings.session_coordination
-        confined = LockScope.LOCK_SCOPE_BRANCH if lock.branch else LockScope.LOCK_SCOPE_REPOSITORY
-        return {
-            "request_id": new_request_id(),
-            "project": lock.project,
-            "session_id": session.session_id,
-            "lease_id": session.lease,
-            "agent_id": lock.agent,
-            "reason": lock.reason or session.intent,
-            "branch": lock.branch or session.branch,
-            "commit": lock.commit,
-            "lock_timeout": seconds(idle_limit_s(coordination.lock_timeout, coordination)),
-            "scope": confined,
-            "lasts": seconds(lock.left_s(self._clock.now())),
-        }
+        return wanted_again(session, settings, lock, self._clock.now())
 
 
 def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
@@ -262,13 +248,9 @@ def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
     last = Lost(holder=found.holder, how=how, since=found.held_for)
     # What is in the way of a file keeps all of it; of a pattern it may be one file.
     part = found.path if lock.is_pattern and found.path != lock.shown else ""
-    return wording.lost_to(lock.shown, last, asker, part)
+    return wording_losses.lost_to(lock.shown, last, asker, part)
 
 
-def _ended(lock: HeldLock, end: wording.End) -> _Outcome:
-    told = wording.ended(lock.shown, end, is_pattern=lock.is_pattern)
+def _ended(lock: HeldLock, end: wording_losses.End) -> _Outcome:
+    told = wording_losses.ended(lock.shown, end, is_pattern=lock.is_pattern)
     return _Outcome(told=told, is_traced=bool(end.how))
-
-
-def _mode(lock: HeldLock) -> "LockMode.ValueType":
-    return LockMode.LOCK_MODE_SHARED if lock.shared else LockMode.LOCK_MODE_EXCLUSIVE

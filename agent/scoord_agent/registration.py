@@ -14,7 +14,7 @@ from scoord.sections import SessionCoordination
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder, Lock
 from scoord.v1.sessions_pb2 import EndRequest, RegisterRequest, RegisterResponse, Session
-from scoord_agent import wording
+from scoord_agent import wording_losses
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
@@ -59,7 +59,7 @@ class Registration:
         ttl_s: float,
         changed: Callable[[], None],
         is_over: Callable[[HeldLock], bool],
-        describe: Callable[[Session, LocalSession], None] | None = None,
+        describe: Callable[[Session, LocalSession], None],
     ) -> None:
         """``describe`` adds what is known of a session's work to what it registers with.
 
@@ -208,7 +208,7 @@ class Registration:
         session.lapsed = LeaseId(0)
         if response.unused:
             # Before what it lost by that.
-            session.tell_loss(wording.unused(response.unused))
+            session.tell_loss(wording_losses.unused(response.unused))
 
     def _note_held(
         self, session: LocalSession, project: ProjectId, locks: Iterable[Lock], sent_at: float
@@ -242,8 +242,7 @@ class Registration:
             pid=session.process.pid if session.process else 0,
             terminal=session.terminal,
         )
-        if self._describe_work:
-            self._describe_work(message, session)
+        self._describe_work(message, session)
         return message
 
 

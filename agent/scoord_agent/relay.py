@@ -18,7 +18,7 @@ from scoord_agent.edits import Edits
 from scoord_agent.handing_back import HandingBack
 from scoord_agent.held import HeldLocks
 from scoord_agent.lifecycle import MAX_INTENT, STARTS_ANEW, Lifecycle, Origin
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.publishing import Publishing
 from scoord_agent.pursuits import Pursuits
 from scoord_agent.settings import SettingsFor
@@ -118,10 +118,10 @@ class Relay:
     async def _handle(self, handler: Handler, session: LocalSession, event: HookEvent) -> Decision:
         if event.kind in AT_REST:
             self._handing_back.look_anew(session)
-        if not self._handing_back.is_due(session):
+        if not self._handing_back.look(session):
             return await handler(session, event)
         before = session.branch
-        if self._handing_back.has_switched(session):
+        if self._handing_back.take_up_branch(session):
             self._publishing.note(session)
             await self._handing_back.leave_queues(session, before)
         await self._handing_back.after_switch(session)
@@ -170,7 +170,7 @@ class Relay:
 
     async def _subagent_end(self, session: LocalSession, event: HookEvent) -> Decision:
         """What a subagent held, or waited for, is free for its siblings and its main thread."""
-        if event.agent_id == AgentId(""):
+        if event.agent_id == MAIN:
             return ALLOW
         session.subagent_over(event.agent_id)
         self._taking.done(session, event.agent_id)

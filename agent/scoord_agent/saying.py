@@ -13,7 +13,7 @@ from scoord.v1.sessions_pb2 import Session, SessionStatus, TellRequest, TellResp
 from scoord_agent.actors import Actors
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.lifecycle import MAX_INTENT, Lifecycle
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import TERMINAL, LocalSession
 from scoord_agent.places import project_of
 from scoord_agent.published import MOST_STEP
 from scoord_agent.publishing import Publishing
@@ -112,7 +112,7 @@ class Saying:
         other = await self._find(project, name)
         is_cut = said != one_line(text, len(text) + 1)
         told = {"session_id": other.session_id, "alias": other.alias, "text": said}
-        if other.client == "terminal":
+        if other.client == TERMINAL:
             # It has no hooks at which it could be told: nothing is sent, or written down.
             return {**told, "reads": False}
         actor = self._actors.above(speaker.pid, project)

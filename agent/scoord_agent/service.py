@@ -14,10 +14,12 @@ from scoord.config import Settings, SettingsCache
 from scoord.errors import InvalidConfig
 from scoord.paths import Locator
 from scoord.running import run_until
+from scoord_agent.client_options import client_options
+from scoord_agent.common import Common
 from scoord_agent.connection import Connection
-from scoord_agent.coordinator import CoordinatorClient, client_options
-from scoord_agent.desk import AgentFacts
+from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.desktop import Desktop
+from scoord_agent.doors import Doors
 from scoord_agent.history_routes import HistoryRoutes
 from scoord_agent.knowledge.repository import learn
 from scoord_agent.last_seen import LastSeen
@@ -29,6 +31,7 @@ from scoord_agent.registration import Machine
 from scoord_agent.saying_api import SayingApi
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor, read_once
+from scoord_agent.status_desk import AgentFacts
 from scoord_agent.unreported import Unreported
 
 _log = logging.getLogger(__name__)
@@ -62,27 +65,21 @@ class Service:
         sessions = Sessions(place.state_dir / "sessions.jsonl")
         sessions.person = Notifying(settings_for, clock, self._desktop.show).tell
         self._parts = Parts(
-            client=CoordinatorClient(options, connection, clock),
-            sessions=sessions,
-            unreported=Unreported(place.state_dir / "unreported.jsonl"),
-            settings=settings_for,
-            leases=settings.leases,
-            locator=Locator(machine.machine_id),
-            machine=machine,
-            clock=clock,
-            learn=learn,
-            last_seen=LastSeen(place.state_dir / "last-seen.jsonl", clock),
+            Common(
+                client=CoordinatorClient(options, connection, clock),
+                sessions=sessions,
+                unreported=Unreported(place.state_dir / "unreported.jsonl"),
+                settings=settings_for,
+                leases=settings.leases,
+                locator=Locator(machine.machine_id),
+                machine=machine,
+                clock=clock,
+                learn=learn,
+                last_seen=LastSeen(place.state_dir / "last-seen.jsonl", clock),
+            )
         )
         self._listener = Listener(self._parts.relay, place.token, place.port)
-        desk = self._parts.desk(_facts(place, machine, settings))
-        self._local_api = LocalApi(
-            desk,
-            place.socket,
-            HistoryRoutes(self._parts.history_desk()).routes(),
-            SayingApi(self._parts.saying()).routes(),
-            self._parts.work_desk().routes(),
-            self._parts.graph_desk().routes(),
-        )
+        self._local_api = _local_api(place, _facts(place, machine, settings), Doors(self._parts))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop``. Sessions stay registered: an agent may be replaced."""
@@ -105,6 +102,19 @@ class Service:
                 " SCOORD_AGENT_PORT and run `scoord hooks install` again"
             ) from error
         self._place.starting.unlink(missing_ok=True)
+
+
+def _local_api(place: Place, facts: AgentFacts, doors: Doors) -> LocalApi:
+    return LocalApi(
+        doors.desk(),
+        doors.status_desk(facts),
+        doors.break_desk(),
+        place.socket,
+        HistoryRoutes(doors.history_desk()).routes(),
+        SayingApi(doors.saying()).routes(),
+        doors.work_desk().routes(),
+        doors.graph_desk().routes(),
+    )
 
 
 def _facts(place: Place, machine: Machine, settings: Settings) -> AgentFacts:

@@ -46,6 +46,10 @@ class Sessions:
         """The session with this id."""
         return self._sessions.get(SessionId(session))
 
+    def is_here(self, session: str) -> bool:
+        """Whether it is one of this machine."""
+        return SessionId(session) in self._sessions
+
     def all_by_client_id(self, client: str, client_session_id: str) -> list[LocalSession]:
         """The sessions that the coding CLI knows under this id.
 

@@ -89,7 +89,7 @@ class Instead:
         if neighbourhood.in_the_way(who, key) or any(k.claimant.excludes(who) for k in here):
             return False
         claim_s = request.settings.session_coordination.claim_timeout
-        kept = neighbourhood.kept
+        kept = neighbourhood.set_aside
         return not (
             kept.turn_of_other(key, who.session, now, claim_s)
             or kept.offered_to_other("file", shown, who.session)

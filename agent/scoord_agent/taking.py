@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from scoord.clock import Clock
 from scoord.errors import Contended, ScoordError, SessionEnded, SessionNotFound
@@ -45,6 +46,15 @@ PATIENCE_S = 1.2
 """How long an edit waits for a coordinator that has just gone away to be replaced."""
 
 
+class _Answer(NamedTuple):
+    """What was asked, and when; what came back, and what that grants."""
+
+    message: Message
+    asked_at: float
+    response: AcquireResponse
+    granted: list[HeldLock]
+
+
 class Taking:
     """Acquires and releases for the sessions of this machine."""
 
@@ -60,7 +70,7 @@ class Taking:
         owed: Owed,
         clock: Clock,
         background: Background,
-        waits: Waits | None = None,
+        waits: Waits,
     ) -> None:
         self._client = client
         self._registration = registration
@@ -78,7 +88,7 @@ class Taking:
         )
         self._owed = owed
         self._overlaps = Overlaps(client, neighbours, background)
-        self._waits = waits or Waits(lambda _session: None)
+        self._waits = waits
 
     def let_through(self, request: Request) -> None:
         """An edit goes on without an outcome: what is granted yet is to be held."""
@@ -87,9 +97,9 @@ class Taking:
     def done(self, session: LocalSession, agent: AgentId) -> None:
         """A holder has ended: what it may yet be granted, or has lost, it wants no more."""
         self._unsettled.drop(session.session_id, agent)
-        for lock in self._held.lost(session.session_id):
+        for lock in self._held.losses.of(session.session_id):
             if lock.agent == agent:
-                self._held.settled(lock)
+                self._held.losses.settle(lock)
 
     async def settle(self) -> None:
         """Send again the releases that were not answered. Raises what the coordinator says."""
@@ -190,7 +200,7 @@ class Taking:
         """Whether a grant is held, lost or given back here, or may yet be answered."""
         place = (lock.project, lock.key)
         held = self._held.grant(*place, lock.token, is_pattern=lock.is_pattern)
-        lost = self._held.lost(session.session_id)
+        lost = self._held.losses.of(session.session_id)
         return (
             held is not None
             or any((one.project, one.key) == place for one in lost)
@@ -212,7 +222,7 @@ class Taking:
         await self._unsettled.make_way(request)
         session = request.session
         await self._reclaiming.first(request)
-        message, response, granted = await self._ask_until_news(request)
+        message, _, response, granted = await self._ask_until_news(request)
         if session.lease != message.lease_id:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         if response.WhichOneof("outcome") == "held":
@@ -284,28 +294,32 @@ class Taking:
             return False
         return not self._held.has_passed(lock)
 
-    async def _ask_until_news(
-        self, request: Request
-    ) -> tuple[Message, AcquireResponse, list[HeldLock]]:
+    async def _ask_until_news(self, request: Request) -> _Answer:
         """Ask, and again when the grant ended before its answer came, or may have."""
         for _ in range(2):
-            await self._owed.settle_first(
-                request.session, request.project, request.keys, PATIENCE_S
-            )
-            message = self._message(request)
-            untold = self._forget_turns(request)
-            asked_at = self._clock.now()
-            with self._unsettled.asking(request, message) as told:
-                response = await send(self._client, message, PATIENCE_S)
-                told.update(_told_of(request, response))
-            self._turns.settled(untold)
-            locks = self._granted(request, response)
-            timely = not locks or self._held.is_timely(asked_at, self._clock.now())
-            if timely and not any(self._is_over(request.session, lock) for lock in locks):
-                return message, response, locks
-            self._pass_on(request.session, locks)
-        await self._give_up(request, locks)
+            answer = await self._ask_once(request)
+            if self._stands(request, answer):
+                return answer
+            self._pass_on(request.session, answer.granted)
+        await self._give_up(request, answer.granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
+
+    async def _ask_once(self, request: Request) -> _Answer:
+        await self._owed.settle_first(request.session, request.project, request.keys, PATIENCE_S)
+        message = self._message(request)
+        untold = self._forget_turns(request)
+        asked_at = self._clock.now()
+        with self._unsettled.asking(request, message) as told:
+            response = await send(self._client, message, PATIENCE_S)
+            told.update(_told_of(request, response))
+        self._turns.settled(untold)
+        return _Answer(message, asked_at, response, self._granted(request, response))
+
+    def _stands(self, request: Request, answer: _Answer) -> bool:
+        """Whether what is granted may be believed in, and has not ended meanwhile."""
+        locks = answer.granted
+        timely = not locks or self._held.is_timely(answer.asked_at, self._clock.now())
+        return timely and not any(self._is_over(request.session, lock) for lock in locks)
 
     async def _give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
         """All or none: what stands of these grants is given back, but what was had before."""

@@ -24,3 +24,12 @@ def within(file: FileIdentity, pattern: str, cwd: str) -> dict[str, object]:
     """What is told of it: a pattern is of the folder that it is said in."""
     root = file.worktree.root if file.worktree else None
     return {"path": file.shown, "pattern": pattern, "said_here": Path(cwd).resolve() == root}
+
+
+def all_within(
+    files: Iterable[FileIdentity], patterns: Iterable[tuple[str, str]], cwd: str
+) -> list[dict[str, object]]:
+    """The same of each of ``files`` that lies in one of ``patterns``, by project and pattern."""
+    known = tuple(patterns)
+    found = ((file, pattern_of(file, known)) for file in files)
+    return [within(file, pattern, cwd) for file, pattern in found if pattern]

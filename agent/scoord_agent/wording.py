@@ -1,4 +1,4 @@
-"""What people and models read: every sentence the agent says, in one place.
+"""What people and models read: every sentence the agent says is here, or in ``wording_*.py``.
 
 Text that came from another session is shown on one line, stripped, bounded and
 in quotes: it is data, and nothing here reads it as anything else.
@@ -6,7 +6,6 @@ in quotes: it is data, and nothing here reads it as anything else.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -18,20 +17,7 @@ from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockScope, Lost
 from scoord_agent import wording_held
 from scoord_agent.wording_times import NOT_KNOWN
 
-_AGAIN = "Read the file again before you edit it."
 _PLACES = ("first", "second", "third", "fourth", "fifth")
-
-
-class End(Protocol):
-    """How a grant ended, as several messages tell it."""
-
-    how: str
-    by: str
-    reason: str
-
-    @property
-    def through(self) -> Holder:
-        """The coding session that ended it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +68,7 @@ def overlap(conflict: Conflict, asker: Asker) -> str:
 def known_conflict(lock: Lock, asker: Asker, error: str) -> str:
     """Why an edit stays denied while nobody can be asked."""
     return (
-        f"⚠️ {one_line(lock.path)} was locked by {_holder(lock.holder, asker)}{why(lock.reason)}"
+        f"⚠️ {one_line(lock.path)} was locked by {whose(lock.holder, asker)}{why(lock.reason)}"
         f" when last heard, and that cannot be checked now: {text.failure(error)}"
     )
 
@@ -165,29 +151,6 @@ def left_out(count: int) -> str:
     return f"⚠️ {count} {were} left out, for want of room: see `scoord history`."
 
 
-def broken(path: str, by: str, reason: str, through: Holder | None = None) -> str:
-    """Our lock was taken away by a person, or by a session of theirs."""
-    return f"⚠️ Your lock on {one_line(path)} was broken by {_by(by, through)}{why(reason)}."
-
-
-def taken(path: str) -> str:
-    """Our lock was taken away, and nobody could write down how."""
-    return (
-        f"⚠️ Your lock on {one_line(path)} was taken away. By whom and why is not known: it was"
-        " not written down, as when the store is full."
-    )
-
-
-def idle(path: str) -> str:
-    """Our lock was taken away because it was unused."""
-    return f"Your lock on {one_line(path)} was unused for too long and is given up."
-
-
-def lasted(path: str) -> str:
-    """Our lock has had its time."""
-    return f"Your lock on {one_line(path)} has ended: the time it was taken for is over."
-
-
 def noticed(notice: Notice) -> str:
     """What lay in a session's inbox: someone edited what it holds, or held."""
     path, sender = one_line(notice.path), _who_did(notice)
@@ -217,7 +180,7 @@ def _who_did(notice: Notice) -> str:
     """Whose edit it is: perhaps of another thread of the session that is told."""
     if notice.sender.session_id != notice.session_id:
         return who(notice.sender)
-    thread = _holder(notice.sender, Asker(notice.session_id))
+    thread = whose(notice.sender, Asker(notice.session_id))
     return thread[:1].upper() + thread[1:]
 
 
@@ -226,96 +189,12 @@ def _sender(sender: Holder) -> str:
     return who(sender) if sender.session_id else one_line(sender.person, 40) or "Someone"
 
 
-def ended(path: str, end: End, *, is_pattern: bool = False) -> str:
-    """Our lock was taken away; empty when we gave it back, or it went with its lease."""
-    again = "" if is_pattern else f" {_AGAIN}"
-    match end.how:
-        case "broken":
-            return f"{broken(path, end.by, end.reason, end.through)}{again}"
-        case "idle":
-            return f"{idle(path)}{again}"
-        case "lasted":
-            return lasted(path)
-        case "taken":
-            return taken(path)
-        case _:
-            return ""
-
-
-def lost_to(path: str, last: Lost, asker: Asker, part: str = "") -> str:
-    """Our lock went with its lease, and somebody else was granted it since, or is next.
-
-    Of a pattern perhaps a ``part`` only.
-    """
-    since = _since(last, asker, f"{one_line(part)}, which it meets," if part else "it")
-    return (
-        f"⚠️ Your lock on {one_line(path)} was lost; {since}: read the file again before you edit"
-        " it."
-    )
-
-
-def shared_again(path: str) -> str:
-    """Our share went with its lease, and is ours again."""
-    return _again(f"share of {one_line(path)}")
-
-
-def had_again(path: str) -> str:
-    """Our lock was lost and is ours again, and nobody knows whose it was meanwhile."""
-    return _again(f"lock on {one_line(path)}")
-
-
-def _again(what: str) -> str:
-    return (
-        f"Your {what} was lost for a while and is yours again: the file may have been edited"
-        f" meanwhile. {_AGAIN}"
-    )
-
-
-def had_meanwhile(path: str) -> str:
-    """Our lock was lost, and nobody knows who else had it."""
-    return f"⚠️ Your lock on {one_line(path)} was lost, and others may have had it since. {_AGAIN}"
-
-
-def reserved_again(pattern: str) -> str:
-    """Our pattern went with its lease, and is ours again."""
-    return (
-        f"Your lock on {one_line(pattern)} was lost for a while and is yours again: what it"
-        " matches may have been edited meanwhile."
-    )
-
-
-def unused(why: str) -> str:
-    """Our session was ended, and goes on."""
-    return (
-        f"⚠️ This session was ended as unused, and goes on now: {one_line(why)}. What others took"
-        " meanwhile is told; the rest of its locks is its own again."
-    )
-
-
-def lost(paths: Sequence[str]) -> str:
-    """Our lease ran out."""
-    is_one = len(paths) == 1
-    locks, are = ("lock", "is") if is_one else ("locks", "are")
-    again = _AGAIN if is_one else "Read the files again before you edit them."
-    return (
-        f"⚠️ Your {locks} on {names(paths)} {are} lost: the lease ran out while the coordinator"
-        f" could not be reached. {again}"
-    )
-
-
 def not_registered(error: str) -> str:
     """The session starts, but nobody can be told."""
     return (
         f"⚠️ Session Coordinator: this session is not registered yet. {_sentence(error)}"
         " That is tried again by itself; if it stays so, `scoord doctor` says what to do."
     )
-
-
-def _by(person: str, through: Holder | None) -> str:
-    """Who did something: a coding session where one did, since it is none of its user's doing."""
-    if through is not None and through.session_id:
-        return who(through)
-    return one_line(person) or "someone"
 
 
 def _said(reason: str) -> str:
@@ -331,7 +210,7 @@ def _sentence(error: str) -> str:
 
 def _locked(conflict: Conflict, asker: Asker) -> str:
     lock = conflict.lock
-    path, holder = one_line(conflict.path), _holder(lock.holder, asker)
+    path, holder = one_line(conflict.path), whose(lock.holder, asker)
     if conflict.is_claim:
         return f"⚠️ {path} is kept for {holder}, who waited first{why(lock.reason)}"
     is_odd = asker.by_branch and lock.scope == LockScope.LOCK_SCOPE_REPOSITORY
@@ -349,7 +228,8 @@ def _so_long(conflict: Conflict, completion: str) -> str:
     return f"held {age(lock.held_for)}, estimated completion: {completion}"
 
 
-def _holder(holder: Holder, asker: Asker) -> str:
+def whose(holder: Holder, asker: Asker) -> str:
+    """Who has something, as ``asker`` is told: it may be another thread of its own session."""
     if holder.session_id == asker.session_id:
         return "another thread of this session" + (
             f" (subagent {one_line(holder.agent_id, 40)})" if holder.agent_id else ""
@@ -357,22 +237,8 @@ def _holder(holder: Holder, asker: Asker) -> str:
     return who(holder)
 
 
-def _since(last: Lost, asker: Asker, it: str) -> str:
-    """Who was granted a path after us, and when; or for whom it is kept."""
-    if not last.how:
-        return "nobody knows who has had it since"
-    holder, ago = _holder(last.holder, asker), age(last.since)
-    match last.how:
-        case "granted":
-            return f"{holder} has had {it} for {ago}"
-        case "waiting":
-            return f"{it} is kept for {holder}, who has waited for {ago}"
-        case _:
-            return f"{holder} had {it} {ago} ago"
-
-
 def _holding(one: Lost, asker: Asker) -> str:
-    holder = _holder(one.holder, asker)
+    holder = whose(one.holder, asker)
     match one.how:
         case "granted":
             return f"{holder} has held it for {age(one.since)}"

@@ -112,7 +112,7 @@ class Work:
         self.looked_at.clear()
         self.told.clear()
 
-    def is_told(self, hold: Hold, tokens: Iterable[int], areas: Iterable[str] = ()) -> None:
+    def note_told(self, hold: Hold, tokens: Iterable[int], areas: Iterable[str] = ()) -> None:
         """It is told of what another session has now, by these tokens, and in which areas it is."""
         project, session, _ = hold
         self.told[hold] = max(self.told.get(hold, 0), *tokens)
@@ -120,11 +120,11 @@ class Work:
             where = project, session, path_key(area)
             self.told[where] = self.told.get(where, 0)
 
-    def knows(self, hold: Hold, tokens: Collection[int]) -> bool:
-        """Whether it was told of it, and one of the grants is from before: then all are known."""
+    def knows_and_notes(self, hold: Hold, tokens: Collection[int]) -> bool:
+        """Whether it was told of it, and one of the grants is from before; all are known then."""
         known = self.told.get(hold, -1) >= min(tokens)
         if known:
-            self.is_told(hold, tokens)
+            self.note_told(hold, tokens)
         return known
 
     def importers(self, project: ProjectId, key: str) -> list[Importer]:

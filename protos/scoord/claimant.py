@@ -10,8 +10,8 @@ from scoord.ids import AgentId, SessionId
 from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
 
 # Read once: a protobuf enum looks its names up at every use.
-_SHARED = LockMode.LOCK_MODE_SHARED
-_BRANCH = LockScope.LOCK_SCOPE_BRANCH
+_SHARED, _EXCLUSIVE = LockMode.LOCK_MODE_SHARED, LockMode.LOCK_MODE_EXCLUSIVE
+_BRANCH, _REPOSITORY = LockScope.LOCK_SCOPE_BRANCH, LockScope.LOCK_SCOPE_REPOSITORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,16 @@ class Claimant:
             shared=mode == _SHARED,
             branch=holder.branch if confined else "",
         )
+
+    @property
+    def mode(self) -> "LockMode.ValueType":
+        """How it has or wants it, on the wire."""
+        return _SHARED if self.shared else _EXCLUSIVE
+
+    @property
+    def scope(self) -> "LockScope.ValueType":
+        """Where that is to hold, on the wire."""
+        return _BRANCH if self.branch else _REPOSITORY
 
     def is_same(self, other: "Claimant") -> bool:
         """Whether it is the same session and subagent, on whatever branch."""

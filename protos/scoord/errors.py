@@ -37,7 +37,6 @@ class ScoordError(Exception):
     """A failure with one clear line: what is wrong, where, what to do."""
 
     code: ClassVar[str]
-    retryable: ClassVar[bool] = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -112,8 +111,6 @@ class NotAllowed(Refused):
 
 class Unknown(ScoordError):  # noqa: N818 (names say what happened)
     """The outcome is not known. Never shown as granted."""
-
-    retryable = True
 
 
 class StoreUnavailable(Unknown):

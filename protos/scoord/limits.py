@@ -16,3 +16,6 @@ MOST_EDITED_FILES: Final = 100
 
 MOST_AREA: Final = 80
 """Characters of an area's name; a folder that nobody named one for gives its path."""
+
+MOST_NOTICES: Final = 100
+"""Acknowledged in one command."""

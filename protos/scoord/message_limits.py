@@ -1,4 +1,4 @@
-"""How large one message between an agent and a coordinator may be. Both ends set these."""
+"""How much one message between an agent and a coordinator may hold. Both ends keep to these."""
 
 from typing import Final
 

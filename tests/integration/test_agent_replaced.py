@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scoord_agent.keeping import KEEP_S
+from scoord_agent.writing_down import KEEP_S
 from support.machines import FAST_LEASES, Machine, context, refusal, seconds_until
 from support.pair import Clones, Pair, clones, pair
 from support.processes import wait_until

@@ -5,8 +5,9 @@ from contextlib import aclosing, asynccontextmanager
 
 from scoord.clock import SystemClock
 from scoord.v1.records_pb2 import LockRecord
+from scoord_agent.client_options import ClientOptions
 from scoord_agent.connection import Connection
-from scoord_agent.coordinator import ClientOptions, CoordinatorClient
+from scoord_agent.coordinator import CoordinatorClient
 from scoord_server.options import ServerOptions
 from scoord_server.rpc.server import RpcServer
 from scoord_server.store import keys

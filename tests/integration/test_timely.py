@@ -15,8 +15,9 @@ from scoord.clock import SystemClock
 from scoord.errors import DeadlineExceeded
 from scoord.v1.locks_pb2 import AcquireRequest, LockRef, ReleaseRequest
 from scoord.v1.sessions_pb2 import RegisterRequest, Session
+from scoord_agent.client_options import ClientOptions
 from scoord_agent.connection import Connection
-from scoord_agent.coordinator import ClientOptions, CoordinatorClient, new_request_id, seconds
+from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_server.options import ServerOptions
 from scoord_server.rpc.server import RpcServer
 from support.coordination import PROJECT, Bench, bench
@@ -95,7 +96,8 @@ import asyncio, sys
 from scoord.v1.locks_pb2 import ReleaseRequest
 from scoord.clock import SystemClock
 from scoord_agent.connection import Connection
-from scoord_agent.coordinator import ClientOptions, CoordinatorClient
+from scoord_agent.client_options import ClientOptions
+from scoord_agent.coordinator import CoordinatorClient
 
 async def main():
     options = ClientOptions(addresses=(sys.argv[1],), rpc_timeout_s=float(sys.argv[3]))

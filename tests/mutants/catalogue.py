@@ -359,7 +359,7 @@ MUTANTS = (
     Mutant(
         "what was being given back dies with its agent",
         f"{AGENT}/parts.py",
-        "            self._owed.take_over(session)\n",
+        "            self.locking.owed.take_over(session)\n",
         "            pass\n",
         (_REPLACED,),
     ),
@@ -525,7 +525,7 @@ MUTANTS = (
         f"{AGENT}/kept_sessions.py",
         '        "losses": list(session.losses),\n',
         '        "losses": [],\n',
-        ("tests/unit/agent/test_sessions.py", "tests/unit/agent/test_keeping.py"),
+        ("tests/unit/agent/test_sessions.py", "tests/unit/agent/test_writing_down.py"),
     ),
     Mutant(
         "what a hook that has gone was to be told is told to nobody",

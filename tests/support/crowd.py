@@ -15,8 +15,9 @@ from scoord.v1.sessions_pb2 import (
     SessionStatus,
     WorkProgress,
 )
+from scoord_agent.client_options import ClientOptions
 from scoord_agent.connection import Connection
-from scoord_agent.coordinator import ClientOptions, CoordinatorClient, new_request_id
+from scoord_agent.coordinator import CoordinatorClient, new_request_id
 
 TTL_S = 600
 FILES = 3

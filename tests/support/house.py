@@ -32,6 +32,7 @@ from scoord_agent.suggest import Instead
 from scoord_agent.taking import Taking
 from scoord_agent.turns import Turns
 from scoord_agent.unreported import UnlockedEdit, Unreported
+from scoord_agent.waits import Waits
 from scoord_hooks.neutral import Decision, EventKind, HookEvent
 from support.clock import FakeClock
 from support.repositories import repository
@@ -174,6 +175,7 @@ async def editing_house(
         ttl_s=30.0,
         changed=lambda: None,
         is_over=stream.is_over,
+        describe=lambda _message, _session: None,
     )
     neighbours = cast("Neighbours", stream)
     reclaiming = Reclaiming(
@@ -194,6 +196,7 @@ async def editing_house(
         owed=owed,
         clock=clock,
         background=background,
+        waits=Waits(lambda _session: None),
     )
     locator = Locator(MachineId("m1"), clock)
     unreported, sessions = (
@@ -217,6 +220,7 @@ async def editing_house(
         settings=settings,
         background=background,
         clock=clock,
+        learned=lambda _root: None,
     )
     instead = Instead(neighbours=neighbours, held=held, knowing=knowing, clock=clock)
     edits = Edits(
@@ -231,6 +235,8 @@ async def editing_house(
         locator=locator,
         settings=settings,
         clock=clock,
+        editing=lambda _session, _file: None,
+        edited=lambda _session, _file: None,
     )
     root = repository(directory / "shop", "https://example.com/shop")
     session = LocalSession(A, "claude-code", None, str(root))

@@ -9,7 +9,8 @@ from scoord.config import CONFIG_FILE, Settings
 from scoord.errors import InvalidConfig
 from scoord_agent import own, spawn
 from scoord_agent.cli.pictures import Picture
-from scoord_agent.coordinator import check_options, client_options, silence
+from scoord_agent.client_options import check_options, client_options
+from scoord_agent.coordinator import silence
 from scoord_agent.spawn import COORDINATOR
 
 PROBE_S: Final = 3.0

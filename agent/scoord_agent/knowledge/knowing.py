@@ -46,7 +46,7 @@ class Knowing:
         settings: SettingsFor,
         background: Background,
         clock: Clock,
-        learned: Callable[[Path], None] | None = None,
+        learned: Callable[[Path], None],
     ) -> None:
         """Without ``learn`` nothing is ever known. ``learned`` is told of what is, by its root."""
         self._learn = learn
@@ -132,8 +132,7 @@ class Knowing:
         try:
             async with self._one_at_a_time:
                 self._kept[root] = await _in_thread(lambda: learn(root, commit))
-            if self._learned:
-                self._learned(root)
+            self._learned(root)
         except ScoordError as error:
             _log.warning("nothing is known of %s: %s", root, error)
         finally:

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from scoord.clock import Clock
+from scoord.limits import MOST_NOTICES
 from scoord.v1.events_pb2 import (
     AcknowledgeRequest,
     AcknowledgeResponse,
@@ -23,7 +24,6 @@ from scoord_server.view import Snapshot, Step, View
 Context = grpc.aio.ServicerContext[Any, Any]
 
 COALESCE_S = 0.01
-MAX_NOTICES = 100
 
 PROGRESS_S = 1.0
 """A stream says that nothing has changed in its project no more often than this; the
@@ -62,7 +62,7 @@ class Events(EventServiceServicer):
         await self._coordinator.reporting.acknowledge(
             checks.project(request.project),
             checks.session_id(request.session_id),
-            tuple(checks.bounded("notices", request.notice_ids, MAX_NOTICES)),
+            tuple(checks.bounded("notices", request.notice_ids, MOST_NOTICES)),
         )
         return AcknowledgeResponse()
 

@@ -18,10 +18,15 @@ from scoord.errors import (
 )
 from scoord.ids import MachineId
 from scoord.names import path_key
+from scoord_agent.break_desk import BreakDesk
+from scoord_agent.client_options import ClientOptions
+from scoord_agent.common import Common
 from scoord_agent.connection import Connection
-from scoord_agent.coordinator import ClientOptions, CoordinatorClient
+from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.delivery import Delivery
-from scoord_agent.desk import AgentFacts, Desk
+from scoord_agent.desk import Desk
+from scoord_agent.doors import Doors
+from scoord_agent.last_seen import LastSeen
 from scoord_agent.lifecycle import Origin
 from scoord_agent.listener import ANSWER_WITHIN_S, DECIDE_WITHIN_S
 from scoord_agent.parts import Parts
@@ -29,6 +34,7 @@ from scoord_agent.registration import Machine as Identity
 from scoord_agent.relay import Relay
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
+from scoord_agent.status_desk import AgentFacts, StatusDesk
 from scoord_agent.unreported import Unreported
 from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
 from support.simulation.checkouts import Checkout
@@ -81,6 +87,8 @@ class Agent:
     process: Process
     parts: Parts
     desk: Desk
+    status_desk: StatusDesk
+    break_desk: BreakDesk
 
 
 @dataclass
@@ -116,7 +124,10 @@ class Machine:
         process = Process(self.loop, f"{self.name}'s agent", self.clock)
         parts = self._parts()
         facts = AgentFacts(1, "0", 1, MachineId(self.name), self.name, "", "", {})
-        self.agent = Agent(process, parts, parts.desk(facts))
+        doors = Doors(parts)
+        self.agent = Agent(
+            process, parts, doors.desk(), doors.status_desk(facts), doors.break_desk()
+        )
         process.start(_run(parts))
         return self.agent
 
@@ -134,14 +145,14 @@ class Machine:
         return called
 
     async def command(
-        self, work: Callable[[Desk], Coroutine[Any, Any, Any]], longer_s: float = 0.0
+        self, work: Callable[[Agent], Coroutine[Any, Any, Any]], longer_s: float = 0.0
     ) -> Any:
-        """Ask the agent's desk as the command line does; None when it cannot be done."""
+        """Ask the agent's desks as the command line does; None when it cannot be done."""
 
         async def answer(agent: Agent) -> Any:
             try:
                 async with asyncio.timeout(HOOK_TIMEOUT_S + longer_s):
-                    return await work(agent.desk)
+                    return await work(agent)
             except _MAY_HAPPEN:
                 return None
 
@@ -206,17 +217,20 @@ class Machine:
             person=identity.person,
         )
         return Parts(
-            client=CoordinatorClient(
-                options, Connection(leases.belief), self.clock, cast("Any", self._connect)
-            ),
-            sessions=Sessions(cast("Any", self.file)),
-            unreported=Unreported(cast("Any", self.unreported)),
-            settings=SettingsFor(FixedSettings(self.settings), self.settings),
-            leases=leases,
-            locator=NamedFiles(identity.machine_id, self.checkouts),
-            machine=identity,
-            clock=self.clock,
-            rng=random.Random(self.rng.random()),
+            Common(
+                client=CoordinatorClient(
+                    options, Connection(leases.belief), self.clock, cast("Any", self._connect)
+                ),
+                sessions=Sessions(cast("Any", self.file)),
+                unreported=Unreported(cast("Any", self.unreported)),
+                settings=SettingsFor(FixedSettings(self.settings), self.settings),
+                leases=leases,
+                locator=NamedFiles(identity.machine_id, self.checkouts),
+                machine=identity,
+                clock=self.clock,
+                last_seen=LastSeen(None, self.clock),
+                rng=random.Random(self.rng.random()),
+            )
         )
 
     def _connect(self, address: str) -> Channel:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scoord.ids import AgentId
-from scoord_agent.desk import Desk
 from scoord_agent.wishes import Breaking, Wish
 from scoord_hooks.neutral import EventKind, HookEvent, Verdict
 from support.simulation.checkouts import Checkout
 from support.simulation.edges import ProcessTable
-from support.simulation.machine import Hook, Machine, asked_for, wish_keys
+from support.simulation.machine import Agent, Hook, Machine, asked_for, wish_keys
 from support.simulation.record import Record
 
 CLIENT = "claude-code"
@@ -123,7 +122,7 @@ class Person:
         self.record.say(self.name, event.kind, event.agent_id, *event.paths, verdict, *hook.asked)
 
     async def _command(
-        self, kind: str, work: Callable[[Desk], Coroutine[Any, Any, Any]], longer_s: float = 0.0
+        self, kind: str, work: Callable[[Agent], Coroutine[Any, Any, Any]], longer_s: float = 0.0
     ) -> Any:  # what a desk answers, or None
         """One command, counted by its kind where it is carried out."""
         self.record.counts["commands"] += 1
@@ -164,8 +163,8 @@ class Person:
         """Give back what it holds in one worktree, by the command line."""
         pid, files = self.pid, [*self.files, *PATTERNS, *more]
 
-        async def release(desk: Desk) -> object:
-            return await desk.release(str(checkout.root), files, pid)
+        async def release(agent: Agent) -> object:
+            return await agent.desk.release(str(checkout.root), files, pid)
 
         outcome = await self._command("unlock", release)
         self.record.say(self.name, "unlocks", outcome)
@@ -174,9 +173,9 @@ class Person:
         """Take a file or a pattern by the command line."""
         wish = Wish(self.cwd, (name,), self.pid, shared=shared, lasts_s=lasts_s)
 
-        async def acquire(desk: Desk) -> object:
+        async def acquire(agent: Agent) -> object:
             asked_for.set(wish_keys([name]))
-            return await desk.acquire(wish)
+            return await agent.desk.acquire(wish)
 
         outcome = await self._command("lock", acquire)
         self.record.say(self.name, "locks", name, "shared" if shared else "", _told_by(outcome))
@@ -186,14 +185,14 @@ class Person:
         wish = Wish(self.cwd, (name,), self.pid)
         self.record.say(self.name, "waits for", name)
 
-        async def wait(desk: Desk) -> object:
+        async def wait(agent: Agent) -> object:
             asked_for.set(wish_keys([name]))
-            return await desk.wait(wish, within_s)
+            return await agent.desk.wait(wish, within_s)
 
         outcome = await self._command("wait", wait, within_s)
         self.record.say(self.name, "waited for", name, _told_by(outcome))
         if "granted" not in (outcome or {}) and self.rng.random() < _GIVES_UP:
-            await self._command("leave", lambda desk: desk.leave(wish))
+            await self._command("leave", lambda agent: agent.desk.leave(wish))
 
     def commit(self) -> None:
         """Commit some of what is changed where it works, whoever changed it."""
@@ -211,8 +210,8 @@ class Person:
     async def break_one(self, *, newest: bool = False) -> None:
         """Take away someone's lock, as seen in the list."""
 
-        async def take(desk: Desk) -> object:
-            locks = (await desk.status(self.cwd, everything=True))["locks"]
+        async def take(agent: Agent) -> object:
+            locks = (await agent.status_desk.status(self.cwd, everything=True))["locks"]
             if not locks:
                 return None
             newer = sorted(locks, key=lambda lock: int(lock["token"]))
@@ -221,7 +220,7 @@ class Person:
             by = f"{self.name}-{self.record.counts['breaks']}"
             self.record.say(self.name, "breaks", lock["path"], lock["token"])
             path, token = lock["path"], lock["token"]
-            return await desk.break_lock(
+            return await agent.break_desk.break_lock(
                 Breaking(self.cwd, self.pid, path, token, by, "in a hurry")
             )
 

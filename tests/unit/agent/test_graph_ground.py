@@ -5,9 +5,9 @@ from scoord.v1 import graph_pb2 as pb
 from scoord.v1.events_pb2 import Offer, Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockRef
 from scoord_agent import graph_ground
-from scoord_agent.kept import Kept
 from scoord_agent.knowledge.areas import NOTHING
 from scoord_agent.knowledge.backlog import FileTask
+from scoord_agent.set_aside import SetAside
 
 ALICE, BOB = Holder(session_id="a", alias="Session_1"), Holder(session_id="b", alias="Session_2")
 
@@ -61,7 +61,7 @@ def test_of_a_lock_that_several_share_each_has_a_completion() -> None:
 
 
 def test_what_is_offered_is_kept_for_whom_the_stream_names() -> None:
-    kept, of_bob = Kept(), Offer(kind="task", name="TODO.md#0a", session=BOB)
+    kept, of_bob = SetAside(), Offer(kind="task", name="TODO.md#0a", session=BOB)
 
     kept.apply(WatchResponse(snapshot=Snapshot(offers=[of_bob])), 0.0)
     assert "Session_2" == kept.offered_to("task", "TODO.md#0a")

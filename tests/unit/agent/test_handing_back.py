@@ -151,11 +151,11 @@ async def test_a_turns_end_gives_back_what_the_main_thread_holds(house: House) -
 async def test_another_branch_ends_what_was_for_the_old_one(house: House) -> None:
     house.hold("a.py", branch=house.session.branch)
     house.hold("b.py")
-    assert not house.handing_back.has_switched(house.session)
+    assert not house.handing_back.take_up_branch(house.session)
     house.switch("-c", "feature")
 
-    assert house.handing_back.has_switched(house.session)
-    assert not house.handing_back.has_switched(house.session), "once"
+    assert house.handing_back.take_up_branch(house.session)
+    assert not house.handing_back.take_up_branch(house.session), "once"
     await house.handing_back.after_switch(house.session)
 
     assert ["a.py"] == house.released
@@ -164,15 +164,15 @@ async def test_another_branch_ends_what_was_for_the_old_one(house: House) -> Non
 
 
 async def test_most_hooks_look_at_nothing(house: House) -> None:
-    assert house.handing_back.is_due(house.session)
-    assert not house.handing_back.is_due(house.session)
+    assert house.handing_back.look(house.session)
+    assert not house.handing_back.look(house.session)
 
     house.commit()
-    assert house.handing_back.is_due(house.session)
-    assert not house.handing_back.is_due(house.session)
+    assert house.handing_back.look(house.session)
+    assert not house.handing_back.look(house.session)
 
     house.clock.advance(RECHECK_S)
-    assert house.handing_back.is_due(house.session), "it may hold files of other worktrees"
+    assert house.handing_back.look(house.session), "it may hold files of other worktrees"
 
 
 @pytest.mark.parametrize("setting", ["commit", "session_end"])
@@ -183,14 +183,14 @@ async def test_who_is_at_rest_is_seen_to_have_committed_a_moment_after_the_last_
     text = f"session_coordination: {{release_on: {setting}}}\n"
     (elsewhere / "coordination.yaml").write_text(text, encoding="utf-8")
     house.hold("a.py", worktree=str(elsewhere), commit=git(elsewhere, "rev-parse", "HEAD").strip())
-    assert house.handing_back.is_due(house.session)
+    assert house.handing_back.look(house.session)
     house.handing_back.after_commit(house.session)
     git(elsewhere, "commit", "-q", "--allow-empty", "-m", "next")
-    assert not house.handing_back.is_due(house.session)
+    assert not house.handing_back.look(house.session)
 
     house.handing_back.look_anew(house.session)
 
-    assert (setting == "commit") == house.handing_back.is_due(house.session)
+    assert (setting == "commit") == house.handing_back.look(house.session)
     house.handing_back.after_commit(house.session)
     if setting == "commit":
         await house.finish()
@@ -211,13 +211,13 @@ async def test_a_commit_is_told_of_once_with_who_is_seen_to_go_on_after_it(house
     other = LocalSession(SessionId("Session_b"), "claude-code", None, "/")
     other.worktree = house.session.worktree
     for session in (house.session, other):
-        house.handing_back.is_due(session)
+        house.handing_back.look(session)
     house.commit()
     house.commit()
     for session in (other, house.session, other):
-        house.handing_back.is_due(session)
+        house.handing_back.look(session)
         house.clock.advance(RECHECK_S)
     house.switch("-c", "elsewhere")
-    house.handing_back.is_due(house.session)
+    house.handing_back.look(house.session)
 
     assert [(other.session_id, 2)] == [each for each in house.commits if each[1]]

@@ -165,7 +165,7 @@ def test_what_a_subagent_has_anew_on_as_many_branches_its_main_thread_has_lost(
 
     assert [mine] == held.overtaken(), "how it ended is to be heard of"
     held.end(mine)
-    assert held.lost(A) == [mine] * is_missed
+    assert held.losses.of(A) == [mine] * is_missed
 
 
 def timed(ends_at: float, **differences: Any) -> HeldLock:
@@ -292,7 +292,7 @@ def test_what_is_lost_on_one_branch_is_not_made_up_for_by_another(held: HeldLock
 
     held.lose(TWO[0])
 
-    assert [TWO[0]] == held.lost(A)
+    assert [TWO[0]] == held.losses.of(A)
 
 
 def test_what_is_granted_on_every_branch_takes_the_place_of_those_of_some(held: HeldLocks) -> None:
@@ -305,7 +305,7 @@ def test_what_is_granted_on_every_branch_takes_the_place_of_those_of_some(held: 
     assert all(map(held.has_passed, TWO))
     for lock in TWO:
         held.end(lock)
-    assert [] == [*held.overtaken(), *held.lost(A)]
+    assert [] == [*held.overtaken(), *held.losses.of(A)]
 
 
 def test_a_share_that_an_older_coordinator_moves_to_another_branch_is_there(
@@ -339,7 +339,7 @@ def test_an_ended_session_leaves_nothing(held: HeldLocks) -> None:
     held.forget(A)
 
     assert [others] == list(held)
-    assert [] == held.lost(A)
+    assert [] == held.losses.of(A)
     assert not held.believes(A, now=0.0)
 
 
@@ -350,7 +350,7 @@ def test_a_grant_that_was_overtaken_is_lost_with_its_session(held: HeldLocks) ->
     assert [LOCK] == held.overtaken()
     assert [] == held.of(A)
     held.lapse(A)
-    assert [LOCK] == held.lost(A)
+    assert [LOCK] == held.losses.of(A)
     assert [] == held.overtaken()
     assert [newer] == list(held)
 
@@ -361,18 +361,18 @@ def test_what_goes_with_its_lease_is_not_held_and_to_be_asked_for_again(held: He
 
     assert [] == list(held)
     assert not use(held, now=101.0)
-    (lost,) = held.lost(A)
+    (lost,) = held.losses.of(A)
     assert LOCK == replace(lost, used=False)
-    assert [] == held.lost(B)
+    assert [] == held.losses.of(B)
 
 
 def test_a_lost_lock_is_settled_once(held: HeldLocks) -> None:
     held.lose(LOCK)
     held.lose(LOCK)
 
-    assert held.settled(LOCK)
-    assert not held.settled(LOCK)
-    assert [] == held.lost(A)
+    assert held.losses.settle(LOCK)
+    assert not held.losses.settle(LOCK)
+    assert [] == held.losses.of(A)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -409,7 +409,7 @@ def test_a_share_that_became_a_lock_is_not_lost(held: HeldLocks) -> None:
 
     held.end(share)
 
-    assert [] == [*held.overtaken(), *held.lost(A)]
+    assert [] == [*held.overtaken(), *held.losses.of(A)]
 
 
 @pytest.mark.parametrize("later", [{"branch": ""}, {"session": B}])
@@ -434,8 +434,8 @@ def test_of_a_share_that_ended_unheard_it_is_found_out_how(
     else:
         held.lapse(A)
 
-    assert share in held.lost(A)
-    assert held.was_replaced(share), "and it is not asked for again"
+    assert share in held.losses.of(A)
+    assert held.losses.was_replaced(share), "and it is not asked for again"
 
 
 def test_so_it_is_when_another_was_granted_the_file_in_between(held: HeldLocks) -> None:
@@ -447,8 +447,8 @@ def test_so_it_is_when_another_was_granted_the_file_in_between(held: HeldLocks) 
 
     held.lose(share)
 
-    assert share in held.lost(A)
-    assert held.was_replaced(share)
+    assert share in held.losses.of(A)
+    assert held.losses.was_replaced(share)
 
 
 def test_so_it_is_when_its_end_was_heard_of_before_the_answer_that_replaced_it(
@@ -457,12 +457,12 @@ def test_so_it_is_when_its_end_was_heard_of_before_the_answer_that_replaced_it(
     share = replace(LOCK, key="b.py", shared=True)
     held.put(share)
     held.lose(share)
-    assert not held.was_replaced(share)
+    assert not held.losses.was_replaced(share)
 
     held.put(replace(share, token=FencingToken(8), shared=False))
 
-    assert [share] == held.lost(A)
-    assert held.was_replaced(share)
+    assert [share] == held.losses.of(A)
+    assert held.losses.was_replaced(share)
 
 
 def test_so_it_is_when_an_agent_takes_it_up_beside_what_replaced_it(held: HeldLocks) -> None:
@@ -470,8 +470,8 @@ def test_so_it_is_when_an_agent_takes_it_up_beside_what_replaced_it(held: HeldLo
 
     held.missing(share, stood_at=99.0)
 
-    assert [share] == held.lost(A)
-    assert held.was_replaced(share)
+    assert [share] == held.losses.of(A)
+    assert held.losses.was_replaced(share)
 
 
 def test_who_asks_to_share_what_it_has_alone_has_it_alone(held: HeldLocks) -> None:
@@ -516,8 +516,8 @@ def test_what_the_agent_before_held_is_lost_unless_it_is_confirmed(held: HeldLoc
     for lock in (LOCK, gone, newer, share):
         held.missing(lock, 40.0)
 
-    assert [gone, newer] == held.lost(A), "its own later grant hides who had it in between"
+    assert [gone, newer] == held.losses.of(A), "its own later grant hides who had it in between"
     assert [LOCK, gone, newer] == held.known(A)
     assert held.find(SHOP, "gone.py", Claimant(A, MAIN)) is None, "it allows nothing"
-    assert 60.0 == held.away_s(gone, now=100.0)
+    assert 60.0 == held.losses.away_s(gone, now=100.0)
     assert 40.0 == held.stood_at(A)

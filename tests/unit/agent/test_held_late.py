@@ -21,7 +21,7 @@ def test_a_late_answer_does_not_take_the_place_of_a_later_grant(held: HeldLocks)
     assert [LOCK] == list(held)
     assert [share] == held.overtaken(), "who shared it may write it now"
     held.end(share)
-    assert [] == [*held.overtaken(), *held.lost(A)], "and misses nothing"
+    assert [] == [*held.overtaken(), *held.losses.of(A)], "and misses nothing"
 
 
 def test_a_late_answer_is_remembered_until_its_end_is_heard_of(held: HeldLocks) -> None:
@@ -46,7 +46,7 @@ def test_by_what_is_given_back_at_once_nobody_has_more(held: HeldLocks) -> None:
 
     assert [] == list(locks)
     assert [share, beside] == locks.overtaken()
-    assert [lost] == locks.lost(A)
+    assert [lost] == locks.losses.of(A)
 
 
 def test_what_is_given_back_at_once_ends_nothing_that_stands_beside_it(held: HeldLocks) -> None:
@@ -95,9 +95,9 @@ def test_what_a_subagent_takes_over_on_every_branch_is_no_loss(*, is_heard_first
     held.put(helpers)
 
     assert {elsewhere, helpers} == set(held)
-    assert held.was_replaced(on_main) == is_heard_first
+    assert held.losses.was_replaced(on_main) == is_heard_first
     held.end(on_main)
-    assert [on_main] * is_heard_first == [*held.overtaken(), *held.lost(A)]
+    assert [on_main] * is_heard_first == [*held.overtaken(), *held.losses.of(A)]
 
 
 def test_what_a_subagent_gives_back_at_once_its_main_thread_misses(held: HeldLocks) -> None:
@@ -114,7 +114,7 @@ def test_what_passed_on_unsettled_is_lost_with_its_lease(held: HeldLocks) -> Non
     held.pass_on(replace(LOCK, agent=AgentId("a1")))
     held.lapse(A)
 
-    assert [LOCK] == held.lost(A)
+    assert [LOCK] == held.losses.of(A)
 
 
 def test_what_is_not_kept_takes_nothing_back_that_passed_on(held: HeldLocks) -> None:

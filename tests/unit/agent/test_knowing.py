@@ -52,6 +52,7 @@ class School:
             settings=SettingsFor(cache, load(None, directory / "user", {})),
             background=self.background,
             clock=self.clock,
+            learned=lambda _root: None,
         )
 
     @property

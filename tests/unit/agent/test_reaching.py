@@ -10,7 +10,8 @@ import trustme
 from scoord.errors import CoordinatorUnreachable, InvalidConfig
 from scoord.status import from_rpc_error
 from scoord_agent import tls_files
-from scoord_agent.coordinator import ClientOptions, silence
+from scoord_agent.client_options import ClientOptions
+from scoord_agent.coordinator import silence
 from support.ports import free_port
 
 

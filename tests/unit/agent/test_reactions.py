@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
+from scoord.limits import MOST_NOTICES
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockScope, Waiter
 from scoord_agent.held import HeldLocks
@@ -15,6 +16,7 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.reactions import Reactions
 from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Turns
+from scoord_agent.waits import Waits
 from support.clock import FakeClock
 
 SHOP = ProjectId("shop")
@@ -60,6 +62,7 @@ def house(tmp_path: Path) -> House:
         turns=turns,
         lapsed=house.suspected.append,
         acknowledge=lambda _project, session, ids: house.acknowledged.append((session, ids)),
+        waits=Waits(lambda _session: None),
     )
     return house
 
@@ -89,7 +92,7 @@ def test_a_lock_that_ended_with_its_lease_is_to_be_asked_for_again(house: House)
     house.react(lock_gone=LockGone(lock=lock(7), how="ended"))
 
     assert [] == list(house.held)
-    assert [7] == [lost.token for lost in house.held.lost(A)]
+    assert [7] == [lost.token for lost in house.held.losses.of(A)]
     assert [] == house.a.take_notices(), "nobody knows yet what became of it"
 
 
@@ -112,7 +115,7 @@ def test_a_share_that_was_broken_before_its_holder_got_more_is_told(
 
     assert told == len(house.a.take_notices())
     assert [7, 10] == [held.token for held in house.held], "it has more"
-    assert [] == [*house.held.overtaken(), *house.held.lost(A)]
+    assert [] == [*house.held.overtaken(), *house.held.losses.of(A)]
 
 
 def test_of_a_grant_that_no_answer_told_of_its_end_is_told(house: House) -> None:
@@ -339,6 +342,16 @@ def test_what_lies_in_an_inbox_is_told_once_and_acknowledged(house: House) -> No
     assert [(A, ["n1"])] == house.acknowledged
 
 
+def test_a_large_inbox_is_emptied_in_as_many_commands_as_it_takes(house: House) -> None:
+    ids = [f"n{number}" for number in range(2 * MOST_NOTICES + 1)]
+    notices = [Notice(notice_id=one, session_id=A, kind="message", text=one) for one in ids]
+    house.react(snapshot=Snapshot(locks=[lock(7)], notices=notices))
+
+    commands = [told for _, told in house.acknowledged]
+    assert [MOST_NOTICES, MOST_NOTICES, 1] == [len(told) for told in commands]
+    assert ids == [one for told in commands for one in told]
+
+
 def test_of_many_messages_none_is_lost_and_who_waits_is_told_first(house: House) -> None:
     for number in range(25):
         text = f"message {number}"
@@ -382,7 +395,7 @@ def test_after_an_outage_what_the_snapshot_does_not_know_is_lost(house: House) -
 
     found = {(held.project, held.key) for held in house.held}
     assert {(SHOP, "kept.py"), (SHOP, "newer.py"), (other, "auth.py")} == found
-    assert [7] == [lost.token for lost in house.held.lost(A)]
+    assert [7] == [lost.token for lost in house.held.losses.of(A)]
 
 
 def test_the_stream_makes_a_session_suspect_and_not_dead(house: House) -> None:
@@ -414,7 +427,7 @@ def test_what_another_session_here_has_by_now_is_to_be_asked_for_again(
 
     house.react(snapshot=Snapshot(locks=[lock(9, Holder(session_id=B))]))
 
-    assert [7] == [lost.token for lost in house.held.lost(A)]
+    assert [7] == [lost.token for lost in house.held.losses.of(A)]
     assert [9] == [held.token for held in house.held]
 
 

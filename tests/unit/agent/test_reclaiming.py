@@ -7,7 +7,7 @@ import pytest
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken
 from scoord.v1.locks_pb2 import Holder, LockMode, LockScope, Lost, ReadTraceResponse
-from scoord_agent import wording
+from scoord_agent import wording_losses
 from scoord_agent.coordinator import seconds
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.taking import Taking
@@ -39,7 +39,7 @@ async def come_back(house: House) -> None:
     settings = house.settings.at(house.root)
     await house.registration.enter(house.session, SHOP, settings)
     house.reclaiming.begin(house.session, settings)
-    await until(lambda: not house.held.lost(A))
+    await until(lambda: not house.held.losses.of(A))
     await settle()
 
 
@@ -193,7 +193,7 @@ async def test_what_was_taken_away_and_had_again_by_a_later_grant_is_told(house:
     house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="granted")
     await come_back(house)
 
-    assert [wording.had_again("a.py")] == house.session.take_notices()
+    assert [wording_losses.had_again("a.py")] == house.session.take_notices()
     assert [later] == house.held.at(SHOP, "a.py")
 
 
@@ -255,7 +255,7 @@ async def test_an_edit_does_not_ask_for_what_it_does_not_touch(house: House) -> 
     await house.edit("a.py")
 
     assert ["a.py"] == [request.lost.path for request in house.coordinator.reclaims]
-    assert ["b.py"] == [lost.key for lost in house.held.lost(A)]
+    assert ["b.py"] == [lost.key for lost in house.held.losses.of(A)]
 
 
 async def test_an_edit_whose_reclaim_is_not_answered_is_not_decided_by_an_acquire(
@@ -269,7 +269,7 @@ async def test_an_edit_whose_reclaim_is_not_answered_is_not_decided_by_an_acquir
     assert (await house.edit()).verdict is Verdict.DENY
 
     assert asked == len(house.coordinator.acquires)
-    assert ["a.py"] == [lost.key for lost in house.held.lost(A)]
+    assert ["a.py"] == [lost.key for lost in house.held.losses.of(A)]
     assert (await house.edit()).verdict is not Verdict.DENY
     assert house.agrees()
 
@@ -305,13 +305,13 @@ async def test_a_grant_that_the_stream_saw_end_is_not_believed_in(house: House) 
     await settle()
 
     assert house.holds() is None
-    (lost,) = house.held.lost(A)
+    (lost,) = house.held.losses.of(A)
     assert lost.token == house.coordinator.locks["a.py"].token
 
 
 async def test_a_share_is_asked_for_anew_and_may_have_changed(house: House) -> None:
     await lapsed(house)
-    house.held.settled(*house.held.lost(A))
+    house.held.losses.settle(*house.held.losses.of(A))
     house.held.put(b_py(shared=True, branch="main", ends_at=house.clock.now() + 90))
     house.held.lapse(A)
     house.clock.advance(30)
@@ -321,7 +321,7 @@ async def test_a_share_is_asked_for_anew_and_may_have_changed(house: House) -> N
     assert (["B.py"], LockMode.LOCK_MODE_SHARED) == (list(request.paths), request.mode)
     assert (LockScope.LOCK_SCOPE_BRANCH, "main") == (request.scope, request.branch)
     assert 60 == request.lasts.seconds, "what remains"
-    assert [wording.shared_again("B.py")] == house.session.take_notices()
+    assert [wording_losses.shared_again("B.py")] == house.session.take_notices()
     assert house.holds("b.py") is not None
 
 
@@ -330,7 +330,7 @@ async def test_what_was_lost_on_a_branch_is_asked_for_on_that_whatever_is_checke
 ) -> None:
     house.session.branch = "topic"
     await lapsed(house)
-    house.held.settled(*house.held.lost(A))
+    house.held.losses.settle(*house.held.losses.of(A))
     house.held.put(b_py(branch="main"))
     house.held.lapse(A)
     await come_back(house)
@@ -342,7 +342,7 @@ async def test_what_was_lost_on_a_branch_is_asked_for_on_that_whatever_is_checke
 
 async def test_a_share_that_its_holder_made_a_lock_of_is_not_held_again(house: House) -> None:
     await lapsed(house)
-    house.held.settled(*house.held.lost(A))
+    house.held.losses.settle(*house.held.losses.of(A))
     house.held.put(b_py(shared=True))
     house.held.lapse(A)
     await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
@@ -358,7 +358,7 @@ async def test_a_share_that_its_holder_made_a_lock_of_is_not_held_again(house: H
 
 async def test_a_share_that_another_keeps_from_us_is_lost(house: House) -> None:
     await lapsed(house)
-    house.held.settled(*house.held.lost(A))
+    house.held.losses.settle(*house.held.losses.of(A))
     house.held.put(b_py(shared=True))
     house.held.lapse(A)
     house.coordinator.hold("B.py", "Session_far")
@@ -371,7 +371,7 @@ async def test_a_share_that_another_keeps_from_us_is_lost(house: House) -> None:
 
 async def test_a_pattern_is_asked_for_anew(house: House) -> None:
     await lapsed(house)
-    house.held.settled(*house.held.lost(A))
+    house.held.losses.settle(*house.held.losses.of(A))
     house.held.put(b_py(is_pattern=True))
     house.held.lapse(A)
     await come_back(house)
@@ -398,7 +398,7 @@ async def test_a_session_that_ended_wants_nothing_again(house: House) -> None:
     await lapsed(house)
     await house.registration.end(house.session, "it ended")
 
-    assert [] == house.held.lost(A)
+    assert [] == house.held.losses.of(A)
 
 
 async def test_a_lock_that_went_before_the_session_was_known_to_have_gone_is_found_out(
@@ -424,7 +424,7 @@ async def test_what_was_broken_while_nothing_was_heard_is_found_out_by_the_live_
     (told,) = house.session.take_notices()
     assert "was broken by someone" in told
     assert "Read the file again" in told
-    assert [] == house.held.lost(A)
+    assert [] == house.held.losses.of(A)
 
 
 async def taken_away(house: House, lock: HeldLock, end: ReadTraceResponse | None = None) -> None:
@@ -461,7 +461,7 @@ async def test_nor_is_it_where_nobody_wrote_down_how(house: House, lock: HeldLoc
     await taken_away(house, lock)
 
     assert [] == asked_for(house)
-    assert [wording.taken("B.py")] == house.session.take_notices()
+    assert [wording_losses.taken("B.py")] == house.session.take_notices()
 
 
 async def test_a_share_that_became_a_grant_which_was_given_back_was_not_taken_away(
@@ -475,7 +475,7 @@ async def test_a_share_that_became_a_grant_which_was_given_back_was_not_taken_aw
     await taken_away(house, b_py(shared=True))
 
     assert [] == asked_for(house)
-    assert [wording.had_meanwhile("B.py")] == house.session.take_notices()
+    assert [wording_losses.had_meanwhile("B.py")] == house.session.take_notices()
 
 
 @pytest.mark.parametrize(("end", "told"), [(BROKEN, 1), (ReadTraceResponse(), 0)])
@@ -507,7 +507,7 @@ async def test_what_others_had_before_its_holder_got_more_is_told_though_no_trac
     house.coordinator.ends["b.py"] = ReadTraceResponse(covered=covered)
     await come_back(house)
 
-    assert [wording.had_again("B.py")] * covered == house.session.take_notices()
+    assert [wording_losses.had_again("B.py")] * covered == house.session.take_notices()
     assert [] == asked_for(house)
 
 
@@ -533,7 +533,7 @@ async def test_what_was_taken_away_before_the_lease_ran_out_is_not_asked_for(
     house: House, lock: HeldLock
 ) -> None:
     await lapsed(house)
-    house.held.settled(*house.held.lost(A))
+    house.held.losses.settle(*house.held.losses.of(A))
     house.coordinator.acquires.clear()
     house.held.put(lock)
     house.held.lose(lock)
@@ -548,7 +548,7 @@ async def test_what_was_taken_away_before_the_lease_ran_out_is_not_asked_for(
 @pytest.mark.parametrize("lock", [b_py(), b_py(shared=True), b_py(is_pattern=True)])
 async def test_what_has_had_its_time_is_not_asked_for(house: House, lock: HeldLock) -> None:
     await lapsed(house)
-    house.held.settled(*house.held.lost(A))
+    house.held.losses.settle(*house.held.losses.of(A))
     house.coordinator.acquires.clear()
     house.held.put(replace(lock, ends_at=house.clock.now() + 3))
     house.held.lapse(A)
@@ -556,7 +556,7 @@ async def test_what_has_had_its_time_is_not_asked_for(house: House, lock: HeldLo
     await come_back(house)
 
     assert [] == asked_for(house)
-    assert [wording.lasted("B.py")] == house.session.take_notices()
+    assert [wording_losses.lasted("B.py")] == house.session.take_notices()
 
 
 async def test_what_was_broken_before_it_had_its_time_is_told_as_that(house: House) -> None:
@@ -568,7 +568,7 @@ async def test_what_was_broken_before_it_had_its_time_is_told_as_that(house: Hou
 
 async def test_a_lost_file_is_asked_for_as_long_as_remains(house: House) -> None:
     await lapsed(house)
-    house.held.settled(*house.held.lost(A))
+    house.held.losses.settle(*house.held.losses.of(A))
     house.held.put(b_py(ends_at=house.clock.now() + 90))
     house.held.lapse(A)
     house.clock.advance(30)
@@ -580,7 +580,7 @@ async def test_a_lost_file_is_asked_for_as_long_as_remains(house: House) -> None
 
 async def test_a_pattern_that_the_stream_saw_end_is_not_believed_in(house: House) -> None:
     await lapsed(house)
-    house.held.settled(*house.held.lost(A))
+    house.held.losses.settle(*house.held.losses.of(A))
     house.held.put(b_py(is_pattern=True))
     house.held.lapse(A)
     house.stream.revision(1_000)
@@ -591,6 +591,6 @@ async def test_a_pattern_that_the_stream_saw_end_is_not_believed_in(house: House
     await settle()
     await come_back(house)
 
-    assert wording.taken("B.py") in house.session.take_notices()
+    assert wording_losses.taken("B.py") in house.session.take_notices()
     assert house.held.find(SHOP, "b.py", Claimant(A, AgentId("")), is_pattern=True) is None
     assert 1 == len(house.coordinator.reservations)

@@ -37,7 +37,7 @@ async def taken_up(house: House, *gone: LockGone) -> None:
 
 
 def lost(house: House) -> list[tuple[str, int]]:
-    return [(lock.key, lock.token) for lock in house.held.lost(A)]
+    return [(lock.key, lock.token) for lock in house.held.losses.of(A)]
 
 
 @pytest.mark.parametrize("is_pattern", [False, True])
@@ -94,7 +94,7 @@ async def test_what_the_agent_before_wrote_down_of_it_is_not_asked_for_twice(hou
     assert [("a.py", 150)] == lost(house)
 
     house.reclaiming.begin(house.session, house.settings.at(house.root))
-    await until(lambda: not house.held.lost(A))
+    await until(lambda: not house.held.losses.of(A))
     assert 1 == len(house.coordinator.reclaims)
 
 

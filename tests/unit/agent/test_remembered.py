@@ -6,6 +6,7 @@ from scoord.v1.locks_pb2 import Holder, Waiter
 from scoord_agent.held import HeldLocks
 from scoord_agent.reactions import Reactions
 from scoord_agent.turns import Turns
+from scoord_agent.waits import Waits
 from support.house import SHOP, A, House
 from support.keepsakes import is_known
 
@@ -36,6 +37,7 @@ def reactions(house: House) -> Reactions:
         turns=Turns(house.clock),
         lapsed=lambda _session: None,
         acknowledge=lambda *_: None,
+        waits=Waits(lambda _session: None),
     )
 
 

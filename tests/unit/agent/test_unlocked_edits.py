@@ -9,7 +9,7 @@ from scoord.config import RECHECK_S
 from scoord.ids import FencingToken, SessionId
 from scoord.v1.events_pb2 import LockGone, Notice, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Lost, ReportKind
-from scoord_agent import wording
+from scoord_agent import wording, wording_losses
 from scoord_agent.coordinator import seconds
 from scoord_hooks.neutral import Verdict
 from support.house import BELIEF_S, SHOP, A, House, settle, until
@@ -388,7 +388,7 @@ def test_texts_of_others_stay_on_one_line(kind: str) -> None:
     for told in (
         wording.noticed(Notice(kind=kind, path="a\n.py", sender=evil)),
         wording.met("a\n.py", kind, [last], wording.Asker(A)),
-        wording.lost_to("a\n.py", last, wording.Asker(A)),
+        wording_losses.lost_to("a\n.py", last, wording.Asker(A)),
     ):
         assert "\n" not in told
         assert "\x1b" not in told

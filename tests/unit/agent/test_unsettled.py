@@ -69,7 +69,7 @@ async def test_a_share_that_ended_before_what_is_given_back_unheard_is_told_of(
     assert house.holds() is None
     for lock in house.held.overtaken():
         house.held.lose(lock)
-    assert house.held.lost(A) == [share]
+    assert house.held.losses.of(A) == [share]
 
 
 async def test_what_never_arrived_is_not_taken_if_the_edit_was_refused(house: House) -> None:

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from scoord.v1.events_pb2 import LockGone, Notice
 from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode, Lost
 from scoord.v1.sessions_pb2 import Session, WorkProgress
-from scoord_agent import wording, wording_branches, wording_settings
+from scoord_agent import wording, wording_branches, wording_losses, wording_settings
 from scoord_agent import wording_others as others
 from scoord_agent.missed import Meanwhile, Missed
 from scoord_agent.touching import How, Touch
@@ -185,20 +185,20 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
         wording.refusal(covering(evil), ASKER, "-"): 3,
         wording.turn(evil): 1,
         wording.turn(evil, evil): 1,
-        wording.lasted(evil): 1,
+        wording_losses.lasted(evil): 1,
         wording_branches.crossing(evil, evil, refused.lock, shared=False): 1,
         wording_branches.crossing(evil, evil, refused.lock, shared=True): 1,
         wording_branches.switched([evil], evil, evil): 1,
         wording_branches.waits_no_more([evil], evil, evil): 1,
         wording.wanted(evil, waiter, evil): 1,
         wording.noticed(Notice(kind="overlap", path=evil, sender=waiter, text=evil)): 1,
-        wording.broken(evil, evil, evil): 1,
-        wording.broken(evil, evil, evil, waiter): 1,
+        wording_losses.broken(evil, evil, evil): 1,
+        wording_losses.broken(evil, evil, evil, waiter): 1,
         wording.noticed(Notice(kind="message", sender=waiter, text=evil)): 1,
-        wording.idle(evil): 1,
-        wording.ended(evil, LockGone(how="broken", by=evil, reason=evil)): 1,
-        wording.taken(evil): 1,
-        wording.lost([evil]): 1,
+        wording_losses.idle(evil): 1,
+        wording_losses.ended(evil, LockGone(how="broken", by=evil, reason=evil)): 1,
+        wording_losses.taken(evil): 1,
+        wording_losses.lost([evil]): 1,
         others.kept([evil]): 1,
         wording.unasked_denied([evil], "unreachable"): 1,
         wording.unasked_allowed([evil], "unreachable"): 1,
@@ -214,9 +214,9 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
 
 
 def test_of_one_lock_it_is_told_as_of_one() -> None:
-    assert "Your lock on a.py is lost:" in wording.lost(["a.py"])
-    assert "Read the file again before you edit it." in wording.lost(["a.py"])
-    assert "Your locks on a.py, b.py are lost:" in wording.lost(["a.py", "b.py"])
+    assert "Your lock on a.py is lost:" in wording_losses.lost(["a.py"])
+    assert "Read the file again before you edit it." in wording_losses.lost(["a.py"])
+    assert "Your locks on a.py, b.py are lost:" in wording_losses.lost(["a.py", "b.py"])
     assert "your lock on a.py, which was for x only, is given" in wording_branches.switched(
         ["a.py"], "x", "y"
     )
@@ -262,6 +262,6 @@ def test_a_turn_to_share_is_not_one_to_edit() -> None:
 def test_of_a_pattern_only_the_part_is_told_that_another_has() -> None:
     last = Lost(holder=Holder(session_id="b", alias="Session_2"), how="granted")
 
-    told = wording.lost_to("src/**", last, ASKER, "src/a.py")
+    told = wording_losses.lost_to("src/**", last, ASKER, "src/a.py")
 
     assert "Session_2 () has had src/a.py, which it meets, for" in told

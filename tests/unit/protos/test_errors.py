@@ -14,7 +14,6 @@ from scoord.errors import (
     InternalError,
     InvalidConfig,
     ScoordError,
-    Unknown,
 )
 from scoord.status import METADATA_KEY, STATUS, from_rpc_error, trailing_metadata
 
@@ -56,11 +55,6 @@ def test_every_failure_has_a_status() -> None:
 
 def test_every_code_is_unique() -> None:
     assert len(CATALOGUE) == len(BY_CODE)
-
-
-@pytest.mark.parametrize("kind", LEAVES)
-def test_only_unknown_outcomes_are_retryable(kind: type[ScoordError]) -> None:
-    assert issubclass(kind, Unknown) is kind.retryable
 
 
 @pytest.mark.parametrize("kind", LEAVES)

@@ -11,7 +11,7 @@ KEEP_S = 2.0
 should the agent die."""
 
 
-class Keeping:
+class WritingDown:
     """One write after the other; what changes during one is in the next."""
 
     def __init__(self, sessions: Sessions, background: Background) -> None:
@@ -40,7 +40,7 @@ class Keeping:
             for lock in self._sessions.held(session.session_id):
                 yield lock.session, lock.agent, lock.token
 
-    async def kept(self) -> None:
+    async def written(self) -> None:
         """Wait until all that has changed by now is written down, or could not be."""
         if last := self._next or self._now:
             await asyncio.wait({last})

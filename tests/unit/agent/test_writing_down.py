@@ -8,9 +8,9 @@ import pytest
 from scoord.ids import AgentId, SessionId
 from scoord.local import atomic_write
 from scoord_agent.background import Background
-from scoord_agent.keeping import Keeping
 from scoord_agent.local_session import MAX_SUBAGENTS, LocalSession
 from scoord_agent.sessions import Sessions
+from scoord_agent.writing_down import WritingDown
 
 
 @pytest.fixture
@@ -28,15 +28,15 @@ def losses(sessions: Sessions, file: Path) -> list[str]:
 async def test_what_is_told_is_kept_without_being_waited_for(
     sessions: Sessions, tmp_path: Path
 ) -> None:
-    keeping = Keeping(sessions, Background())
-    sessions.changed = keeping.soon
+    writing = WritingDown(sessions, Background())
+    sessions.changed = writing.soon
     session = LocalSession(SessionId("Session_a"), "claude-code", None, "/")
     sessions.add(session)
 
     for number in range(3):
         session.tell(f"{number}")
     assert [] == losses(sessions, tmp_path / "sessions.jsonl"), "no hook has waited for it"
-    await keeping.kept()
+    await writing.written()
 
     assert ["0", "1", "2"] == losses(sessions, tmp_path / "sessions.jsonl")
 
@@ -44,8 +44,8 @@ async def test_what_is_told_is_kept_without_being_waited_for(
 async def test_what_changes_during_a_write_is_in_the_next(
     sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeping = Keeping(sessions, Background())
-    sessions.changed = keeping.soon
+    writing = WritingDown(sessions, Background())
+    sessions.changed = writing.soon
     session = LocalSession(SessionId("Session_a"), "claude-code", None, "/")
     sessions.add(session)
     writes, loop = [], asyncio.get_running_loop()
@@ -59,8 +59,8 @@ async def test_what_changes_during_a_write_is_in_the_next(
 
     monkeypatch.setattr("scoord_agent.sessions.atomic_write", tell_meanwhile)
     session.tell("first")
-    await keeping.kept()
-    await keeping.kept()
+    await writing.written()
+    await writing.written()
 
     assert ["first", "second"] == losses(sessions, tmp_path / "sessions.jsonl")
     assert 2 == len(writes)

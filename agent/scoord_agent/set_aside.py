@@ -11,7 +11,7 @@ from scoord.v1.locks_pb2 import Holder, Waiter
 
 
 @dataclass(slots=True)
-class Kept:
+class SetAside:
     """Of one project."""
 
     _turns: dict[str, tuple[str, float]] = field(default_factory=dict)

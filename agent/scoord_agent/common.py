@@ -1,0 +1,52 @@
+"""What an agent is given, and what all of its parts share."""
+
+import random
+from dataclasses import dataclass
+from functools import cached_property
+
+from scoord.clock import Clock
+from scoord.paths import Locator
+from scoord.sections import Leases
+from scoord_agent.background import Background
+from scoord_agent.coordinator import CoordinatorClient
+from scoord_agent.held import HeldLocks
+from scoord_agent.knowledge.knowing import Learn
+from scoord_agent.last_seen import LastSeen
+from scoord_agent.registration import Machine
+from scoord_agent.sessions import Sessions
+from scoord_agent.settings import SettingsFor
+from scoord_agent.turns import Turns
+from scoord_agent.unreported import Unreported
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """All that reaches the outside is a field of it."""
+
+    client: CoordinatorClient
+    sessions: Sessions
+    unreported: Unreported
+    settings: SettingsFor
+    leases: Leases
+    locator: Locator
+    machine: Machine
+    clock: Clock
+    last_seen: LastSeen
+    rng: random.Random | None = None
+    learn: Learn | None = None
+    """Without it nothing is known of any repository."""
+
+    @cached_property
+    def held(self) -> HeldLocks:
+        """What the sessions of this machine hold."""
+        return HeldLocks(belief_s=self.leases.belief)
+
+    @cached_property
+    def turns(self) -> Turns:
+        """What they wait for, and whose turn has come."""
+        return Turns(self.clock)
+
+    @cached_property
+    def background(self) -> Background:
+        """What nobody waits for."""
+        return Background()

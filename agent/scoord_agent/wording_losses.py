@@ -1,0 +1,143 @@
+"""What people and models read of locks that they do not have any more, or have again."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from scoord.text import one_line
+from scoord.v1.locks_pb2 import Holder, Lost
+from scoord_agent.wording import Asker, age, names, who, whose, why
+
+_AGAIN = "Read the file again before you edit it."
+
+
+class End(Protocol):
+    """How a grant ended, as several messages tell it."""
+
+    how: str
+    by: str
+    reason: str
+
+    @property
+    def through(self) -> Holder:
+        """The coding session that ended it, if one did."""
+
+
+def broken(path: str, by: str, reason: str, through: Holder | None = None) -> str:
+    """Our lock was taken away by a person, or by a session of theirs."""
+    return f"⚠️ Your lock on {one_line(path)} was broken by {_by(by, through)}{why(reason)}."
+
+
+def taken(path: str) -> str:
+    """Our lock was taken away, and nobody could write down how."""
+    return (
+        f"⚠️ Your lock on {one_line(path)} was taken away. By whom and why is not known: it was"
+        " not written down, as when the store is full."
+    )
+
+
+def idle(path: str) -> str:
+    """Our lock was taken away because it was unused."""
+    return f"Your lock on {one_line(path)} was unused for too long and is given up."
+
+
+def lasted(path: str) -> str:
+    """Our lock has had its time."""
+    return f"Your lock on {one_line(path)} has ended: the time it was taken for is over."
+
+
+def ended(path: str, end: End, *, is_pattern: bool = False) -> str:
+    """Our lock was taken away; empty when we gave it back, or it went with its lease."""
+    again = "" if is_pattern else f" {_AGAIN}"
+    match end.how:
+        case "broken":
+            return f"{broken(path, end.by, end.reason, end.through)}{again}"
+        case "idle":
+            return f"{idle(path)}{again}"
+        case "lasted":
+            return lasted(path)
+        case "taken":
+            return taken(path)
+        case _:
+            return ""
+
+
+def lost_to(path: str, last: Lost, asker: Asker, part: str = "") -> str:
+    """Our lock went with its lease, and somebody else was granted it since, or is next.
+
+    Of a pattern perhaps a ``part`` only.
+    """
+    since = _since(last, asker, f"{one_line(part)}, which it meets," if part else "it")
+    return (
+        f"⚠️ Your lock on {one_line(path)} was lost; {since}: read the file again before you edit"
+        " it."
+    )
+
+
+def shared_again(path: str) -> str:
+    """Our share went with its lease, and is ours again."""
+    return _again(f"share of {one_line(path)}")
+
+
+def had_again(path: str) -> str:
+    """Our lock was lost and is ours again, and nobody knows whose it was meanwhile."""
+    return _again(f"lock on {one_line(path)}")
+
+
+def _again(what: str) -> str:
+    return (
+        f"Your {what} was lost for a while and is yours again: the file may have been edited"
+        f" meanwhile. {_AGAIN}"
+    )
+
+
+def had_meanwhile(path: str) -> str:
+    """Our lock was lost, and nobody knows who else had it."""
+    return f"⚠️ Your lock on {one_line(path)} was lost, and others may have had it since. {_AGAIN}"
+
+
+def reserved_again(pattern: str) -> str:
+    """Our pattern went with its lease, and is ours again."""
+    return (
+        f"Your lock on {one_line(pattern)} was lost for a while and is yours again: what it"
+        " matches may have been edited meanwhile."
+    )
+
+
+def unused(why: str) -> str:
+    """Our session was ended, and goes on."""
+    return (
+        f"⚠️ This session was ended as unused, and goes on now: {one_line(why)}. What others took"
+        " meanwhile is told; the rest of its locks is its own again."
+    )
+
+
+def lost(paths: Sequence[str]) -> str:
+    """Our lease ran out."""
+    is_one = len(paths) == 1
+    locks, are = ("lock", "is") if is_one else ("locks", "are")
+    again = _AGAIN if is_one else "Read the files again before you edit them."
+    return (
+        f"⚠️ Your {locks} on {names(paths)} {are} lost: the lease ran out while the coordinator"
+        f" could not be reached. {again}"
+    )
+
+
+def _by(person: str, through: Holder | None) -> str:
+    """Who did something: a coding session where one did, since it is none of its user's doing."""
+    if through is not None and through.session_id:
+        return who(through)
+    return one_line(person) or "someone"
+
+
+def _since(last: Lost, asker: Asker, it: str) -> str:
+    """Who was granted a path after us, and when; or for whom it is kept."""
+    if not last.how:
+        return "nobody knows who has had it since"
+    holder, ago = whose(last.holder, asker), age(last.since)
+    match last.how:
+        case "granted":
+            return f"{holder} has had {it} for {ago}"
+        case "waiting":
+            return f"{it} is kept for {holder}, who has waited for {ago}"
+        case _:
+            return f"{holder} had {it} {ago} ago"
