@@ -79,14 +79,15 @@ def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journa
         trace,
         line,
     )
-    left = (keys.get_prefix(prefix, command.lost) for prefix in _where_left(command))
-    return Txn(_guards(command, key, known), puts, (*left, *look(asker, (name,))))
+    left = tuple(keys.get_prefix(prefix, command.lost) for prefix in _where_left(command))
+    done = (left[0], *puts)
+    return Txn(_guards(command, key, known), done, (*left, *look(asker, (name,))))
 
 
 def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Raced | None:
     """Read the answer to ``plan_reclaim``; None when the session is not live."""
     if result.succeeded:
-        return Reclaimed(FencingToken(result.revision))
+        return Reclaimed(FencingToken(result.revision), _edits(command, result.results[0].kvs))
     left, at_patterns, *rest = result.results
     found = read_look((command.name,), TxnResult(result.succeeded, result.revision, tuple(rest)))
     if found is None:
@@ -94,7 +95,7 @@ def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Race
     room = found.known.room(command.name.key)
     mine = conflicts.holding(_who(command), room)
     if mine and _is_answer(command, mine):
-        return Reclaimed(mine.token)
+        return Reclaimed(mine.token, _edits(command, left.kvs))
     by = conflicts.first(_who(command), found.known, command.name.key)
     since = _since(command, left.kvs, at_patterns.kvs)
     if by or since or not _is_untouched(command, left.kvs):
@@ -108,6 +109,15 @@ def _is_answer(command: Reclaim, mine: LockFact) -> bool:
     Another of the same holder may have come after somebody else's.
     """
     return mine.token == command.lost or mine.record.request_id == command.asker.request_id
+
+
+def _edits(command: Reclaim, left: Iterable[KeyValue]) -> tuple[TraceRecord, ...]:
+    """What others edited of the path without a lock since the lost grant: that ends no grant."""
+    since = sorted((kv for kv in left if traces.is_edit(kv)), key=lambda kv: kv.mod_revision)
+    branch = _who(command).branch
+    met = (kv for kv in since if not branch or traces.is_met_on(branch, kv))
+    records = (TraceRecord.FromString(kv.value) for kv in met)
+    return tuple(one for one in records if one.holder.session_id != command.asker.session)
 
 
 def why_lost(command: Reclaim, ends: Iterable[KeyValue]) -> str:
@@ -152,7 +162,7 @@ def read_answer(command: Report, result: TxnResult) -> tuple[TraceRecord, ...] |
 
 def read_overlaps(command: Report, result: TxnResult) -> tuple[TraceRecord, ...]:
     """Whom the edit met: who had the path since it was heard of, and who has it; newest last."""
-    known = _known(command, result)
+    known = looked_at(command, result)
     who, key = claimant_of(command.asker, command.terms), command.name.key
     holds = (*known.room(key).holds, *conflicts.covering(known.reservations, key))
     standing = [fact for fact in holds if fact.claimant.excludes(who)]
@@ -236,8 +246,8 @@ def _put_notice(
     mine = {one.how for one in met if one.holder.session_id == to.record.session.session_id}
     kind = BROKE if mine == {BROKE} else command.kind
     notice = NoticeRecord(kind=kind, path=command.name.shown, sender=editor)
-    notice_id = f"{command.kind}-{command.asker.request_id}"
-    key = keys.notice(command.asker.project, to.session_id, notice_id)
+    told_by = traces.notice_id(command.kind, command.asker.request_id)
+    key = keys.notice(command.asker.project, to.session_id, told_by)
     return Put(key, notice.SerializeToString(), to.lease)
 
 
@@ -299,7 +309,8 @@ def _left(command: Report, since: int) -> Operation:
     return keys.get_prefix(keys.trace_prefix(command.asker.project, command.name.key), since)
 
 
-def _known(command: Report, result: TxnResult) -> Known:
+def looked_at(command: Report, result: TxnResult) -> Known:
+    """What is at the path and over it, by the answer to ``plan_look``."""
     _traces_of_path, _at_patterns, *reads = result.results
     looked_at = TxnResult(result.succeeded, result.revision, tuple(reads))
     return read_known((command.name,), looked_at)
