@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -76,6 +77,7 @@ class Reporting:
         Repeated, it is answered as it was, and tells and records nothing again.
         """
         editor: Holder | None = None
+        command = self._bounded(command)
         for _ in range(TRIES):
             found = await self._ground.store.txn(reclaims.plan_look(command))
             if (answer := reclaims.read_answer(command, found)) is not None:
@@ -85,6 +87,13 @@ class Reporting:
             if await self._record(command, editor, met, found.revision):
                 return met
         raise Contended(f"{command.name.shown} changes too fast; try again")
+
+    def _bounded(self, command: Report) -> Report:
+        """Whose agent had heard nothing yet met nobody who was gone before the edit."""
+        if command.heard_revision:
+            return command
+        then = self._ground.view.revisions(command.ago_ms / 1000)
+        return replace(command, heard_revision=then.low)
 
     async def acknowledge(
         self, project: ProjectId, session: SessionId, notices: tuple[str, ...]
