@@ -114,9 +114,9 @@ class Parts:
         )
 
         def react(project: ProjectId, response: WatchResponse) -> None:
-            reactions.react(project, response)
-            self.hold_times.heard(project, response)
-            self._dependents.heard(project, response)
+            also = (self.hold_times, self._dependents, self._protection)
+            for hear in (reactions.react, *(one.heard for one in also)):
+                hear(project, response)
 
         def learned(root: Path) -> None:
             self._dependents.learned(root)
@@ -207,13 +207,20 @@ class Parts:
             clock=clock,
             background=self._background,
         )
+        self._protection = Protection(
+            held=self.held,
+            neighbours=self.neighbours,
+            sessions=sessions,
+            reporting=self._reporting,
+            clock=clock,
+        )
         self._edits = Edits(
             taking=self.taking,
             registration=registration,
             held=self.held,
             neighbours=self.neighbours,
             hold_times=self.hold_times,
-            protection=Protection(self.held, self.neighbours),
+            protection=self._protection,
             reporting=self._reporting,
             instead=self._instead(),
             locator=locator,

@@ -12,7 +12,7 @@ from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.ground import TRIES, Begun, Ground, not_live
-from scoord_server.model import endings, reclaims
+from scoord_server.model import endings, reclaims, reliance
 from scoord_server.model.recall import Line
 from scoord_server.model.values import (
     Asker,
@@ -26,9 +26,10 @@ from scoord_server.model.values import (
     SessionFact,
 )
 from scoord_server.pages import newest_first
+from scoord_server.past import Span
 from scoord_server.rolling import SURE_S
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, StoreFull, Txn
+from scoord_server.store.port import Delete, StoreFull, Txn, TxnResult
 
 _log = logging.getLogger(__name__)
 
@@ -77,23 +78,28 @@ class Reporting:
         Repeated, it is answered as it was, and tells and records nothing again.
         """
         editor: Holder | None = None
-        command = self._bounded(command)
+        # How long ago the edit was, is said as of now: the store may take its time.
+        then = self._ground.view.revisions(command.ago_ms / 1000)
+        if not command.heard_revision:
+            # Its agent had heard nothing: it met nobody who was gone before the edit.
+            command = replace(command, heard_revision=then.low)
         for _ in range(TRIES):
             found = await self._ground.store.txn(reclaims.plan_look(command))
             if (answer := reclaims.read_answer(command, found)) is not None:
                 return answer
+            if command.relied and not await self._was_over(command, found, then):
+                return ()
             met = reclaims.read_overlaps(command, found)
             editor = editor or await self._editor(command)
             if await self._record(command, editor, met, found.revision):
                 return met
         raise Contended(f"{command.name.shown} changes too fast; try again")
 
-    def _bounded(self, command: Report) -> Report:
-        """Whose agent had heard nothing yet met nobody who was gone before the edit."""
-        if command.heard_revision:
-            return command
-        then = self._ground.view.revisions(command.ago_ms / 1000)
-        return replace(command, heard_revision=then.low)
+    async def _was_over(self, command: Report, found: TxnResult, then: Span) -> bool:
+        """Whether the grant that an edit relied on was over by then; or may have been."""
+        ends = await self._ground.store.txn(reliance.plan_look_ends(command))
+        since = reliance.over_since(command, found, ends)
+        return since is not None and since <= then.high
 
     async def acknowledge(
         self, project: ProjectId, session: SessionId, notices: tuple[str, ...]

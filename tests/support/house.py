@@ -94,6 +94,7 @@ class House:
     taking: Taking
     unreported: Unreported
     reporting: Reporting
+    protection: Protection
     edits: Edits
     session: LocalSession
     locator: Locator
@@ -121,6 +122,11 @@ class House:
         """An edit has happened; what is to be reported now."""
         await self.edits.note_use(self.session, self._event(EventKind.AFTER_EDIT, files, agent))
         return list(self.unreported)
+
+    def hear(self, response: WatchResponse) -> None:
+        """A step of the stream, and what it means for edits that have happened."""
+        self.stream.tell(response)
+        self.protection.heard(SHOP, response)
 
     def _event(self, kind: EventKind, files: tuple[str, ...], agent: str) -> HookEvent:
         return HookEvent(
@@ -208,6 +214,9 @@ async def editing_house(
         clock=clock,
         background=background,
     )
+    protection = Protection(
+        held=held, neighbours=neighbours, sessions=sessions, reporting=reporting, clock=clock
+    )
     hold_times = HoldTimes(
         client=coordinator.client, sessions=sessions, clock=clock, background=background
     )
@@ -225,7 +234,7 @@ async def editing_house(
         held=held,
         neighbours=neighbours,
         hold_times=hold_times,
-        protection=Protection(held, neighbours),
+        protection=protection,
         reporting=reporting,
         instead=instead,
         locator=locator,
@@ -251,6 +260,7 @@ async def editing_house(
             taking=taking,
             unreported=unreported,
             reporting=reporting,
+            protection=protection,
             edits=edits,
             session=session,
             locator=locator,

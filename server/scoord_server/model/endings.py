@@ -27,6 +27,7 @@ from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, Operation, OpResult, Put, Txn, TxnResult
 
 BROKEN = "broken"
+RELEASED = "released"
 ORPHANED = "orphaned"
 
 _TAKEN = frozenset({BROKEN, "idle", "lasted"})
@@ -116,7 +117,8 @@ def plan_end(
     trace = Put(left, record.SerializeToString(), journal.traces)
     done: list[Operation] = [Delete(fact.key), trace, line]
     if end.how == BROKEN:
-        done.append(Put(keys.broken_by(project, fact.token, end.request_id), b"", journal.traces))
+        broken_by = keys.broken_by(project, fact.token, end.request_id)
+        done.append(Put(broken_by, name.key.encode(), journal.traces))
     return Txn((is_grant(fact.key, fact.token), present(fact.key)), tuple(done))
 
 

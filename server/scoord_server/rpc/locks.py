@@ -137,6 +137,7 @@ class Locks(LockServiceServicer):
             terms,
             person=one_line(current.get().person),
             ago_ms=messages.milliseconds("ago", request.ago),
+            relied=request.relied,
         )
         met = await self._coordinator.reporting.report(command)
         return pb.ReportResponse(overlaps=(messages.lost(trace, self._clock) for trace in met))
