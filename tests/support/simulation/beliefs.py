@@ -92,6 +92,7 @@ class Beliefs:
             "Reserve": self._reserved,
             "Reclaim": self._reclaimed,
             "Break": self._broken,
+            "Report": self._reported,
         }
 
     def mind(self, process: Process) -> Mind:
@@ -244,6 +245,10 @@ class Beliefs:
         if request.lease_id == mind.leases.setdefault(request.session_id, request.lease_id):
             mind.adopt(known)
 
+    def _reported(self, exchange: Exchange) -> None:
+        if exchange.request.relied and not exchange.response.overlaps:
+            self.slips.denied.add(exchange.request.request_id)
+
     def _broken(self, exchange: Exchange) -> None:
         """C3: a repeated break gets its first answer."""
         request = exchange.request
@@ -257,16 +262,21 @@ class Beliefs:
     # -- what must hold -----------------------------------------------------------
 
     def decided(self, machine: Machine, hook: Hook) -> None:
-        """C1: an edit that is allowed has its lock, or the settings let it through without."""
+        """What an answer means for an edit: it goes on, or its agent knows that it is done."""
         if hook.decision is None or hook.decision.verdict is not Verdict.ALLOW:
             return
-        if hook.event.kind is not EventKind.BEFORE_EDIT:
-            return
-        assert machine.agent is not None
-        process = machine.agent.process
         session = self.session_of(machine, hook)
         if not session:
             return  # its CLI has ended meanwhile, and edits nothing
+        assert machine.agent is not None
+        process = machine.agent.process
+        if hook.event.kind is EventKind.BEFORE_EDIT:
+            self._goes_on(machine, process, session, hook)
+        elif hook.event.kind is EventKind.AFTER_EDIT and not hook.undecided:
+            self.slips.reliance.done(process, session, hook)
+
+    def _goes_on(self, machine: Machine, process: Process, session: str, hook: Hook) -> None:
+        """C1: an edit that is allowed has its lock, or the settings let it through without."""
         mind, (who, *before) = self.mind(process), self._claimants(machine, session, hook)
         believed = list(self.believed(process))
         for path in map(path_key, hook.event.paths):
@@ -275,9 +285,11 @@ class Beliefs:
             if known and (known in believed or "granted" in hook.asked):
                 self.record.counts["allowed by lock"] += 1
                 self.wishes.rely(path, known.token, who.agent)
+                self.slips.reliance.allowed(process, session, hook, path, known.token)
                 self._check_alone(known)
             elif self._is_excused(hook, path, in_pattern=any(k.keeps(path, who) for k in believed)):
                 self.record.counts["allowed without a lock"] += 1
+                self.slips.reliance.without(session, hook, path)
                 self._let_through(machine, hook, path, who)
             else:
                 self.record.violate("C1", f"{who} edits {path} by {known}: {hook.asked}")

@@ -102,6 +102,8 @@ class Truth:
     """Told of every grant's end, at the moment of it."""
     edited: list[Callable[[str, TraceRecord], None]] = field(default_factory=list)
     """Told of every edit that is reported, with the key of its path."""
+    reclaimed: list[Callable[[Grant, int], None]] = field(default_factory=list)
+    """Told of every lost lock that is given back, with the token that it had."""
 
     def observe(self, change: Change) -> None:
         """One change of the store, as it is made."""
@@ -280,6 +282,8 @@ class Truth:
     def _check_given_back(self, grant: Grant, change: Change) -> None:
         """C4: what was lost is had again only if nobody else could have edited it since."""
         for line in _reclaims(change):
+            for listener in self.reclaimed:
+                listener(grant, line.tokens[0])
             later = (
                 g for token in self.grants if token > line.tokens[0] for g in self.grants[token]
             )
