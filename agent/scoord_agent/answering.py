@@ -18,12 +18,12 @@ def relay(
     awareness: Awareness,
     locking: Locking,
     lifecycle: Lifecycle,
-    reporting: Reporting,
+    edits: Edits,
 ) -> Relay:
     """What decides about every event of a hook."""
     return Relay(
         lifecycle=lifecycle,
-        edits=_edits(common, awareness, locking, reporting),
+        edits=edits,
         taking=locking.taking,
         held=common.held,
         handing_back=_handing_back(common, awareness, locking),
@@ -48,14 +48,21 @@ def instead(common: Common, awareness: Awareness) -> Instead:
     )
 
 
-def _edits(common: Common, awareness: Awareness, locking: Locking, reporting: Reporting) -> Edits:
+def edits(
+    common: Common,
+    awareness: Awareness,
+    locking: Locking,
+    protection: Protection,
+    reporting: Reporting,
+) -> Edits:
+    """What decides about edits."""
     return Edits(
         taking=locking.taking,
         registration=locking.registration,
         held=common.held,
         neighbours=awareness.neighbours,
         hold_times=awareness.hold_times,
-        protection=Protection(common.held, awareness.neighbours),
+        protection=protection,
         reporting=reporting,
         instead=instead(common, awareness),
         locator=common.locator,

@@ -32,8 +32,10 @@ class Awareness:
         *,
         lapsed: Callable[[SessionId], None],
         acknowledge: Acknowledge,
+        heard: Callable[[ProjectId, WatchResponse], None],
     ) -> None:
-        """The arguments are what ``Reactions`` does about what it hears."""
+        """The first two are what ``Reactions`` does about what it hears; who else hears is last."""
+        self._heard_too = heard
         client, clock, background = common.client, common.clock, common.background
         self.neighbours = Neighbours(client, clock, self._heard)
         self.hold_times = HoldTimes(
@@ -94,6 +96,7 @@ class Awareness:
         self._reactions.react(project, response)
         self.hold_times.heard(project, response)
         self.dependents.heard(project, response)
+        self._heard_too(project, response)
 
     def _learned(self, root: Path) -> None:
         self.dependents.learned(root)

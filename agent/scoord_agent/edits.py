@@ -141,13 +141,7 @@ class Edits:
             edit = await self._look(session, event, path)
             self._edited(session, edit.file)
             if edit.who:
-                self._note_unprotected(session, edit.file, edit.who)
-
-    def _note_unprotected(self, session: LocalSession, file: FileIdentity, who: Claimant) -> None:
-        since = self._protection.lost_since(session, file, who, self._clock.now())
-        if since is not None:
-            self._reporting.note("unprotected", file.project, file.shown, who, since)
-            self._reporting.begin()
+                self._protection.edited(session, edit.file, edit.who)
 
     def _let_through(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 
 from scoord.errors import ScoordError
 from scoord.ids import ProjectId, SessionId
-from scoord.v1.events_pb2 import AcknowledgeRequest
+from scoord.v1.events_pb2 import AcknowledgeRequest, WatchResponse
 from scoord_agent import answering
 from scoord_agent.awareness import Awareness
 from scoord_agent.common import Common
@@ -21,6 +21,7 @@ from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.locking import Locking
 from scoord_agent.moves import Moving
 from scoord_agent.next_work import NextWork
+from scoord_agent.protection import Protection
 from scoord_agent.reporting import Reporting
 from scoord_agent.writing_down import WritingDown
 
@@ -36,7 +37,9 @@ class Parts:
         self._writing_down = WritingDown(common.sessions, common.background)
         common.sessions.changed = self._writing_down.soon
         common.sessions.held, common.sessions.stood_at = self.held.known, self.held.stood_at
-        self.awareness = Awareness(common, lapsed=self._suspect, acknowledge=self._acknowledge)
+        self.awareness = Awareness(
+            common, lapsed=self._suspect, acknowledge=self._acknowledge, heard=self._heard
+        )
         self.neighbours = self.awareness.neighbours
         self.locking = Locking(common, self.awareness, changed=self._registered)
         self._reporting = Reporting(
@@ -47,12 +50,23 @@ class Parts:
             clock=common.clock,
             background=common.background,
         )
+        self._protection = Protection(
+            held=common.held,
+            neighbours=self.neighbours,
+            sessions=common.sessions,
+            reporting=self._reporting,
+            clock=common.clock,
+        )
         self.work = self._next_work()
         self.lifecycle = self._lifecycle()
         self._heart = self._new_heart()
-        self.relay = answering.relay(
-            common, self.awareness, self.locking, self.lifecycle, self._reporting
+        edits = answering.edits(
+            common, self.awareness, self.locking, self._protection, self._reporting
         )
+        self.relay = answering.relay(common, self.awareness, self.locking, self.lifecycle, edits)
+
+    def _heard(self, project: ProjectId, response: WatchResponse) -> None:
+        self._protection.heard(project, response)
 
     def _next_work(self) -> NextWork:
         common = self.common

@@ -2,26 +2,58 @@
 
 Between the two a lock may be broken or run out, and another be granted the path.
 Then the edit was made without protection, and whoever has the path is to know.
+
+What was heard when it had happened may be seconds old. So it is remembered until the stream
+must have told of an end before it; and where that was silent, it is written down at once and
+the coordinator is asked, which knows what came first.
 """
 
+from collections.abc import Callable
+
 from scoord.claimant import Claimant
-from scoord.ids import FencingToken
+from scoord.clock import Clock
+from scoord.ids import FencingToken, ProjectId
+from scoord.names import path_key
 from scoord.paths import FileIdentity
+from scoord.v1.events_pb2 import WatchResponse
 from scoord_agent.held import HeldLocks
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
-from scoord_agent.remembered import Edit
+from scoord_agent.remembered import Edit, Relied
+from scoord_agent.reporting import Reporting
+from scoord_agent.sessions import Sessions
 
 _WITHOUT = FencingToken(0)
 """Let through without a lock, which was said or written down when it was."""
 
 
-class Protection:
-    """What is known of edits from before they happen until they have."""
+FRESH_S = 5.0
+"""A stream that was heard so lately is not silent: it tells something every 3 s at least."""
 
-    def __init__(self, held: HeldLocks, neighbours: Neighbours) -> None:
+LATE_S = 25.0
+"""How old what a stream tells may be: pings break off one that is held up for longer."""
+
+_Lock = tuple[str, int]
+"""The key of a path, and the token of a grant of it."""
+
+
+class Protection:
+    """What is known of edits from before they happen until no end can have come before them."""
+
+    def __init__(
+        self,
+        *,
+        held: HeldLocks,
+        neighbours: Neighbours,
+        sessions: Sessions,
+        reporting: Reporting,
+        clock: Clock,
+    ) -> None:
         self._held = held
         self._neighbours = neighbours
+        self._sessions = sessions
+        self._reporting = reporting
+        self._clock = clock
 
     def allow(
         self, session: LocalSession, file: FileIdentity, who: Claimant, *, asked: bool
@@ -30,16 +62,53 @@ class Protection:
         right = self._held.right(file.project, file.key, who) if asked else None
         session.remembered.allowed[_edit(file, who)] = right.token if right else _WITHOUT
 
-    def lost_since(
-        self, session: LocalSession, file: FileIdentity, who: Claimant, now: float
-    ) -> int | None:
-        """An edit has happened: after which revision a grant to others would have met it.
+    def edited(self, session: LocalSession, file: FileIdentity, who: Claimant) -> None:
+        """An edit has happened: report it, unless its lock stood all the while."""
+        now, edit = self._clock.now(), _edit(file, who)
+        token = session.remembered.allowed.pop(edit, None)
+        if right := self._standing(file, who, token, now):
+            self._rely(session, edit, Relied(file.shown, who, right, now))
+            return
+        since = self._lost_since(file, who, token)
+        if since is not None:
+            session.remembered.relied.pop(edit, None)
+            self._reporting.note("unprotected", file.project, file.shown, who, since)
+            self._reporting.begin()
 
-        None when its lock stood all the while, or it is known to have had none.
+    def _rely(self, session: LocalSession, edit: Edit, relied: Relied) -> None:
+        followed_at = self._neighbours.of(edit[0]).followed_at
+        session.remembered.relied.pop(edit, None)
+        if followed_at is None or relied.at - followed_at > FRESH_S:
+            self._note(edit[0], relied)
+        else:
+            session.remembered.relied[edit] = relied
+
+    def heard(self, project: ProjectId, response: WatchResponse) -> None:
+        """One step of a project's stream: which edits it shows to be without protection.
+
+        How long ago what it tells happened, it does not say: the coordinator is asked.
         """
-        token = session.remembered.allowed.pop(_edit(file, who), None)
-        stands = self._stands(file, who, token, now)
-        if stands or token == _WITHOUT:
+        is_over, late_s = _ends(response), self._clock.now() - LATE_S
+        is_snapshot = response.HasField("snapshot")
+        for session in self._sessions:
+            known = session.remembered.relied
+            for edit, relied in [(at, one) for at, one in known.items() if at[0] == project]:
+                if over := is_over((edit[1], relied.token)):
+                    self._note(project, relied)
+                # A snapshot may be as old as its replica's view.
+                if over or (relied.at <= late_s and not is_snapshot):
+                    known.pop(edit, None)
+
+    def _note(self, project: ProjectId, relied: Relied) -> None:
+        note = self._reporting.note
+        note("unprotected", project, relied.shown, relied.who, relied.token, relied_at=relied.at)
+        self._reporting.begin()
+
+    def _lost_since(
+        self, file: FileIdentity, who: Claimant, token: FencingToken | None
+    ) -> int | None:
+        """After which revision a grant to others would have met it; None if it had no lock."""
+        if token == _WITHOUT:
             return None
         if token is not None:
             return token
@@ -47,14 +116,16 @@ class Protection:
         taken = self._taken(file, who)
         return taken - 1 if taken else None
 
-    def _stands(
+    def _standing(
         self, file: FileIdentity, who: Claimant, token: FencingToken | None, now: float
-    ) -> bool:
+    ) -> FencingToken | None:
+        """The grant that it was allowed by, if that stands as far as was heard."""
         right = self._held.right(file.project, file.key, who)
         followed_at = self._neighbours.of(file.project).followed_at
         if right is None or not self._held.use(file.project, file.key, who, now):
-            return False
-        return token in (None, right.token) and self._held.is_followed(followed_at, now)
+            return None
+        stands = token in (None, right.token) and self._held.is_followed(followed_at, now)
+        return right.token if stands else None
 
     def _taken(self, file: FileIdentity, who: Claimant) -> int | None:
         """The token of another that has it, as last heard or as granted here since."""
@@ -62,6 +133,22 @@ class Protection:
             return heard.token
         here = self._held.at(file.project, file.key)
         return next((lock.token for lock in here if lock.claimant.excludes(who)), None)
+
+
+def _ends(response: WatchResponse) -> Callable[[_Lock], bool]:
+    """Which grants of paths a step of a stream shows to be over, but by their holders."""
+    match response.WhichOneof("event"):
+        case "lock_gone":
+            gone, how = response.lock_gone.lock, response.lock_gone.how
+            over = (path_key(gone.path), gone.token)
+            is_own = gone.is_pattern or how == "released"
+            return lambda lock: lock == over and not is_own
+        case "snapshot":
+            locks = response.snapshot.locks
+            standing = {(path_key(it.path), it.token) for it in locks if not it.is_pattern}
+            return lambda lock: lock[1] <= response.revision and lock not in standing
+        case _:
+            return lambda _lock: False
 
 
 def _edit(file: FileIdentity, who: Claimant) -> Edit:

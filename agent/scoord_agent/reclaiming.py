@@ -9,6 +9,7 @@ known a lock stays to be asked for, and no edit of its path is decided before.
 """
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -140,7 +141,8 @@ class Reclaiming:
         request.request_id = session.remembered.reclaims.setdefault(lock, new_request_id())
         response = await self._client.reclaim(request)
         if response.WhichOneof("outcome") == "reclaimed":
-            return _Outcome(granted_again(lock, response.reclaimed))
+            told = _edited_meanwhile(session, lock, response.edits)
+            return _Outcome(granted_again(lock, response.reclaimed), told)
         return await self._after(session, lock, response.lost, settings)
 
     async def _replaced(self, session: LocalSession, lock: HeldLock) -> _Outcome:
@@ -249,6 +251,17 @@ def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
     # What is in the way of a file keeps all of it; of a pattern it may be one file.
     part = found.path if lock.is_pattern and found.path != lock.shown else ""
     return wording_losses.lost_to(lock.shown, last, asker, part)
+
+
+def _edited_meanwhile(session: LocalSession, lock: HeldLock, edits: Iterable[Lost]) -> str:
+    """Who edited a lock's path without one before it came back, if that was not told before.
+
+    The notice of it may come yet: it would say it once more.
+    """
+    news = [edit for edit in edits if edit.notice_id not in session.noticed]
+    session.noticed.extend(edit.notice_id for edit in news)
+    asker = wording.Asker(session.session_id)
+    return wording_losses.had_again_edited(lock.shown, news, asker) if news else ""
 
 
 def _ended(lock: HeldLock, end: wording_losses.End) -> _Outcome:

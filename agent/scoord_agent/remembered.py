@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from scoord.bounded import BoundedDict
+from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, RequestId, SessionId
 from scoord.paths import Head
 from scoord_agent.held_lock import HeldLock
@@ -25,6 +26,16 @@ Edit = tuple[ProjectId, str, AgentId, Path | None]
 """A file that is edited, by whom, and in which worktree."""
 
 
+@dataclass(frozen=True, slots=True)
+class Relied:
+    """An edit that has happened under a grant which stood then, as far as was heard."""
+
+    shown: str
+    who: Claimant
+    token: FencingToken
+    at: float
+
+
 @dataclass(slots=True)
 class Remembered:
     """It changes in place, as its session does."""
@@ -39,6 +50,8 @@ class Remembered:
         default_factory=lambda: BoundedDict(_MOST_ALLOWED)
     )
     """Under which grant each edit was allowed that has not happened yet."""
+    relied: BoundedDict[Edit, Relied] = field(default_factory=lambda: BoundedDict(_MOST_ALLOWED))
+    """The edits that happened lately: the end of what each relied on may be on its way."""
     given_back: BoundedDict[tuple[_File, FencingToken], None] = field(
         default_factory=lambda: BoundedDict(_MOST_GIVEN_BACK)
     )

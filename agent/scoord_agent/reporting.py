@@ -50,13 +50,25 @@ class Reporting:
         """The reports that were never sent: nobody has answered them by what was so then."""
 
     def note(
-        self, kind: Kind, project: ProjectId, path: str, who: Claimant, heard_revision: int
+        self,
+        kind: Kind,
+        project: ProjectId,
+        path: str,
+        who: Claimant,
+        heard_revision: int,
+        *,
+        relied_at: float | None = None,
     ) -> None:
         """An edit is made without a lock: to be reported, whatever happens to this agent.
 
         Each edit of an outage says the same of its path: one report is enough, unless it was
         sent. It may have been taken in then, and its answer stays what it was.
+
+        One that relied on a lock then, ``relied_at``, is met only if that was over by then:
+        the latest of such says most.
         """
+        now, relied = self._clock.now(), relied_at is not None
+        made_at = relied_at if relied_at is not None else now
         edit = UnlockedEdit(
             report_id=new_request_id(),
             kind=kind,
@@ -66,12 +78,15 @@ class Reporting:
             path=path,
             branch=who.branch,
             heard_revision=heard_revision,
-            at_unix_ms=self._clock.wall_ms(),
+            at_unix_ms=self._clock.wall_ms() - round(1000 * (now - made_at)),
+            made_at=made_at,
+            relied=relied,
         )
         waiting = (known for known in self._unreported if known.report_id in self._unsent)
-        if not any(edit.is_like(known) for known in waiting):
+        known = next(filter(edit.is_like, waiting), None)
+        if known is None or (relied and known.made_at < made_at):
             self._unsent.add(edit.report_id)
-            self._unreported.add(edit)
+            self._unreported.add(edit, instead_of=known)
 
     def begin(self, *, of_all: bool = False) -> None:
         """Report what there is, without waiting for it.
@@ -126,7 +141,8 @@ class Reporting:
             path=edit.path,
             kind=_KINDS[edit.kind],
             heard_revision=edit.heard_revision,
-            ago=seconds(max(0, self._clock.wall_ms() - edit.at_unix_ms) / 1000),
+            ago=seconds(edit.ago_s(self._clock.now(), self._clock.wall_ms())),
             scope=LockScope.LOCK_SCOPE_BRANCH if confined else LockScope.LOCK_SCOPE_REPOSITORY,
             branch=edit.branch,
+            relied=edit.relied,
         )

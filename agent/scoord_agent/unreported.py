@@ -44,10 +44,22 @@ class UnlockedEdit:
     """Whoever was granted the path after it, was met."""
     at_unix_ms: _Number
     """Wall clock when it was made; for display."""
+    made_at: Annotated[float, Field(ge=0)] = 0.0
+    """The same on the agent's clock, which outlives the agent; 0 is not known."""
+    relied: bool = False
+    """Whether it relied on the grant that ``heard_revision`` names, whose end was not heard:
+    it is met only where that was over by then."""
 
     def is_like(self, other: "UnlockedEdit") -> bool:
         """Whether a report of one says all that there is to say of the other."""
-        return self == replace(other, report_id=self.report_id, at_unix_ms=self.at_unix_ms)
+        own = replace(other, report_id=self.report_id, at_unix_ms=self.at_unix_ms)
+        return self == replace(own, made_at=self.made_at)
+
+    def ago_s(self, now: float, wall_ms: int) -> float:
+        """How long ago it was made. Since a reboot only the wall clock tells."""
+        if 0 < self.made_at <= now:
+            return now - self.made_at
+        return max(0, wall_ms - self.at_unix_ms) / 1000
 
 
 _LINE = TypeAdapter(UnlockedEdit)
@@ -63,8 +75,10 @@ class Unreported:
     def __iter__(self) -> Iterator[UnlockedEdit]:
         return iter(tuple(self._edits))
 
-    def add(self, edit: UnlockedEdit) -> None:
-        """Write one down."""
+    def add(self, edit: UnlockedEdit, *, instead_of: UnlockedEdit | None = None) -> None:
+        """Write one down, perhaps ``instead_of`` one that says less."""
+        if instead_of is not None:
+            self._edits.remove(instead_of)
         if len(self._edits) == MOST_EDITS:
             _log.warning("%s edits are not reported yet: the oldest is forgotten", MOST_EDITS)
         self._edits.append(edit)

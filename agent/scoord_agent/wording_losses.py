@@ -83,6 +83,17 @@ def had_again(path: str) -> str:
     return _again(f"lock on {one_line(path)}")
 
 
+def had_again_edited(path: str, edits: Sequence[Lost], asker: Asker) -> str:
+    """Our lock was lost and is ours again, and others edited the file without one."""
+    who = " and ".join(
+        f"{whose(one.holder, asker)} edited {one_line(path)} without a lock {age(one.since)} ago"
+        for one in edits[-3:]
+    )
+    return (
+        f"⚠️ Your lock on {one_line(path)} was lost for a while and is yours again; {who}. {_AGAIN}"
+    )
+
+
 def _again(what: str) -> str:
     return (
         f"Your {what} was lost for a while and is yours again: the file may have been edited"

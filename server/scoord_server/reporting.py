@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -11,15 +12,16 @@ from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
-from scoord_server.model import endings, reclaims, reports
+from scoord_server.model import endings, reclaims, reliance, reports
 from scoord_server.model.answers import Lost, Raced, Reclaimed
 from scoord_server.model.commands import Asker, Grant, Reclaim, Report
 from scoord_server.model.facts import Known, SessionFact
 from scoord_server.model.recall import lines_of
 from scoord_server.pages import newest_first
+from scoord_server.past import Span
 from scoord_server.rolling import SURE_S
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, StoreFull, Txn
+from scoord_server.store.port import Delete, StoreFull, Txn, TxnResult
 
 _log = logging.getLogger(__name__)
 
@@ -68,15 +70,28 @@ class Reporting:
         Repeated, it is answered as it was, and tells and records nothing again.
         """
         editor: Holder | None = None
+        # How long ago the edit was, is said as of now: the store may take its time.
+        then = self._ground.view.revisions(command.ago_ms / 1000)
+        if not command.heard_revision:
+            # Its agent had heard nothing: it met nobody who was gone before the edit.
+            command = replace(command, heard_revision=then.low)
         for _ in range(TRIES):
             found = await self._ground.store.txn(reports.plan_look(command))
             if (answer := reports.read_answer(command, found)) is not None:
                 return answer
+            if command.relied and not await self._was_over(command, found, then):
+                return ()
             met = reports.read_overlaps(command, found)
             editor = editor or await self._editor(command)
             if await self._record(command, editor, met, found.revision):
                 return met
         raise Contended(f"{command.name.shown} changes too fast; try again")
+
+    async def _was_over(self, command: Report, found: TxnResult, then: Span) -> bool:
+        """Whether the grant that an edit relied on was over by then; or may have been."""
+        ends = await self._ground.store.txn(reliance.plan_look_ends(command))
+        since = reliance.over_since(command, found, ends)
+        return since is not None and since <= then.high
 
     async def acknowledge(
         self, project: ProjectId, session: SessionId, notices: tuple[str, ...]

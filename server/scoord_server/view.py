@@ -15,6 +15,7 @@ from scoord.clock import Clock
 from scoord.errors import Lagging, ScoordError, StoreUnavailable
 from scoord.ids import FencingToken, LeaseId, ProjectId, SessionId
 from scoord_server.model.facts import LockFact, Room, SessionFact
+from scoord_server.past import Past, Span
 from scoord_server.picture import Picture
 from scoord_server.seen import (
     Change,
@@ -74,6 +75,7 @@ class View:
         self._picture = Picture(clock)
         self._revision = 0
         self._heard_at: float | None = None
+        self._past = Past()
         # In the order they came; a set's order would differ from run to run.
         self._subscribers: dict[Backlog, None] = {}
 
@@ -129,6 +131,11 @@ class View:
     def revision(self) -> int:
         """Up to which revision all is seen."""
         return self._revision
+
+    def revisions(self, ago_s: float) -> Span:
+        """Between which revisions the store was so long ago, as far as it was followed then."""
+        now = self._clock.now()
+        return self._past.span(now - ago_s, now)
 
     def grant(self, project: ProjectId, key: str, token: FencingToken) -> SeenLock | None:
         """The grant of a path or pattern that ``token`` names, as last seen."""
@@ -211,6 +218,7 @@ class View:
     def _advance(self, step: Step) -> None:
         self._revision = step.revision
         self._heard_at = self._clock.now()
+        self._past.note(self._heard_at, step.revision)
         for queue in tuple(self._subscribers):
             try:
                 queue.put_nowait(step)

@@ -16,6 +16,9 @@ FILES = {"src/api/auth.py": "", "a.py": ""}
 BACK_S = 10.0
 """Within this all is known that can be known."""
 
+LONG_LEASES = {"SCOORD_LEASES_TTL": "30", "SCOORD_LEASES_BELIEF": "20"}
+"""A lease stands while nobody is heard, and is believed in, however slow the machine is."""
+
 KINDS = [("src/api/**",), ("a.py", "--shared"), ("a.py",)]
 
 
@@ -43,7 +46,7 @@ class Shop:
 def shop(tmp_path: Path) -> Iterator[Shop]:
     options = ("--embedded", "--data", str(tmp_path / "store"))
     with coordinator(tmp_path, *options) as run, proxy(run.address) as way:
-        alice = Machine(tmp_path / "alice", "alice", way.address)
+        alice = Machine(tmp_path / "alice", "alice", way.address, **LONG_LEASES)
         bob = Machine(tmp_path / "bob", "bob", run.address)
         with machines(alice, bob):
             here = clones(tmp_path / "work", FILES)
@@ -80,3 +83,43 @@ def test_what_has_had_its_time_is_not_had_again(shop: Shop, what: tuple[str, ...
     told = shop.a.told_at_last(f"Your lock on {what[0]} has ended: the time")
     assert "yours again" not in told
     assert [] == shop.locks()
+
+
+def broken_by_bob(shop: Shop) -> None:
+    """Bob breaks Alice's lock, which she does not hear, and edits the file."""
+    code, said = shop.b.run("unlock", "--force", "--yes", "a.py", "--reason", "urgent")
+    assert 0 == code, said
+    assert {} == shop.b.edit("a.py")
+
+
+def edits(shop: Shop) -> None:
+    """Alice edits by the lock that she believes in."""
+    assert {} == shop.a.edit("a.py")
+    shop.a.edited("a.py")
+
+
+def test_an_edit_after_an_unheard_break_is_told_to_both_and_in_history(shop: Shop) -> None:
+    edits(shop)
+    with shop.way.refusing():
+        broken_by_bob(shop)
+        time.sleep(1)
+        edits(shop)
+
+    assert "Session_2 (bob@" in shop.a.told_at_last("You edited a.py without the protection")
+    shop.b.told_at_last("edited a.py")
+    code, history = shop.b.run("history", "--json")
+    assert 0 == code
+    assert "unprotected" in history
+
+
+def test_an_edit_before_an_unheard_break_is_no_overlap(shop: Shop) -> None:
+    edits(shop)
+    with shop.way.refusing():
+        edits(shop)
+        time.sleep(1)
+        broken_by_bob(shop)
+
+    told = shop.a.told_at_last("Your lock on a.py")
+    time.sleep(1)
+    assert "without the protection" not in told + shop.a.told() + shop.b.told()
+    assert "unprotected" not in shop.b.run("history", "--json")[1]

@@ -95,6 +95,7 @@ class House:
     taking: Taking
     unreported: Unreported
     reporting: Reporting
+    protection: Protection
     edits: Edits
     session: LocalSession
     locator: Locator
@@ -122,6 +123,11 @@ class House:
         """An edit has happened; what is to be reported now."""
         await self.edits.note_use(self.session, self._event(EventKind.AFTER_EDIT, files, agent))
         return list(self.unreported)
+
+    def hear(self, response: WatchResponse) -> None:
+        """A step of the stream, and what it means for edits that have happened."""
+        self.stream.tell(response)
+        self.protection.heard(SHOP, response)
 
     def _event(self, kind: EventKind, files: tuple[str, ...], agent: str) -> HookEvent:
         return HookEvent(
@@ -211,6 +217,9 @@ async def editing_house(
         clock=clock,
         background=background,
     )
+    protection = Protection(
+        held=held, neighbours=neighbours, sessions=sessions, reporting=reporting, clock=clock
+    )
     hold_times = HoldTimes(
         client=coordinator.client, sessions=sessions, clock=clock, background=background
     )
@@ -229,7 +238,7 @@ async def editing_house(
         held=held,
         neighbours=neighbours,
         hold_times=hold_times,
-        protection=Protection(held, neighbours),
+        protection=protection,
         reporting=reporting,
         instead=instead,
         locator=locator,
@@ -257,6 +266,7 @@ async def editing_house(
             taking=taking,
             unreported=unreported,
             reporting=reporting,
+            protection=protection,
             edits=edits,
             session=session,
             locator=locator,

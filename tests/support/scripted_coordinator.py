@@ -83,6 +83,8 @@ class ScriptedCoordinator:
     left: list[LeaveRequest] = field(default_factory=list)
     reclaims: list[ReclaimRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
+    edits: dict[str, list[Lost]] = field(default_factory=dict)
+    """Who edited a file without a lock since it was lost."""
     beats: list[HeartbeatRequest] = field(default_factory=list)
     reservations: list[ReserveRequest] = field(default_factory=list)
     past_holds: list[HoldTime] = field(default_factory=list)
@@ -218,7 +220,8 @@ class ScriptedCoordinator:
             return ReclaimResponse(lost=self.last[key])
         holder = Holder(session_id=request.session_id, agent_id=request.agent_id)
         lock = self._grant(request.lost.path, holder)
-        return ReclaimResponse(reclaimed=LockRef(path=lock.path, token=lock.token))
+        ref = LockRef(path=lock.path, token=lock.token)
+        return ReclaimResponse(reclaimed=ref, edits=self.edits.get(key, ()))
 
     def _fate(self) -> Fate:
         return self.fates.popleft() if self.fates else Fate.ANSWERED

@@ -796,6 +796,7 @@ class Lost(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     THROUGH_FIELD_NUMBER: _builtins.int
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
     how: _builtins.str
     """How its grant ended: "released", "broken", "idle", "lasted"; "granted" while
     it stands or when it ended with its session. "unasked" or "unprotected" when
@@ -809,6 +810,8 @@ class Lost(_message.Message):
     """Who ended it, when that was not its holder."""
     reason: _builtins.str
     """Why it was ended; one line, untrusted text."""
+    notice_id: _builtins.str
+    """Of an edit: names the notice of it that those whom it met were told by."""
     @_builtins.property
     def holder(self) -> Global___Holder:
         """Who was granted the path last; empty when nobody knows any more."""
@@ -831,10 +834,11 @@ class Lost(_message.Message):
         by: _builtins.str = ...,
         reason: _builtins.str = ...,
         through: Global___Holder | None = ...,
+        notice_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "since", b"since", "through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "holder", b"holder", "how", b"how", "reason", b"reason", "since", b"since", "through", b"through", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "holder", b"holder", "how", b"how", "notice_id", b"notice_id", "reason", b"reason", "since", b"since", "through", b"through", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -848,6 +852,7 @@ class ReclaimResponse(_message.Message):
 
     RECLAIMED_FIELD_NUMBER: _builtins.int
     LOST_FIELD_NUMBER: _builtins.int
+    EDITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def reclaimed(self) -> Global___LockRef:
         """It is the caller's again, under a new token."""
@@ -856,15 +861,20 @@ class ReclaimResponse(_message.Message):
     def lost(self) -> Global___Lost:
         """It is not."""
 
+    @_builtins.property
+    def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lost]:
+        """With reclaimed: who edited the path without a lock since the lost grant, oldest first."""
+
     def __init__(
         self,
         *,
         reclaimed: Global___LockRef | None = ...,
         lost: Global___Lost | None = ...,
+        edits: _abc.Iterable[Global___Lost] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lost", b"lost", "outcome", b"outcome", "reclaimed", b"reclaimed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lost", b"lost", "outcome", b"outcome", "reclaimed", b"reclaimed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edits", b"edits", "lost", b"lost", "outcome", b"outcome", "reclaimed", b"reclaimed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["reclaimed", "lost"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
@@ -1045,6 +1055,7 @@ class ReportRequest(_message.Message):
     AGO_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
+    RELIED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same answer."""
     project: _builtins.str
@@ -1065,6 +1076,10 @@ class ReportRequest(_message.Message):
     """Where a lock of it would have held."""
     branch: _builtins.str
     """Branch it was made on."""
+    relied: _builtins.bool
+    """The edit relied on the grant that heard_revision names, whose end its agent had not
+    heard of by then: nothing is recorded, and nobody met, unless that was over by then.
+    """
     @_builtins.property
     def ago(self) -> _duration_pb2.Duration:
         """Time since the edit; for display."""
@@ -1082,10 +1097,11 @@ class ReportRequest(_message.Message):
         ago: _duration_pb2.Duration | None = ...,
         scope: Global___LockScope.ValueType = ...,
         branch: _builtins.str = ...,
+        relied: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ago", b"ago"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ago", b"ago", "branch", b"branch", "heard_revision", b"heard_revision", "kind", b"kind", "path", b"path", "project", b"project", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ago", b"ago", "branch", b"branch", "heard_revision", b"heard_revision", "kind", b"kind", "path", b"path", "project", b"project", "relied", b"relied", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

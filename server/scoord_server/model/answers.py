@@ -57,6 +57,8 @@ class Reclaimed:
     """It is the asker's again."""
 
     token: FencingToken
+    edits: tuple[TraceRecord, ...] = ()
+    """Those by others since the lost grant, without a lock; oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,8 @@ class Report(_OnTerms):
     person: str = ""
     """Whose session it was, as the caller says."""
     ago_ms: int = 0
+    relied: bool = False
+    """On the grant that ``heard_revision`` names: if that stood, nobody was met."""
 
 
 @dataclass(frozen=True, slots=True)

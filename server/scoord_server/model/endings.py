@@ -21,6 +21,7 @@ from scoord_server.store import keys
 from scoord_server.store.port import Compare, Delete, Get, Operation, OpResult, Put, Txn, TxnResult
 
 BROKEN = "broken"
+RELEASED = "released"
 ORPHANED = "orphaned"
 
 _TAKEN = frozenset({BROKEN, "idle", "lasted"})
@@ -102,7 +103,8 @@ def plan_end(
         done.append(Put(left, _trace(fact, end).SerializeToString(), journal.traces))
     done.append(line)
     if end.how == BROKEN:
-        done.append(Put(keys.broken_by(project, fact.token, end.request_id), b"", journal.traces))
+        broken_by = keys.broken_by(project, fact.token, end.request_id)
+        done.append(Put(broken_by, name.key.encode(), journal.traces))
     return Txn(_guards(project, fact, end.how), tuple(done))
 
 

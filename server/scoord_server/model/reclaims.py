@@ -50,14 +50,15 @@ def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journa
         trace,
         line,
     )
-    left = (keys.get_prefix(prefix, command.lost) for prefix in _where_left(command))
-    return Txn(_guards(command, key, known), puts, (*left, *look(asker, (name,))))
+    left = tuple(keys.get_prefix(prefix, command.lost) for prefix in _where_left(command))
+    done = (left[0], *puts)
+    return Txn(_guards(command, key, known), done, (*left, *look(asker, (name,))))
 
 
 def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Raced | None:
     """Read the answer to ``plan_reclaim``; None when the session is not live."""
     if result.succeeded:
-        return Reclaimed(FencingToken(result.revision))
+        return Reclaimed(FencingToken(result.revision), _edits(command, result.results[0].kvs))
     left, at_patterns, *rest = result.results
     found = read_look((command.name,), TxnResult(result.succeeded, result.revision, tuple(rest)))
     if found is None:
@@ -65,7 +66,7 @@ def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Race
     room = found.known.room(command.name.key)
     mine = conflicts.holding(command.claimant, room)
     if mine and _is_answer(command, mine):
-        return Reclaimed(mine.token)
+        return Reclaimed(mine.token, _edits(command, left.kvs))
     by = conflicts.first(command.claimant, found.known, command.name.key)
     since = _since(command, left.kvs, at_patterns.kvs)
     if by or since or not _is_untouched(command, left.kvs):
@@ -79,6 +80,15 @@ def _is_answer(command: Reclaim, mine: LockFact) -> bool:
     Another of the same holder may have come after somebody else's.
     """
     return mine.token == command.lost or mine.record.request_id == command.asker.request_id
+
+
+def _edits(command: Reclaim, left: Iterable[KeyValue]) -> tuple[TraceRecord, ...]:
+    """What others edited of the path without a lock since the lost grant: that ends no grant."""
+    since = sorted((kv for kv in left if traces.is_edit(kv)), key=lambda kv: kv.mod_revision)
+    branch = command.claimant.branch
+    met = (kv for kv in since if not branch or traces.is_met_on(branch, kv))
+    records = (TraceRecord.FromString(kv.value) for kv in met)
+    return tuple(one for one in records if one.holder.session_id != command.asker.session)
 
 
 def why_lost(command: Reclaim, ends: Iterable[KeyValue]) -> str:

@@ -38,7 +38,7 @@ def read_answer(command: Report, result: TxnResult) -> tuple[TraceRecord, ...] |
 
 def read_overlaps(command: Report, result: TxnResult) -> tuple[TraceRecord, ...]:
     """Whom the edit met: who had the path since it was heard of, and who has it; newest last."""
-    known, who, key = _known(command, result), command.claimant, command.name.key
+    known, who, key = looked_at(command, result), command.claimant, command.name.key
     holds = (*known.room(key).holds, *conflicts.covering(known.reservations, key))
     standing = [fact for fact in holds if fact.claimant.excludes(who)]
     newer = [trace for at, trace in _traces(result, who.branch) if at > command.heard_revision]
@@ -119,8 +119,8 @@ def _put_notice(
     mine = {one.how for one in met if one.holder.session_id == to.record.session.session_id}
     kind = BROKE if mine == {BROKE} else command.kind
     notice = NoticeRecord(kind=kind, path=command.name.shown, sender=editor)
-    notice_id = f"{command.kind}-{command.asker.request_id}"
-    key = keys.notice(command.asker.project, to.session_id, notice_id)
+    told_by = traces.notice_id(command.kind, command.asker.request_id)
+    key = keys.notice(command.asker.project, to.session_id, told_by)
     return Put(key, notice.SerializeToString(), to.lease)
 
 
@@ -141,7 +141,8 @@ def _left(command: Report, since: int) -> Operation:
     return keys.get_prefix(keys.trace_prefix(command.asker.project, command.name.key), since)
 
 
-def _known(command: Report, result: TxnResult) -> Known:
+def looked_at(command: Report, result: TxnResult) -> Known:
+    """What is at the path and over it, by the answer to ``plan_look``."""
     _traces_of_path, _at_patterns, *reads = result.results
     looked_at = TxnResult(result.succeeded, result.revision, tuple(reads))
     return read_known((command.name,), looked_at)

@@ -41,6 +41,16 @@ def edit_key(asker: Asker, path_key: str, kind: str) -> bytes:
     return keys.trace(asker.project, path_key, f"{_EDITS}{asker.session}/{asker.agent}/{kind}")
 
 
+def is_edit(trace: KeyValue) -> bool:
+    """Whether an edit without a lock left it."""
+    return _domain_of(trace).startswith(_EDITS)
+
+
+def notice_id(kind: str, request_id: str) -> str:
+    """What names the notice of a reported edit."""
+    return f"{kind}-{request_id}"
+
+
 def grant_key(project: str, name_key: str, who: Claimant, *, is_pattern: bool = False) -> bytes:
     """Where the trace of a grant to ``who`` is."""
     if is_pattern:

@@ -82,7 +82,8 @@ class Locks(LockServiceServicer):
         outcome = await self._coordinator.reporting.reclaim(command)
         if isinstance(outcome, Reclaimed):
             ref = pb.LockRef(path=name.shown, token=outcome.token)
-            return pb.ReclaimResponse(reclaimed=ref)
+            edits = (messages.lost(trace, self._clock) for trace in outcome.edits)
+            return pb.ReclaimResponse(reclaimed=ref, edits=edits)
         return pb.ReclaimResponse(lost=messages.lost(outcome.last, self._clock))
 
     async def ReadTrace(
@@ -129,6 +130,7 @@ class Locks(LockServiceServicer):
             terms,
             person=one_line(current.get().person),
             ago_ms=messages.milliseconds("ago", request.ago),
+            relied=request.relied,
         )
         met = await self._coordinator.reporting.report(command)
         return pb.ReportResponse(overlaps=(messages.lost(trace, self._clock) for trace in met))

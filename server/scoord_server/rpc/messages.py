@@ -14,6 +14,7 @@ from scoord.v1.records_pb2 import TraceRecord
 from scoord.v1.sessions_pb2 import Session, TellRequest
 from scoord.v1.sessions_pb2 import SweptLock as SweptLockMessage
 from scoord.v1.tasks_pb2 import AddTasksRequest, FinishTaskRequest, RemoveTaskRequest
+from scoord_server.model import traces
 from scoord_server.model.facts import SessionFact, WaiterFact
 from scoord_server.rpc import checks
 from scoord_server.seen import (
@@ -147,6 +148,7 @@ def lost(trace: TraceRecord, clock: Clock) -> pb.Lost:
         by=trace.by,
         reason=trace.reason,
         through=ended_through(trace),
+        notice_id=traces.notice_id(trace.how, trace.request_id) if trace.HasField("met") else "",
     )
 
 

@@ -233,7 +233,12 @@ def begun_prefix() -> bytes:
 
 def broken_by(project: str, token: int, request_id: str) -> bytes:
     """Where it stands that this very command broke the grant that ``token`` names."""
-    return breaks_prefix() + f"{_segment(project)}/{token}/{request_id}".encode()
+    return broken_prefix(project, token) + request_id.encode()
+
+
+def broken_prefix(project: str, token: int) -> bytes:
+    """Where it stands by which commands grants of one token were broken."""
+    return breaks_prefix() + f"{_segment(project)}/{token}/".encode()
 
 
 def unused(session_id: str) -> bytes:

@@ -98,6 +98,7 @@ class Beliefs:
             "Reserve": self._reserved,
             "Reclaim": self._reclaimed,
             "Break": self._broken,
+            "Report": self._reported,
         }
 
     def mind(self, process: Process) -> Mind:
@@ -250,6 +251,10 @@ class Beliefs:
         if request.lease_id == mind.leases.setdefault(request.session_id, request.lease_id):
             mind.adopt(known)
 
+    def _reported(self, exchange: Exchange) -> None:
+        if exchange.request.relied and not exchange.response.overlaps:
+            self.slips.denied.add(exchange.request.request_id)
+
     def _broken(self, exchange: Exchange) -> None:
         """C3: a repeated break gets its first answer."""
         request = exchange.request
@@ -263,30 +268,43 @@ class Beliefs:
     # -- what must hold -----------------------------------------------------------
 
     def decided(self, machine: Machine, hook: Hook) -> None:
-        """C1: an edit that is allowed has its lock, or the settings let it through without."""
-        if hook.decision is None or hook.event.kind is not EventKind.BEFORE_EDIT:
+        """What an answer means for an edit: it goes on or not, or is known to be done."""
+        if hook.decision is None:
             return
-        assert machine.agent is not None
-        process = machine.agent.process
         session = self.session_of(machine, hook)
         if not session:
             return  # its CLI has ended meanwhile, and edits nothing
+        assert machine.agent is not None
+        process = machine.agent.process
+        if hook.event.kind is EventKind.BEFORE_EDIT:
+            self._before_edit(machine, process, session, hook)
+        elif hook.event.kind is EventKind.AFTER_EDIT and not hook.undecided:
+            self.slips.reliance.done(process, session, hook)
+
+    def _before_edit(self, machine: Machine, process: Process, session: str, hook: Hook) -> None:
+        assert hook.decision is not None
+        if hook.decision.verdict is Verdict.ALLOW:
+            self._goes_on(machine, process, session, hook)
+        else:
+            self._check_denied(process, hook, tuple(self._claimants(machine, session, hook)))
+
+    def _goes_on(self, machine: Machine, process: Process, session: str, hook: Hook) -> None:
+        """C1: an edit that is allowed has its lock, or the settings let it through without."""
         mind, (who, *before) = self.mind(process), self._claimants(machine, session, hook)
         believed = list(self.believed(process))
-        if hook.decision.verdict is not Verdict.ALLOW:
-            self._check_denied(process, hook, (who, *before))
-            return
         for path in map(path_key, hook.event.paths):
             known = mind.right_of(path, (who, *before))
             # A fresh grant allows this one edit, even if nothing was renewed of late.
             if known and (known in believed or "granted" in hook.asked):
                 self.record.counts["allowed by lock"] += 1
                 self.wishes.rely(path, known.token, who.agent)
+                self.slips.reliance.allowed(process, session, hook, path, known.token)
                 self._check_alone(known)
             elif self._is_kept(machine, hook, path, (who, *before)):
                 self.record.violate("C1", f"{who} edits {path}, which is known to be another's")
             elif self._is_excused(hook, path, in_pattern=any(k.keeps(path, who) for k in believed)):
                 self.record.counts["allowed without a lock"] += 1
+                self.slips.reliance.without(session, hook, path)
                 self._let_through(machine, hook, path, who)
             else:
                 self.record.violate("C1", f"{who} edits {path} by {known}: {hook.asked}")

@@ -76,6 +76,7 @@ class History:
         self.truth = Truth(self.record, self.files)
         self.slips = Slips(self.record, self.truth, self.settings)
         self.truth.edited.append(self.slips.reported)
+        self.truth.reclaimed.append(self.slips.reclaimed)
         self.beliefs = Beliefs(self.record, self.truth, self.settings, self.slips)
         self.store.observer = self.truth.observe
         self.truth.ended.append(self.beliefs.ended)

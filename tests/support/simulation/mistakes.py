@@ -17,7 +17,6 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.owed import Owed
 from scoord_agent.reactions import Reactions
 from scoord_agent.registration import Registration
-from scoord_agent.reporting import Reporting
 from scoord_agent.sessions import Sessions
 from scoord_agent.strays import Strays
 from scoord_agent.turns import Turn, Turns
@@ -304,7 +303,11 @@ async def looks_for_nothing(self: Farewells, project: str = "") -> list[object]:
     return []
 
 
-def notes_nothing(self: Reporting, *args: Any) -> None:
+def says_nothing_of_edits(*args: Any) -> str:
+    return ""
+
+
+def notes_nothing(self: Any, *args: Any, **options: Any) -> None:
     """An edit without a lock is not written down."""
 
 

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from scoord.claimant import Claimant
 from scoord_agent import coordinator as client
-from scoord_agent import lifecycle
+from scoord_agent import lifecycle, reclaiming
 from scoord_agent.delivery import Delivery
 from scoord_agent.edits import Edits
 from scoord_agent.heart import Heart
@@ -21,6 +21,7 @@ from scoord_agent.held import HeldLocks
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbourhood
 from scoord_agent.owed import Owed
+from scoord_agent.protection import Protection
 from scoord_agent.reactions import Reactions
 from scoord_agent.registration import Registration
 from scoord_agent.reporting import Reporting
@@ -361,6 +362,24 @@ MUTANTS: tuple[Mutant, ...] = (
         "an edit that was let through unasked is never reported",
         ("C9",),
         _method(Reporting, "note", mistakes.notes_nothing),
+    ),
+    Mutant(
+        "edits without their lock not noted",
+        "an edit whose lock was lost before it was done is never reported",
+        ("C9",),
+        _method(Protection, "edited", mistakes.notes_nothing),
+    ),
+    Mutant(
+        "ends heard too late for an edit",
+        "an edit whose lock was lost before it was done, unheard, is never reported",
+        ("C9",),
+        _method(Protection, "_rely", mistakes.notes_nothing),
+    ),
+    Mutant(
+        "given back in silence",
+        "a lock comes back, and nobody says who edited its file meanwhile",
+        ("C9",),
+        _method(reclaiming, "_edited_meanwhile", mistakes.says_nothing_of_edits),
     ),
     Mutant(
         "slips not told",

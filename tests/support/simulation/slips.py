@@ -15,6 +15,7 @@ from scoord.v1.records_pb2 import TraceRecord
 from support.simulation.oracle import excludes
 from support.simulation.people import Person
 from support.simulation.record import Record
+from support.simulation.reliance import Overtaken, Reliance
 from support.simulation.truth import Grant, Truth
 
 NEWS_S = 2.0
@@ -44,6 +45,16 @@ class Reported:
     """As above, when it was reported."""
     leases: tuple[int, ...]
     """On which lease each was: a notice goes with it."""
+    revision: int = 0
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """A lock that was lost and is its session's again, though others edited its file meanwhile."""
+
+    grant: Grant
+    report: Reported
 
 
 @dataclass
@@ -57,6 +68,13 @@ class Slips:
     _told: set[str] = field(default_factory=set)
     """The request ids of reports: one that is repeated tells nobody twice."""
     reports: list[Reported] = field(default_factory=list)
+    unheard: list[Unheard] = field(default_factory=list)
+    denied: set[str] = field(default_factory=set)
+    """The request ids of reports that were answered: it met nobody, as its lock stood then."""
+    reliance: Reliance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reliance = Reliance(self.record, self.truth)
 
     def let_through(self, path: str, who: Claimant) -> None:
         """An edit goes on unasked, and its agent knows whose it is."""
@@ -68,10 +86,21 @@ class Slips:
         met = () if trace.request_id in self._told else self._met(path, editor)
         self._told.add(trace.request_id)
         now_s, leases = self.record.loop.true_s, tuple(grant.lease for grant in met)
-        self.reports.append(Reported(path, editor, trace.how, now_s, met, leases))
+        at = self.truth.revision
+        report = Reported(path, editor, trace.how, now_s, met, leases, at, trace.request_id)
+        self.reports.append(report)
         self.record.say(
             "store", "report", trace.how, path, editor.session, *(g.session for g in met)
         )
+
+    def reclaimed(self, grant: Grant, lost: int) -> None:
+        """A lost lock is given back: what was edited since is news to its session."""
+        for report in self.reports:
+            is_since = report.path == grant.path and report.revision > lost
+            is_anothers = report.editor.session != grant.session
+            if is_since and is_anothers and excludes(report.editor, grant.who):
+                self.record.counts["given back after an edit"] += 1
+                self.unheard.append(Unheard(grant, report))
 
     def _met(self, path: str, editor: Claimant) -> tuple[Grant, ...]:
         others = (grant for grant in self.truth.at(path) if grant.session != editor.session)
@@ -90,9 +119,26 @@ class Slips:
                 self.record.violate("C9", f"{slip} was never reported")
             else:
                 self._check_met(slip, report, people)
+        for edit in self.reliance.overtaken:
+            self._check_overtaken(edit, people)
+        for back in self.unheard:
+            holder = _alive(people, back.grant.session)
+            if holder and not _hears_of(holder, back.report):
+                self.record.violate(
+                    "C9", f"{holder.name} has {back.grant} again, unaware of {back}"
+                )
         for report in self.reports:
             if report.met and report.at_s < self.record.loop.true_s - NEWS_S:
                 self._check_told(report, people)
+
+    def _check_overtaken(self, edit: Overtaken, people: Sequence[Person]) -> None:
+        """What its agent could know when it heard of the end is reported."""
+        key = edit.session, edit.path
+        reports = (r for r in self.reports if (r.editor.session, r.path) == key)
+        is_reported = any(report.at_s >= edit.at_s for report in reports)
+        is_known = not edit.process.dead and _alive(people, edit.session)
+        if is_known and not is_reported:
+            self.record.violate("C9", f"{edit} was never reported")
 
     def _check_met(self, slip: Slip, report: Reported, people: Sequence[Person]) -> None:
         """Whoever had the file when it was edited is told, although it has it no more."""
@@ -119,7 +165,10 @@ class Slips:
 
     def _check_told(self, report: Reported, people: Sequence[Person]) -> None:
         editor = _alive(people, report.editor.session)
-        if editor and not _hears(editor, report.at_s, f"You edited {report.path} "):
+        if report.request in self.denied:
+            # One coordinator was in doubt, and its answer came too late; another knew.
+            self.record.gaps["reported in doubt, and denied by another coordinator"] += 1
+        elif editor and not _hears(editor, report.at_s, f"You edited {report.path} "):
             self.record.violate("C9", f"{editor.name} is not told whom it met: {report}")
         for grant in self._on_their_lease(report):
             holder = _alive(people, grant.session)
@@ -127,7 +176,10 @@ class Slips:
                 self.record.violate("C9", f"{holder.name} is not told of {report}")
 
     def _on_their_lease(self, report: Reported) -> Iterable[Grant]:
-        """Whom a notice reaches: on another lease it has lost that lock, and is told of that."""
+        """Whom a notice reaches: on another lease it has lost that lock, and is told of that.
+
+        That is C4; or it has it again, and is told of the edit by that.
+        """
         pairs = zip(report.met, report.leases, strict=True)
         return (grant for grant, lease in pairs if self.truth.sessions.get(grant.session) == lease)
 

@@ -147,6 +147,8 @@ class Truth:
     """Told of every place that ends, and why; empty when nothing says why."""
     _active: dict[int, tuple[float, float]] = field(default_factory=dict)
     """By lease: for how long its session may be unused, and when it was last used."""
+    reclaimed: list[Callable[[Grant, int], None]] = field(default_factory=list)
+    """Told of every lost lock that is given back, with the token that it had."""
 
     def observe(self, change: Change) -> None:
         """One change of the store, as it is made."""
@@ -367,6 +369,8 @@ class Truth:
     def _check_given_back(self, grant: Grant, change: Change) -> None:
         """C4: what was lost is had again only if nobody else could have edited it since."""
         for line in _reclaims(change):
+            for listener in self.reclaimed:
+                listener(grant, line.tokens[0])
             later = (
                 g for token in self.grants if token > line.tokens[0] for g in self.grants[token]
             )

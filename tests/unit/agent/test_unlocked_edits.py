@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from scoord.claimant import Claimant
 from scoord.config import RECHECK_S
-from scoord.ids import FencingToken, SessionId
-from scoord.v1.events_pb2 import LockGone, Notice, WatchResponse
+from scoord.ids import AgentId, FencingToken, RequestId, SessionId
+from scoord.v1.events_pb2 import LockGone, Notice, Progress, Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Lost, ReportKind
 from scoord_agent import wording, wording_losses
 from scoord_agent.coordinator import seconds
+from scoord_agent.protection import FRESH_S, LATE_S
+from scoord_agent.unreported import UnlockedEdit, Unreported
 from scoord_hooks.neutral import Verdict
 from support.house import BELIEF_S, SHOP, A, House, settle, until
 from support.repositories import git
@@ -392,3 +395,117 @@ def test_texts_of_others_stay_on_one_line(kind: str) -> None:
     ):
         assert "\n" not in told
         assert "\x1b" not in told
+
+
+def gone(token: int, how: str = "broken") -> WatchResponse:
+    lock = Lock(path="a.py", token=token, holder=Holder(session_id=A))
+    return WatchResponse(revision=token + 1, lock_gone=LockGone(lock=lock, how=how, by="bob"))
+
+
+async def done(house: House) -> int:
+    """An edit happens under a lock; the token of that."""
+    await house.edit()
+    await house.edited()
+    held = house.holds()
+    assert held is not None
+    return held.token
+
+
+async def test_an_edit_whose_lock_was_over_unheard_is_asked_about_once_that_is_heard(
+    house: House,
+) -> None:
+    token = await done(house)
+    assert [] == house.coordinator.reports
+    house.clock.advance(2)
+    house.coordinator.last["a.py"] = Lost(holder=BOB, how="granted", since=seconds(3))
+    house.hear(gone(token))
+    await until(lambda: house.session.notices)
+
+    (report,) = house.coordinator.reports
+    assert (True, token, 2) == (report.relied, report.heard_revision, report.ago.seconds)
+    assert ReportKind.REPORT_KIND_UNPROTECTED == report.kind
+    assert "You edited a.py without the protection of a lock" in house.session.take_notices()[0]
+    house.hear(gone(token))
+    await settle()
+    assert 1 == len(house.coordinator.reports)
+
+
+async def test_a_snapshot_without_its_lock_tells_the_same(house: House) -> None:
+    token = await done(house)
+    house.hear(WatchResponse(revision=token + 9, snapshot=Snapshot()))
+    await until(lambda: house.coordinator.reports)
+
+    assert [token] == [report.heard_revision for report in house.coordinator.reports]
+
+
+async def test_of_what_stands_is_newer_or_was_given_back_nothing_is_asked(house: House) -> None:
+    token = await done(house)
+    lock = Lock(path="a.py", token=token, holder=Holder(session_id=A))
+    house.hear(WatchResponse(revision=token - 1, snapshot=Snapshot()))
+    house.hear(WatchResponse(revision=token + 9, snapshot=Snapshot(locks=[lock])))
+    house.hear(gone(token, "released"))
+    await settle()
+
+    assert [] == house.coordinator.reports
+
+
+async def test_what_ends_long_after_an_edit_is_not_asked_about(house: House) -> None:
+    token = await done(house)
+    house.clock.advance(LATE_S)
+    house.stream.live()
+    house.hear(WatchResponse(revision=token, progress=Progress()))
+    house.hear(gone(token))
+    await settle()
+
+    assert [] == house.coordinator.reports
+    assert not house.session.remembered.relied
+
+
+async def test_an_edit_while_the_stream_is_silent_is_written_down_for_whoever_comes_after(
+    house: House,
+) -> None:
+    await house.edit()
+    house.clock.advance(FRESH_S + 1)
+    cut_off(house)
+    await house.edited()
+    house.clock.advance(3)
+    (edit,) = await house.edited()
+    held = house.holds()
+
+    assert held is not None
+    assert (True, held.token, house.clock.now()) == (edit.relied, edit.heard_revision, edit.made_at)
+    after = Unreported(house.root.parent / "unreported.jsonl")
+    after.load()
+    assert [edit] == list(after)
+
+
+def test_how_long_ago_an_edit_was_the_wall_clock_tells_only_after_a_reboot() -> None:
+    edit = UnlockedEdit(
+        RequestId("r"), "unasked", A, AgentId(""), SHOP, "a.py", "", 1, 50_000, made_at=100.0
+    )
+
+    assert 20 == edit.ago_s(120.0, 3_600_000)
+    assert 10 == edit.ago_s(5.0, 60_000)
+    assert 10 == replace(edit, made_at=0.0).ago_s(120.0, 60_000)
+    assert 0 == replace(edit, made_at=0.0).ago_s(120.0, 0)
+
+
+async def test_the_latest_of_edits_by_one_lock_is_asked_about_however_it_is_noted(
+    house: House,
+) -> None:
+    token = await done(house)
+    house.clock.advance(FRESH_S + 1)
+    cut_off(house)
+    (edit,) = await house.edited()
+    house.hear(WatchResponse(revision=token + 9, snapshot=Snapshot()))
+
+    assert [edit] == list(house.unreported)
+
+
+async def test_an_earlier_edit_does_not_take_the_place_of_a_later_one(house: House) -> None:
+    cut_off(house)
+    who = Claimant(A, AgentId(""))
+    for at in (5.0, 9.0, 7.0):
+        house.reporting.note("unprotected", SHOP, "a.py", who, 8, relied_at=at)
+
+    assert [9.0] == [edit.made_at for edit in house.unreported]

@@ -387,3 +387,53 @@ async def test_a_trace_is_covered_by_another_grant_on_its_branch_and_not_by_its_
 
     await b.token("bob", "auth.py", **ON_MAIN)
     assert (await trace(b, "alice", "auth.py", token)).is_covered(token)
+
+
+async def editors(b: Bench, lost: FencingToken, request: str = "", **terms: Any) -> list[str]:
+    """Who edited the file unasked since Alice lost it, as its return tells."""
+    outcome = await reclaim(b, "alice", lost, request, **terms)
+    assert isinstance(outcome, Reclaimed)
+    return [trace.holder.session_id for trace in outcome.edits]
+
+
+async def test_who_edited_it_unasked_is_told_with_its_return(b: Bench) -> None:
+    """The notice of it went with the lease, or there was no lease to lay it on."""
+    await reported(b, "bob")
+    lost = await b.token("alice", "auth.py")
+    await reported(b, "bob")
+    await back(b, "alice")
+    await b.session("carol")
+    await reported(b, "carol")
+    await reported(b, "alice")
+
+    assert ["bob", "carol"] == await editors(b, lost, "again")
+    assert ["bob", "carol"] == await editors(b, lost, "again")
+
+
+async def test_who_edited_it_before_it_was_granted_is_not_told(b: Bench) -> None:
+    await reported(b, "bob")
+    lost = await b.token("alice", "auth.py")
+    await back(b, "alice")
+
+    assert [] == await editors(b, lost)
+
+
+async def test_who_edited_it_on_another_branch_is_not_told(b: Bench) -> None:
+    lost = await b.token("alice", "auth.py", **ON_MAIN)
+    command = Report(b.asker("bob"), AUTH, "unasked", 0, Terms(branch="topic"))
+    await b.coordinator.reporting.report(command)
+    await back(b, "alice")
+
+    assert [] == await editors(b, lost, **ON_MAIN)
+
+
+async def test_the_return_names_the_notice_of_an_edit(b: Bench) -> None:
+    lost = await b.token("alice", "auth.py")
+    await reported(b, "bob")
+    (notice,) = b.view.snapshot().notices
+    await back(b, "alice")
+    outcome = await reclaim(b, "alice", lost)
+    assert isinstance(outcome, Reclaimed)
+
+    (edit,) = outcome.edits
+    assert messages.lost(edit, b.clock).notice_id == notice.notice_id

@@ -426,3 +426,30 @@ async def test_who_broke_a_lock_and_has_the_file_is_met_as_its_holder(b: Bench) 
     assert ["bob"] == await report(b, "alice", token, "unprotected")
     (notice,) = b.view.snapshot().notices
     assert ("bob", "unprotected") == (notice.session, notice.record.kind)
+
+
+async def passes(b: Bench) -> None:
+    """Time goes by, in which the store is heard."""
+    for number in range(4):
+        b.clock.advance(1)
+        await b.session(f"other{number}")
+
+
+async def test_whose_agent_had_heard_nothing_met_nobody_of_before_the_edit(b: Bench) -> None:
+    """An agent that starts in an outage has heard of no revision: its edit tells when it was."""
+    token = await b.token("bob", "auth.py")
+    await b.release("bob", "auth.py", token)
+    await passes(b)
+    unasked = Report(b.asker("alice"), AUTH, "unasked", 0, ago_ms=2_000)
+
+    assert () == await b.coordinator.reporting.report(unasked)
+
+
+async def test_who_had_it_when_it_was_edited_is_met_all_the_same(b: Bench) -> None:
+    token = await b.token("bob", "auth.py")
+    await passes(b)
+    await b.release("bob", "auth.py", token)
+    unasked = Report(b.asker("alice"), AUTH, "unasked", 0, ago_ms=2_000)
+
+    met = await b.coordinator.reporting.report(unasked)
+    assert ["bob"] == [trace.holder.session_id for trace in met]
