@@ -68,7 +68,9 @@ class SeenWaiter:
     place: int = 0
     turn_at: float | None = None
     holders: tuple[Holder, ...] = ()
-    """Whom it waits for, when it has just come."""
+    """Whom it waits for, when it has just come, or they were just granted what it waits for."""
+    more: int = 0
+    """How many more behind it wait for these, of whom nothing is said now."""
     shown: str = ""
     """What its path is called to all, however this one spelt it; empty is as it did."""
 

@@ -320,6 +320,7 @@ def _waiting(seen: SeenWaiter) -> events.Waiting:
         reason=record.reason,
         holders=seen.holders,
         scope=record.scope,
+        more=seen.more,
     )
 
 
