@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from typing import Annotated, Any
 
@@ -13,9 +13,10 @@ from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import kept_locks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.kept_work import KeptWork, from_kept, to_json
-from scoord_agent.local_session import MAX_NOTICED, LocalSession
+from scoord_agent.local_session import MAIN, MAX_NOTICED, LocalSession
 from scoord_agent.processes import Process
 from scoord_agent.turns import Place
+from scoord_agent.wanted import Waiters, Wanted
 
 _MOST_KEPT_IDS = 50
 
@@ -51,7 +52,11 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "losses": list(session.losses),
         "subagents": {agent: list(told) for agent, told in session.subagents.items()},
         "asides": {agent: list(told) for agent, told in session.asides.items()},
-        "wanted_on": [[*astuple(place), told] for place, told in session.wanted.items()],
+        "wanted_by": [
+            [agent, *astuple(place), it.told, it.more]
+            for agent, waiters in session.wanted.items()
+            for place, it in waiters.items()
+        ],
         "notices": list(session.notices),
         "left_out": session.left_out,
         "noticed": list(session.noticed)[-_MOST_KEPT_IDS:],
@@ -59,16 +64,30 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
     }
 
 
-_KeptWanted = tuple[ProjectId, str, SessionId, AgentId, str, str]
-"""A place in a queue, and what is to be told of it."""
+_KeptWanted = tuple[AgentId, ProjectId, str, SessionId, AgentId, str, str, int]
+"""A thread, a place in a queue, what it is to be told of that, and how many more there are."""
 
-_WantedBefore = tuple[ProjectId, str, SessionId, AgentId, str]
-"""The same as an older agent wrote it down, without a branch."""
+_WantedBefore = tuple[ProjectId, str, SessionId, AgentId, str, str]
+"""The same as an older agent wrote it down, for the main thread."""
+
+_WantedFirst = tuple[ProjectId, str, SessionId, AgentId, str]
+"""The same as one before that did, without a branch."""
 
 
-def _wanted(kept: _KeptWanted | _WantedBefore) -> tuple[Place, str]:
-    project, key, session, agent, *branch, told = kept
-    return Place(project, key, session, agent, *branch), told
+def _wanted(kept: "_Line") -> dict[AgentId, Waiters]:
+    found: dict[AgentId, Waiters] = {}
+    for thread, project, key, session, agent, branch, told, more in _rows(kept):
+        place = Place(project, key, session, agent, branch)
+        found.setdefault(thread, {})[place] = Wanted(told, more)
+    return found
+
+
+def _rows(kept: "_Line") -> Iterator[_KeptWanted]:
+    for project, key, session, agent, told in kept.wanted_at:
+        yield MAIN, project, key, session, agent, "", told, 0
+    for row in kept.wanted_on:
+        yield (MAIN, *row, 0)
+    yield from kept.wanted_by
 
 
 class _Line(BaseModel):
@@ -97,8 +116,9 @@ class _Line(BaseModel):
     losses: list[str] = []
     subagents: dict[AgentId, list[str]] = {}
     asides: dict[AgentId, list[str]] = {}
-    wanted_on: list[_KeptWanted] = []
-    wanted_at: list[_WantedBefore] = []
+    wanted_by: list[_KeptWanted] = []
+    wanted_on: list[_WantedBefore] = []
+    wanted_at: list[_WantedFirst] = []
     notices: list[str] = []
     left_out: Annotated[int, Field(ge=0)] = 0
     noticed: list[str] = []
@@ -140,7 +160,7 @@ def from_line(line: str) -> LocalSession | None:
         losses=deque(kept.losses),
         subagents={agent: deque(told) for agent, told in kept.subagents.items()},
         asides={agent: deque(told) for agent, told in kept.asides.items()},
-        wanted=dict(map(_wanted, kept.wanted_at)) | dict(map(_wanted, kept.wanted_on)),
+        wanted=_wanted(kept),
         notices=deque(kept.notices),
         left_out=kept.left_out,
         noticed=deque(kept.noticed, maxlen=MAX_NOTICED),
