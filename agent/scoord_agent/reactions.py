@@ -89,6 +89,7 @@ class Reactions:
             if lock.project == project and not known and lock.token <= revision:
                 self._held.lose(lock)
         for waiter in snapshot.waiters:
+            self._queued(project, waiter)
             if waiter.has_turn and not self._turns.has_come(waits_at(project, waiter)):
                 self._turn(project, waiter)
         places = {waits_at(project, waiter) for waiter in snapshot.waiters}
@@ -97,6 +98,12 @@ class Reactions:
         for seen in snapshot.locks:
             self._lock(project, seen)
         self._notice(project, snapshot.notices)
+
+    def _queued(self, project: ProjectId, waiter: Waiter) -> None:
+        """A place that one of ours has: the agent before us may have been given it."""
+        place = waits_at(project, waiter)
+        if self._sessions.get(place.session) and not self._has(place):
+            self._turns.queued(place, waiter.path, waiter.revision)
 
     def _lock(self, project: ProjectId, lock: Lock) -> None:
         """Tell those of ours that hold the same path on another branch."""

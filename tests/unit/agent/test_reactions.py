@@ -15,7 +15,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.reactions import Reactions
 from scoord_agent.sessions import Sessions
-from scoord_agent.turns import Place, Turns
+from scoord_agent.turns import Place, Queued, Turns
 
 SHOP = ProjectId("shop")
 A, B = SessionId("Session_a"), SessionId("Session_b")
@@ -468,3 +468,13 @@ def test_a_subagent_is_told_that_its_own_session_waits(house: House, waits: str,
         house.a.take_wanted(5, AgentId("agent-1"))
     )
     assert [] == house.a.take_notices()
+
+
+def test_a_place_that_the_agent_before_us_was_given_is_left_with_its_holder(house: House) -> None:
+    own = Waiter(path="Far.py", holder=Holder(session_id=B, agent_id="a"), place=1, revision=44)
+    had = Waiter(path="auth.py", holder=Holder(session_id=A), place=1, revision=45)
+
+    house.react(snapshot=Snapshot(locks=[lock(7)], waiters=[own, had, far_waiter()]))
+
+    place = Place(SHOP, "far.py", B, AgentId("a"))
+    assert {place: Queued("Far.py", 44)} == house.turns.leave(lambda _: True)
