@@ -143,6 +143,8 @@ class Reactions:
         waiter = Waiter(
             path=waiting.path, holder=waiting.waiter, reason=waiting.reason, scope=waiting.scope
         )
+        if not waiting.again:
+            self._asked.pop(waits_at(project, waiter), None)
         self._ask(project, waiter, waiting.holders, waiting.more)
 
     def _waiting_gone(self, project: ProjectId, waiter: Waiter) -> None:

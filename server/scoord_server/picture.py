@@ -240,7 +240,11 @@ class Picture:
             seen, turn_at=None if is_new or not before else before.turn_at
         )
         self._touched[place] = None
-        return seen if is_new else None
+        if before is None or is_new:
+            return seen
+        # Who wants to write now, and wanted to share, waits for more.
+        wants_more = before.fact.claimant != seen.fact.claimant
+        return replace(seen, again=True) if wants_more else None
 
     def _completed(self, change: Change) -> Change:
         """Add what only the whole batch tells."""
@@ -332,7 +336,7 @@ class Picture:
         waiters = [w for w in _in_order(path) if who.excludes(w.fact.claimant)]
         for number, waiter in enumerate(waiters[:_MOST_ASKED], 1):
             more = len(waiters) - number if number == _MOST_ASKED else 0
-            yield replace(waiter, holders=holders, shown=path.shown, more=more)
+            yield replace(waiter, holders=holders, shown=path.shown, more=more, again=True)
 
     # -- turns --------------------------------------------------------------------
 

@@ -321,6 +321,7 @@ def _waiting(seen: SeenWaiter) -> events.Waiting:
         holders=seen.holders,
         scope=record.scope,
         more=seen.more,
+        again=seen.again,
     )
 
 

@@ -279,10 +279,8 @@ def test_of_a_place_that_was_told_when_it_was_taken_nothing_is_told_again(house:
     house.a.take_notices()
 
     house.react(snapshot=Snapshot(locks=[lock(7)], waiters=[far_waiter()]))
-    house.react(waiting=Waiting(path="auth.py", waiter=OTHER, reason="fix", holders=holders))
     assert [] == house.a.take_notices()
 
-    house.react(waiting_gone=far_waiter())
     house.react(waiting=Waiting(path="auth.py", waiter=OTHER, reason="fix", holders=holders))
     assert 1 == len(house.a.take_notices()), "it has left, and come again"
 
@@ -429,7 +427,8 @@ def test_a_turn_to_share_is_known_as_one(house: House) -> None:
 
 
 def asks(house: House, *holders: Holder, waiter: Holder = OTHER, more: int = 0) -> None:
-    house.react(waiting=Waiting(path="auth.py", waiter=waiter, holders=holders, more=more))
+    again = Waiting(path="auth.py", waiter=waiter, holders=holders, more=more, again=True)
+    house.react(waiting=again)
 
 
 def test_who_gets_what_others_wait_for_is_told_once_with_how_many_there_are(house: House) -> None:

@@ -351,6 +351,7 @@ async def test_who_gets_the_file_by_its_turn_is_told_who_still_waits(b: Bench) -
 
     assert "carol" == asked.fact.record.waiter.session_id
     assert (["bob"], 0) == ([holder.session_id for holder in asked.holders], asked.more)
+    assert asked.again
     assert [] == await asked_by(b, lambda: b.token("bob", "auth.py")), "it has it already"
 
 
@@ -382,4 +383,23 @@ async def test_of_a_long_queue_the_first_are_told_and_how_many_there_are(b: Benc
 
     assert ("bob", 10) == (asked[0].fact.record.waiter.session_id, len(asked))
     assert [0] * 9 + [4] == [waiter.more for waiter in asked]
-    assert 4 == messages.change(1, asked[-1], PROJECT, b.clock).waiting.more  # type: ignore[union-attr]  # of this project
+    said = messages.change(1, asked[-1], PROJECT, b.clock)
+    assert said
+    assert (4, True) == (said.waiting.more, said.waiting.again)
+
+
+async def test_who_wanted_to_share_and_wants_to_write_now_is_told_to_those_who_share(
+    b: Bench,
+) -> None:
+    share = LockMode.LOCK_MODE_SHARED
+    await b.token("alice", "auth.py", mode=share)
+    await b.acquire("bob", "auth.py", enqueue=True)
+    await b.acquire("carol", "auth.py", enqueue=True, mode=share)
+
+    async def wants_to_write() -> None:
+        await b.acquire("carol", "auth.py", enqueue=True)
+
+    (asked,) = await asked_by(b, wants_to_write)
+
+    assert "carol" == asked.fact.record.waiter.session_id
+    assert ["alice"] == [holder.session_id for holder in asked.holders]
