@@ -16,6 +16,7 @@ from scoord_agent.kept_work import KeptWork, from_kept, to_json
 from scoord_agent.local_session import MAX_NOTICED, LocalSession
 from scoord_agent.processes import Process
 from scoord_agent.turns import Place
+from scoord_agent.wanted import Waiters, Wanted
 
 _MOST_KEPT_IDS = 50
 
@@ -51,7 +52,11 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "losses": list(session.losses),
         "subagents": {agent: list(told) for agent, told in session.subagents.items()},
         "asides": {agent: list(told) for agent, told in session.asides.items()},
-        "wanted_on": [[*astuple(place), told] for place, told in session.wanted.items()],
+        "wanted_by": [
+            [agent, *astuple(place), it.told, it.more]
+            for agent, waiters in session.wanted.items()
+            for place, it in waiters.items()
+        ],
         "notices": list(session.notices),
         "left_out": session.left_out,
         "noticed": list(session.noticed)[-_MOST_KEPT_IDS:],
@@ -59,13 +64,16 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
     }
 
 
-_KeptWanted = tuple[ProjectId, str, SessionId, AgentId, str, str]
-"""A place in a queue, and what is to be told of it."""
+_KeptWanted = tuple[AgentId, ProjectId, str, SessionId, AgentId, str, str, int]
+"""A thread, a place in a queue, what it is to be told of that, and how many more there are."""
 
 
-def _wanted(kept: _KeptWanted) -> tuple[Place, str]:
-    project, key, session, agent, branch, told = kept
-    return Place(project, key, session, agent, branch), told
+def _wanted(kept: "_Line") -> dict[AgentId, Waiters]:
+    found: dict[AgentId, Waiters] = {}
+    for thread, project, key, session, agent, branch, told, more in kept.wanted_by:
+        place = Place(project, key, session, agent, branch)
+        found.setdefault(thread, {})[place] = Wanted(told, more)
+    return found
 
 
 class _Line(BaseModel):
@@ -94,7 +102,7 @@ class _Line(BaseModel):
     losses: list[str] = []
     subagents: dict[AgentId, list[str]] = {}
     asides: dict[AgentId, list[str]] = {}
-    wanted_on: list[_KeptWanted] = []
+    wanted_by: list[_KeptWanted] = []
     notices: list[str] = []
     left_out: Annotated[int, Field(ge=0)] = 0
     noticed: list[str] = []
@@ -136,7 +144,7 @@ def from_line(line: str) -> LocalSession | None:
         losses=deque(kept.losses),
         subagents={agent: deque(told) for agent, told in kept.subagents.items()},
         asides={agent: deque(told) for agent, told in kept.asides.items()},
-        wanted=dict(map(_wanted, kept.wanted_on)),
+        wanted=_wanted(kept),
         notices=deque(kept.notices),
         left_out=kept.left_out,
         noticed=deque(kept.noticed, maxlen=MAX_NOTICED),

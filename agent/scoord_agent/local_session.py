@@ -6,7 +6,7 @@ several.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -14,12 +14,13 @@ from pathlib import Path
 
 from scoord.ids import AgentId, LeaseId, ProjectId, SessionId
 from scoord.v1.sessions_pb2 import SessionStatus
-from scoord_agent import wording
+from scoord_agent import wanted, wording
 from scoord_agent.delivery import Delivery
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.processes import Process
 from scoord_agent.remembered import Remembered
 from scoord_agent.turns import Place
+from scoord_agent.wanted import Waiters, Wanted
 from scoord_agent.work import Work
 
 TERMINAL = "terminal"
@@ -85,8 +86,9 @@ class LocalSession:
     """What it is told at its next hooks, once."""
     left_out: int = 0
     """How many there were for which there was no room; that is told instead of them."""
-    wanted: dict[Place, str] = field(default_factory=dict)
-    """Who waits for what it holds: told before the rest, and crowded out by none of it."""
+    wanted: dict[AgentId, Waiters] = field(default_factory=dict)
+    """Who waits for what each of its threads holds: told before the rest, and crowded out
+    by none of it."""
     losses: deque[str] = field(default_factory=deque)
     """What it is told of locks it has lost: first, and crowded out by nothing."""
     subagents: dict[AgentId, deque[str]] = field(default_factory=dict)
@@ -145,24 +147,33 @@ class LocalSession:
         waiting.append(notice)
         self._change()
 
-    def tell_wanted(self, place: Place, notice: str) -> None:
-        """Keep ``notice``, of who waits at ``place`` for what it holds, for its next hook."""
-        if self.wanted.get(place) == notice:
-            return
-        self.wanted[place] = notice
-        while len(self.wanted) > MAX_NOTICES:
-            del self.wanted[next(iter(self.wanted))]
-            self.left_out += 1
-        self._change()
-        self.tell_person(notice)
+    def tell_wanted(self, place: Place, notice: Wanted, agent: AgentId = MAIN) -> None:
+        """Keep ``notice``, of who waits at ``place`` for what ``agent`` holds, for its next hook.
 
-    def withdraw_wanted(self, is_over: Callable[[Place], bool]) -> None:
-        """What it is yet to be told of these places is not so any more."""
-        over = [place for place in self.wanted if is_over(place)]
-        for place in over:
-            del self.wanted[place]
+        Nobody is told that it waits for itself, as the main thread of one that is over may.
+        """
+        thread = self.thread(agent)
+        waiters = self.wanted.setdefault(thread, {})
+        is_own = (place.session, place.agent) == (self.session_id, thread)
+        if is_own or waiters.get(place) == notice:
+            return
+        self.left_out += wanted.add(waiters, place, notice)
+        self._change()
+        if place.session != self.session_id:
+            self.tell_person(notice.told)
+
+    def withdraw_wanted(self, is_over: Callable[[AgentId, Place], bool]) -> None:
+        """What a thread is yet to be told of these places is not so any more."""
+        over = [(who, at) for who, places in self.wanted.items() for at in places]
+        over = [(who, at) for who, at in over if is_over(who, at)]
+        for who, at in over:
+            del self.wanted[who][at]
         if over:
             self._change()
+
+    def thread(self, agent: AgentId) -> AgentId:
+        """Which thread hears what concerns ``agent``: of one that is over, the main one."""
+        return agent if agent in self.subagents else MAIN
 
     def tell_person(self, notice: str) -> None:
         """For the one in front of it alone, and now."""
@@ -210,6 +221,8 @@ class LocalSession:
             self._change()
         for notice in self.asides.pop(agent, ()):
             self.tell(notice)
+        for place, wants in self.wanted.pop(agent, {}).items():
+            self.tell_wanted(place, wants)
 
     def take_notices(self, most: int = MAX_NOTICES, delivery: Delivery | None = None) -> list[str]:
         """What it has not been told yet, losses first; what there is no room for waits.
@@ -218,7 +231,7 @@ class LocalSession:
         """
         delivery = delivery or Delivery()
         told = self.take_losses(most, delivery=delivery)
-        told += self._taken_wanted(most - len(told), delivery)
+        told += self.take_wanted(most - len(told), delivery=delivery)
         if self.left_out and len(told) < most:
             told.append(wording.left_out(self.left_out))
             delivery.takes(partial(self._leave_out, self.left_out))
@@ -229,7 +242,7 @@ class LocalSession:
     def take_losses(
         self, most: int, agent: AgentId = MAIN, delivery: Delivery | None = None
     ) -> list[str]:
-        """The same, of losses alone; for a subagent, all that it is told but turns."""
+        """The same, of losses alone; for a subagent, of what it edits or has, too."""
         delivery = delivery or Delivery()
         if agent == MAIN:
             return self._taken(partial(self._losses_of, MAIN), most, delivery)
@@ -238,12 +251,18 @@ class LocalSession:
         told = self._taken(partial(self._losses_of, agent), most, delivery)
         return told + self._taken(partial(self._asides_of, agent), most - len(told), delivery)
 
-    def _taken_wanted(self, most: int, delivery: Delivery) -> list[str]:
-        taken = {place: self.wanted.pop(place) for place in list(self.wanted)[:most]}
-        if taken:
-            delivery.takes(partial(self._want_again, taken))
+    def take_wanted(
+        self, most: int, agent: AgentId = MAIN, delivery: Delivery | None = None
+    ) -> list[str]:
+        """The same, of who waits for what a thread holds alone."""
+        waiting = self.wanted.get(agent, {})
+        before = dict(waiting)
+        told = wanted.take(waiting, most)
+        if told:
+            taken = {place: it for place, it in before.items() if place not in waiting}
+            (delivery or Delivery()).takes(partial(self._want_again, agent, taken))
             self._change()
-        return list(taken.values())
+        return told
 
     def _taken(self, of: Callable[[], deque[str]], most: int, delivery: Delivery) -> list[str]:
         waiting = of()
@@ -259,8 +278,12 @@ class LocalSession:
         waiting.extendleft([notice for notice in reversed(taken) if notice not in waiting])
         self._change()
 
-    def _want_again(self, taken: Mapping[Place, str]) -> None:
-        self.wanted = {**taken, **self.wanted}
+    def _want_again(self, agent: AgentId, taken: Waiters) -> None:
+        """Of a subagent that is over by then its main thread is told, but of itself."""
+        thread = self.thread(agent)
+        me = self.session_id, thread
+        again = {at: it for at, it in taken.items() if (at.session, at.agent) != me}
+        self.wanted[thread] = again | self.wanted.get(thread, {})
         self._change()
 
     def _leave_out(self, number: int) -> None:

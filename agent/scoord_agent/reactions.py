@@ -9,8 +9,8 @@ from scoord.limits import MOST_NOTICES
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
-from scoord.v1.locks_pb2 import Lock, LockMode, Waiter
-from scoord_agent import crossings, wording, wording_losses
+from scoord.v1.locks_pb2 import Holder, Lock, LockMode, Waiter
+from scoord_agent import crossings, wording, wording_held, wording_losses
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import MAIN, LocalSession
@@ -18,6 +18,7 @@ from scoord_agent.neighbours import claimant
 from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Turns
 from scoord_agent.waits import Waits
+from scoord_agent.wanted import Wanted
 
 Acknowledge = Callable[[ProjectId, SessionId, list[str]], None]
 """Tells the coordinator that some notices, up to ``MOST_NOTICES``, have been taken note of; does
@@ -25,6 +26,9 @@ not wait."""
 
 
 _MOST_ASKED = 2_000
+
+_Thread = tuple[str, str]
+"""A session and, for what a subagent holds, that subagent."""
 
 
 class Reactions:
@@ -46,7 +50,7 @@ class Reactions:
         self._lapsed = lapsed
         self._acknowledge = acknowledge
         self._waits = waits
-        self._asked = BoundedDict[Place, frozenset[str]](_MOST_ASKED)
+        self._asked = BoundedDict[Place, frozenset[_Thread]](_MOST_ASKED)
         """Which holders were told of a place in a queue."""
 
     def react(self, project: ProjectId, response: WatchResponse) -> None:
@@ -87,6 +91,7 @@ class Reactions:
             if lock.project == project and not known and lock.token <= revision:
                 self._held.lose(lock)
         for waiter in snapshot.waiters:
+            self._queued(project, waiter)
             if waiter.has_turn and not self._turns.has_come(waits_at(project, waiter)):
                 self._turn(project, waiter)
         places = {waits_at(project, waiter) for waiter in snapshot.waiters}
@@ -95,6 +100,12 @@ class Reactions:
         for seen in snapshot.locks:
             self._lock(project, seen)
         self._notice(project, snapshot.notices)
+
+    def _queued(self, project: ProjectId, waiter: Waiter) -> None:
+        """A place that one of ours has: the agent before us may have been given it."""
+        place = waits_at(project, waiter)
+        if self._sessions.get(place.session) and not self._has(place):
+            self._turns.queued(place, waiter.path, waiter.revision)
 
     def _lock(self, project: ProjectId, lock: Lock) -> None:
         """Tell those of ours that hold the same path on another branch."""
@@ -130,12 +141,13 @@ class Reactions:
             self._lapsed(session.session_id)
 
     def _waiting(self, project: ProjectId, waiting: Waiting) -> None:
-        """Ask our holders: each once, since a place in a queue is told of once."""
+        """Ask our holders, each once of a place: also who was granted what others wait for."""
         waiter = Waiter(
             path=waiting.path, holder=waiting.waiter, reason=waiting.reason, scope=waiting.scope
         )
-        self._asked.pop(waits_at(project, waiter), None)
-        self._ask(project, waiter, (holder.session_id for holder in waiting.holders))
+        if not waiting.again:
+            self._asked.pop(waits_at(project, waiter), None)
+        self._ask(project, waiter, waiting.holders, waiting.more)
 
     def _waiting_gone(self, project: ProjectId, waiter: Waiter) -> None:
         """Nobody is to be told any more that it waits."""
@@ -149,15 +161,18 @@ class Reactions:
             if not waiter.has_turn:
                 self._ask(project, waiter, ours.in_the_way_of(waiter))
 
-    def _ask(self, project: ProjectId, waiter: Waiter, holders: Iterable[str]) -> None:
+    def _ask(
+        self, project: ProjectId, waiter: Waiter, holders: Iterable[Holder], more: int = 0
+    ) -> None:
         """Tell holders who waits for them, unless they were told of this place."""
         place = waits_at(project, waiter)
         told = self._asked.get(place, frozenset())
-        new = [one for one in dict.fromkeys(holders) if one not in {*told, place.session}]
-        for session_id in new:
+        threads = dict.fromkeys((one.session_id, one.agent_id) for one in holders)
+        new = [one for one in threads if one not in {*told, (place.session, place.agent)}]
+        for session_id, agent_id in new:
             if session := self._sessions.get(session_id):
-                words = wording.wanted(waiter.path, waiter.holder, waiter.reason)
-                session.tell_wanted(place, words)
+                words = _words(waiter, is_own=place.session == session_id)
+                session.tell_wanted(place, Wanted(words, more), AgentId(agent_id))
         self._asked[place] = told.union(new)
 
     def _forget_asked(self, project: ProjectId, is_gone: Callable[[Place], bool]) -> None:
@@ -166,7 +181,7 @@ class Reactions:
             if place.project == project and is_gone(place):
                 self._asked.pop(place, None)
         for session in self._sessions:
-            session.withdraw_wanted(lambda place: place.project == project and is_gone(place))
+            session.withdraw_wanted(lambda _, place: place.project == project and is_gone(place))
 
     def _turn(self, project: ProjectId, waiter: Waiter) -> None:
         """Wake the command that waits, else tell the session: what it has already is no news."""
@@ -231,15 +246,21 @@ class _Ours:
             else:
                 self._paths.setdefault(path_key(lock.path), []).append(lock)
 
-    def in_the_way_of(self, waiter: Waiter) -> list[str]:
-        """The sessions that hold what ``waiter`` waits for, as if it wanted all of it.
+    def in_the_way_of(self, waiter: Waiter) -> list[Holder]:
+        """Those who hold what ``waiter`` waits for, as if it wanted all of it.
 
         Whether it would share it, nobody tells; who waits is in somebody's way.
         """
         key = path_key(waiter.path)
         covering = (lock for lock in self._patterns if matches(lock.path, key))
         found = (*self._paths.get(key, ()), *covering)
-        return [lock.holder.session_id for lock in found if _keeps_out(lock, waiter)]
+        return [lock.holder for lock in found if _keeps_out(lock, waiter)]
+
+
+def _words(waiter: Waiter, *, is_own: bool) -> str:
+    if is_own:
+        return wording_held.wanted_within(waiter.path, waiter.holder)
+    return wording.wanted(waiter.path, waiter.holder, waiter.reason)
 
 
 def _keeps_out(lock: Lock, waiter: Waiter) -> bool:

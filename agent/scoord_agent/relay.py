@@ -209,14 +209,14 @@ class Relay:
     ) -> list[str]:
         """What it has not been told yet. A turn passes: only losses come before it.
 
-        A subagent is told of its own locks, edits and turns alone; all else is its main
-        thread's, which need not hear of those.
+        A subagent is told of its own locks, edits and turns, and who waits for what it holds;
+        all else is its main thread's, which need not hear of those.
         """
         told = session.take_losses(most, agent, delivery)
         told += self._come(session, agent, most - len(told), delivery)
-        if agent:
-            return told
         self._withdraw(session)
+        if agent:
+            return told + session.take_wanted(most - len(told), agent, delivery)
         return told + session.take_notices(most - len(told), delivery)
 
     def _come(
@@ -231,18 +231,20 @@ class Relay:
         return [_of_turn(turn, now - turn.came_at, claim_s) for turn in turns]
 
     def _withdraw(self, session: LocalSession) -> None:
-        """It is not told who waits for what it does not hold any more.
+        """No thread is told who waits for what it does not hold any more.
 
         That is looked at now: it may have been given back a moment ago. What the agent
         before us had is not known to be over until it is asked for.
         """
-        if not session.wanted:
+        if not any(session.wanted.values()):
             return
         held = [*self._held.of(session.session_id), *session.had]
         session.withdraw_wanted(
-            lambda place: (
+            lambda thread, place: (
                 not any(
-                    lock.covers(place.project, place.key) and lock.claimant.meets(place.claimant)
+                    session.thread(lock.agent) == thread
+                    and lock.covers(place.project, place.key)
+                    and lock.claimant.meets(place.claimant)
                     for lock in held
                 )
             )

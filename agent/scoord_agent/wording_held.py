@@ -1,7 +1,7 @@
 """How a path is held by another."""
 
 from scoord.text import one_line
-from scoord.v1.locks_pb2 import Lock, LockMode
+from scoord.v1.locks_pb2 import Holder, Lock, LockMode
 
 
 def how(path: str, holder: str, lock: Lock, *, is_everywhere: bool) -> str:
@@ -15,3 +15,16 @@ def how(path: str, holder: str, lock: Lock, *, is_everywhere: bool) -> str:
     if shared:
         return f"is shared{on} by {holder}, who relies on its not changing"
     return f"is locked{on} by {holder}"
+
+
+def wanted_within(path: str, waiter: Holder) -> str:
+    """Another thread of our session waits for a file that we hold."""
+    thread = "Another subagent" if waiter.agent_id else "The main thread"
+    return f"{thread} of this session waits for {one_line(path)}, which you hold."
+
+
+def and_more(told: str, more: int) -> str:
+    """``told``, of one that waits for a file, and how many more there are."""
+    if not more:
+        return told
+    return f"{told} {more} {'more wait' if more > 1 else 'more waits'} for it."

@@ -213,7 +213,7 @@ class Locking:
         ground, asker = self._ground, command.asker
         before = reservations.own(command, found)
         journal = await ground.journal(asker.project)
-        plan = reservations.plan_reserve(command, holder, before, found.revision, journal)
+        plan = reservations.plan_reserve(command, holder, before, found, journal)
         try:
             result = await ground.txn(plan, asker.session)
         except PlanAgain:

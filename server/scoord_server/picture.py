@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from scoord.clock import Clock
 from scoord.ids import FencingToken, ProjectId, SessionId
+from scoord.patterns import matches
 from scoord.v1.records_pb2 import NoticeRecord, OfferRecord, TraceRecord
 from scoord_server.model import conflicts
 from scoord_server.model.facts import LockFact, Room, SessionFact, WaiterFact
@@ -36,6 +37,9 @@ from scoord_server.store import keys
 from scoord_server.store.port import Event, KeyValue
 
 _log = logging.getLogger(__name__)
+
+_MOST_ASKED = 10
+"""Of how many of those who wait a new holder is told: of a thousand it is told how many."""
 
 Place = tuple[str, str]
 """A project, and the key of a path in it."""
@@ -67,6 +71,7 @@ class Picture:
         self._notices: dict[bytes, SeenNotice] = {}
         self._offers: dict[bytes, SeenOffer] = {}
         self._touched: dict[Place, None] = {}
+        self._granted: list[SeenLock] = []
 
     # -- what there is ------------------------------------------------------------
 
@@ -166,7 +171,7 @@ class Picture:
                 change := self._drop(event.kv.key, traces) if event.deleted else self._put(event.kv)
             )
         ]
-        return [*map(self._completed, changes), *self._turns()]
+        return [*map(self._completed, changes), *self._asked_anew(), *self._turns()]
 
     def load(self, kvs: Iterable[KeyValue]) -> list[Change]:
         """Begin anew from a listing; what vanished while nobody watched is told too."""
@@ -222,6 +227,8 @@ class Picture:
         # What is made while we follow is made now, whatever the clock of who made it shows.
         made_at = seen.granted_at if same or listed else now
         holds[fact.key] = replace(seen, granted_at=made_at, used_at=used_at)
+        if not (listed or (same and same.fact.claimant == fact.claimant)):
+            self._granted.append(holds[fact.key])
         self._touch(place, kind)
         return holds[fact.key]
 
@@ -233,7 +240,11 @@ class Picture:
             seen, turn_at=None if is_new or not before else before.turn_at
         )
         self._touched[place] = None
-        return seen if is_new else None
+        if before is None or is_new:
+            return seen
+        # Who wants to write now, and wanted to share, waits for more.
+        wants_more = before.fact.claimant != seen.fact.claimant
+        return replace(seen, again=True) if wants_more else None
 
     def _completed(self, change: Change) -> Change:
         """Add what only the whole batch tells."""
@@ -301,6 +312,31 @@ class Picture:
             yield from reservations
         yield from self._notices
         yield from self._offers
+
+    # -- who is asked ---------------------------------------------------------------
+
+    def _asked_anew(self) -> Iterator[SeenWaiter]:
+        """Those who wait for what was just granted: who has it now was not told of them."""
+        granted, self._granted = self._granted, []
+        for lock in granted:
+            for at in self._waited_for_in(lock):
+                yield from self._kept_out(lock, self._paths[at])
+
+    def _waited_for_in(self, lock: SeenLock) -> list[Place]:
+        """The paths of a grant that somebody waits for."""
+        record, at = lock.fact.record, (lock.project, lock.key)
+        if not record.is_pattern:
+            return [at] if at in self._paths else []
+        mine = (at for at, path in self._paths.items() if at[0] == lock.project and path.waiters)
+        return [at for at in mine if matches(record.path, at[1])]
+
+    def _kept_out(self, lock: SeenLock, path: _Path) -> Iterator[SeenWaiter]:
+        """The first whom a grant keeps out, with how many there are."""
+        who, holders = lock.fact.claimant, (lock.fact.record.holder,)
+        waiters = [w for w in _in_order(path) if who.excludes(w.fact.claimant)]
+        for number, waiter in enumerate(waiters[:_MOST_ASKED], 1):
+            more = len(waiters) - number if number == _MOST_ASKED else 0
+            yield replace(waiter, holders=holders, shown=path.shown, more=more, again=True)
 
     # -- turns --------------------------------------------------------------------
 

@@ -68,7 +68,11 @@ class SeenWaiter:
     place: int = 0
     turn_at: float | None = None
     holders: tuple[Holder, ...] = ()
-    """Whom it waits for, when it has just come."""
+    """Whom it waits for, when it has just come, or they were just granted what it waits for."""
+    more: int = 0
+    """How many more behind it wait for these, of whom nothing is said now."""
+    again: bool = False
+    """Whether it was told of before, to those whom it waited for then."""
     shown: str = ""
     """What its path is called to all, however this one spelt it; empty is as it did."""
 

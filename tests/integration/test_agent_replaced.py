@@ -84,6 +84,25 @@ def test_a_holder_is_told_who_began_to_wait_while_its_agent_was_away(
     assert "waits for" not in context(alice.prompt("go on"))
 
 
+def test_a_place_that_was_taken_before_a_restart_is_left_by_a_subagent_that_ends(
+    two: Pair, shop: Clones
+) -> None:
+    subagent = {"agent_id": "agent-1", "agent_type": "coder"}
+    alice, bob = two.alice.running_session(shop.alices), two.bob.running_session(shop.bobs)
+    alice.start()
+    bob.start()
+    alice.edit("auth.py")
+    assert refusal(bob.edit("auth.py", **subagent))
+    end_agent(two.bob, "stopped")
+    two.bob.start_agent()
+
+    def is_left() -> bool:
+        bob.post("SubagentStop", stop_hook_active=False, **subagent)
+        return [] == list(two.alice.status(shop.alices)["waiters"])
+
+    seconds_until("it has left the queue", is_left, 5)
+
+
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_what_a_session_was_not_told_is_told_by_the_next_agent(
     two: Pair, shop: Clones, how: str

@@ -154,3 +154,26 @@ def test_a_session_does_not_depend_on_itself(team: Team) -> None:
 
     seconds_until("bob depends on it", lambda: "Session_1 (waits for a.py)" in rows(), 5)
     assert 1 == rows().count("(waits for a.py)")
+
+
+def test_a_subagent_is_told_that_another_waits_for_what_it_holds(team: Team) -> None:
+    assert refusal(team.bob.edit("a.py"))
+    told = [""]
+
+    def is_told() -> bool:
+        told.append(context(team.edited("a.py")))
+        return "Session_2 (bob@" in told[-1] and "waits for a.py, which you hold" in told[-1]
+
+    seconds_until(f"the subagent is told: {told}", is_told, 5)
+    assert "waits for" not in team.main()
+
+
+def test_a_subagent_is_told_that_its_main_thread_waits_for_what_it_holds(team: Team) -> None:
+    assert refusal(team.alice.edit("a.py"))
+    told = [""]
+
+    def is_told() -> bool:
+        told.append(context(team.edited("a.py")))
+        return "The main thread of this session waits for a.py, which you hold." in told[-1]
+
+    seconds_until(f"the subagent is told: {told}", is_told, 5)

@@ -230,6 +230,24 @@ def test_a_holder_is_told_of_nobody_who_waits_no_more_nor_for_what_it_gave_back(
     assert "waits for other.py, which you hold" in told
 
 
+def test_who_gets_the_file_by_its_turn_is_told_who_still_waits(two: Pair, shop: Clones) -> None:
+    alice, bob, carol = alices(two, shop), bobs(two, shop), alices(two, shop)
+    alice.edit("auth.py")
+    assert refusal(bob.edit("auth.py"))
+    assert refusal(carol.edit("auth.py"))
+    alice.run("release", "auth.py")
+    seconds_until("it is bob's turn", lambda: not refusal(bob.edit("auth.py")), 5)
+
+    told = [""]
+
+    def is_told() -> bool:
+        told.append(context(bob.prompt("go on")))
+        return "waits for auth.py, which you hold" in told[-1]
+
+    seconds_until(f"bob is told: {told}", is_told, 5)
+    assert "waits for" not in context(bob.prompt("go on")), "it is told once"
+
+
 def test_a_session_that_was_ended_as_idle_after_its_turn_came_hears_that_it_is_over(
     two: Pair, tmp_path: Path
 ) -> None:

@@ -114,7 +114,7 @@ MUTANTS = (
     Mutant(
         "a reserve overlooks a lock that is new since it looked",
         f"{SERVER}/model/reservations.py",
-        "        *_guards(command, seen),\n",
+        "        *_guards(command, found),\n",
         "",
         _RULES,
     ),

@@ -9,6 +9,7 @@ from scoord.claimant import Claimant
 from scoord.ids import AgentId, SessionId
 from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
 from scoord_server.store.keyspace import Change
+from support.simulation.asked import _Heard, _was_told
 from support.simulation.beliefs import Loss, _met_others
 from support.simulation.history import History
 from support.simulation.loop import HostClock, Process
@@ -16,7 +17,7 @@ from support.simulation.machine import Agent, Hook
 from support.simulation.minds import Known
 from support.simulation.people import Told
 from support.simulation.slips import Reported
-from support.simulation.truth import Grant
+from support.simulation.truth import Grant, Waiter
 
 MAIN, SUBAGENT = AgentId(""), AgentId("a1")
 ANN, BOB = SessionId("Session_ann"), SessionId("Session_bob")
@@ -304,3 +305,31 @@ def test_what_was_replaced_became_the_last_of_what_its_session_has_in_place_of_i
     other = grant(history, 12, Claimant(SessionId("bob"), MAIN), "broken")
 
     assert [last, last, other] == [history.truth.became(g) for g in (share, last, other)]
+
+
+@pytest.mark.parametrize(
+    ("heard_s", "told_s", "is_sure"),
+    [(1.0, None, False), (2.5, None, True), (2.5, 1.0, True), (2.5, 2.6, False)],
+)
+def test_of_who_waits_is_to_be_told_whose_agent_has_heard_of_this_place(
+    heard_s: float, told_s: float | None, is_sure: bool
+) -> None:
+    history, bob = History(0), Claimant(SessionId("Session_bob"), MAIN)
+    held = grant(history, 7, Claimant(ANN, MAIN))
+    place = Waiter(held.path, held.path, bob, 9, 2.0)
+    history.truth.waiters[b""] = place
+    at = (place.path, bob.session, bob.agent, bob.branch)
+    process = history.loop.world
+    history.asked._heard[process] = {at: _Heard(heard_s, is_new=True)}
+    history.people[0].told += [
+        Told(at_s, f"Bob waits for {held.path}, which you hold.") for at_s in [told_s] if at_s
+    ]
+    history.loop.true_s = 3.0
+
+    unsure = [
+        waiter
+        for waiter, since_s in history.asked._kept_out(process, held)
+        if not _was_told(history.people[0], MAIN, waiter.path, since_s)
+    ]
+
+    assert [place] * is_sure == unsure

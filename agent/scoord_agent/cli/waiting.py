@@ -63,7 +63,9 @@ def wait(
 ) -> None:
     """Wait until files are free, and take their locks, all or none.
 
-    Who comes first is served first. Giving up, or Ctrl-C, leaves the queue.
+    Who comes first is served first. Of several files, the turn at one passes on, and others
+    may have it first, when the rest is not free within claim_timeout. Giving up, or Ctrl-C,
+    leaves the queue.
     """
     problems.tell_own()
     begun = time.monotonic()

@@ -267,7 +267,7 @@ Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class Waiting(_message.Message):
-    """A session wants a lock that another holds."""
+    """A session wants a lock that another holds: it began to wait, or another was granted it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -277,6 +277,8 @@ class Waiting(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     HOLDERS_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    AGAIN_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """The project."""
     path: _builtins.str
@@ -285,13 +287,17 @@ class Waiting(_message.Message):
     """Why; one line, untrusted text."""
     scope: _locks_pb2.LockScope.ValueType
     """Where it is to hold."""
+    more: _builtins.int
+    """How many more behind it wait for the same holder, of whom no message tells now."""
+    again: _builtins.bool
+    """Whether its place is an old one: who was told of it need not be told again."""
     @_builtins.property
     def waiter(self) -> _locks_pb2.Holder:
         """Who waits."""
 
     @_builtins.property
     def holders(self) -> _containers.RepeatedCompositeFieldContainer[_locks_pb2.Holder]:
-        """Whom it waits for."""
+        """Whom it waits for; where it has waited before, who was just granted the lock."""
 
     def __init__(
         self,
@@ -302,10 +308,12 @@ class Waiting(_message.Message):
         reason: _builtins.str = ...,
         holders: _abc.Iterable[_locks_pb2.Holder] | None = ...,
         scope: _locks_pb2.LockScope.ValueType = ...,
+        more: _builtins.int = ...,
+        again: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["waiter", b"waiter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holders", b"holders", "path", b"path", "project", b"project", "reason", b"reason", "scope", b"scope", "waiter", b"waiter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "holders", b"holders", "more", b"more", "path", b"path", "project", b"project", "reason", b"reason", "scope", b"scope", "waiter", b"waiter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

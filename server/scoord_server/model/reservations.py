@@ -22,7 +22,7 @@ from scoord.v1.records_pb2 import LockRecord
 from scoord_server.model import conflicts, traces
 from scoord_server.model.answers import Conflict, Granted
 from scoord_server.model.commands import Reserve
-from scoord_server.model.compares import is_grant, lives, none_put_since
+from scoord_server.model.compares import is_grant, lives, none_put_since, unchanged
 from scoord_server.model.conflicts import is_enough
 from scoord_server.model.facts import LockFact, LockName, Room, WaiterFact
 from scoord_server.model.history import Journal
@@ -63,10 +63,11 @@ def first_of_each(found: Iterable[Conflict]) -> tuple[Conflict, ...]:
 
 
 def plan_reserve(
-    command: Reserve, holder: Holder, before: LockFact | None, seen: int, journal: Journal
+    command: Reserve, holder: Holder, before: LockFact | None, found: Room, journal: Journal
 ) -> Txn:
-    """Take the pattern, if nothing that it could meet was put since ``seen``.
+    """Take the pattern, if nothing that it could meet was put since ``found``.
 
+    What lets it pass those who wait is compared too: that may have been given back.
     What the asker has already stays as it is, but that it is used, its end and its reason.
     """
     asker = command.asker
@@ -74,7 +75,7 @@ def plan_reserve(
     guards = (
         lives(asker.project, asker.session),
         is_grant(key, before.token if before else 0),
-        *_guards(command, seen),
+        *_guards(command, found),
     )
     look = _look(command)
     if before and is_enough(before, command.claimant):
@@ -166,10 +167,12 @@ def _key(command: Reserve) -> bytes:
     return keys.reservation(asker.project, pattern, asker.session, asker.agent, branch)
 
 
-def _guards(command: Reserve, seen: int) -> tuple[Compare, ...]:
+def _guards(command: Reserve, found: Room) -> tuple[Compare, ...]:
     # Also what keeps its token may be in the way by now: a lock that a subagent took
     # over, a share of a pattern that became exclusive.
-    return tuple(none_put_since(prefix, seen) for prefix in _prefixes(command))
+    mine = (unchanged(fact.key, fact.mod_revision) for fact in _mine(command, found))
+    since = (none_put_since(prefix, found.revision) for prefix in _prefixes(command))
+    return (*mine, *since)
 
 
 def _trace(command: Reserve, record: LockRecord, journal: Journal) -> Iterable[Put]:

@@ -294,6 +294,8 @@ def _waiting(seen: SeenWaiter) -> events.Waiting:
         reason=record.reason,
         holders=seen.holders,
         scope=record.scope,
+        more=seen.more,
+        again=seen.again,
     )
 
 

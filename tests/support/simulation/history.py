@@ -11,6 +11,7 @@ from scoord.config import Settings
 from scoord.patterns import Patterns
 from scoord.sections import Coordinators, Leases, SessionCoordination
 from scoord_server.store.embedded import EXPIRE_INTERVAL_S, PROGRESS_INTERVAL_S
+from support.simulation.asked import Asked
 from support.simulation.beliefs import Beliefs
 from support.simulation.calm import Calm
 from support.simulation.checkouts import LINKED, MAIN, OTHER, Checkout, Checkouts
@@ -93,6 +94,8 @@ class History:
         self.network.streamed.append(self.beliefs.streamed)
         self.turns_told = TurnsTold(self.record, self.settings)
         self.network.streamed.append(self.turns_told.streamed)
+        self.asked = Asked(self.beliefs, self.people)
+        self.network.streamed.append(self.asked.streamed)
         self._draw_people()
 
     async def run(self) -> None:
@@ -195,6 +198,7 @@ class History:
         self.turns_told.decided(machine.agent.process, session, hook, branch)
         for person in self.people:
             person.hear(hook)
+        self.asked.decided(machine.agent, session, hook)
 
     def _person(self, name: str, machine: Machine) -> Person:
         return Person(name, machine, self.table, self.record, self._chance(), self.files)

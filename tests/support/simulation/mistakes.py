@@ -29,6 +29,7 @@ from scoord_server.model import queues
 from scoord_server.model.answers import Ended, Pulse, Reclaimed, Standing
 from scoord_server.model.commands import PlaceRef
 from scoord_server.model.facts import SessionFact
+from scoord_server.picture import Picture
 from scoord_server.reporting import Reporting as ServerReporting
 from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.store.port import Delete, Put, Txn
@@ -264,6 +265,20 @@ def without_waiters(in_the_way: Callable[..., Any]) -> Callable[..., Any]:
         return in_the_way(command, replace(room, waiters=()))
 
     return found
+
+
+def asks_nobody(self: Reactions, *args: Any) -> None:
+    """Holders are not told who waits."""
+
+
+def knows_main_threads_only(self: LocalSession, agent: AgentId) -> AgentId:
+    return AgentId("")
+
+
+def asked_at_new_places_only(self: Picture) -> tuple[()]:
+    """Who is granted what others wait for is not told of them."""
+    self._granted.clear()
+    return ()
 
 
 def never_overdue(self: SeenWaiter, now: float) -> bool:

@@ -34,6 +34,7 @@ from scoord_server.ground import Ground
 from scoord_server.locking import Locking
 from scoord_server.model import conflicts, endings, queues, reclaims, reservations, worklogs
 from scoord_server.model import locks as lock_rules
+from scoord_server.picture import Picture
 from scoord_server.reporting import Reporting as ServerReporting
 from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.view import View
@@ -140,6 +141,24 @@ MUTANTS: tuple[Mutant, ...] = (
         "who was refused does not hear that the file is free",
         ("C5",),
         _method(Reactions, "_turn", mistakes.tells_nobody),
+    ),
+    Mutant(
+        "nobody is asked",
+        "a holder does not hear that others wait",
+        ("C10",),
+        _method(Reactions, "_ask", mistakes.asks_nobody),
+    ),
+    Mutant(
+        "asked at new places only",
+        "who gets a file by its turn does not hear that others still wait",
+        ("C10",),
+        _method(Picture, "_asked_anew", mistakes.asked_at_new_places_only),
+    ),
+    Mutant(
+        "subagents not asked",
+        "a subagent does not hear that others wait for what it holds: its main thread does",
+        ("C10",),
+        _method(LocalSession, "thread", mistakes.knows_main_threads_only),
     ),
     Mutant(
         "unknown is allowed",

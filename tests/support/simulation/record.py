@@ -20,6 +20,7 @@ CHECKS = {
     "C7": "each end is written down, once",
     "C8": "nobody is overtaken",
     "C9": "what slips past is reported, and both sides are told",
+    "C10": "who holds what others wait for is told so",
 }
 """What the checks are there for."""
 

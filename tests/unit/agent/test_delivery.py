@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from scoord_agent.listener import Listener
 from scoord_agent.local_session import MAX_NOTICES, LocalSession
 from scoord_agent.relay import Relay
 from scoord_agent.turns import Place, Turns
+from scoord_agent.wanted import Wanted
 from scoord_hooks.neutral import ALLOW, Decision
 from support.clock import FakeClock
 from support.ports import free_port
@@ -27,7 +29,7 @@ def session() -> LocalSession:
 
 
 def test_what_was_not_delivered_is_told_before_what_came_since(session: LocalSession) -> None:
-    session.tell_wanted(PLACE, "bob waits")
+    session.tell_wanted(PLACE, Wanted("bob waits"))
     for number in range(MAX_NOTICES + 1):
         session.tell(f"{number}")
     session.tell_loss("lost")
@@ -69,6 +71,25 @@ def test_what_a_subagent_was_not_told_it_is_told_or_its_main_thread(
 
     assert told == ["lost", "edited"]
     assert told == (session.take_notices() if is_over else session.take_losses(5, A1))
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_who_waits_for_what_a_subagent_holds_is_told_again(
+    session: LocalSession, *, is_over: bool
+) -> None:
+    own = replace(PLACE, session=session.session_id)
+    session.hear(A1)
+    session.tell_wanted(PLACE, Wanted("bob waits"), A1)
+    session.tell_wanted(replace(own, key="b.py"), Wanted("your main thread waits"), A1)
+    delivery = Delivery()
+    told = session.take_wanted(5, A1, delivery)
+    if is_over:
+        session.subagent_over(A1)
+
+    delivery.failed()
+
+    assert told == ["bob waits", "your main thread waits"]
+    assert told[: 1 if is_over else 2] == session.take_wanted(5, MAIN if is_over else A1)
 
 
 def test_an_agent_after_us_tells_what_was_not_delivered(session: LocalSession) -> None:

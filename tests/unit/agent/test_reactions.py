@@ -12,10 +12,10 @@ from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waitin
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockScope, Waiter
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.reactions import Reactions
 from scoord_agent.sessions import Sessions
-from scoord_agent.turns import Place, Turns
+from scoord_agent.turns import Place, Queued, Turns
 from scoord_agent.waits import Waits
 from support.clock import FakeClock
 
@@ -210,7 +210,7 @@ def test_of_who_waits_on_two_branches_one_that_waits_no_more_is_not_told_of(hous
     house.react(waiting_gone=on_branch(far_waiter(), "topic"))
 
     assert [Place(SHOP, "auth.py", SessionId("Session_far"), AgentId(""), "main")] == list(
-        house.a.wanted
+        house.a.wanted[MAIN]
     )
 
 
@@ -437,3 +437,56 @@ def test_a_turn_to_share_is_known_as_one(house: House) -> None:
     house.react(turn=waiter)
 
     assert [True] == [turn.shared for turn in house.turns.take(B, AgentId(""), 9)]
+
+
+def asks(house: House, *holders: Holder, waiter: Holder = OTHER, more: int = 0) -> None:
+    again = Waiting(path="auth.py", waiter=waiter, holders=holders, more=more, again=True)
+    house.react(waiting=again)
+
+
+def test_who_gets_what_others_wait_for_is_told_once_with_how_many_there_are(house: House) -> None:
+    asks(house, Holder(session_id=A))
+    house.a.take_notices()
+
+    for _ in range(2):
+        asks(house, Holder(session_id=B))
+        asks(house, Holder(session_id=B), waiter=Holder(session_id="Session_x"), more=8)
+
+    told = "Session_9 (bob@mini) waits for auth.py, which you hold. 9 more wait for it."
+    assert [told] == house.b.take_notices()
+    asks(house, Holder(session_id=B), Holder(session_id=A))
+    assert [] == [*house.a.take_notices(), *house.b.take_notices()]
+
+
+def test_a_subagent_is_told_who_waits_for_what_it_holds(house: House) -> None:
+    house.a.hear(AgentId("agent-1"))
+    asks(house, Holder(session_id=A, agent_id="agent-1"))
+
+    assert [] == house.a.take_notices()
+    assert ["Session_9 (bob@mini) waits for auth.py, which you hold."] == (
+        house.a.take_wanted(5, AgentId("agent-1"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("waits", "said"), [("", "The main thread"), ("agent-2", "Another subagent")]
+)
+def test_a_subagent_is_told_that_its_own_session_waits(house: House, waits: str, said: str) -> None:
+    house.a.hear(AgentId("agent-1"))
+    own = Holder(session_id=A, agent_id=waits)
+    asks(house, Holder(session_id=A, agent_id="agent-1"), waiter=own)
+
+    assert [f"{said} of this session waits for auth.py, which you hold."] == (
+        house.a.take_wanted(5, AgentId("agent-1"))
+    )
+    assert [] == house.a.take_notices()
+
+
+def test_a_place_that_the_agent_before_us_was_given_is_left_with_its_holder(house: House) -> None:
+    own = Waiter(path="Far.py", holder=Holder(session_id=B, agent_id="a"), place=1, revision=44)
+    had = Waiter(path="auth.py", holder=Holder(session_id=A), place=1, revision=45)
+
+    house.react(snapshot=Snapshot(locks=[lock(7)], waiters=[own, had, far_waiter()]))
+
+    place = Place(SHOP, "far.py", B, AgentId("a"))
+    assert {place: Queued("Far.py", 44)} == house.turns.leave(lambda _: True)

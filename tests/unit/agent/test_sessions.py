@@ -12,13 +12,21 @@ from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import wording
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.local_session import MAX_NOTICED, MAX_NOTICES, LocalSession, new_session_id
+from scoord_agent.local_session import (
+    MAIN,
+    MAX_NOTICED,
+    MAX_NOTICES,
+    LocalSession,
+    new_session_id,
+)
 from scoord_agent.processes import Process
 from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place
+from scoord_agent.wanted import Wanted
 
 NOW = 1_000.0
 PLACE = Place(ProjectId("shop"), "a.py", SessionId("Session_far"), AgentId(""))
+HELPER = AgentId("helper")
 
 
 def a_session(number: int = 1, **changes: object) -> LocalSession:
@@ -75,7 +83,7 @@ def test_what_a_session_was_not_told_is_told_by_the_agent_after_us(file: Path) -
     session.changed = sessions.save
     for number in range(MAX_NOTICES + 1):
         session.tell(f"{number}")
-    session.tell_wanted(PLACE, "somebody waits")
+    session.tell_wanted(PLACE, Wanted("somebody waits"))
     session.tell_loss("a.py was broken")
     session.tell_loss("b.py was broken")
     assert ["a.py was broken"] == session.take_losses(1)
@@ -91,11 +99,15 @@ def test_who_waits_is_known_with_the_branch_and_also_as_an_older_agent_wrote_it(
 ) -> None:
     sessions, session = Sessions(file), a_session()
     on_branch = replace(PLACE, branch="topic")
-    session.tell_wanted(on_branch, "bob waits")
+    session.hear(HELPER)
+    session.tell_wanted(on_branch, Wanted("bob waits"))
+    session.tell_wanted(PLACE, Wanted("bob waits for it", 7), HELPER)
     sessions.add(session)
     (after,) = loaded(file)
-
-    assert {on_branch: "bob waits"} == after.wanted
+    assert {
+        MAIN: {on_branch: Wanted("bob waits")},
+        HELPER: {PLACE: Wanted("bob waits for it", 7)},
+    } == after.wanted
 
 
 def test_what_is_known_of_an_inbox_is_known_to_the_agent_after_us(file: Path) -> None:
@@ -280,7 +292,7 @@ def test_a_session_is_told_a_thing_once_and_of_many_the_latest_and_how_many_are_
 
 def test_that_somebody_waits_is_told_before_the_rest_and_crowded_out_by_none_of_it() -> None:
     session = a_session()
-    session.tell_wanted(PLACE, "bob waits")
+    session.tell_wanted(PLACE, Wanted("bob waits"))
     for number in range(MAX_NOTICES + 1):
         session.tell(f"{number}")
     session.tell_loss("lost")
@@ -295,8 +307,8 @@ def test_of_many_who_wait_the_latest_are_told_and_each_as_it_said_last() -> None
     session = a_session()
     places = [replace(PLACE, key=f"{number}.py") for number in range(MAX_NOTICES + 1)]
     for place in (*places, places[-1]):
-        session.tell_wanted(place, f"somebody waits for {place.key}")
-    session.tell_wanted(places[-1], "somebody waits for another reason")
+        session.tell_wanted(place, Wanted(f"somebody waits for {place.key}"))
+    session.tell_wanted(places[-1], Wanted("somebody waits for another reason"))
 
     told = session.take_notices()
 
@@ -351,3 +363,30 @@ def test_a_session_id_tells_host_process_and_time_in_utc() -> None:
 
     assert "Session_mbp_7_20260102T030405.000006Z" == new_session_id("mbp", Process(7, 0.0), now)
     assert new_session_id("mbp", None, now.astimezone(UTC)).startswith("Session_mbp_0_")
+
+
+def test_of_all_who_wait_for_one_file_the_first_is_named_and_the_others_counted() -> None:
+    session = a_session()
+    for number in range(1_000):
+        place = replace(PLACE, session=SessionId(f"Session_{number}"))
+        session.tell_wanted(place, Wanted(f"{number} waits."))
+    session.tell_wanted(replace(PLACE, key="b.py"), Wanted("bob waits.", 1))
+
+    assert ["0 waits. 999 more wait for it.", "bob waits. 1 more waits for it."] == (
+        session.take_notices()
+    )
+
+
+def test_a_subagent_is_told_who_waits_for_what_it_holds_and_its_main_thread_after_it() -> None:
+    session, other = a_session(), replace(PLACE, key="b.py")
+    session.hear(HELPER)
+    session.tell_wanted(PLACE, Wanted("bob waits"), HELPER)
+    assert [] == session.take_notices()
+    assert ["bob waits"] == session.take_wanted(5, HELPER)
+
+    session.tell_wanted(other, Wanted("carol waits"), HELPER)
+    own = replace(PLACE, session=session.session_id)
+    session.tell_wanted(own, Wanted("the main thread waits"), HELPER)
+    session.subagent_over(HELPER)
+
+    assert ["carol waits"] == session.take_notices()

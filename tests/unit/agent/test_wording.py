@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from scoord.v1.events_pb2 import LockGone, Notice
 from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockMode, Lost
 from scoord.v1.sessions_pb2 import Session, WorkProgress
-from scoord_agent import wording, wording_branches, wording_losses, wording_settings
+from scoord_agent import wording, wording_branches, wording_held, wording_losses, wording_settings
 from scoord_agent import wording_others as others
 from scoord_agent.missed import Meanwhile, Missed
 from scoord_agent.touching import How, Touch
@@ -191,6 +191,7 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
         wording_branches.switched([evil], evil, evil): 1,
         wording_branches.waits_no_more([evil], evil, evil): 1,
         wording.wanted(evil, waiter, evil): 1,
+        wording_held.wanted_within(evil, waiter): 1,
         wording.noticed(Notice(kind="overlap", path=evil, sender=waiter, text=evil)): 1,
         wording_losses.broken(evil, evil, evil): 1,
         wording_losses.broken(evil, evil, evil, waiter): 1,

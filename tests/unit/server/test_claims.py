@@ -1,6 +1,6 @@
 """Queues: who comes first has the first claim, for a while, and nobody else is woken."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from itertools import count
 from typing import Any
@@ -15,7 +15,7 @@ from scoord_server.model.commands import Acquire
 from scoord_server.model.facts import LockName, WaiterFact
 from scoord_server.reaper import Reaper
 from scoord_server.rpc import messages
-from scoord_server.seen import Turn
+from scoord_server.seen import SeenWaiter, Turn
 from scoord_server.store import keys
 from scoord_server.store.port import Put, Txn, TxnResult
 from scoord_server.view import Step
@@ -333,3 +333,75 @@ async def test_who_gave_back_what_others_wait_for_since_it_was_seen_overtakes_no
     assert isinstance(outcome, Held)
     assert isinstance(outcome.conflicts[0].by, WaiterFact)
     assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+
+
+async def asked_by(b: Bench, taken: Callable[[], Awaitable[object]]) -> list[SeenWaiter]:
+    """Whom the view says to wait as ``taken`` is granted something."""
+    async with aclosing(b.view.subscribe()) as steps:
+        await anext(steps)
+        await taken()
+        step = await anext(steps)
+    assert isinstance(step, Step)
+    return [change for change in step.changes if isinstance(change, SeenWaiter)]
+
+
+async def test_who_gets_the_file_by_its_turn_is_told_who_still_waits(b: Bench) -> None:
+    token = await queued(b)
+    await b.release("alice", "auth.py", token)
+
+    (asked,) = await asked_by(b, lambda: b.token("bob", "auth.py"))
+
+    assert "carol" == asked.fact.record.waiter.session_id
+    assert (["bob"], 0) == ([holder.session_id for holder in asked.holders], asked.more)
+    assert asked.again
+    assert [] == await asked_by(b, lambda: b.token("bob", "auth.py")), "it has it already"
+
+
+async def test_a_subagent_that_takes_over_is_told_who_waits(b: Bench) -> None:
+    await queued(b)
+
+    asked = await asked_by(b, lambda: b.token("alice", "auth.py", agent="helper"))
+
+    assert ["bob", "carol"] == [waiter.fact.record.waiter.session_id for waiter in asked]
+    assert {("alice", "helper")} == {(h.session_id, h.agent_id) for w in asked for h in w.holders}
+
+
+async def test_who_takes_more_of_what_it_shares_is_told_who_waits_for_that(b: Bench) -> None:
+    await b.token("alice", "auth.py", mode=LockMode.LOCK_MODE_SHARED)
+    await b.acquire("bob", "auth.py", enqueue=True)
+
+    (asked,) = await asked_by(b, lambda: b.token("alice", "auth.py"))
+
+    assert "bob" == asked.fact.record.waiter.session_id
+
+
+async def test_of_a_long_queue_the_first_are_told_and_how_many_there_are(b: Bench) -> None:
+    await queued(b)
+    for number in range(12):
+        await b.session(f"s{number}")
+        await b.acquire(f"s{number}", "auth.py", enqueue=True)
+
+    asked = await asked_by(b, lambda: b.token("alice", "auth.py", agent="helper"))
+
+    assert ("bob", 10) == (asked[0].fact.record.waiter.session_id, len(asked))
+    assert [0] * 9 + [4] == [waiter.more for waiter in asked]
+    said = messages.change(1, asked[-1], PROJECT, b.clock)
+    assert said
+    assert (4, True) == (said.waiting.more, said.waiting.again)
+
+
+async def test_who_wanted_to_share_and_wants_to_write_now_is_told_to_those_who_share(
+    b: Bench,
+) -> None:
+    share = LockMode.LOCK_MODE_SHARED
+    await b.token("alice", "auth.py", mode=share)
+    await b.acquire("bob", "auth.py", enqueue=True)
+    await b.acquire("carol", "auth.py", enqueue=True, mode=share)
+
+    async def wants_to_write() -> None:
+        await b.acquire("carol", "auth.py", enqueue=True)
+
+    (asked,) = await asked_by(b, wants_to_write)
+
+    assert "carol" == asked.fact.record.waiter.session_id
+    assert ["alice"] == [holder.session_id for holder in asked.holders]

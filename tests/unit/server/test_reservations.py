@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
+from typing import Any
 
 import pytest
 
 from scoord.errors import SessionEnded
-from scoord.v1.locks_pb2 import LockMode
+from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.model.answers import Granted, Held
 from scoord_server.store.port import Txn, TxnResult
 from support.coordination import Bench, bench, granted
@@ -182,3 +183,22 @@ async def test_one_lock_that_is_over_does_not_make_way_for_the_others(b: Bench) 
 
     assert isinstance(outcome, Held)
     assert ["src/b.py"] == [c.name.shown for c in outcome.conflicts]
+
+
+async def test_what_lets_a_pattern_pass_those_who_wait_may_be_given_back_at_the_same_moment(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_x: dict[str, Any] = {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "x"}
+    own = granted(await b.reserve("alice", "src/**", **on_x))
+    await b.acquire("bob", "src/a.py", enqueue=True, **on_x)
+    run, tries = b.store.txn, count()
+
+    async def run_after_a_release(txn: Txn) -> TxnResult:
+        if next(tries) == 0:
+            await b.release("alice", "src/**", own.tokens[0])
+        return await run(txn)
+
+    monkeypatch.setattr(b.store, "txn", run_after_a_release)
+    outcome = await b.reserve("alice", "src/**")
+
+    assert isinstance(outcome, Held), "Bob came first"
