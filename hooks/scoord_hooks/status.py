@@ -2,16 +2,17 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from scoord.local import agent_port, token
-from scoord_hooks import plugin_folder, settings_file
+from scoord_hooks import claude_version, plugin_folder, settings_file
 from scoord_hooks.claude_settings import Found, find, find_entries
 from scoord_hooks.claude_wiring import (
     EVENTS,
+    STOP_FAILURE,
     Transport,
     UnreachableAction,
     Wiring,
@@ -93,7 +94,7 @@ def status(scope: Scope) -> Status:
         problem = _plugin_problem(scope, off=seen.off)
         events = tuple(EventStatus(event, Transport.COMMAND, problem) for event in EVENTS)
     else:
-        events = tuple(_event_status(event, seen) for event in EVENTS)
+        events = tuple(_event_status(event, seen) for event in seen.wanted)
     return Status(
         settings,
         events,
@@ -174,7 +175,15 @@ def _wiring_of(found: Sequence[Found]) -> Wiring:
         bash=bash_path(),
         exec_form=any(map(is_exec_form, commands)),
         unreachable=next(actions, UnreachableAction.WARN),
+        tells_failures=_tells_failures({one.event for one in found}),
     )
+
+
+def _tells_failures(wired: Collection[str]) -> bool:
+    """Whether StopFailure is to be there. Only where it is not, its version is asked for."""
+    if not wired or STOP_FAILURE in wired:
+        return True
+    return claude_version.STOP_FAILURE.is_in(claude_version.installed())
 
 
 def _command(scope: Scope, wiring: Wiring) -> str:
