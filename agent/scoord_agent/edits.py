@@ -170,7 +170,8 @@ class Edits:
                 asyncio.get_running_loop().call_soon(self._editing, session, edit.file)
             if edit.who:
                 asked = (edit.file.project, edit.file.key) not in reported
-                self._protection.allow(session, edit.file, edit.who, asked=asked)
+                now = self._clock.now()
+                self._protection.allow(session, edit.file, edit.who, now, asked=asked)
 
     def _note_unlocked(self, request: Request, kind: Kind) -> None:
         """It edits what is checked out now: another branch, after a switch while it was asked."""

@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 
 _MOST_WORKTREES = 512
 
+EDIT_WITHIN_S = 300.0
+"""How long an edit that was allowed may wait for its person; one that was denied never happens."""
+
 
 class HandingBack:
     """Gives back what a session holds and does not need any more."""
@@ -134,13 +137,19 @@ class HandingBack:
         by_root: dict[Path, list[HeldLock]] = {}
         for lock in self._held.of(session.session_id):
             root = root_of(session, lock)
-            if root and lock.commit and not lock.is_pattern and self._has_moved(lock, root):
+            if not (root and lock.commit and self._has_moved(lock, root)) or lock.is_pattern:
+                continue
+            if not self._is_to_be_edited(session, lock):
                 by_root.setdefault(root, []).append(lock)
         for root, locks in by_root.items():
             mine = session.session_id, root
             if self._release_on(session, locks[0]) == "commit" and mine not in self._asking:
                 self._asking.add(mine)
                 self._background.start(self._give_back_clean(session, root, locks))
+
+    def _is_to_be_edited(self, session: LocalSession, lock: HeldLock) -> bool:
+        """Whether an edit that it allowed has not happened yet: no commit has that."""
+        return session.remembered.awaits(lock, self._clock.now() - EDIT_WITHIN_S)
 
     def _has_moved(self, lock: HeldLock, root: Path) -> bool:
         """Whether there is a new commit, which may have the file in."""

@@ -10,7 +10,7 @@ from scoord.paths import FileIdentity
 from scoord_agent.held import HeldLocks
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
-from scoord_agent.remembered import Edit
+from scoord_agent.remembered import Allowed, Edit
 
 _WITHOUT = FencingToken(0)
 """Let through without a lock, which was said or written down when it was."""
@@ -24,11 +24,12 @@ class Protection:
         self._neighbours = neighbours
 
     def allow(
-        self, session: LocalSession, file: FileIdentity, who: Claimant, *, asked: bool
+        self, session: LocalSession, file: FileIdentity, who: Claimant, now: float, *, asked: bool
     ) -> None:
         """An edit is about to happen; without having ``asked``, by no grant that is known."""
         right = self._held.right(file.project, file.key, who) if asked else None
-        session.remembered.allowed[_edit(file, who)] = right.token if right else _WITHOUT
+        allowed = Allowed(right.token if right else _WITHOUT, now)
+        session.remembered.allowed[_edit(file, who)] = allowed
 
     def lost_since(
         self, session: LocalSession, file: FileIdentity, who: Claimant, now: float
@@ -37,7 +38,8 @@ class Protection:
 
         None when its lock stood all the while, or it is known to have had none.
         """
-        token = session.remembered.allowed.pop(_edit(file, who), None)
+        allowed = session.remembered.allowed.pop(_edit(file, who), None)
+        token = allowed.token if allowed else None
         stands = self._stands(file, who, token, now)
         if stands or token == _WITHOUT:
             return None

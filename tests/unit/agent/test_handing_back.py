@@ -14,10 +14,11 @@ from scoord.config import SettingsCache, load
 from scoord.ids import AgentId, FencingToken, MachineId, ProjectId, SessionId
 from scoord.paths import RECHECK_S, Locator
 from scoord_agent.background import Background
-from scoord_agent.handing_back import HandingBack
+from scoord_agent.handing_back import EDIT_WITHIN_S, HandingBack
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
+from scoord_agent.remembered import Allowed
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
 from support.repositories import git, repository
@@ -124,6 +125,27 @@ async def test_a_file_that_is_used_while_git_is_asked_is_kept(house: House) -> N
 
     await house.finish()
     assert [other.shown] == house.released
+
+
+async def test_a_file_whose_edit_is_allowed_and_has_not_happened_is_kept_for_a_while(
+    house: House,
+) -> None:
+    house.set("release_on: commit")
+    lock = house.hold("a.py")
+    edit = lock.project, lock.key, lock.agent, house.root
+    house.session.remembered.allowed[edit] = Allowed(lock.token, house.clock.now())
+    house.hold("b.py", agent="agent-1")
+    house.commit()
+    house.handing_back.after_commit(house.session)
+    await house.finish()
+    assert ["b.py"] == house.released
+
+    house.clock.advance(EDIT_WITHIN_S)
+    house.asked.clear()
+    house.handing_back.after_commit(house.session)
+
+    await house.finish()
+    assert ["b.py", "a.py"] == house.released, "the edit was denied: nobody tells"
 
 
 async def test_a_commit_gives_nothing_back_unless_it_is_to(house: House) -> None:
