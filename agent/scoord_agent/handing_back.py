@@ -19,6 +19,7 @@ from scoord.paths import RECHECK_S, Head, Locator
 from scoord.text import one_line
 from scoord_agent import wording_branches
 from scoord_agent.background import Background
+from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
@@ -128,8 +129,9 @@ class HandingBack:
 
     def after_turn(self, session: LocalSession) -> None:
         """The main thread's turn is over. Its subagents may still work."""
-        own = (k for k in self._held.of(session.session_id) if k.agent == AgentId(""))
+        own = (k for k in all_of(session, self._held) if k.agent == AgentId(""))
         over = [lock for lock in own if self._release_on(session, lock) == "stop"]
+        self._taking.turn_over(session)
         self._give_back(session, over)
 
     def after_commit(self, session: LocalSession) -> None:

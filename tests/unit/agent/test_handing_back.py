@@ -36,6 +36,8 @@ class House:
     held: HeldLocks
     session: LocalSession
     released: list[str] = field(default_factory=list)
+    given: list[HeldLock] = field(default_factory=list)
+    """All that was to be given back, held or not."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something was given back, or nothing was left to."""
     handing_back: HandingBack = field(init=False)
@@ -44,8 +46,12 @@ class House:
 
     async def release(self, _session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """In the place of the real one."""
+        self.given += locks
         self.released += [lock.shown for lock in locks if self.held.drop(lock)]
         self.asked.set()
+
+    def turn_over(self, session: LocalSession) -> None:
+        """In the place of the real one."""
 
     async def finish(self) -> None:
         """Wait until something was given back."""
@@ -168,6 +174,22 @@ async def test_a_turns_end_gives_back_what_the_main_thread_holds(house: House) -
 
     await house.finish()
     assert ["a.py"] == house.released
+
+
+async def test_so_does_it_what_the_agent_before_knew_of_and_what_went_with_its_lease(
+    house: House,
+) -> None:
+    house.set("release_on: stop")
+    house.hold("a.py")
+    house.held.lapse(A)
+    house.session.had = [house.hold("b.py"), house.hold("c.py", "a1")]
+    for lock in house.held.of(A):
+        house.held.drop(lock)
+
+    house.handing_back.after_turn(house.session)
+
+    await house.finish()
+    assert {"a.py", "b.py"} == {lock.shown for lock in house.given}
 
 
 async def test_another_branch_ends_what_was_for_the_old_one(house: House) -> None:
