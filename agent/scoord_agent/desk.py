@@ -19,6 +19,7 @@ from scoord_agent import turned_away, unguarded
 from scoord_agent.all_or_none import AllOrNone, Refusal, names_of
 from scoord_agent.arguments import identify, together
 from scoord_agent.giving_up import GivingUp
+from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.hold_times import HoldTimes
@@ -118,7 +119,7 @@ class Desk:
         """
         session = await self._lifecycle.terminal_session(pid, cwd)
         files, patterns = await asyncio.to_thread(identify, self._locator, paths, cwd)
-        own = self._held.of(session.session_id)
+        own = all_of(session, self._held)
         mine = self._there(own, files, patterns)
         with contextlib.suppress(Unknown):  # they are owed then
             await self._taking.release(session, [*dict.fromkeys(chain(*mine.values()))])

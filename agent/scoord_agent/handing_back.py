@@ -19,6 +19,7 @@ from scoord.paths import RECHECK_S, Head, Locator
 from scoord.text import one_line
 from scoord_agent import wording_branches
 from scoord_agent.background import Background
+from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import MAIN, LocalSession
@@ -30,6 +31,9 @@ from scoord_agent.taking import Taking
 _log = logging.getLogger(__name__)
 
 _MOST_WORKTREES = 512
+
+EDIT_WITHIN_S = 300.0
+"""How long an edit that was allowed may wait for its person; one that was denied never happens."""
 
 
 class HandingBack:
@@ -126,8 +130,9 @@ class HandingBack:
 
     def after_turn(self, session: LocalSession) -> None:
         """The main thread's turn is over. Its subagents may still work."""
-        own = (k for k in self._held.of(session.session_id) if k.agent == MAIN)
+        own = (k for k in all_of(session, self._held) if k.agent == MAIN)
         over = [lock for lock in own if self._release_on(session, lock) == "stop"]
+        self._taking.turn_over(session)
         self._give_back(session, over)
 
     def after_commit(self, session: LocalSession) -> None:
@@ -135,13 +140,19 @@ class HandingBack:
         by_root: dict[Path, list[HeldLock]] = {}
         for lock in self._held.of(session.session_id):
             root = root_of(session, lock)
-            if root and lock.commit and not lock.is_pattern and self._has_moved(lock, root):
+            if not (root and lock.commit and self._has_moved(lock, root)) or lock.is_pattern:
+                continue
+            if not self._is_to_be_edited(session, lock):
                 by_root.setdefault(root, []).append(lock)
         for root, locks in by_root.items():
             mine = session.session_id, root
             if self._release_on(session, locks[0]) == "commit" and mine not in self._asking:
                 self._asking.add(mine)
                 self._background.start(self._give_back_clean(session, root, locks))
+
+    def _is_to_be_edited(self, session: LocalSession, lock: HeldLock) -> bool:
+        """Whether an edit that it allowed has not happened yet: no commit has that."""
+        return session.remembered.awaits(lock, self._clock.now() - EDIT_WITHIN_S)
 
     def _has_moved(self, lock: HeldLock, root: Path) -> bool:
         """Whether there is a new commit, which may have the file in."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 
+from scoord.bounded import BoundedDict
 from scoord.ids import AgentId, LeaseId, ProjectId, SessionId
 from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import wanted, wording
@@ -33,6 +34,8 @@ MAX_NOTICED = 200
 
 MAX_SUBAGENTS = 100
 """For one more the one that was silent for longest counts as over."""
+
+_MOST_ENDED = 1_000
 
 MAIN = AgentId("")
 """The main thread, where a subagent may be named."""
@@ -93,6 +96,10 @@ class LocalSession:
     """What it is told of locks it has lost: first, and crowded out by nothing."""
     subagents: dict[AgentId, deque[str]] = field(default_factory=dict)
     """Those that work, and what each is yet to be told of locks it has lost: first."""
+    ended_subagents: BoundedDict[AgentId, None] = field(
+        default_factory=lambda: BoundedDict(_MOST_ENDED)
+    )
+    """Those that have ended, and did nothing since: what they are granted yet is not wanted."""
     asides: dict[AgentId, deque[str]] = field(default_factory=dict)
     """What each of them is yet to be told of what it edits or has."""
     noticed: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NOTICED))
@@ -206,12 +213,18 @@ class LocalSession:
         """A subagent works: what concerns it is told at its own hooks."""
         if agent == MAIN:
             return
+        self.ended_subagents.pop(agent, None)
         is_new = agent not in self.subagents
         self.subagents[agent] = self.subagents.pop(agent, deque())
         if len(self.subagents) > MAX_SUBAGENTS:
             self.subagent_over(next(iter(self.subagents)))
         if is_new:
             self._change()
+
+    def subagent_ends(self, agent: AgentId) -> None:
+        """A subagent has ended. One that is taken up again does something first."""
+        self.ended_subagents[agent] = None
+        self.subagent_over(agent)
 
     def subagent_over(self, agent: AgentId) -> None:
         """A subagent is over: what it was not told, its main thread is."""
@@ -298,6 +311,14 @@ class LocalSession:
 
     def _asides_of(self, agent: AgentId) -> deque[str]:
         return self.asides.setdefault(agent, deque()) if agent in self.subagents else self.notices
+
+    def disown(self, lock: HeldLock) -> bool:
+        """It gives ``lock`` back; False where the agent before us did not know of that grant."""
+        grant = lock.name, lock.is_pattern, lock.token
+        kept = [it for it in self.had if (it.name, it.is_pattern, it.token) != grant]
+        is_known = len(kept) < len(self.had)
+        self.had = kept
+        return is_known
 
     def owe(self, locks: Iterable[HeldLock]) -> None:
         """It gives ``locks`` back."""

@@ -19,7 +19,7 @@ from scoord.v1.events_pb2 import WatchResponse
 from scoord_agent.held import HeldLocks
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
-from scoord_agent.remembered import Edit, Relied
+from scoord_agent.remembered import Allowed, Edit, Relied
 from scoord_agent.reporting import Reporting
 from scoord_agent.sessions import Sessions
 
@@ -60,12 +60,14 @@ class Protection:
     ) -> None:
         """An edit is about to happen; without having ``asked``, by no grant that is known."""
         right = self._held.right(file.project, file.key, who) if asked else None
-        session.remembered.allowed[_edit(file, who)] = right.token if right else _WITHOUT
+        allowed = Allowed(right.token if right else _WITHOUT, self._clock.now())
+        session.remembered.allowed[_edit(file, who)] = allowed
 
     def edited(self, session: LocalSession, file: FileIdentity, who: Claimant) -> None:
         """An edit has happened: report it, unless its lock stood all the while."""
         now, edit = self._clock.now(), _edit(file, who)
-        token = session.remembered.allowed.pop(edit, None)
+        allowed = session.remembered.allowed.pop(edit, None)
+        token = allowed.token if allowed else None
         if right := self._standing(file, who, token, now):
             self._rely(session, edit, Relied(file.shown, who, right, now))
             return

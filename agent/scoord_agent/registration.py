@@ -219,6 +219,8 @@ class Registration:
             held = _where_it_was(session, as_held(session, project, lock, now))
             if session.remembered.has_given_back(held):
                 continue  # its release is still on its way
+            if held.agent in session.ended_subagents:
+                continue  # nobody asked for it who is there: it is given back as a stray
             if self._is_over(held):
                 self._held.missing(held, sent_at)  # it ended on the way of the answer
             else:

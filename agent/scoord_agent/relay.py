@@ -16,6 +16,7 @@ from scoord_agent.delivery import Delivery
 from scoord_agent.dependents import Dependents
 from scoord_agent.edits import Edits
 from scoord_agent.handing_back import HandingBack
+from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
 from scoord_agent.lifecycle import MAX_INTENT, STARTS_ANEW, Lifecycle, Origin
 from scoord_agent.local_session import MAIN, LocalSession
@@ -162,23 +163,33 @@ class Relay:
         self._activity.progressed(session, event)
         return ALLOW
 
-    async def _turn_end(self, session: LocalSession, _event: HookEvent) -> Decision:
+    async def _turn_end(self, session: LocalSession, event: HookEvent) -> Decision:
         self._activity.rested(session)
         self._lifecycle.worked(session)
         self._handing_back.after_turn(session)
+        if event.is_alone:
+            self._end_all_subagents(session)
         return ALLOW
 
+    def _end_all_subagents(self, session: LocalSession) -> None:
+        """Nobody is told the end of one that was killed, or for which no agent was there."""
+        known = (*session.subagents, *(lock.agent for lock in all_of(session, self._held)))
+        for agent in dict.fromkeys(known):
+            self._end_subagent(session, agent)
+
     async def _subagent_end(self, session: LocalSession, event: HookEvent) -> Decision:
-        """What a subagent held, or waited for, is free for its siblings and its main thread."""
-        if event.agent_id == MAIN:
-            return ALLOW
-        session.subagent_over(event.agent_id)
-        self._taking.done(session, event.agent_id)
-        mine = self._held.of(session.session_id)
-        done = [lock for lock in mine if lock.agent == event.agent_id]
-        self._background.start(self._taking.release(session, done))
-        self._background.start(self._taking.leave_all(session, event.agent_id))
+        self._end_subagent(session, event.agent_id)
         return ALLOW
+
+    def _end_subagent(self, session: LocalSession, agent: AgentId) -> None:
+        """What a subagent held, or waited for, is free for its siblings and its main thread."""
+        if agent == MAIN:
+            return
+        session.subagent_ends(agent)
+        self._taking.done(session, agent)
+        done = [lock for lock in all_of(session, self._held) if lock.agent == agent]
+        self._background.start(self._taking.release(session, done))
+        self._background.start(self._taking.leave_all(session, agent))
 
     def _settings_of(self, session: LocalSession) -> Settings:
         return self._settings.at(session.root)

@@ -36,6 +36,16 @@ class Relied:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """An edit that goes on."""
+
+    token: FencingToken
+    """Of its grant; 0 is without one."""
+    at: float
+    """When it was allowed, on the agent's clock."""
+
+
 @dataclass(slots=True)
 class Remembered:
     """It changes in place, as its session does."""
@@ -46,9 +56,7 @@ class Remembered:
         default_factory=lambda: BoundedDict(_MOST_CROSSED)
     )
     """Who else has which file on another branch, as it was told."""
-    allowed: BoundedDict[Edit, FencingToken] = field(
-        default_factory=lambda: BoundedDict(_MOST_ALLOWED)
-    )
+    allowed: BoundedDict[Edit, Allowed] = field(default_factory=lambda: BoundedDict(_MOST_ALLOWED))
     """Under which grant each edit was allowed that has not happened yet."""
     relied: BoundedDict[Edit, Relied] = field(default_factory=lambda: BoundedDict(_MOST_ALLOWED))
     """The edits that happened lately: the end of what each relied on may be on its way."""
@@ -64,6 +72,12 @@ class Remembered:
     """The command that asks for a lost lock: until it is answered, it is the same one."""
     looked: tuple[float, Head] | None = None
     """When it was last looked what is checked out in its worktree, and what that was."""
+
+    def awaits(self, lock: HeldLock, since: float) -> bool:
+        """Whether an edit was allowed by a grant since then, and has not happened yet."""
+        asked = (lock.project, lock.key, lock.agent)
+        found = (it for edit, it in self.allowed.items() if edit[:3] == asked)
+        return any(it.token == lock.token and it.at >= since for it in found)
 
     def has_given_back(self, lock: HeldLock) -> bool:
         """Whether exactly this grant was given back, which may not have been done yet."""

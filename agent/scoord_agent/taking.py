@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from scoord.clock import Clock
-from scoord.errors import Contended, ScoordError, SessionEnded, SessionNotFound
+from scoord.errors import Contended, InvalidRequest, ScoordError, SessionEnded, SessionNotFound
 from scoord.ids import AgentId, ProjectId, SessionId
 from scoord.limits import MOST_PATHS
 from scoord.names import path_key
@@ -23,13 +23,13 @@ from scoord.v1.locks_pb2 import (
     Granted,
     LeaveRequest,
 )
-from scoord_agent import crossings
+from scoord_agent import crossings, wording_losses
 from scoord_agent.asking import acquire_message, granted_locks, reserve_message
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.overlaps import Overlaps
 from scoord_agent.owed import Owed, batches, is_given_back
@@ -92,11 +92,22 @@ class Taking:
 
     def let_through(self, request: Request) -> None:
         """An edit goes on without an outcome: what is granted yet is to be held."""
-        self._unsettled.let_through(request)
+        if not _is_in_vain(request):
+            self._unsettled.let_through(request)
+
+    def turn_over(self, session: LocalSession) -> None:
+        """Its main thread's turn is over: where that ends its locks, it is granted none yet."""
+        self._unsettled.drop(
+            lambda request: (
+                request.session is session
+                and request.agent == MAIN
+                and request.settings.session_coordination.release_on == "stop"
+            )
+        )
 
     def done(self, session: LocalSession, agent: AgentId) -> None:
         """A holder has ended: what it may yet be granted, or has lost, it wants no more."""
-        self._unsettled.drop(session.session_id, agent)
+        self._unsettled.drop(lambda it: it.session is session and it.agent == agent)
         for lock in self._held.losses.of(session.session_id):
             if lock.agent == agent:
                 self._held.losses.settle(lock)
@@ -188,8 +199,18 @@ class Taking:
             await self._client.leave(request)
 
     async def release(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
-        """Give ``locks`` back. Raises what the coordinator says; they are not held any more."""
-        await self._give_back(session, [lock for lock in locks if self._held.drop(lock)])
+        """Give ``locks`` back. Raises what the coordinator says; they are not held any more.
+
+        Neither are they taken up from the agent before us, or asked for again.
+        """
+        await self._give_back(session, [lock for lock in locks if self._lets_go(session, lock)])
+
+    def _lets_go(self, session: LocalSession, lock: HeldLock) -> bool:
+        """Whether it may stand. Of what went with its lease that is told, and is all."""
+        was_held, was_had = self._held.drop(lock) is not None, session.disown(lock)
+        if self._held.losses.went_with_lease(lock) and self._held.losses.settle(lock):
+            session.tell_loss(wording_losses.lost([lock.shown]), lock.agent)
+        return was_held or was_had
 
     async def _give_back(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """All at once: what is not answered is owed, whichever of them fails first."""
@@ -233,9 +254,17 @@ class Taking:
             self._waits.refused(session, request.project, conflicts)
             self._note_queued(request, conflicts)
             return conflicts
+        await self._refuse_in_vain(request, granted)
         for lock in granted:
             self._note_granted(request, lock)
         return response.granted
+
+    async def _refuse_in_vain(self, request: Request, granted: Sequence[HeldLock]) -> None:
+        """Raises InvalidRequest where a subagent has ended while it asked: nobody edits."""
+        if _is_in_vain(request):
+            await self._give_up(request, granted)
+            shown = ", ".join(request.shown)
+            raise InvalidRequest(f"{shown}: the subagent that asked for it has ended meanwhile")
 
     def _heard(self, cut: Cut, response: AcquireResponse) -> None:
         """It is known now what became of an acquire that was cut off."""
@@ -376,6 +405,11 @@ class Taking:
         self._waits.over(session, lock.project, [lock.key])
         others = self._neighbours.of(lock.project).paths.get(lock.key, {})
         crossings.look(session, lock, others.values())
+
+
+def _is_in_vain(request: Request) -> bool:
+    """Whether the subagent has ended that it is for."""
+    return request.agent in request.session.ended_subagents
 
 
 def _place_of(lock: HeldLock) -> Place:

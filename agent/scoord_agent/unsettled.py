@@ -145,11 +145,10 @@ class Unsettled:
         for cut in self._cuts:
             cut.let_through |= cut.request is request
 
-    def drop(self, session: SessionId, agent: AgentId) -> None:
-        """This holder is done: what is granted yet is to be given back."""
+    def drop(self, is_over: Callable[[Request], bool]) -> None:
+        """Who asked for these is done: what is granted yet is to be given back."""
         for cut in self._cuts:
-            if (cut.request.session.session_id, cut.request.agent) == (session, agent):
-                cut.let_through = False
+            cut.let_through &= not is_over(cut.request)
 
     def is_asked_for(self, request: Request, key: str) -> bool:
         """Whether the same holder asks for ``key`` at this moment."""

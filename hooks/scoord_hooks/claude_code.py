@@ -28,6 +28,7 @@ _KINDS: Final[Mapping[str, EventKind]] = {
     "SessionEnd": EventKind.SESSION_END,
     "UserPromptSubmit": EventKind.PROMPT,
     "Stop": EventKind.TURN_END,
+    "StopFailure": EventKind.TURN_END,  # by an error of its API, then without Stop
     "SubagentStop": EventKind.SUBAGENT_END,
 }
 _TOOL_KINDS: Final[Mapping[str, EventKind]] = {
@@ -56,23 +57,27 @@ def parse(name: str, body: Mapping[str, object]) -> HookEvent:
     fields.expect_event_name()
     tool = fields.text("tool_name") if name in _TOOL_KINDS else ""
     edits = tool in EDIT_TOOLS
+    agent_id = AgentId(fields.identifier("agent_id", fields.optional_text("agent_id")))
     steps = steps_of(tool, body) if name == "PostToolUse" else None
     return HookEvent(
         client=CLIENT,
-        kind=EventKind.PROGRESS if steps else _kind(name, edits=edits),
+        kind=EventKind.PROGRESS if steps else _kind(name, agent_id, edits=edits),
         name=name,
         client_session_id=fields.identifier("session_id", fields.text("session_id")),
         cwd=fields.absolute_path("cwd"),
-        agent_id=AgentId(fields.identifier("agent_id", fields.optional_text("agent_id"))),
+        agent_id=agent_id,
         paths=(fields.inside("tool_input").text(EDIT_TOOLS[tool]),) if edits else (),
         prompt=_prompt(fields) if name == "UserPromptSubmit" else "",
         reason=fields.optional_text(_REASON_FIELDS[name]) if name in _REASON_FIELDS else "",
         steps=steps,
+        is_alone=name == "Stop" and not agent_id and body.get("background_tasks") == [],
     )
 
 
-def _kind(name: str, *, edits: bool) -> EventKind:
-    return _TOOL_KINDS[name] if edits else _KINDS.get(name, EventKind.OTHER)
+def _kind(name: str, agent_id: AgentId, *, edits: bool) -> EventKind:
+    kind = _TOOL_KINDS[name] if edits else _KINDS.get(name, EventKind.OTHER)
+    # An error of the API may end a subagent, too; its main thread's turn goes on.
+    return EventKind.SUBAGENT_END if agent_id and kind is EventKind.TURN_END else kind
 
 
 def _prompt(fields: "_Fields") -> str:

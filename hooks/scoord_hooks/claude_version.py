@@ -29,6 +29,10 @@ class Feature:
         """Tell whether that version lacks it; an unknown version is taken for a new one."""
         return version is not None and version < self.since
 
+    def is_in(self, version: Version | None) -> bool:
+        """Tell whether that version is known to have it."""
+        return version is not None and not self.missing_in(version)
+
     def complaint(self, version: Version) -> str:
         """Return one line for the person who has that version."""
         return f"Claude Code {show(version)} is older than {show(self.since)}: {self.without}"
@@ -39,6 +43,12 @@ HTTP_HOOKS: Final = Feature(
     "http hooks",
     (2, 1, 63),
     "it has no http hooks and would call none; update it, or use --transport command",
+)
+STOP_FAILURE: Final = Feature(
+    "StopFailure",
+    (2, 1, 78),
+    "it does not tell of a turn that an error of its API ends, so release_on: stop gives nothing "
+    "back then",
 )
 PLUGIN_FOLDERS: Final = Feature(
     "plugins in folders",

@@ -15,6 +15,7 @@ from scoord.addresses import is_loopback
 from scoord_hooks.claude_code import CLIENT, EDIT_TOOLS
 from scoord_hooks.claude_tasks import TASK_TOOLS
 
+STOP_FAILURE: Final = "StopFailure"
 EVENTS: Final = (
     "SessionStart",
     "SessionEnd",
@@ -22,6 +23,7 @@ EVENTS: Final = (
     "PreToolUse",
     "PostToolUse",
     "Stop",
+    STOP_FAILURE,
     "SubagentStop",
 )
 TOKEN_NAME: Final = "SCOORD_TOKEN"  # noqa: S105 (a variable's name)
@@ -72,6 +74,9 @@ class Wiring:
     exec_form: bool
     """Program and arguments apart, so that no shell reads them; not known to old versions."""
     unreachable: UnreachableAction
+    tells_failures: bool = True
+    """Whether Claude Code has StopFailure: before 2.1.101 it leaves a settings file with an
+    event that it does not know out, the whole of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ def _by_event(entries: Entries) -> dict[str, list[Mapping[str, object]]]:
 
 def entries_of(wiring: Wiring) -> Entries:
     """Return the entries that a wiring stands for."""
-    groups = tuple((event, _group(wiring, event)) for event in EVENTS)
+    known = (event for event in EVENTS if wiring.tells_failures or event != STOP_FAILURE)
+    groups = tuple((event, _group(wiring, event)) for event in known)
     return Entries(groups, wiring.token if wiring.transport is Transport.HTTP else "")
 
 

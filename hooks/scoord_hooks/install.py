@@ -159,8 +159,9 @@ def _wiring(order: Order, version: Version | None) -> Wiring:
         token=token(),
         shim=str(shim_path()),
         bash=bash_path(),
-        exec_form=version is not None and not claude_version.EXEC_FORM.missing_in(version),
+        exec_form=claude_version.EXEC_FORM.is_in(version),
         unreachable=order.unreachable,
+        tells_failures=claude_version.STOP_FAILURE.is_in(version),
     )
 
 

@@ -77,6 +77,8 @@ class HookEvent:
     """Why a session started or ended, in the CLI's words (``startup``, ``clear``, ...)."""
     steps: Steps | None = None
     """What is said of the session's task list."""
+    is_alone: bool = False
+    """Whether the CLI says that nothing works beside the main thread, whose turn is over."""
 
 
 class Verdict(StrEnum):

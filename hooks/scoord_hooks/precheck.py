@@ -46,9 +46,9 @@ def limits(order: Order, version: Version | None) -> tuple[str, ...]:
     """Return what this Claude Code does less well than a newer one."""
     if version is None:
         return (f"{claude_version.unknown()}, so it was not checked what it lacks",)
-    needed = []
     if order.way is Way.PLUGIN:
         return ()
+    needed = [claude_version.STOP_FAILURE]
     if order.transport is Transport.COMMAND:
         needed.append(claude_version.EXEC_FORM)
     elif order.unreachable is UnreachableAction.BLOCK:

@@ -2,17 +2,18 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from scoord.local import agent_port, token
-from scoord_hooks import plugin_folder, settings_file
+from scoord_hooks import claude_version, plugin_folder, settings_file
 from scoord_hooks.claude_settings import Found, disables_all, find, find_entries, ordered
 from scoord_hooks.claude_wiring import (
     EVENTS,
+    STOP_FAILURE,
     Transport,
     UnreachableAction,
     Wiring,
@@ -95,7 +96,7 @@ def status(scope: Scope) -> Status:
         problem = _plugin_problem(scope, off=seen.off)
         events = tuple(EventStatus(event, Transport.COMMAND, problem) for event in EVENTS)
     else:
-        events = tuple(_event_status(event, seen) for event in EVENTS)
+        events = tuple(_event_status(event, seen) for event in seen.wanted)
     return Status(
         settings,
         events,
@@ -175,7 +176,15 @@ def _wiring_of(found: Sequence[Found]) -> Wiring:
         bash=bash_path(),
         exec_form=any(map(is_exec_form, commands)),
         unreachable=action,
+        tells_failures=_tells_failures({one.event for one in found}),
     )
+
+
+def _tells_failures(wired: Collection[str]) -> bool:
+    """Whether StopFailure is to be there. Only where it is not, its version is asked for."""
+    if not wired or STOP_FAILURE in wired:
+        return True
+    return claude_version.STOP_FAILURE.is_in(claude_version.installed())
 
 
 def _command(scope: Scope, wiring: Wiring) -> str:

@@ -148,3 +148,27 @@ def test_what_an_agent_was_giving_back_is_given_back_by_the_next_one(
     wait_until("auth.py is free", lambda: {"other.py"} == held(two.alice, shop))
     assert "auth.py" not in context(alice.prompt("go on")), "it did not lose it"
     assert not refusal(bob.edit("auth.py"))
+
+
+def test_what_is_given_back_before_the_next_agent_knows_of_it_is_not_taken_up(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = two.alice.running_session(shop.alices), two.bob.running_session(shop.bobs)
+    alice.start()
+    bob.start()
+    alice.edit("auth.py")
+    alice.edit("other.py", agent_id="ag1", agent_type="x")
+    time.sleep(KEEP_S + 1)
+    end_agent(two.alice, "killed")
+    two.coordinator.freeze()
+    try:
+        two.alice.start_agent()
+        code, said = alice.run("release", "auth.py")
+        alice.post("Stop", stop_hook_active=False, background_tasks=[])
+    finally:
+        two.coordinator.thaw()
+
+    assert code != 0
+    assert "auth.py: not locked" not in said
+    wait_until("nothing is held", lambda: set() == held(two.alice, shop))
+    assert not refusal(bob.edit("other.py"))

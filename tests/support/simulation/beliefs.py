@@ -18,7 +18,7 @@ from scoord.v1.locks_pb2 import LockMode
 from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import EventKind, Verdict
 from support.simulation.loop import Process
-from support.simulation.machine import Hook, Machine, current_hook
+from support.simulation.machine import Hook, Machine, current_hook, hands_back
 from support.simulation.minds import Known, Mind, asker_of, granted_as
 from support.simulation.network import Exchange
 from support.simulation.oracle import excludes
@@ -131,10 +131,14 @@ class Beliefs:
             mind.leave(exchange.request.session_id)
 
     def _given_back(self, mind: Mind, path: str, token: int, *, is_over: bool) -> None:
-        """C4: what a session has since the agent before is not given back unknown to this one."""
+        """C4: what a session has since the agent before is not given back unknown to this one.
+
+        Unless it does not want it any more.
+        """
         had = [other for other in self.minds.values() if other.of_grant(path, token)]
         stands = any(grant.path == path for grant in self.truth.of(token))
-        if had and mind not in had and stands and not is_over:
+        is_stray = not (is_over or hands_back.get())
+        if had and mind not in had and stands and is_stray:
             self.record.violate("C4", f"{path} with {token} was given back, and its holder knew")
         self.given_back.add((path, token))
         for other in (mind, *had):

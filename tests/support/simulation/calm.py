@@ -11,6 +11,7 @@ from scoord_hooks.neutral import EventKind
 from scoord_server.store import keys
 from support.simulation.beliefs import Beliefs, Loss, was_written
 from support.simulation.decrees import Decrees
+from support.simulation.early import Early
 from support.simulation.edges import PROJECT
 from support.simulation.machine import Machine
 from support.simulation.oracle import excludes
@@ -69,6 +70,7 @@ class Calm:
     people: list[Person]
     ttl_s: float
     """How long a lease outlives its last renewal, in true time."""
+    early: Early
 
     async def check(self) -> None:
         """Let it settle, serve everyone, then let everyone go."""
@@ -91,6 +93,7 @@ class Calm:
         await self._serve_wants()
         await self._check_told()
         await self._free_all()
+        await self.early.check(self.people)
         await asyncio.sleep(3.0)
         self._check_reported()
         self.beliefs.slips.check(self.people)

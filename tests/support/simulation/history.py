@@ -16,6 +16,7 @@ from support.simulation.beliefs import Beliefs
 from support.simulation.calm import Calm
 from support.simulation.checkouts import LINKED, MAIN, OTHER, Checkout, Checkouts
 from support.simulation.decrees import Decrees
+from support.simulation.early import Early
 from support.simulation.edges import ProcessTable, replaced
 from support.simulation.faults import Trouble, have_proved, torment
 from support.simulation.loop import HostClock, VirtualLoop
@@ -143,6 +144,7 @@ class History:
             self.machines,
             self.people,
             self.settings.leases.ttl / self._store_clock.rate,
+            Early(self.record, self.truth, self.settings),
         )
 
     def _chance(self) -> random.Random:

@@ -56,6 +56,12 @@ asked_for: "contextvars.ContextVar[frozenset[str]]" = contextvars.ContextVar(
 """The keys of the files or patterns that whoever called the agent asks for itself."""
 
 
+hands_back: contextvars.ContextVar[bool] = contextvars.ContextVar("hands_back", default=False)
+"""Whether whoever called the agent gives back what it has, known to the agent or not."""
+
+_HANDS_BACK = frozenset({EventKind.TURN_END, EventKind.SUBAGENT_END})
+
+
 def wish_keys(names: Iterable[str]) -> frozenset[str]:
     """What files and patterns are compared by, however they are anchored."""
     return frozenset(path_key(name).lstrip("/") for name in names)
@@ -190,6 +196,7 @@ class Machine:
     async def _answer(self, agent: Agent, called: Hook) -> None:
         """What the listener does around the relay."""
         current_hook.set(called)
+        hands_back.set(called.event.kind in _HANDS_BACK)
         if called.event.kind is EventKind.BEFORE_EDIT:
             asked_for.set(wish_keys(called.event.paths))
         now, relay = asyncio.get_running_loop().time(), agent.parts.relay

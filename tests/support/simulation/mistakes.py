@@ -11,12 +11,14 @@ from scoord.ids import AgentId, FencingToken, LeaseId, SessionId
 from scoord_agent import coordinator as client
 from scoord_agent.delivery import Delivery
 from scoord_agent.edits import Edits
+from scoord_agent.handing_back import HandingBack
 from scoord_agent.heart import Heart
 from scoord_agent.held import HeldLocks
 from scoord_agent.local_session import LocalSession
 from scoord_agent.owed import Owed
 from scoord_agent.reactions import Reactions
 from scoord_agent.registration import Registration
+from scoord_agent.relay import Relay
 from scoord_agent.sessions import Sessions
 from scoord_agent.strays import Strays
 from scoord_agent.turns import Turn, Turns
@@ -312,6 +314,18 @@ def notes_without_looking(plan: Callable[..., Txn]) -> Callable[..., Txn]:
         return replace(plan(*args), compares=())
 
     return planned
+
+
+def gives_nothing_back(self: HandingBack | Relay, session: LocalSession) -> None:
+    """What its session holds stays with it."""
+
+
+async def gives_nothing_back_yet(self: HandingBack, session: LocalSession) -> None:
+    """The same, for what is awaited."""
+
+
+def keeps_what_a_subagent_had(self: Relay, session: LocalSession, agent: AgentId) -> None:
+    session.subagent_ends(agent)
 
 
 async def looks_for_nothing(self: Farewells, project: str = "") -> list[object]:

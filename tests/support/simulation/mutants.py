@@ -16,6 +16,7 @@ from scoord_agent import coordinator as client
 from scoord_agent import lifecycle, reclaiming
 from scoord_agent.delivery import Delivery
 from scoord_agent.edits import Edits
+from scoord_agent.handing_back import HandingBack
 from scoord_agent.heart import Heart
 from scoord_agent.held import HeldLocks
 from scoord_agent.local_session import LocalSession
@@ -24,6 +25,7 @@ from scoord_agent.owed import Owed
 from scoord_agent.protection import Protection
 from scoord_agent.reactions import Reactions
 from scoord_agent.registration import Registration
+from scoord_agent.relay import Relay
 from scoord_agent.reporting import Reporting
 from scoord_agent.sessions import Sessions
 from scoord_agent.strays import Strays
@@ -411,6 +413,36 @@ MUTANTS: tuple[Mutant, ...] = (
         "what was broken is edited for as long as the stream stands still",
         ("C1",),
         _method(HeldLocks, "is_followed", mistakes.is_always_followed),
+    ),
+    Mutant(
+        "kept after the turn",
+        "what is to be given back with a turn is held on",
+        ("C5",),
+        _method(HandingBack, "after_turn", mistakes.gives_nothing_back),
+    ),
+    Mutant(
+        "kept after the commit",
+        "what is to be given back once it is committed is held on",
+        ("C5",),
+        _method(HandingBack, "after_commit", mistakes.gives_nothing_back),
+    ),
+    Mutant(
+        "kept after the switch",
+        "what is held for a branch that was left is held on",
+        ("C5",),
+        _method(HandingBack, "after_switch", mistakes.gives_nothing_back_yet),
+    ),
+    Mutant(
+        "kept after a subagent",
+        "what a subagent held that has ended is held on",
+        ("C5",),
+        _method(Relay, "_end_subagent", mistakes.keeps_what_a_subagent_had),
+    ),
+    Mutant(
+        "killed subagents work on",
+        "what a subagent held whose end nobody told is held on",
+        ("C5",),
+        _method(Relay, "_end_all_subagents", mistakes.gives_nothing_back),
     ),
 )
 """As data, so that the list can grow; ``python -m support.simulation --mutant NAME``."""

@@ -11,7 +11,14 @@ from scoord_agent.wishes import Breaking, Wish
 from scoord_hooks.neutral import EventKind, HookEvent, Verdict
 from support.simulation.checkouts import Checkout
 from support.simulation.edges import ProcessTable
-from support.simulation.machine import Agent, Hook, Machine, asked_for, wish_keys
+from support.simulation.machine import (
+    Agent,
+    Hook,
+    Machine,
+    asked_for,
+    hands_back,
+    wish_keys,
+)
 from support.simulation.record import Record
 
 CLIENT = "claude-code"
@@ -92,6 +99,7 @@ class Person:
             paths=tuple(paths),
             prompt=f"{self.name} works" if kind is EventKind.PROMPT else "",
             reason=reason,
+            is_alone=kind is EventKind.TURN_END and not self.subagents,
         )
         self.record.counts["hooks"] += 1
         if kind is EventKind.SUBAGENT_END:
@@ -99,13 +107,24 @@ class Person:
             self.subagents.pop(agent, None)
         elif agent:
             self.subagents[agent] = None
+        elif event.is_alone:
+            self.lose_subagents()
         hook = await self.machine.hook(event, self.pid)
         self._note(hook)
+        if event.is_alone and hook.decision is not None:
+            self.ended_unheard.clear()
         if kind is EventKind.SUBAGENT_END and hook.decision is None:
             self.ended_unheard.add(agent)
         elif hook.decision is not None:
             self.ended_unheard.discard(agent)
         return hook
+
+    def lose_subagents(self) -> None:
+        """All of them are over, also those whose end was not heard."""
+        over = dict.fromkeys((*self.subagents, *sorted(self.ended_unheard)))
+        self.agent_ends |= dict.fromkeys(over, self.record.loop.true_s)
+        self.ended_unheard |= set(over)
+        self.subagents.clear()
 
     def hear(self, hook: Hook) -> None:
         """An answer is given; one for which its hook has stopped waiting tells nothing."""
@@ -164,6 +183,7 @@ class Person:
         pid, files = self.pid, [*self.files, *PATTERNS, *more]
 
         async def release(agent: Agent) -> object:
+            hands_back.set(True)
             return await agent.desk.release(str(checkout.root), files, pid)
 
         outcome = await self._command("unlock", release)

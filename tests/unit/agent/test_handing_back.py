@@ -13,10 +13,11 @@ from scoord.config import SettingsCache, load
 from scoord.ids import AgentId, FencingToken, MachineId, ProjectId, SessionId
 from scoord.paths import RECHECK_S, Locator
 from scoord_agent.background import Background
-from scoord_agent.handing_back import HandingBack
+from scoord_agent.handing_back import EDIT_WITHIN_S, HandingBack
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
+from scoord_agent.remembered import Allowed
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
 from support.clock import FakeClock
@@ -35,6 +36,8 @@ class House:
     held: HeldLocks
     session: LocalSession
     released: list[str] = field(default_factory=list)
+    given: list[HeldLock] = field(default_factory=list)
+    """All that was to be given back, held or not."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something was given back, or nothing was left to."""
     handing_back: HandingBack = field(init=False)
@@ -43,8 +46,12 @@ class House:
 
     async def release(self, _session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """In the place of the real one."""
+        self.given += locks
         self.released += [lock.shown for lock in locks if self.held.drop(lock)]
         self.asked.set()
+
+    def turn_over(self, session: LocalSession) -> None:
+        """In the place of the real one."""
 
     async def finish(self) -> None:
         """Wait until something was given back."""
@@ -126,6 +133,27 @@ async def test_a_file_that_is_used_while_git_is_asked_is_kept(house: House) -> N
     assert [other.shown] == house.released
 
 
+async def test_a_file_whose_edit_is_allowed_and_has_not_happened_is_kept_for_a_while(
+    house: House,
+) -> None:
+    house.set("release_on: commit")
+    lock = house.hold("a.py")
+    edit = lock.project, lock.key, lock.agent, house.root
+    house.session.remembered.allowed[edit] = Allowed(lock.token, house.clock.now())
+    house.hold("b.py", agent="agent-1")
+    house.commit()
+    house.handing_back.after_commit(house.session)
+    await house.finish()
+    assert ["b.py"] == house.released
+
+    house.clock.advance(EDIT_WITHIN_S)
+    house.asked.clear()
+    house.handing_back.after_commit(house.session)
+
+    await house.finish()
+    assert ["b.py", "a.py"] == house.released, "the edit was denied: nobody tells"
+
+
 async def test_a_commit_gives_nothing_back_unless_it_is_to(house: House) -> None:
     house.hold("a.py")
     house.commit()
@@ -146,6 +174,22 @@ async def test_a_turns_end_gives_back_what_the_main_thread_holds(house: House) -
 
     await house.finish()
     assert ["a.py"] == house.released
+
+
+async def test_so_does_it_what_the_agent_before_knew_of_and_what_went_with_its_lease(
+    house: House,
+) -> None:
+    house.set("release_on: stop")
+    house.hold("a.py")
+    house.held.lapse(A)
+    house.session.had = [house.hold("b.py"), house.hold("c.py", "a1")]
+    for lock in house.held.of(A):
+        house.held.drop(lock)
+
+    house.handing_back.after_turn(house.session)
+
+    await house.finish()
+    assert {"a.py", "b.py"} == {lock.shown for lock in house.given}
 
 
 async def test_another_branch_ends_what_was_for_the_old_one(house: House) -> None:

@@ -64,6 +64,8 @@ def test_a_tool_that_edits_no_file_gives_an_event_without_paths(tool: str) -> No
         ("UserPromptSubmit", {"prompt": "Fix\nit"}, EventKind.PROMPT, "Fix\nit", ""),
         ("UserPromptSubmit", {"prompt": "/sc:session-unlock a"}, EventKind.PROMPT, "", ""),
         ("Stop", {"stop_hook_active": False}, EventKind.TURN_END, "", ""),
+        ("StopFailure", {"error": "rate_limit"}, EventKind.TURN_END, "", ""),
+        ("StopFailure", {"agent_id": "a4"}, EventKind.SUBAGENT_END, "", ""),
         ("SubagentStop", {"agent_id": "a4"}, EventKind.SUBAGENT_END, "", ""),
         ("Notification", {"message": "hi"}, EventKind.OTHER, "", ""),
         ("SomethingOfNextYear", {}, EventKind.OTHER, "", ""),
@@ -75,6 +77,23 @@ def test_every_other_event_is_told_by_its_kind(
     parsed = claude_code.parse(name, event(name, **fields))
     assert (parsed.kind, parsed.prompt, parsed.reason) == (kind, prompt, reason)
     assert parsed.agent_id == fields.get("agent_id", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "is_alone"),
+    [
+        ("Stop", {"background_tasks": []}, True),
+        ("Stop", {"background_tasks": [{"id": "t1", "type": "subagent"}]}, False),
+        ("Stop", {"background_tasks": None}, False),
+        ("Stop", {"background_tasks": [], "agent_id": "a4"}, False),
+        ("Stop", {}, False),
+        ("SubagentStop", {"background_tasks": [], "agent_id": "a4"}, False),
+    ],
+)
+def test_it_is_alone_only_where_it_says_so(
+    name: str, fields: dict[str, object], *, is_alone: bool
+) -> None:
+    assert is_alone == claude_code.parse(name, event(name, **fields)).is_alone
 
 
 @pytest.mark.parametrize(

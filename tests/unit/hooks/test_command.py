@@ -89,7 +89,7 @@ def test_scripts_get_the_same_in_json(home: Path) -> None:
 def test_the_status_is_that_nothing_is_installed() -> None:
     result = call("status")
     assert result.exit_code == 1
-    assert result.output.count("not installed") == 7
+    assert result.output.count("not installed") == 8
 
 
 def test_the_status_is_that_the_agent_is_missing() -> None:

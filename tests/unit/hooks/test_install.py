@@ -16,6 +16,7 @@ from scoord_hooks.claude_wiring import EVENTS, Transport, UnreachableAction
 from scoord_hooks.install import install, uninstall
 from scoord_hooks.order import Order
 from scoord_hooks.places import Scope, shim_path
+from scoord_hooks.status import status
 from support.claude_settings import FOREIGN, backups, handlers
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -81,6 +82,35 @@ def test_a_cli_that_needs_a_shell_gets_a_quoted_line(
     run = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
     shim = str(state / "hooks" / "shim.sh")
     assert run.stdout.split("|")[:-1] == ["/bin/bash", "-p", shim, "claude-code", "Stop", "warn"]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_known"), [((2, 1, 77), False), (None, False), ((2, 1, 78), True)]
+)
+def test_an_event_that_a_cli_does_not_know_is_not_written_and_not_missed(
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: tuple[int, int, int] | None,
+    *,
+    is_known: bool,
+) -> None:
+    monkeypatch.setattr(claude_version, "installed", lambda: version)
+    install(Order())
+
+    assert is_known == ("StopFailure" in handlers(file))
+    seen = status(Scope.USER)
+    assert seen.complete
+    assert list(handlers(file)) == [each.event for each in seen.events]
+
+
+def test_one_that_an_older_coordinator_did_not_write_is_missed(file: Path) -> None:
+    install(Order())
+    written = json.loads(file.read_text())
+    del written["hooks"]["StopFailure"]
+    file.write_text(json.dumps(written))
+
+    (missing,) = (each for each in status(Scope.USER).events if each.problem)
+    assert ("StopFailure", "not installed") == (missing.event, missing.problem)
 
 
 @pytest.mark.parametrize("transport", list(Transport))

@@ -30,14 +30,21 @@ def test_where_nothing_is_installed_nothing_was_ordered(file: Path) -> None:
     assert installed.orders() == []
 
 
+API_ERROR = "a turn that an error of its API ends"
+
+
 @pytest.mark.parametrize(
     ("order", "version", "lacks"),
     [
         (Order(), (2, 1, 100), []),
-        (Order(), (2, 1, 62), ["http hooks"]),
+        (Order(), (2, 1, 62), ["http hooks", API_ERROR]),
         (Order(unreachable=UnreachableAction.BLOCK), (2, 1, 100), ["onFailure"]),
-        (Order(unreachable=UnreachableAction.BLOCK), (2, 1, 62), ["http hooks", "onFailure"]),
-        (Order(transport=Transport.COMMAND), (2, 1, 62), ["through a shell"]),
+        (
+            Order(unreachable=UnreachableAction.BLOCK),
+            (2, 1, 62),
+            ["http hooks", "onFailure", API_ERROR],
+        ),
+        (Order(transport=Transport.COMMAND), (2, 1, 62), [API_ERROR, "through a shell"]),
         (Order(transport=Transport.COMMAND, unreachable=UnreachableAction.BLOCK), (2, 1, 200), []),
     ],
 )

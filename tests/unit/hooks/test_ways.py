@@ -192,7 +192,7 @@ def test_what_is_wired_in_a_checkout_is_what_its_status_shows(
     assert seen.startswith(place[way].format(checkout / ".claude"))
     assert "not installed" not in seen
     assert "run: " not in seen
-    assert of_users.count("not installed") == 7
+    assert of_users.count("not installed") == 8
     assert of_users.endswith("wired in this scope; see: scoord hooks status --scope project\n")
 
 

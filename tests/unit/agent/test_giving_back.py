@@ -1,0 +1,233 @@
+"""What is given back although it is not held: not known yet, lost, or still on its way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scoord.errors import InvalidRequest
+from scoord.ids import AgentId, FencingToken, LeaseId
+from scoord.v1.locks_pb2 import Holder, Lock
+from scoord_agent.background import Background
+from scoord_agent.delivery import Delivery
+from scoord_agent.held_lock import HeldLock
+from scoord_agent.lifecycle import Origin
+from scoord_agent.local_session import MAIN
+from scoord_agent.relay import Relay
+from scoord_hooks.neutral import EventKind, HookEvent
+from support.clock import FakeClock
+from support.house import SHOP, A, House, editing_house, settle, until
+from support.scripted_coordinator import Fate
+
+ONE, TWO = AgentId("agent-1"), AgentId("agent-2")
+
+
+class Hooks:
+    """The relay, with all that is not about giving back left out."""
+
+    def __init__(self, house: House, background: Background) -> None:
+        async def session_of(*_: object) -> object:
+            return house.session
+
+        nothing: Any = SimpleNamespace(
+            session_of=session_of,
+            rested=lambda _session: None,
+            worked=lambda _session: None,
+            look_anew=lambda _session: None,
+            look=lambda _session: False,
+            after_turn=house.taking.turn_over,
+        )
+        self.relay = Relay(
+            lifecycle=nothing,
+            edits=house.edits,
+            taking=house.taking,
+            held=house.held,
+            handing_back=nothing,
+            activity=nothing,
+            publishing=nothing,
+            dependents=nothing,
+            pursuits=nothing,
+            settings=house.settings,
+            background=background,
+            turns=house.turns,
+            clock=house.clock,
+        )
+
+    async def send(self, kind: EventKind, agent: AgentId = MAIN, *, is_alone: bool = False) -> None:
+        event = HookEvent("claude-code", kind, kind, "c1", "/", agent_id=agent, is_alone=is_alone)
+        await self.relay.decide(event, Origin(), 1.0, Delivery())
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with editing_house(tmp_path, FakeClock()) as made:
+        yield made
+
+
+@pytest.fixture
+async def hooks(house: House) -> AsyncIterator[Hooks]:
+    background = Background()
+    yield Hooks(house, background)
+    await background.close()
+
+
+async def edit(house: House, file: str, agent: AgentId) -> None:
+    house.session.hear(agent)
+    await house.edit(file, agent=agent)
+
+
+def inherited(house: House, file: str, agent: AgentId) -> HeldLock:
+    """The agent before us knew of this lock, which stands."""
+    token = 150 + len(house.coordinator.locks)
+    holder = Holder(session_id=A, agent_id=agent)
+    house.coordinator.locks[file] = Lock(project=SHOP, path=file, token=token, holder=holder)
+    lock = HeldLock(SHOP, file, file, A, agent, FencingToken(token))
+    house.session.had = [*house.session.had, lock]
+    return lock
+
+
+async def taken_up(house: House) -> None:
+    """The coordinator is back."""
+    house.session.lease = house.session.lease or LeaseId(7)
+    await house.registration.take_up(house.session, SHOP, house.settings.at(house.root))
+    house.registration.recall(house.session)
+
+
+def stands(house: House) -> set[str]:
+    return set(house.coordinator.locks)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_who_says_that_it_is_alone_has_no_subagents_any_more(
+    house: House, hooks: Hooks, *, is_alone: bool
+) -> None:
+    await edit(house, "a.py", MAIN)
+    await edit(house, "b.py", ONE)
+    await edit(house, "c.py", TWO)
+
+    await hooks.send(EventKind.TURN_END, is_alone=is_alone)
+    await settle()
+
+    assert ({"a.py"} if is_alone else {"a.py", "b.py", "c.py"}) == stands(house)
+
+
+async def test_what_a_subagent_had_that_ends_before_it_is_taken_up_is_given_back(
+    house: House, hooks: Hooks
+) -> None:
+    kept, _ = inherited(house, "a.py", MAIN), inherited(house, "b.py", ONE)
+    house.coordinator.gate = asyncio.Event()
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    await settle()
+    await taken_up(house)
+
+    assert house.holds("a.py")
+    assert house.holds("b.py") is None
+    assert [kept.token] == [lock.token for lock in house.held.known(A)], "nothing is missed"
+    house.coordinator.gate.set()
+    await until(lambda: {"a.py"} == stands(house))
+
+
+async def test_nor_is_that_believed_in_of_which_the_agent_before_had_written_nothing_down(
+    house: House, hooks: Hooks
+) -> None:
+    inherited(house, "b.py", ONE)
+    house.session.had = ()
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    await taken_up(house)
+    assert house.holds("b.py") is None
+
+    house.session.hear(ONE)
+    await taken_up(house)
+    assert house.holds("b.py"), "it works again"
+
+
+@pytest.mark.parametrize("action", ["block", "warn", "proceed"])
+async def test_what_is_granted_to_a_subagent_that_has_ended_meanwhile_is_given_back(
+    house: House, hooks: Hooks, action: str
+) -> None:
+    house.set(f"conflict_action: {action}")
+    await edit(house, "b.py", MAIN)
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.append(Fate.LATE_ANSWER)
+    house.session.hear(ONE)
+    editing = asyncio.create_task(house.edit("a.py", agent=ONE))
+    await until(lambda: "a.py" in house.coordinator.locks)
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    house.coordinator.gate.set()
+
+    with pytest.raises(InvalidRequest, match="has ended meanwhile"):
+        await editing
+    assert house.holds("a.py") is None
+    await until(lambda: {"b.py"} == stands(house))
+
+
+async def test_nor_is_it_kept_when_its_edit_is_let_through_after_that(
+    house: House, hooks: Hooks
+) -> None:
+    await edit(house, "b.py", MAIN)
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    house.session.hear(ONE)
+    editing = asyncio.create_task(house.edit("a.py", agent=ONE))
+    await until(lambda: "a.py" in house.coordinator.locks)
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    await editing
+
+    await until(lambda: {"b.py"} == stands(house))
+    assert house.holds("a.py") is None
+
+
+@pytest.mark.parametrize("release_on", ["stop", "session_end"])
+async def test_what_is_granted_late_after_the_turn_is_given_back_with_it(
+    house: House, hooks: Hooks, release_on: str
+) -> None:
+    house.set(f"release_on: {release_on}")
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    house.coordinator.connection.failed("gone", house.clock.now())
+    assert "without a lock" in (await house.edit()).context
+
+    await hooks.send(EventKind.TURN_END)
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: house.coordinator.releases or house.holds())
+    await settle()
+
+    assert (set() if release_on == "stop" else {"a.py"}) == stands(house)
+
+
+async def test_what_is_released_before_it_is_taken_up_is_not(house: House) -> None:
+    lock = inherited(house, "a.py", MAIN)
+    house.coordinator.gate = asyncio.Event()
+    releasing = asyncio.create_task(house.taking.release(house.session, [lock]))
+    await settle()
+    assert [lock] == house.session.owed
+
+    await taken_up(house)
+
+    assert [] == house.held.known(A)
+    house.coordinator.gate.set()
+    await releasing
+    assert set() == stands(house)
+
+
+async def test_what_went_with_its_lease_and_is_released_is_not_asked_for_again(
+    house: House,
+) -> None:
+    await house.edit()
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+    (lost,) = house.held.losses.of(A)
+
+    await house.taking.release(house.session, [lost])
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await settle()
+
+    assert [] == house.coordinator.reclaims
+    assert [] == house.coordinator.releases, "nothing stands of it"
+    (told,) = house.session.take_notices()
+    assert "Your lock on a.py is lost" in told
