@@ -42,7 +42,7 @@ API_ERROR = "a turn that an error of its API ends"
         (
             Order(unreachable=UnreachableAction.BLOCK),
             (2, 1, 62),
-            ["http hooks", "onFailure", API_ERROR],
+            ["http hooks", API_ERROR, "onFailure"],
         ),
         (Order(transport=Transport.COMMAND), (2, 1, 62), [API_ERROR, "through a shell"]),
         (Order(transport=Transport.COMMAND, unreachable=UnreachableAction.BLOCK), (2, 1, 200), []),
