@@ -169,10 +169,9 @@ class LocalSession:
         if place.session != self.session_id:
             self.tell_person(notice.told)
 
-    def withdraw_wanted(self, is_over: Callable[[AgentId, Place], bool]) -> None:
-        """What a thread is yet to be told of these places is not so any more."""
-        over = [(who, at) for who, places in self.wanted.items() for at in places]
-        over = [(who, at) for who, at in over if is_over(who, at)]
+    def withdraw_wanted(self, is_over: Callable[[Place], bool]) -> None:
+        """Nobody waits at these places any more: what a thread is yet to be told of them."""
+        over = [(who, at) for who, places in self.wanted.items() for at in places if is_over(at)]
         for who, at in over:
             del self.wanted[who][at]
         if over:
@@ -237,14 +236,19 @@ class LocalSession:
         for place, wants in self.wanted.pop(agent, {}).items():
             self.tell_wanted(place, wants)
 
-    def take_notices(self, most: int = MAX_NOTICES, delivery: Delivery | None = None) -> list[str]:
+    def take_notices(
+        self,
+        most: int = MAX_NOTICES,
+        delivery: Delivery | None = None,
+        is_held: Callable[[Place], bool] | None = None,
+    ) -> list[str]:
         """What it has not been told yet, losses first; what there is no room for waits.
 
         It waits again if the ``delivery`` fails.
         """
         delivery = delivery or Delivery()
         told = self.take_losses(most, delivery=delivery)
-        told += self.take_wanted(most - len(told), delivery=delivery)
+        told += self.take_wanted(most - len(told), MAIN, delivery, is_held)
         if self.left_out and len(told) < most:
             told.append(wording.left_out(self.left_out))
             delivery.takes(partial(self._leave_out, self.left_out))
@@ -265,12 +269,16 @@ class LocalSession:
         return told + self._taken(partial(self._asides_of, agent), most - len(told), delivery)
 
     def take_wanted(
-        self, most: int, agent: AgentId = MAIN, delivery: Delivery | None = None
+        self,
+        most: int,
+        agent: AgentId = MAIN,
+        delivery: Delivery | None = None,
+        is_held: Callable[[Place], bool] | None = None,
     ) -> list[str]:
-        """The same, of who waits for what a thread holds alone."""
+        """The same, of who waits for what a thread holds alone; what it has not yet, waits."""
         waiting = self.wanted.get(agent, {})
         before = dict(waiting)
-        told = wanted.take(waiting, most)
+        told = wanted.take(waiting, most, is_held or (lambda _place: True))
         if told:
             taken = {place: it for place, it in before.items() if place not in waiting}
             (delivery or Delivery()).takes(partial(self._want_again, agent, taken))

@@ -181,12 +181,12 @@ class Reactions:
             if place.project == project and is_gone(place):
                 self._asked.pop(place, None)
         for session in self._sessions:
-            session.withdraw_wanted(lambda _, place: place.project == project and is_gone(place))
+            session.withdraw_wanted(lambda place: place.project == project and is_gone(place))
 
     def _turn(self, project: ProjectId, waiter: Waiter) -> None:
         """Wake the command that waits, else tell the session: what it has already is no news."""
         session, place = self._sessions.get(waiter.holder.session_id), waits_at(project, waiter)
-        self._asked.pop(place, None)
+        self._forget_asked(project, lambda at: at == place)
         if session is None or self._has(place):
             return
         self._waits.over(session, project, [place.key])

@@ -24,7 +24,7 @@ from scoord_agent.publishing import Publishing
 from scoord_agent.pursuits import Pursuits
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
-from scoord_agent.turns import Turn, Turns
+from scoord_agent.turns import Place, Turn, Turns
 from scoord_agent.wording_others import MAX_LINES
 from scoord_hooks.neutral import ALLOW, Decision, EventKind, HookEvent, Verdict
 
@@ -225,10 +225,10 @@ class Relay:
         """
         told = session.take_losses(most, agent, delivery)
         told += self._come(session, agent, most - len(told), delivery)
-        self._withdraw(session)
+        is_held = self._is_held_by(session, agent)
         if agent:
-            return told + session.take_wanted(most - len(told), agent, delivery)
-        return told + session.take_notices(most - len(told), delivery)
+            return told + session.take_wanted(most - len(told), agent, delivery, is_held)
+        return told + session.take_notices(most - len(told), delivery, is_held)
 
     def _come(
         self, session: LocalSession, agent: AgentId, most: int, delivery: Delivery
@@ -241,24 +241,18 @@ class Relay:
         claim_s = self._settings_of(session).session_coordination.claim_timeout
         return [_of_turn(turn, now - turn.came_at, claim_s) for turn in turns]
 
-    def _withdraw(self, session: LocalSession) -> None:
-        """No thread is told who waits for what it does not hold any more.
+    def _is_held_by(self, session: LocalSession, agent: AgentId) -> Callable[[Place], bool]:
+        """Whether a thread has what is waited for at a place: else that is no news to it.
 
-        That is looked at now: it may have been given back a moment ago. What the agent
-        before us had is not known to be over until it is asked for.
+        That is looked at now. It may have been given back a moment ago; or it was granted, and
+        the answer is on its way: then it is told at a later hook. What the agent before us had
+        is not known to be over until it is asked for.
         """
-        if not any(session.wanted.values()):
-            return
-        held = [*self._held.of(session.session_id), *session.had]
-        session.withdraw_wanted(
-            lambda thread, place: (
-                not any(
-                    session.thread(lock.agent) == thread
-                    and lock.covers(place.project, place.key)
-                    and lock.claimant.meets(place.claimant)
-                    for lock in held
-                )
-            )
+        known = (*self._held.of(session.session_id), *session.had)
+        held = [lock for lock in known if session.thread(lock.agent) == session.thread(agent)]
+        return lambda place: any(
+            lock.covers(place.project, place.key) and lock.claimant.meets(place.claimant)
+            for lock in held
         )
 
 

@@ -3,6 +3,7 @@
 It is told of all who wait for one path at once, the first by name.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from scoord.ids import ProjectId
@@ -45,14 +46,15 @@ def _make_room(waiters: Waiters) -> int:
     return 0
 
 
-def take(waiters: Waiters, most: int) -> list[str]:
-    """What is told of the first paths, and then no more."""
-    paths = list(dict.fromkeys(map(_path, waiters)))
-    return [_taken(waiters, path) for path in paths[: max(0, most)]]
+def take(waiters: Waiters, most: int, is_held: Callable[[Place], bool]) -> list[str]:
+    """What is told of the first paths, and then no more; of what is not held nothing is yet."""
+    paths = list(dict.fromkeys(_path(place) for place in waiters if is_held(place)))
+    return [_taken(waiters, path, is_held) for path in paths[: max(0, most)]]
 
 
-def _taken(waiters: Waiters, path: tuple[ProjectId, str]) -> str:
-    first, *others = [waiters.pop(place) for place in tuple(waiters) if _path(place) == path]
+def _taken(waiters: Waiters, path: tuple[ProjectId, str], is_held: Callable[[Place], bool]) -> str:
+    places = [place for place in waiters if _path(place) == path and is_held(place)]
+    first, *others = [waiters.pop(place) for place in places]
     more = first.more + sum(1 + other.more for other in others)
     return wording_held.and_more(first.told, more)
 

@@ -48,9 +48,6 @@ class Asked:
     people: Sequence[Person]
     _heard: dict[Process, dict[_Place, _Heard]] = field(default_factory=dict)
     """By agent process: the places that it was told of."""
-    _early: set[int] = field(default_factory=set)
-    """Tokens of grants whose holder had a hook before its agent knew of them: what was to be
-    told of them then was withdrawn, as what is not held."""
 
     def streamed(self, process: Process, response: Any) -> None:
         """A stream's message arrives."""
@@ -75,9 +72,6 @@ class Asked:
         if person is None or hook.undecided or hook.event.kind in _TELLS_NOTHING:
             return
         thread = (session, hook.event.agent_id)
-        held = {lock.token for lock in agent.parts.held}
-        of_thread = (g for g in self.beliefs.truth.standing.values() if g.session == session)
-        self._early |= {grant.token for grant in of_thread if grant.token not in held}
         for grant in self._known(agent, thread):
             for waiter, since_s in self._kept_out(agent.process, grant):
                 if not (_is_full(hook) or _was_told(person, thread[1], waiter.path, since_s)):
@@ -93,8 +87,6 @@ class Asked:
         for lock in agent.parts.held:
             if (lock.session, lock.agent) == thread and lock.token <= mind.whole_to:
                 for grant in self.beliefs.truth.of(lock.token):
-                    if grant.token in self._early:
-                        continue
                     if grant.path == lock.key and grant.first == grant.who == lock.claimant:
                         yield grant
 

@@ -154,3 +154,13 @@ async def test_an_answer_is_not_written_to_one_whose_end_is_there_to_be_read(
         await listener.close()
 
     assert ["lost"] == session.take_notices()
+
+
+def test_who_waits_for_what_is_not_known_to_be_granted_yet_is_told_later(
+    session: LocalSession,
+) -> None:
+    session.tell_wanted(PLACE, Wanted("bob waits"))
+    session.tell_wanted(replace(PLACE, key="b.py"), Wanted("carol waits"))
+
+    assert session.take_notices(is_held=lambda place: place.key == "b.py") == ["carol waits"]
+    assert session.take_notices() == ["bob waits"]
