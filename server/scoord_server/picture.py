@@ -193,7 +193,8 @@ class Picture:
             case keys.SESSIONS:
                 return self._see_session(place, SeenSession(SessionFact.of(kv), now))
             case keys.QUEUE:
-                return self._see_waiter(place, SeenWaiter(project, parsed.name, WaiterFact.of(kv)))
+                waiter = SeenWaiter(project, parsed.name, WaiterFact.of(kv))
+                return self._see_waiter(place, waiter, listed=listed)
             case keys.INBOX:
                 record = NoticeRecord.FromString(kv.value)
                 notice = SeenNotice(project, SessionId(parsed.name), parsed.rest[0], record)
@@ -232,13 +233,13 @@ class Picture:
         self._touch(place, kind)
         return holds[fact.key]
 
-    def _see_waiter(self, place: Place, seen: SeenWaiter) -> SeenWaiter | None:
+    def _see_waiter(self, place: Place, seen: SeenWaiter, *, listed: bool) -> SeenWaiter | None:
         waiters = self._paths.setdefault(place, _Path()).waiters
         before = waiters.get(seen.fact.key)
         is_new = before is None or before.fact.create_revision != seen.fact.create_revision
-        waiters[seen.fact.key] = replace(
-            seen, turn_at=None if is_new or not before else before.turn_at
-        )
+        # Whether a turn went on while nobody watched is not known: it begins anew.
+        turn_at = None if before is None or is_new or listed else before.turn_at
+        waiters[seen.fact.key] = replace(seen, turn_at=turn_at)
         self._touched[place] = None
         if before is None or is_new:
             return seen

@@ -105,6 +105,18 @@ async def test_the_reaper_passes_an_unused_turn_on(b: Bench) -> None:
     assert ["carol"] == turns(b)
 
 
+async def test_a_turn_of_which_nobody_saw_whether_it_went_on_begins_anew(b: Bench) -> None:
+    token = await queued(b)
+    await b.release("alice", "auth.py", token)
+    b.clock.advance(CLAIM_MS / 1000 - 1)
+    await b.view._load()
+
+    b.clock.advance(2)
+    assert isinstance(await b.acquire("carol", "auth.py", enqueue=True), Held)
+    b.clock.advance(CLAIM_MS / 1000)
+    assert isinstance(await b.acquire("carol", "auth.py", enqueue=True), Granted)
+
+
 async def test_a_waiter_that_dies_leaves_the_queue(b: Bench) -> None:
     token = await queued(b)
     await b.dies("bob")
