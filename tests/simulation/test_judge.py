@@ -6,9 +6,13 @@ from typing import Any, cast
 import pytest
 
 from scoord.claimant import Claimant
-from scoord.ids import AgentId, SessionId
+from scoord.ids import AgentId, LeaseId, SessionId
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import LockRecord
 from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
+from scoord_server.store import keys
 from scoord_server.store.keyspace import Change
+from scoord_server.store.port import Event, KeyValue
 from support.simulation.asked import _Heard, _was_told
 from support.simulation.beliefs import Loss, _met_others
 from support.simulation.history import History
@@ -333,3 +337,46 @@ def test_of_who_waits_is_to_be_told_whose_agent_has_heard_of_this_place(
     ]
 
     assert [place] * is_sure == unsure
+
+
+def test_a_turn_is_had_for_as_long_as_it_was_though_it_is_over() -> None:
+    history, bob = History(0), Claimant(BOB, MAIN)
+    truth, place = history.truth, Waiter("src/file.py", "src/file.py", bob, 9, 0.0)
+    truth.waiters[b""] = place
+    truth._note_turn(place.path)
+    history.loop.true_s = 5.0
+    truth.standing[b"a"] = grant(history, 7, Claimant(ANN, MAIN))
+    truth._note_turn(place.path)
+    history.loop.true_s = 9.0
+
+    assert 5.0 == truth.had_turn_s(place)
+    del truth.standing[b"a"]
+    truth._note_turn(place.path)
+    history.loop.true_s = 15.0
+    assert 6.0 == truth.had_turn_s(place)
+
+
+def held(who: Claimant, revision: int) -> Event:
+    """Its lock is put into the store, or its share."""
+    mode, holder = who.mode, Holder(session_id=who.session, agent_id=who.agent)
+    record = LockRecord(path="src/file.py", holder=holder, mode=mode)
+    at = ("p", "src/file.py")
+    key = keys.share(*at, who.session, who.agent) if who.shared else keys.lock(*at)
+    return Event(
+        KeyValue(key, record.SerializeToString(), revision, revision, 1, LeaseId(1)), False
+    )
+
+
+def test_what_one_step_takes_and_gives_back_ends_no_turn() -> None:
+    """Of a subagent that waits for more than its main thread shares, ahead of whom BOB waits."""
+    history = History(0)
+    truth, helper = history.truth, Waiter("src/file.py", "", Claimant(ANN, SUBAGENT), 9, 0.0)
+    truth.sessions = {ANN: 1, BOB: 1}
+    truth.waiters = {b"1": replace(helper, who=Claimant(BOB, MAIN), since=8), b"2": helper}
+    share, alone = held(Claimant(ANN, MAIN, shared=True), 2), held(Claimant(ANN, MAIN), 3)
+    truth.observe(Change(2, (share,)))
+    history.loop.true_s = 5.0
+    truth.observe(Change(3, (replace(share, deleted=True), alone)))
+    history.loop.true_s = 6.0
+
+    assert 6.0 == truth.had_turn_s(helper)

@@ -69,7 +69,8 @@ class Asked:
     def decided(self, agent: Agent, session: str, hook: Hook) -> None:
         """A hook is answered by the relay, and its session has heard the answer."""
         person = next((p for p in self.people if p.pid == hook.pid), None)
-        if person is None or hook.undecided or hook.event.kind in _TELLS_NOTHING:
+        is_heard = not (hook.undecided or hook.given_up)
+        if person is None or not is_heard or hook.event.kind in _TELLS_NOTHING:
             return
         thread = (session, hook.event.agent_id)
         for grant in self._known(agent, thread):

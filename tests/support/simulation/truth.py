@@ -137,6 +137,8 @@ class Truth:
     """By path: whose turn it is, by the revision of its place, and since when; 0 for nobody."""
     _had_turn: dict[tuple[str, int], float] = field(default_factory=dict)
     """By place: since when it has been its turn."""
+    _longest_s: dict[tuple[str, int], float] = field(default_factory=dict)
+    """By place: how long the longest turn was that it had before."""
     _replaced: list[Grant] = field(default_factory=list)
     """What this change took from a holder that it gave more."""
     ended: list[Callable[[Grant], None]] = field(default_factory=list)
@@ -157,8 +159,11 @@ class Truth:
         if change.revision != self.revision + 1:
             self.record.violate("C3", f"revision {change.revision} follows {self.revision}")
         self.revision, self._replaced, before = change.revision, [], dict(self.sessions)
-        for _, event, parsed in sorted(_ranked(change), key=lambda ranked: ranked[0]):
+        ranked = sorted(_ranked(change), key=lambda ranked: ranked[0])
+        for _, event, parsed in ranked:
             self._event(event, parsed, change)
+        # What a step takes and gives back, as it gives its holder more, is no turn's end.
+        for _, _, parsed in ranked:
             for path in self.files if parsed.kind == keys.RESERVATIONS else (parsed.name,):
                 self.moved_s[path] = self.record.loop.true_s
                 self._note_turn(path)
@@ -215,15 +220,20 @@ class Truth:
             mine = [who for who in held if who.session == waiter.who.session]
             ahead = (who for who in before if not _waits_for(who, mine))
             if any(excludes(other, waiter.who) for other in (*held, *ahead)):
+                self._longest_s[waiter.place] = self.had_turn_s(waiter)
                 self._had_turn.pop(waiter.place, None)
             else:
                 self._had_turn.setdefault(waiter.place, at_s)
             before.append(waiter.who)
 
     def had_turn_s(self, waiter: Waiter) -> float:
-        """How long it has had its turn, by true time."""
+        """How long it has had its turn, by true time; or had it, and did not use it.
+
+        A replica may see late that a turn is over which was not used for long enough.
+        """
         now_s = self.record.loop.true_s
-        return now_s - self._had_turn.get(waiter.place, now_s)
+        lasted_s = now_s - self._had_turn.get(waiter.place, now_s)
+        return max(lasted_s, self._longest_s.get(waiter.place, 0.0))
 
     def turn_for_s(self, path: str) -> float:
         """How long whoever is first in a queue has had its turn, by true time."""
