@@ -34,7 +34,7 @@ from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
-from scoord_agent.owed import is_given_back
+from scoord_agent.owed import Owed, is_given_back
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
 
@@ -61,6 +61,7 @@ class Reclaiming:
         registration: Registration,
         held: HeldLocks,
         neighbours: Neighbours,
+        owed: Owed,
         clock: Clock,
         background: Background,
     ) -> None:
@@ -68,6 +69,7 @@ class Reclaiming:
         self._registration = registration
         self._held = held
         self._neighbours = neighbours
+        self._owed = owed
         self._clock = clock
         self._background = background
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
@@ -116,14 +118,23 @@ class Reclaiming:
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         session.remembered.reclaims.pop(lock, None)
-        if not self._held.losses.settle(lock):
-            return  # somebody else found out, or nobody wants it any more
-        if outcome.told:
+        is_news = self._held.losses.settle(lock)
+        if is_news and outcome.told:
             session.tell_loss(outcome.told, lock.agent)
-        if outcome.again is not None:
+        if outcome.again is not None and is_news:
             self._held.put(outcome.again)
             if self._neighbours.is_over(outcome.again):
                 self._held.lose(outcome.again)
+        elif outcome.again is not None:
+            self._turn_down(session, outcome.again)
+
+    def _turn_down(self, session: LocalSession, again: HeldLock) -> None:
+        """Nobody wants it any more, unless it is held: somebody else found out."""
+        place, is_pattern = (again.project, again.key), again.is_pattern
+        held = self._held.grant(*place, again.token, is_pattern=is_pattern)
+        if held is None and not is_given_back(session, again):
+            giving = self._owed.give_back(session, again.project, [again], tells=False)
+            self._background.start(giving)
 
     async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         if self._held.losses.was_replaced(lock):

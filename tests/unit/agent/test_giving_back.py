@@ -231,3 +231,29 @@ async def test_what_went_with_its_lease_and_is_released_is_not_asked_for_again(
     assert [] == house.coordinator.releases, "nothing stands of it"
     (told,) = house.session.take_notices()
     assert "Your lock on a.py is lost" in told
+
+
+async def come_back(house: House) -> None:
+    """The session has a lease again, and all that it lost is asked for."""
+    house.session.lease = house.session.lease or LeaseId(7)
+    house.coordinator.leases.add(house.session.lease)
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await settle()
+
+
+async def test_what_comes_back_when_it_was_released_meanwhile_is_given_back_at_once(
+    house: House,
+) -> None:
+    await house.edit()
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+    (lost,) = house.held.losses.of(A)
+    house.coordinator.fates.append(Fate.LATE_ANSWER)
+    house.coordinator.gate = asyncio.Event()
+    await come_back(house)
+
+    await house.taking.release(house.session, [lost])
+    house.coordinator.gate.set()
+    await settle()
+
+    assert (set(), []) == (stands(house), house.held.known(A))
