@@ -35,6 +35,7 @@ class Locking:
             registration=self.registration,
             held=common.held,
             neighbours=awareness.neighbours,
+            owed=self.owed,
             clock=common.clock,
             background=common.background,
         )

@@ -4,8 +4,9 @@ Nobody else may have been granted them since: then they are this session's again
 under a new token, and nothing needs to be said. Or somebody was, or waits for them: then
 the session is told who, since when, and to read the file again. Or it was taken away, or its
 time is over: then the session is told so, and nothing is asked for. So it is where its holder
-was granted more since: the lock may have become that, or ended before. While the answer is not
-known a lock stays to be asked for, and no edit of its path is decided before.
+was granted more since: the lock may have become that, or ended before. Of a subagent that has
+ended it is only found out how each was lost. While the answer is not known a lock stays to be
+asked for, and no edit of its path is decided before.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
-from scoord_agent.owed import is_given_back
+from scoord_agent.owed import Owed, is_given_back
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
 
@@ -61,6 +62,7 @@ class Reclaiming:
         registration: Registration,
         held: HeldLocks,
         neighbours: Neighbours,
+        owed: Owed,
         clock: Clock,
         background: Background,
     ) -> None:
@@ -68,6 +70,7 @@ class Reclaiming:
         self._registration = registration
         self._held = held
         self._neighbours = neighbours
+        self._owed = owed
         self._clock = clock
         self._background = background
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
@@ -116,23 +119,31 @@ class Reclaiming:
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         session.remembered.reclaims.pop(lock, None)
-        if not self._held.losses.settle(lock):
-            return  # somebody else found out, or nobody wants it any more
-        if outcome.told:
+        is_news = self._held.losses.settle(lock)
+        if is_news and outcome.told:
             session.tell_loss(outcome.told, lock.agent)
-        if outcome.again is not None:
+        if outcome.again is not None and is_news and not _is_unwanted(session, lock):
             self._held.put(outcome.again)
             if self._neighbours.is_over(outcome.again):
                 self._held.lose(outcome.again)
+        elif outcome.again is not None:
+            self._turn_down(session, outcome.again)
+
+    def _turn_down(self, session: LocalSession, again: HeldLock) -> None:
+        """Nobody wants it any more, unless it is held: somebody else found out."""
+        place, is_pattern = (again.project, again.key), again.is_pattern
+        held = self._held.grant(*place, again.token, is_pattern=is_pattern)
+        if held is None and not is_given_back(session, again):
+            giving = self._owed.give_back(session, again.project, [again], tells=False)
+            self._background.start(giving)
 
     async def _outcome(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         if self._held.losses.was_replaced(lock):
             return await self._replaced(session, lock)
         if lock.has_had_its_time(self._clock.now()):
-            end = await self._end(session, lock)
-            if end.how:
-                return _ended(lock, end)
-            return _Outcome(told=wording_losses.lasted(lock.shown))
+            return await self._lasted(session, lock)
+        if _is_unwanted(session, lock):
+            return await self._unwanted(session, lock)
         if lock.is_pattern or lock.shared:
             return await self._anew(session, lock, settings)
         lost = LockRef(path=lock.shown, token=lock.token)
@@ -144,6 +155,22 @@ class Reclaiming:
             told = _edited_meanwhile(session, lock, response.edits)
             return _Outcome(granted_again(lock, response.reclaimed), told)
         return await self._after(session, lock, response.lost, settings)
+
+    async def _lasted(self, session: LocalSession, lock: HeldLock) -> _Outcome:
+        """Its time is over, unless it ended before that."""
+        end = await self._end(session, lock)
+        return _ended(lock, end) if end.how else _Outcome(told=wording_losses.lasted(lock.shown))
+
+    async def _unwanted(self, session: LocalSession, lock: HeldLock) -> _Outcome:
+        """It is found out how it was lost. One that stands after all is given back."""
+        with_lease = self._held.losses.went_with_lease(lock)
+        end = await self._end(session, lock)
+        if end.how:
+            return _ended(lock, end)
+        if end.stands:
+            return _Outcome(lock.granted_anew(lock.token))
+        lost = wording_losses.lost([lock.shown])
+        return _Outcome(told=lost if with_lease else self._untraced(session, lock))
 
     async def _replaced(self, session: LocalSession, lock: HeldLock) -> _Outcome:
         """Its holder has more: the lock became that, or was taken away before.
@@ -242,6 +269,11 @@ class Reclaiming:
 
     def _terms(self, session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
         return wanted_again(session, settings, lock, self._clock.now())
+
+
+def _is_unwanted(session: LocalSession, lock: HeldLock) -> bool:
+    """Whether the subagent has ended that had it."""
+    return lock.agent in session.ended_subagents
 
 
 def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:

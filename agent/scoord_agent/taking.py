@@ -106,11 +106,8 @@ class Taking:
         )
 
     def done(self, session: LocalSession, agent: AgentId) -> None:
-        """A holder has ended: what it may yet be granted, or has lost, it wants no more."""
+        """A holder has ended: what it may yet be granted, it wants no more."""
         self._unsettled.drop(lambda it: it.session is session and it.agent == agent)
-        for lock in self._held.losses.of(session.session_id):
-            if lock.agent == agent:
-                self._held.losses.settle(lock)
 
     async def settle(self) -> None:
         """Send again the releases that were not answered. Raises what the coordinator says."""

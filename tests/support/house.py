@@ -189,6 +189,7 @@ async def editing_house(
         registration=registration,
         held=held,
         neighbours=neighbours,
+        owed=owed,
         clock=clock,
         background=background,
     )

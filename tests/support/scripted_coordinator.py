@@ -177,6 +177,8 @@ class ScriptedCoordinator:
         self.reclaims.append(request)
         fate = self._fate()
         response = self._reclaim(request)
+        if fate is Fate.LATE_ANSWER and self.gate:
+            await self.gate.wait()
         if fate is Fate.UNREACHABLE:
             raise CoordinatorUnreachable("it cannot be reached")
         return response

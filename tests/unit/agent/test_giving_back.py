@@ -10,7 +10,7 @@ import pytest
 
 from scoord.errors import InvalidRequest
 from scoord.ids import AgentId, FencingToken, LeaseId
-from scoord.v1.locks_pb2 import Holder, Lock
+from scoord.v1.locks_pb2 import Holder, Lock, ReadTraceResponse
 from scoord_agent.background import Background
 from scoord_agent.delivery import Delivery
 from scoord_agent.held_lock import HeldLock
@@ -231,3 +231,88 @@ async def test_what_went_with_its_lease_and_is_released_is_not_asked_for_again(
     assert [] == house.coordinator.releases, "nothing stands of it"
     (told,) = house.session.take_notices()
     assert "Your lock on a.py is lost" in told
+
+
+async def come_back(house: House) -> None:
+    """The session has a lease again, and all that it lost is asked for."""
+    house.session.lease = house.session.lease or LeaseId(7)
+    house.coordinator.leases.add(house.session.lease)
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await settle()
+
+
+def told_to_main(house: House) -> list[str]:
+    return house.session.take_losses(5, MAIN, Delivery())
+
+
+async def test_what_a_subagent_lost_before_it_ended_is_told_to_the_main_thread(
+    house: House, hooks: Hooks
+) -> None:
+    await edit(house, "a.py", ONE)
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    await come_back(house)
+
+    assert [] == house.coordinator.reclaims
+    (told,) = told_to_main(house)
+    assert "Your lock on a.py is lost" in told
+
+
+@pytest.mark.parametrize(
+    ("end", "lapses", "said"),
+    [
+        (ReadTraceResponse(how="broken", by="bob"), False, "was broken by bob"),
+        (ReadTraceResponse(how="broken", by="bob"), True, "was broken by bob"),
+        (ReadTraceResponse(), True, "the lease ran out"),
+        (ReadTraceResponse(), False, "was taken away"),
+    ],
+)
+async def test_so_is_what_it_lost_when_it_is_not_known_yet_how(
+    house: House, hooks: Hooks, end: ReadTraceResponse, lapses: bool, said: str
+) -> None:
+    await edit(house, "a.py", ONE)
+    house.coordinator.locks.clear()
+    house.coordinator.ends["a.py"] = end
+    house.held.lose(house.held.at(SHOP, "a.py")[0])
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    await settle()
+    if lapses:
+        house.registration.lapse(house.session)
+    await come_back(house)
+
+    assert [] == house.coordinator.reclaims
+    (told,) = told_to_main(house)
+    assert said in told
+
+
+async def test_what_it_has_after_all_is_given_back(house: House, hooks: Hooks) -> None:
+    await edit(house, "a.py", ONE)
+    house.coordinator.ends["a.py"] = ReadTraceResponse(stands=True)
+    house.held.lose(house.held.at(SHOP, "a.py")[0])
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    await come_back(house)
+
+    assert (set(), []) == (stands(house), house.held.known(A))
+    assert [] == told_to_main(house)
+
+
+async def test_what_comes_back_when_it_was_released_meanwhile_is_given_back_at_once(
+    house: House,
+) -> None:
+    await house.edit()
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+    (lost,) = house.held.losses.of(A)
+    house.coordinator.fates.append(Fate.LATE_ANSWER)
+    house.coordinator.gate = asyncio.Event()
+    await come_back(house)
+
+    await house.taking.release(house.session, [lost])
+    house.coordinator.gate.set()
+    await settle()
+
+    assert (set(), []) == (stands(house), house.held.known(A))

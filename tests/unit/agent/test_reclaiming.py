@@ -10,7 +10,6 @@ from scoord.v1.locks_pb2 import Holder, LockMode, LockScope, Lost, ReadTraceResp
 from scoord_agent import wording_losses
 from scoord_agent.coordinator import seconds
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.taking import Taking
 from scoord_hooks.neutral import Verdict
 from support.house import SHOP, A, House, settle, until
 from support.scripted_coordinator import Fate
@@ -379,19 +378,6 @@ async def test_a_pattern_is_asked_for_anew(house: House) -> None:
     assert ["B.py"] == [request.pattern for request in house.coordinator.reservations]
     (told,) = house.session.take_notices()
     assert "may have been edited meanwhile" in told
-
-
-async def test_what_a_subagent_lost_and_does_not_want_any_more_is_not_asked_for(
-    house: House,
-) -> None:
-    await house.edit(agent="agent-1")
-    house.coordinator.expire(house.session.lease)
-    house.registration.lapse(house.session)
-    taking: Taking = house.taking
-    taking.done(house.session, AgentId("agent-1"))
-    await come_back(house)
-
-    assert [] == house.coordinator.reclaims
 
 
 async def test_a_session_that_ended_wants_nothing_again(house: House) -> None:
