@@ -144,6 +144,7 @@ class Relay:
         settings = self._settings_of(session)
         if not session.intent and settings.session_coordination.share_prompts:
             session.intent = one_line(event.prompt.strip().partition("\n")[0], MAX_INTENT)
+        session.remembered.turn_begins(MAIN)
         self._activity.prompted(session)
         self._dependents.prompted(session, event.prompt)
         self._pursuits.prompted(session, event.prompt)

@@ -79,6 +79,11 @@ class Remembered:
         found = (it for edit, it in self.allowed.items() if edit[:3] == asked)
         return any(it.token == lock.token and it.at >= since for it in found)
 
+    def turn_begins(self, agent: AgentId) -> None:
+        """A thread begins a turn: what it may edit and has not by now, it never will."""
+        for edit in [edit for edit in self.allowed if edit[2] == agent]:
+            self.allowed.pop(edit, None)
+
     def has_given_back(self, lock: HeldLock) -> bool:
         """Whether exactly this grant was given back, which may not have been done yet."""
         return ((lock.project, lock.key), lock.token) in self.given_back

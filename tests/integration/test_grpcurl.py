@@ -191,7 +191,7 @@ def test_a_session_lives_by_hand(grpcurl: Grpcurl) -> None:
     reserved = grpcurl.call("LockService/Reserve", pattern)["reserved"]
     assert ("docs/**", True) == (reserved["path"], reserved["is_pattern"])
     lost = {"request_id": "r10", **beat, "lost": {"path": "b.py", "token": 3}}
-    assert {"lost"} == set(grpcurl.call("LockService/Reclaim", lost))
+    assert {"lost", "edits"} == set(grpcurl.call("LockService/Reclaim", lost))
     edit = {"request_id": "r11", **where, "path": "b.py", "kind": "REPORT_KIND_UNASKED"}
     assert [] == grpcurl.call("LockService/Report", edit)["overlaps"]
     waits = {"request_id": "r12", **where, "paths": ["b.py"]}

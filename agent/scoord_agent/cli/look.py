@@ -66,7 +66,8 @@ def locks(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
         seen = picture(answer)
         if not seen.is_current:
             show.console().print(show.coordinator_line(seen))
-        parts = [_locks(seen, everything=everything), *_waiters(seen, everything=everything)]
+        locked = _locks(seen, everything=everything, tokens=True)
+        parts = [locked, *_waiters(seen, everything=everything)]
         show.console().print(Group(*parts))
     _exit_by_state(ctx, answer)
 
@@ -109,9 +110,9 @@ def _sessions(seen: Picture, *, everything: bool) -> RenderableType:
     return f"no sessions{_as_far_as_known(seen)}"
 
 
-def _locks(seen: Picture, *, everything: bool) -> RenderableType:
+def _locks(seen: Picture, *, everything: bool, tokens: bool = False) -> RenderableType:
     if seen.locks:
-        return show.locks_table(seen.locks, projects=everything)
+        return show.locks_table(seen.locks, projects=everything, tokens=tokens)
     return f"no locks{_as_far_as_known(seen)}"
 
 

@@ -91,13 +91,15 @@ def holding(row: LockRow) -> str:
     return f"{name(row)} ({who(row)}{branch}), for {age(row.held_s)}{reason}"
 
 
-def locks_table(rows: Sequence[LockRow], *, projects: bool) -> Listing:
-    """Return the locks, with their projects if there may be several.
+def locks_table(rows: Sequence[LockRow], *, projects: bool, tokens: bool) -> Listing:
+    """Return the locks, with their projects if there may be several, and tokens where wanted.
 
     What most locks have nothing to say of has a column only where one has.
     """
     cells = [_lock_cells(row) for row in rows]
     empty = {column for column in _RARE if not any(row[column] for row in cells)}
+    if not tokens:
+        empty.add("token")
     columns = [column for column in _LOCK_COLUMNS if column not in empty]
     shown = [[cell[column] for column in columns] for cell in cells]
     return listing(columns, shown, projects_of(rows) if projects else None)

@@ -36,6 +36,7 @@ class Hooks:
             session_of=session_of,
             rested=lambda _session: None,
             worked=lambda _session: None,
+            prompted=lambda *_: None,
             look_anew=lambda _session: None,
             look=lambda _session: False,
             after_turn=house.taking.turn_over,
@@ -316,3 +317,17 @@ async def test_what_comes_back_when_it_was_released_meanwhile_is_given_back_at_o
     await settle()
 
     assert (set(), []) == (stands(house), house.held.known(A))
+
+
+async def test_an_edit_that_has_not_happened_by_the_next_prompt_holds_no_commit_up(
+    house: House, hooks: Hooks
+) -> None:
+    await edit(house, "a.py", MAIN)
+    (lock,) = house.held.of(A)
+    file = house.locator.locate("a.py", str(house.root))
+    house.protection.allow(house.session, file, lock.claimant, asked=True)
+    assert house.session.remembered.awaits(lock, since=0.0)
+
+    await hooks.send(EventKind.PROMPT)
+
+    assert not house.session.remembered.awaits(lock, since=0.0)
