@@ -456,11 +456,8 @@ class Beliefs:
         coordination = self.settings.session_coordination
         if coordination.conflict_action != "block" and _met_others(hook, path):
             return True
-        failed = hook.undecided or any("failed" in word for word in hook.asked)
-        # It may have waited for another event's command, which did not come back in time.
-        late = hook.answered_s - hook.called_s > 1.0
         may_pass = coordination.unreachable_action != "block" or in_pattern
-        return may_pass and (failed or late)
+        return may_pass and hook.unasked
 
     def session_of(self, machine: Machine, hook: Hook) -> str:
         """The session that a hook is of, as its agent knows it; empty when it is gone."""

@@ -85,6 +85,15 @@ class Hook:
     contested: set[str] = field(default_factory=set)
     """The files that others had by these answers."""
 
+    @property
+    def unasked(self) -> bool:
+        """Whether its agent may have had no answer, as one of its commands failed.
+
+        Or it waited for another event's command, which did not come back in time.
+        """
+        failed = self.undecided or any("failed" in word for word in self.asked)
+        return failed or self.answered_s - self.called_s > 1.0
+
 
 @dataclass
 class Agent:

@@ -5,6 +5,7 @@ Its end may not have been heard of then. Once it is, the edit is reported all th
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from scoord.names import path_key
 from support.simulation.loop import Process
@@ -24,12 +25,24 @@ _Edit = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class _Allowed:
+    """An edit that goes on by a grant."""
+
+    process: Process
+    token: int
+    noted_s: float
+    """When its agent may have written it down as unasked; endless where it was not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Overtaken:
     """An edit that was done when what it was allowed by was over."""
 
     path: str
     session: str
     at_s: float
+    since_s: float
+    """From when on its report may come: of one that went on unasked, as soon as it goes on."""
     grant: Grant
     process: Process
     """The agent that knows of it."""
@@ -42,11 +55,12 @@ class Reliance:
     record: Record
     truth: Truth
     overtaken: list[Overtaken] = field(default_factory=list)
-    _allowed: dict[_Edit, tuple[Process, int]] = field(default_factory=dict)
+    _allowed: dict[_Edit, _Allowed] = field(default_factory=dict)
 
     def allowed(self, process: Process, session: str, hook: Hook, path: str, token: int) -> None:
         """An edit goes on by a grant."""
-        self._allowed[_edit(session, hook, path)] = process, token
+        noted_s = hook.answered_s if hook.unasked else inf
+        self._allowed[_edit(session, hook, path)] = _Allowed(process, token, noted_s)
 
     def without(self, session: str, hook: Hook, path: str) -> None:
         """It goes on by none: that is judged by itself."""
@@ -55,12 +69,14 @@ class Reliance:
     def done(self, process: Process, session: str, hook: Hook) -> None:
         """An edit has happened, and its agent was told."""
         for path in map(path_key, hook.event.paths):
-            before, token = self._allowed.pop(_edit(session, hook, path), (None, 0))
-            if before is not process:
+            allowed = self._allowed.pop(_edit(session, hook, path), None)
+            if allowed is None or allowed.process is not process:
                 continue  # the agent after the one that allowed it does not know by what
-            for grant in self._over(session, path, token, hook.called_s):
+            at_s = hook.called_s
+            since_s = min(at_s, allowed.noted_s)
+            for grant in self._over(session, path, allowed.token, at_s):
                 self.record.counts["edits done without their lock"] += 1
-                self.overtaken.append(Overtaken(path, session, hook.called_s, grant, process))
+                self.overtaken.append(Overtaken(path, session, at_s, since_s, grant, process))
 
     def _over(self, session: str, path: str, token: int, by_s: float) -> Iterable[Grant]:
         for grant in self.truth.grants.get(token, ()):

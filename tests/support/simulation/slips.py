@@ -135,7 +135,7 @@ class Slips:
         """What its agent could know when it heard of the end is reported."""
         key = edit.session, edit.path
         reports = (r for r in self.reports if (r.editor.session, r.path) == key)
-        is_reported = any(report.at_s >= edit.at_s for report in reports)
+        is_reported = any(report.at_s >= edit.since_s for report in reports)
         is_known = not edit.process.dead and _alive(people, edit.session)
         if is_known and not is_reported:
             self.record.violate("C9", f"{edit} was never reported")

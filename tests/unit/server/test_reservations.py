@@ -11,7 +11,7 @@ from scoord.errors import SessionEnded
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.model.answers import Granted, Held
 from scoord_server.store.port import Txn, TxnResult
-from support.coordination import Bench, bench, granted
+from support.coordination import PROJECT, Bench, bench, granted
 
 
 @pytest.fixture
@@ -114,6 +114,20 @@ async def test_a_pattern_is_released_by_its_token_and_those_who_wait_have_their_
     (waiter,) = b.view.snapshot().waiters
     assert waiter.turn_at is not None
     assert isinstance(await b.acquire("bob", "src/api/users.py"), Granted)
+
+
+@pytest.mark.parametrize("how", [{}, {"overlaps": True}, {"yields": True}, {"enqueue": True}])
+async def test_a_pattern_that_is_over_is_in_nobodys_way_though_the_view_has_it(
+    b: Bench, monkeypatch: pytest.MonkeyPatch, how: dict[str, bool]
+) -> None:
+    own = granted(await b.reserve("alice", "src/**"))
+    read, before = b.view.reservations, [b.view.reservations(PROJECT)]
+    await b.release("alice", "src/**", own.tokens[0])
+    monkeypatch.setattr(b.view, "reservations", lambda at: before.pop() if before else read(at))
+
+    assert isinstance(await b.acquire("bob", "src/a.py", **how), Granted)
+
+    assert "refused" not in {line.kind for line in await b.history()}
 
 
 async def test_a_pattern_lives_with_its_session(b: Bench) -> None:
