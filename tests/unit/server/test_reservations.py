@@ -118,7 +118,7 @@ async def test_a_pattern_is_released_by_its_token_and_those_who_wait_have_their_
 
 @pytest.mark.parametrize("how", [{}, {"overlaps": True}, {"yields": True}, {"enqueue": True}])
 async def test_a_pattern_that_is_over_is_in_nobodys_way_though_the_view_has_it(
-    b: Bench, monkeypatch: pytest.MonkeyPatch, how: dict[str, bool]
+    b: Bench, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
 ) -> None:
     own = granted(await b.reserve("alice", "src/**"))
     read, before = b.view.reservations, [b.view.reservations(PROJECT)]
