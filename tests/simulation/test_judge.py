@@ -312,15 +312,21 @@ def test_what_was_replaced_became_the_last_of_what_its_session_has_in_place_of_i
 
 
 @pytest.mark.parametrize(
-    ("heard_s", "told_s", "is_sure"),
-    [(1.0, None, False), (2.5, None, True), (2.5, 1.0, True), (2.5, 2.6, False)],
+    ("heard_s", "wants_s", "told_s", "is_sure"),
+    [
+        (1.0, 2.0, None, False),
+        (2.5, 2.0, None, True),
+        (2.5, 2.0, 1.0, True),
+        (2.5, 2.0, 2.6, False),
+        (2.5, 2.8, None, False),
+    ],
 )
 def test_of_who_waits_is_to_be_told_whose_agent_has_heard_of_this_place(
-    heard_s: float, told_s: float | None, is_sure: bool
+    heard_s: float, wants_s: float, told_s: float | None, is_sure: bool
 ) -> None:
     history, bob = History(0), Claimant(SessionId("Session_bob"), MAIN)
     held = grant(history, 7, Claimant(ANN, MAIN))
-    place = Waiter(held.path, held.path, bob, 9, 2.0)
+    place = Waiter(held.path, held.path, bob, 9, 2.0, wants_s=wants_s)
     history.truth.waiters[b""] = place
     at = (place.path, bob.session, bob.agent, bob.branch)
     process = history.loop.world

@@ -35,6 +35,7 @@ class _Heard:
     """When an agent was told of a place."""
 
     at_s: float
+    """Last."""
     is_new: bool
     """Whether it was no older one: who left while nobody listened, and came again, has
     been told of."""
@@ -60,8 +61,8 @@ class Asked:
             case "waiting":
                 waiting = response.waiting
                 place = _place(waiting.path, waiting.waiter, waiting.scope)
-                if place not in heard or not waiting.again:
-                    heard[place] = _Heard(now, is_new=True)
+                is_new = place not in heard or not waiting.again
+                heard[place] = _Heard(now, is_new=is_new or heard[place].is_new)
             case "turn" | "waiting_gone" as gone:
                 waiter = getattr(response, gone)
                 heard.pop(_place(waiter.path, waiter.holder, waiter.scope), None)
@@ -102,7 +103,7 @@ class Asked:
             who = waiter.who
             heard = known.get((waiter.path, who.session, who.agent, who.branch))
             # What was heard before is of a place that it had earlier.
-            is_heard = heard is not None and waiter.since_s <= heard.at_s < latest_s
+            is_heard = heard is not None and waiter.wants_s <= heard.at_s < latest_s
             if heard and is_heard and grant.covers(waiter.path) and excludes(grant.who, who):
                 yield waiter, waiter.since_s if heard.is_new else 0.0
 

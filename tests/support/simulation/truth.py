@@ -102,6 +102,8 @@ class Waiter:
     since_s: float
     claim_s: float = 0.0
     """How long its turn is kept."""
+    wants_s: float = 0.0
+    """Since when it wants this: who wanted to share may want to write."""
 
     @property
     def place(self) -> tuple[str, int]:
@@ -293,8 +295,9 @@ class Truth:
             self.record.say("store", "waits", path, who.session, who.agent)
         else:
             since_s = before.since_s
+        wants_s = before.wants_s if before and before.who == who else self.record.loop.true_s
         created, claim_s = event.kv.create_revision, wish.claim_ms / 1000
-        self.waiters[key] = Waiter(path, wish.path, who, created, since_s, claim_s)
+        self.waiters[key] = Waiter(path, wish.path, who, created, since_s, claim_s, wants_s)
 
     def _leaves(self, left: Waiter, change: Change) -> None:
         for listener in self.left:
