@@ -29,12 +29,19 @@ class Claimant:
         cls, holder: Holder, mode: "LockMode.ValueType", scope: "LockScope.ValueType"
     ) -> "Claimant":
         """Read who, and how far, from a record or a message."""
+        session, agent = SessionId(holder.session_id), AgentId(holder.agent_id)
+        return cls(session, agent).on(holder.branch, mode, scope)
+
+    def on(
+        self, branch: str, mode: "LockMode.ValueType", scope: "LockScope.ValueType"
+    ) -> "Claimant":
+        """The same session and subagent, by what it says of how and where it works."""
         confined = scope == _BRANCH
-        return cls(
-            SessionId(holder.session_id),
-            AgentId(holder.agent_id),
+        return Claimant(
+            self.session,
+            self.agent,
             shared=mode == _SHARED,
-            branch=holder.branch if confined else "",
+            branch=branch if confined else "",
         )
 
     @property

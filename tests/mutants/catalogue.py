@@ -408,8 +408,8 @@ MUTANTS = (
     Mutant(
         "an answer says of every grant that it is its asker's alone",
         f"{SERVER}/rpc/locks.py",
-        "mode = pb.LOCK_MODE_SHARED if who.shared else pb.LOCK_MODE_EXCLUSIVE",
-        "mode = pb.LOCK_MODE_EXCLUSIVE",
+        "mode=who.mode, scope=who.scope",
+        "mode=pb.LOCK_MODE_EXCLUSIVE, scope=who.scope",
         ("tests/unit/server/test_boundary.py",),
     ),
     Mutant(

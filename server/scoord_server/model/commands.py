@@ -9,7 +9,6 @@ from scoord_server.model.facts import LockName
 
 # Read once: a protobuf enum looks its names up at every use.
 _SHARED = LockMode.LOCK_MODE_SHARED
-_BRANCH = LockScope.LOCK_SCOPE_BRANCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +55,8 @@ class _OnTerms:
     @property
     def claimant(self) -> Claimant:
         """The asker, on its terms."""
-        confined = self.terms.scope == _BRANCH
-        return Claimant(
-            self.asker.session,
-            self.asker.agent,
-            shared=self.terms.mode == _SHARED,
-            branch=self.terms.branch if confined else "",
-        )
+        asker, terms = Claimant(self.asker.session, self.asker.agent), self.terms
+        return asker.on(terms.branch, terms.mode, terms.scope)
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,9 +267,9 @@ def _refs(
 ) -> Iterator[pb.LockRef]:
     """What was granted, as a message names it, and as what."""
     for path, token, who in zip(shown, outcome.tokens, outcome.claimants, strict=True):
-        mode = pb.LOCK_MODE_SHARED if who.shared else pb.LOCK_MODE_EXCLUSIVE
-        scope = pb.LOCK_SCOPE_BRANCH if who.branch else pb.LOCK_SCOPE_REPOSITORY
-        yield pb.LockRef(path=path, token=token, is_pattern=is_pattern, mode=mode, scope=scope)
+        yield pb.LockRef(
+            path=path, token=token, is_pattern=is_pattern, mode=who.mode, scope=who.scope
+        )
 
 
 def _name(project: ProjectId, path: str) -> LockName:
