@@ -16,6 +16,7 @@ from scoord.clock import Clock
 from scoord.errors import Contended, NotAllowed, SessionEnded, SessionNotFound, Unknown
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.sessions_pb2 import Session, UpdateRequest
+from scoord_server.dated import DatedStore
 from scoord_server.farewells import Farewells
 from scoord_server.graphing import Graphing
 from scoord_server.ground import TRIES, Ground, PlanAgain
@@ -30,7 +31,15 @@ from scoord_server.own_changes import OwnChangesStore
 from scoord_server.recalling import Recalling
 from scoord_server.reporting import Reporting
 from scoord_server.store import keys
-from scoord_server.store.port import LeaseExists, LeaseNotFound, Store, StoreFull, Txn, prefix_end
+from scoord_server.store.port import (
+    Get,
+    LeaseExists,
+    LeaseNotFound,
+    Store,
+    StoreFull,
+    Txn,
+    prefix_end,
+)
 from scoord_server.tasking import Tasking
 from scoord_server.timely import TimelyStore
 from scoord_server.trimming import MOST_LINES, Trimming
@@ -51,7 +60,7 @@ class Coordinator:
     def __init__(
         self, store: Store, view: View, clock: Clock, *, most_lines: int = MOST_LINES
     ) -> None:
-        self._own = OwnChangesStore(store)
+        self._own = OwnChangesStore(DatedStore(store, clock, view.past))
         store = TimelyStore(self._own)
         self._store = store
         self._view = view
@@ -70,6 +79,10 @@ class Coordinator:
         """All there is, with all that was done here before. Raises StoreUnavailable."""
         await self._view.caught_up(self._own.revision, _CATCH_UP_S)
         return self._view.snapshot()
+
+    async def look(self) -> None:
+        """Ask how far the store is, so that it is known of each moment later. Raises Unknown."""
+        await self._store.txn(Txn((), (Get(keys.compaction()),)))
 
     # -- sessions ---------------------------------------------------------------
 

@@ -121,8 +121,11 @@ class Locking:
         return await self._end_by_itself(lock, endings.ORPHANED)
 
     async def end_claim(self, waiter: SeenWaiter) -> bool:
-        """Let go by one who did not use its turn, unless it asked again since."""
-        plan_of = partial(queues.plan_end_claim, waiter.project, waiter.fact)
+        """Let go by one who did not use its turn, unless that was not as it was seen."""
+        view = self._ground.view
+        if view.turn(waiter.fact.key) != waiter:
+            return False
+        plan_of = partial(queues.plan_end_claim, waiter.project, waiter.fact, view.revision)
         return (await self._ground.note_if_room(waiter.project, plan_of)).succeeded
 
     async def _find_out(self, command: Acquire | Reserve) -> Granted | Held:

@@ -1,7 +1,9 @@
-"""Up to which revision the store was when, as far as this replica saw it.
+"""Between which revisions the store was when, as far as this replica knows.
 
 No two machines' wall clocks are compared: who asks says how long ago something was, and
-this replica looks up what it had seen of the store by then, on its own clock.
+this replica looks up what it knew of the store around then, on its own clock. What it has
+seen, by its watch or in an answer, the store had come to by then; a watch may be late, so
+only the answer to what was asked afterwards shows that the store had come no further.
 """
 
 import math
@@ -16,51 +18,47 @@ _MOST_FINE: Final = 3_000
 _MOST_COARSE: Final = 1_440
 """Four hours, as long as traces are kept."""
 
-_QUIET_S: Final = 6.0
-"""The store is heard of more often than this, as long as it can be heard."""
-
 
 class Span(NamedTuple):
     """The store was at ``low`` at least at some moment, and at ``high`` at most."""
 
     low: int
     high: float
-    """Without end where nothing was seen since."""
+    """Without end where nothing was asked since."""
+
+
+def _looks(most: int) -> deque[tuple[float, int]]:
+    return deque(maxlen=most)
 
 
 @dataclass(slots=True)
 class _Looks:
-    """What was seen when; looks of one ``step_s`` are one."""
+    """What was known when, by moments that are ``step_s`` apart."""
 
     step_s: float
     most: int
-    _seen: deque[tuple[float, int]] = field(init=False)
+    _least: deque[tuple[float, int]] = field(init=False)
+    _most: deque[tuple[float, int]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._seen = deque(maxlen=self.most)
+        self._least, self._most = _looks(self.most), _looks(self.most)
 
-    def note(self, now: float, revision: int) -> None:
-        if self._seen and now - self._seen[-1][0] < self.step_s:
-            self._seen[-1] = (self._seen[-1][0], revision)
+    def seen(self, now: float, revision: int) -> None:
+        """Of one step the last one counts, as if it had been seen at its end."""
+        if self._least and now - self._least[-1][0] < self.step_s:
+            self._least[-1] = (self._least[-1][0], revision)
         else:
-            self._seen.append((now, revision))
+            self._least.append((now, revision))
 
-    def reaches(self, at: float) -> bool:
-        return bool(self._seen) and self._seen[0][0] <= at
+    def bounded(self, begun: float, revision: int) -> None:
+        """Of one step the first one counts; one that was overtaken says nothing new."""
+        if not self._most or begun >= self._most[-1][0] + self.step_s:
+            self._most.append((begun, revision))
 
-    def span(self, at: float, now: float) -> Span:
-        """A silence may hide when that was changed which was seen after it."""
-        low, last = 0, (-math.inf, 0)
-        for look in self._seen:
-            if look[0] > at:
-                after: tuple[float, float] = look
-                break
-            last = look
-            low = look[1] if look[0] + self.step_s <= at else low
-        else:
-            after = now, math.inf
-        was_silent = after[0] - last[0] > self.step_s + _QUIET_S
-        return Span(low, after[1] if was_silent else last[1])
+    def span(self, at: float) -> Span:
+        least = (revision for seen, revision in reversed(self._least) if seen + self.step_s <= at)
+        most = (revision for begun, revision in self._most if begun > at)
+        return Span(next(least, 0), next(most, math.inf))
 
 
 @dataclass(slots=True)
@@ -70,12 +68,17 @@ class Past:
     _fine: _Looks = field(default_factory=lambda: _Looks(FINE_S, _MOST_FINE))
     _coarse: _Looks = field(default_factory=lambda: _Looks(COARSE_S, _MOST_COARSE))
 
-    def note(self, now: float, revision: int) -> None:
+    def seen(self, now: float, revision: int) -> None:
         """All up to ``revision`` has been seen."""
-        self._fine.note(now, revision)
-        self._coarse.note(now, revision)
+        self._fine.seen(now, revision)
+        self._coarse.seen(now, revision)
 
-    def span(self, at: float, now: float) -> Span:
+    def bounded(self, begun: float, revision: int) -> None:
+        """What was asked at ``begun`` found nothing later than ``revision`` done before it."""
+        self._fine.bounded(begun, revision)
+        self._coarse.bounded(begun, revision)
+
+    def span(self, at: float) -> Span:
         """Between which revisions the store was then. What nobody saw may be anything."""
-        looks = self._fine if self._fine.reaches(at) else self._coarse
-        return looks.span(at, now)
+        fine, coarse = self._fine.span(at), self._coarse.span(at)
+        return Span(max(fine.low, coarse.low), min(fine.high, coarse.high))

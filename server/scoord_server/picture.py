@@ -321,6 +321,7 @@ class Picture:
         granted, self._granted = self._granted, []
         for lock in granted:
             for at in self._waited_for_in(lock):
+                _interrupt(lock, self._paths[at])
                 yield from self._kept_out(lock, self._paths[at])
 
     def _waited_for_in(self, lock: SeenLock) -> list[Place]:
@@ -382,6 +383,13 @@ class Picture:
 def _is_used(before: LockFact, after: LockFact) -> bool:
     """Whether a change of a grant is a use of it; else its holder has moved to another commit."""
     return before.record.touched_unix_ms != after.record.touched_unix_ms
+
+
+def _interrupt(lock: SeenLock, path: _Path) -> None:
+    """End the turns of those whom a grant keeps out, even if it is over again by now."""
+    for key, waiter in path.waiters.items():
+        if waiter.turn_at is not None and lock.fact.claimant.excludes(waiter.fact.claimant):
+            path.waiters[key] = replace(waiter, turn_at=None)
 
 
 def _in_order(path: _Path) -> list[SeenWaiter]:

@@ -35,6 +35,7 @@ class Reaper:
 
     async def sweep(self) -> None:
         """End every session, lock and claim that is overdue now."""
+        await self._coordinator.look()
         await self._sweeping.sweep()
 
     async def trim(self) -> None:

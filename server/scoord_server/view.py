@@ -75,7 +75,8 @@ class View:
         self._picture = Picture(clock)
         self._revision = 0
         self._heard_at: float | None = None
-        self._past = Past()
+        self.past = Past()
+        """Between which revisions the store was when, as far as is known here."""
         # In the order they came; a set's order would differ from run to run.
         self._subscribers: dict[Backlog, None] = {}
 
@@ -133,9 +134,8 @@ class View:
         return self._revision
 
     def revisions(self, ago_s: float) -> Span:
-        """Between which revisions the store was so long ago, as far as it was followed then."""
-        now = self._clock.now()
-        return self._past.span(now - ago_s, now)
+        """Between which revisions the store was so long ago, as far as is known here."""
+        return self.past.span(self._clock.now() - ago_s)
 
     def grant(self, project: ProjectId, key: str, token: FencingToken) -> SeenLock | None:
         """The grant of a path or pattern that ``token`` names, as last seen."""
@@ -218,7 +218,7 @@ class View:
     def _advance(self, step: Step) -> None:
         self._revision = step.revision
         self._heard_at = self._clock.now()
-        self._past.note(self._heard_at, step.revision)
+        self.past.seen(self._heard_at, step.revision)
         for queue in tuple(self._subscribers):
             try:
                 queue.put_nowait(step)

@@ -14,13 +14,18 @@ from scoord.v1.records_pb2 import WaiterRecord
 from scoord_server.model import conflicts
 from scoord_server.model.answers import Conflict, Held, Raced
 from scoord_server.model.commands import Acquire, Asker, PlaceRef
-from scoord_server.model.compares import unchanged
+from scoord_server.model.compares import (
+    none_created_since,
+    none_put_since,
+    not_put_since,
+    unchanged,
+)
 from scoord_server.model.facts import Known, LockName, WaiterFact
 from scoord_server.model.history import Journal
 from scoord_server.model.locks import as_known, holder_of
 from scoord_server.model.looks import in_order, look, read_look
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Get, KeyValue, Operation, Put, Txn, TxnResult
+from scoord_server.store.port import Compare, Delete, Get, KeyValue, Operation, Put, Txn, TxnResult
 
 
 def plan_wait(
@@ -86,18 +91,38 @@ def read_leave(result: TxnResult) -> tuple[WaiterFact, ...] | None:
     return tuple(WaiterFact.of(kv) for op in result.results for kv in op.kvs)
 
 
-def plan_end_claim(project: str, waiter: WaiterFact, journal: Journal | None) -> Txn:
-    """Let go by one whose turn came and who did not use it.
+def plan_end_claim(project: str, waiter: WaiterFact, seen: int, journal: Journal | None) -> Txn:
+    """Let go by one whose turn came, as of ``seen``, and who did not use it.
 
     Without a journal nothing is written, for a store that takes nothing more.
     """
-    guard, done = unchanged(waiter.key, waiter.mod_revision), Delete(waiter.key)
+    guards, done = _still_has_turn(project, waiter, seen), Delete(waiter.key)
     if journal is None:
-        return Txn((guard,), (done,))
+        return Txn(guards, (done,))
     record, request = waiter.record, f"unused-{waiter.create_revision}-{waiter.mod_revision}"
     why = f"its turn was not used for longer than {age(record.claim_ms / 1000)}"
     line = journal.line(project, "unused", record.waiter, request, paths=(record.path,), reason=why)
-    return Txn((guard,), (done, line))
+    return Txn(guards, (done, line))
+
+
+def _still_has_turn(project: str, waiter: WaiterFact, seen: int) -> tuple[Compare, ...]:
+    """It has not asked again, and nothing was granted since that might be in its way.
+
+    What was granted and is over again has interrupted its turn: that has left a trace. A
+    coordinator that stood still, or is behind, has not seen it yet.
+    """
+    path_key = keys.parse(waiter.key).name
+    where = (
+        keys.reservation_prefix(project),
+        keys.trace_prefix(project, path_key),
+        keys.pattern_traces_prefix(project),
+    )
+    return (
+        unchanged(waiter.key, waiter.mod_revision),
+        not_put_since(keys.lock(project, path_key), seen),
+        none_created_since(keys.room(project, path_key), seen),
+        *(none_put_since(prefix, seen) for prefix in where),
+    )
 
 
 def place_key(asker: Asker, place: PlaceRef) -> bytes:

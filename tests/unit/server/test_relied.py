@@ -1,13 +1,16 @@
 """Edits that relied on a lock: whether that was over by then."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from scoord.ids import FencingToken
+from scoord_server.coordinator import Coordinator
 from scoord_server.model.answers import Granted
 from scoord_server.model.commands import Report
 from scoord_server.model.facts import LockName
+from scoord_server.past import Past
 from support.coordination import Bench, bench
 
 AUTH = LockName.of("auth.py")
@@ -100,7 +103,22 @@ async def test_the_break_of_another_file_of_the_same_command_is_not_its_own(b: B
 
 async def test_what_this_replica_did_not_follow_is_told_in_doubt(b: Bench) -> None:
     token = await b.token("alice", "auth.py")
+    await passes(b)
     await b.breaks("auth.py", token)
     await b.token("bob", "auth.py")
+    later = Coordinator(b.store, b.view, b.clock)
+    later.ground.view.past = Past()
 
-    assert ["bob"] == await relied(b, token, 3_600)
+    assert ["bob"] == await relied(replace(b, coordinator=later), token, 1)
+
+
+async def test_a_watch_that_is_late_makes_no_end_later_than_an_edit(b: Bench) -> None:
+    """What it brings only now had happened before."""
+    token = await b.token("alice", "auth.py")
+    revision = b.view.revision
+    await b.breaks("auth.py", token)
+    await b.token("bob", "auth.py")
+    await passes(b)
+    b.view.past.seen(b.clock.now() - 0.5, revision)
+
+    assert ["bob"] == await relied(b, token, 1)
