@@ -255,7 +255,7 @@ class Locking:
 
     async def _broke_before(self, grant: Grant, end: Ending) -> bool:
         """Whether this very command broke it, and its answer was lost."""
-        key = keys.broken_by(grant.project, grant.token, end.request_id)
+        key = keys.taken_by(grant.project, grant.token, end.request_id)
         return bool((await self._ground.store.range(key)).kvs)
 
     def _seen(self, grant: Grant) -> LockFact | None:

@@ -2,7 +2,8 @@
 
 Each compares the token that was seen, and leaves a trace in the same step. A
 repeated command finds its own trace, and gets its first answer. The trace of a later
-grant takes its place: a break, which somebody waits to hear of, leaves a key of its own.
+grant takes its place: what is taken away, which somebody waits to hear of or edited on
+without knowing, leaves a key of its own.
 """
 
 from dataclasses import dataclass, replace
@@ -102,9 +103,9 @@ def plan_end(
         left = _trace_key(project, name, fact)
         done.append(Put(left, _trace(fact, end).SerializeToString(), journal.traces))
     done.append(line)
-    if end.how == BROKEN:
-        broken_by = keys.broken_by(project, fact.token, end.request_id)
-        done.append(Put(broken_by, name.key.encode(), journal.traces))
+    if end.how in _TAKEN:
+        taken_by = keys.taken_by(project, fact.token, end.request_id)
+        done.append(Put(taken_by, name.key.encode(), journal.traces))
     return Txn(_guards(project, fact, end.how), tuple(done))
 
 

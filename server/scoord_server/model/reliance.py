@@ -17,8 +17,8 @@ from scoord_server.store.port import Get, KeyValue, Txn, TxnResult
 def plan_look_ends(command: Report) -> Txn:
     """Read what tells of the end of a grant even where the trace of a later one covers its own."""
     asker, token = command.asker, command.heard_revision
-    broken = keys.get_prefix(keys.broken_prefix(asker.project, token))
-    return Txn((), (broken, Get(keys.unused(asker.session))))
+    taken = keys.get_prefix(keys.taken_prefix(asker.project, token))
+    return Txn((), (taken, Get(keys.unused(asker.session))))
 
 
 def over_since(command: Report, looked: TxnResult, ends: TxnResult) -> int | None:
@@ -34,10 +34,10 @@ def over_since(command: Report, looked: TxnResult, ends: TxnResult) -> int | Non
     stands = any(fact.token == token and fact.claimant.session == who.session for fact in holds)
     if stands or any(_record(kv).how == endings.RELEASED for kv in own):
         return None
-    broken, unused = (op.kvs for op in ends.results)
+    taken, unused = (op.kvs for op in ends.results)
     found = [
         *(kv.mod_revision for kv in (*own, *unused)),
-        *(kv.mod_revision for kv in broken if kv.value in (b"", key.encode())),
+        *(kv.mod_revision for kv in taken if kv.value in (b"", key.encode())),
         *(fact.token for fact in holds if fact.claimant.excludes(who)),
         *_granted_to_others(who, key, looked),
     ]

@@ -15,7 +15,7 @@
     /scoord/v1/p/{project}/tasks/{task}
     /scoord/v1/p/{project}/offers/{kind}/{name}
     /scoord/v1/begun/{project}/{session}/{register}             its end is not written down yet
-    /scoord/v1/breaks/{project}/{token}/{request}               what is answered to it once more
+    /scoord/v1/taken/{project}/{token}/{request}                a grant that was taken away
     /scoord/v1/unused/{session}                                 why it was ended as unused
     /scoord/v1/events/{project}/{unix ms}-{request}
     /scoord/v1/archive/{project}/{unix ms}-{session}
@@ -71,7 +71,7 @@ _GRAPH = "/scoord/v1/graph/"
 _COMPACTION = "/scoord/v1/compaction"
 _ARCHIVE = "/scoord/v1/archive/"
 _BEGUN = "/scoord/v1/begun/"
-_BREAKS = "/scoord/v1/breaks/"
+_TAKEN = "/scoord/v1/taken/"
 _UNUSED = "/scoord/v1/unused/"
 _ON = "@"
 """Before the branch that a holder is confined to; in a name it would be percent-encoded."""
@@ -231,14 +231,14 @@ def begun_prefix() -> bytes:
     return _BEGUN.encode()
 
 
-def broken_by(project: str, token: int, request_id: str) -> bytes:
-    """Where it stands that this very command broke the grant that ``token`` names."""
-    return broken_prefix(project, token) + request_id.encode()
+def taken_by(project: str, token: int, request_id: str) -> bytes:
+    """Where it stands that this very command took the grant away that ``token`` names."""
+    return taken_prefix(project, token) + request_id.encode()
 
 
-def broken_prefix(project: str, token: int) -> bytes:
-    """Where it stands by which commands grants of one token were broken."""
-    return breaks_prefix() + f"{_segment(project)}/{token}/".encode()
+def taken_prefix(project: str, token: int) -> bytes:
+    """Where it stands by which commands grants of one token were taken away."""
+    return all_taken_prefix() + f"{_segment(project)}/{token}/".encode()
 
 
 def unused(session_id: str) -> bytes:
@@ -251,9 +251,9 @@ def unused_prefix() -> bytes:
     return _UNUSED.encode()
 
 
-def breaks_prefix() -> bytes:
-    """Where it stands what is answered to breaks once more, of all projects."""
-    return _BREAKS.encode()
+def all_taken_prefix() -> bytes:
+    """Where it stands which grants were taken away, of all projects."""
+    return _TAKEN.encode()
 
 
 def task(project: str, task_id: str) -> bytes:

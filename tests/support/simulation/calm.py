@@ -164,7 +164,7 @@ class Calm:
         and of what was its own, where the subagent that took it over was refused for all that.
         """
         grant, threads = loss.grant, {str(loss.who.agent)}
-        is_over = loss.died or loss.process.dead or loss.who.agent not in person.subagents
+        is_over = loss.died or loss.process.dead or _has_gone(person, loss.who.agent, grant)
         if is_over or not (grant.first.agent or self._edited(grant, loss.who.agent)):
             threads.add("")
         if self._edited(grant, grant.who.agent):
@@ -385,6 +385,11 @@ def _is_over(person: Person, agent: str, lost: Grant) -> bool:
     """
     has_ended = lost.since_s <= person.agent_ends.get(agent, 0.0) <= lost.until_s
     return has_ended or agent in person.ended_unheard
+
+
+def _has_gone(person: Person, agent: str, lost: Grant) -> bool:
+    """Whether a subagent lives no more, or another of its name."""
+    return agent not in person.subagents or person.agent_ends.get(agent, 0.0) > lost.until_s
 
 
 def _hook_of(agent: str) -> EventKind:

@@ -29,7 +29,7 @@ from support.simulation.replica import Replica
 from support.simulation.slips import Slips
 from support.simulation.storage import ObservedStore
 from support.simulation.truth import Truth
-from support.simulation.turns import TurnsTold
+from support.simulation.turns import FASTEST, SLOWEST, TurnsTold
 
 TROUBLE_S = 46.0
 REPLICAS = 2
@@ -152,7 +152,7 @@ class History:
 
     def _clock(self) -> HostClock:
         """Rates that differ by less than T/D, the most that is promised."""
-        rate = 1.0 if self.rng.random() < 0.3 else 0.82 + self.rng.random() * 0.38
+        rate = 1.0 if self.rng.random() < 0.3 else SLOWEST + self.rng.random() * (FASTEST - SLOWEST)
         return HostClock(self.loop, rate, 1000.0 + self.rng.random() * 1e5)
 
     def _draw_store(self) -> None:

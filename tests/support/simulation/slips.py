@@ -17,6 +17,7 @@ from support.simulation.people import Person
 from support.simulation.record import Record
 from support.simulation.reliance import Overtaken, Reliance
 from support.simulation.truth import Grant, Truth
+from support.simulation.turns import FASTEST, SLOWEST
 
 NEWS_S = 2.0
 """What was reported later may not have been heard of."""
@@ -31,6 +32,8 @@ class Slip:
     at_s: float
     met: tuple[Grant, ...]
     """The grants of others that stood then, beside which it should not have been made."""
+    is_strange: bool = False
+    """Whether its session was not registered: only clocks tell what stood then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,9 @@ class Slips:
 
     def let_through(self, path: str, who: Claimant) -> None:
         """An edit goes on unasked, and its agent knows whose it is."""
-        self.edits.append(Slip(path, who, self.record.loop.true_s, self._met(path, who)))
+        is_strange = who.session not in self.truth.sessions
+        now_s, met = self.record.loop.true_s, self._met(path, who)
+        self.edits.append(Slip(path, who, now_s, met, is_strange))
 
     def reported(self, path: str, trace: TraceRecord) -> None:
         """The store takes a report in, with what it is answered."""
@@ -148,6 +153,8 @@ class Slips:
                 continue
             if self.truth.sessions.get(grant.session) != grant.lease:
                 self.record.gaps["met one whose lease was over by the report"] += 1
+            elif slip.is_strange and _may_be_earlier(grant, slip, report):
+                self.record.gaps["met one whose lock was over by then, by clocks that differ"] += 1
             elif self._is_followed(grant, report):
                 self.record.gaps["met one after whom another was granted the file"] += 1
             else:
@@ -188,6 +195,15 @@ def _is_of(report: Reported, slip: Slip) -> bool:
     """Whether it says all that there is to say of the edit: it is of it or of a later one."""
     same = (report.editor.session, report.path) == (slip.who.session, slip.path)
     return same and report.at_s >= slip.at_s
+
+
+def _may_be_earlier(grant: Grant, slip: Slip, report: Reported) -> bool:
+    """Whether a lock was over when an edit was made, by how long ago its agent's clock says it was.
+
+    That clock may go faster or slower than the coordinator's.
+    """
+    ago_s = report.at_s - slip.at_s
+    return grant.until_s <= slip.at_s + (FASTEST / SLOWEST - 1) * ago_s
 
 
 def _alive(people: Iterable[Person], session: str) -> Person | None:

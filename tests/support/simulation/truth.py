@@ -26,7 +26,7 @@ EDITED = frozenset({"unasked", "unprotected"})
 """What the trace of an edit that was made without a lock says."""
 
 _HISTORY, _ARCHIVE = keys.kept_roots()
-_BREAKS = keys.breaks_prefix()
+_TAKEN = keys.all_taken_prefix()
 _UNUSED = keys.unused_prefix()
 
 
@@ -450,7 +450,7 @@ def is_kept(key: bytes) -> bool:
     Or the revision that the store's own history was forgotten to.
     """
     is_compaction = key == keys.compaction()
-    return is_compaction or is_history(key) or key.startswith((_ARCHIVE, _BREAKS, _UNUSED))
+    return is_compaction or is_history(key) or key.startswith((_ARCHIVE, _TAKEN, _UNUSED))
 
 
 def _why_left(left: Waiter, change: Change) -> str:

@@ -13,8 +13,8 @@ from support.simulation.loop import Process
 from support.simulation.machine import Hook
 from support.simulation.record import Record
 
-SLOWEST = 0.82
-"""The rate of the slowest clock."""
+SLOWEST, FASTEST = 0.82, 1.2
+"""The rates of the slowest clock, and of the fastest."""
 
 _FREE = re.compile(r"^(\S+) is free now(?: on (\S+))?, and you are next", re.MULTILINE)
 _REFUSED = re.compile(r"^⚠️ (\S+) (?:is|lies) (?!free now)", re.MULTILINE)

@@ -11,6 +11,7 @@ from scoord_server.model.answers import Granted
 from scoord_server.model.commands import Report
 from scoord_server.model.facts import LockName
 from scoord_server.past import Past
+from scoord_server.reaper import Reaper
 from support.coordination import Bench, bench
 
 AUTH = LockName.of("auth.py")
@@ -88,6 +89,21 @@ async def test_it_is_known_although_the_next_grant_covers_the_break(b: Bench) ->
     await b.token("bob", "auth.py")
 
     assert ["bob"] == await relied(b, token, 1)
+
+
+async def test_when_it_was_taken_as_idle_is_known_although_others_had_it_since(b: Bench) -> None:
+    token = await b.token("alice", "auth.py", lock_timeout_ms=2_000)
+    await passes(b)
+    b.clock.advance(10)
+    await Reaper(b.coordinator).sweep()
+    await passes(b)
+    for name in ("bob", "carol"):
+        await b.session(name)
+        await b.release(name, "auth.py", await b.token(name, "auth.py"))
+    await passes(b)
+
+    assert await relied(b, token, 13) is None, "idle since then"
+    assert [] != await relied(b, token, 3)
 
 
 async def test_the_break_of_another_file_of_the_same_command_is_not_its_own(b: Bench) -> None:
