@@ -49,20 +49,20 @@ class Locking:
         """Take a pattern. Raises SessionEnded, Contended."""
         if command.takes_nothing:
             return await self._find_out(command)
-        asker = command.asker
-        holder = await self._ground.holder(asker, command.terms)
-        found = self._ground.view.everything(asker.project)
+        holder = await self._ground.holder(command.asker, command.terms)
+        found, is_read = self._ground.view.everything(command.asker.project), False
         for _ in range(TRIES):
             in_the_way = reservations.in_the_way(command, found)
             ended = await self._end_overdue(in_the_way)
-            if left := [conflict for conflict in in_the_way if conflict not in ended]:
-                refused = reservations.first_of_each(left)
-                await self._refusing.note(asker, holder, refused, command.pattern)
-                return Held(refused)
-            outcome = await self._try_reserve(command, holder, found)
+            left = [conflict for conflict in in_the_way if conflict not in ended]
+            # The view may be behind: what is in the way is read before anybody is refused.
+            if left and is_read:
+                return await self._refuse(command, holder, left)
+            step = self._look_below(command) if left else self._try(command, holder, found)
+            outcome = await step
             if isinstance(outcome, Granted):
                 return outcome
-            found = outcome
+            found, is_read = outcome, True
         raise Contended(f"too much changes below {command.pattern}; try again")
 
     async def leave(self, asker: Asker, places: Sequence[PlaceRef]) -> None:
@@ -212,8 +212,21 @@ class Locking:
 
     # -- steps of reserve ---------------------------------------------------------
 
-    async def _try_reserve(self, command: Reserve, holder: Holder, found: Room) -> Granted | Room:
-        """One try; else the grants and places as they are."""
+    async def _refuse(self, command: Reserve, holder: Holder, left: Sequence[Conflict]) -> Held:
+        refused = reservations.first_of_each(left)
+        await self._refusing.note(command.asker, holder, refused, command.pattern)
+        return Held(refused)
+
+    async def _look_below(self, command: Reserve) -> Room:
+        """The grants and places as they are. Raises SessionEnded."""
+        result = await self._ground.store.txn(reservations.plan_look(command))
+        found = reservations.read_look(result)
+        if found is None:
+            raise not_live(command.asker.session, command.asker.project)
+        return found
+
+    async def _try(self, command: Reserve, holder: Holder, found: Room) -> Granted | Room:
+        """One try; else the grants and places as they are. Raises SessionEnded."""
         ground, asker = self._ground, command.asker
         before = reservations.own(command, found)
         journal = await ground.journal(asker.project)

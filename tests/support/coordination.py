@@ -248,6 +248,13 @@ async def bench(progress_interval_s: float = 0.02) -> AsyncIterator[Bench]:
         await store.close()
 
 
+async def frozen(b: Bench) -> Coordinator:
+    """Another coordinator, which sees nothing any more from now on."""
+    view = View(b.store, b.clock)
+    await view._load()
+    return Coordinator(b.store, view, b.clock)
+
+
 async def kinds(b: Bench, **wanted: object) -> list[str]:
     """What happened, oldest first."""
     page = await b.coordinator.recalling.read(PROJECT, Wanted(**wanted), 1000)  # type: ignore[arg-type]  # its own fields

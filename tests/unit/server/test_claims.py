@@ -1,7 +1,7 @@
 """Queues: who comes first has the first claim, for a while, and nobody else is woken."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from itertools import count
 from typing import Any
 
@@ -10,7 +10,6 @@ import pytest
 from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
 from scoord.v1.records_pb2 import WaiterRecord
-from scoord_server.coordinator import Coordinator
 from scoord_server.model.answers import Granted, Held
 from scoord_server.model.commands import Acquire
 from scoord_server.model.facts import LockName, WaiterFact
@@ -19,8 +18,8 @@ from scoord_server.rpc import messages
 from scoord_server.seen import SeenWaiter, Turn
 from scoord_server.store import keys
 from scoord_server.store.port import Put, Txn, TxnResult
-from scoord_server.view import Step, View
-from support.coordination import CLAIM_MS, PROJECT, Bench, bench
+from scoord_server.view import Step
+from support.coordination import CLAIM_MS, PROJECT, Bench, bench, frozen
 
 
 @pytest.fixture
@@ -118,31 +117,23 @@ async def test_a_turn_of_which_nobody_saw_whether_it_went_on_begins_anew(b: Benc
     assert isinstance(await b.acquire("carol", "auth.py", enqueue=True), Granted)
 
 
-@asynccontextmanager
-async def frozen(b: Bench) -> AsyncIterator[Coordinator]:
-    """Another coordinator, which sees nothing any more from now on."""
-    view = View(b.store, b.clock)
-    await view._load()
-    yield Coordinator(b.store, view, b.clock)
-
-
 @pytest.mark.parametrize("ends", [True, False], ids=["came and went", "stands"])
 async def test_who_has_not_seen_a_turn_interrupted_does_not_end_it(b: Bench, ends: bool) -> None:
     """A subagent of Bob is not in the way of its main thread, which waits."""
     token = await queued(b)
     await b.leaves("carol", "auth.py")
     await b.release("alice", "auth.py", token)
-    async with frozen(b) as behind:
-        b.clock.advance(CLAIM_MS / 1000 - 1)
-        outcome = await b.acquire("bob", "auth.py", agent="a1", scope=LockScope.LOCK_SCOPE_BRANCH)
-        assert isinstance(outcome, Granted)
-        if ends:
-            await b.release("bob", "auth.py", outcome.tokens[0])
-        b.clock.advance(2)
+    behind = await frozen(b)
+    b.clock.advance(CLAIM_MS / 1000 - 1)
+    outcome = await b.acquire("bob", "auth.py", agent="a1", scope=LockScope.LOCK_SCOPE_BRANCH)
+    assert isinstance(outcome, Granted)
+    if ends:
+        await b.release("bob", "auth.py", outcome.tokens[0])
+    b.clock.advance(2)
 
-        await Reaper(behind).sweep()
-        (overdue,) = behind.ground.view.overdue().waiters
-        assert not await behind.locks.end_claim(overdue)
+    await Reaper(behind).sweep()
+    (overdue,) = behind.ground.view.overdue().waiters
+    assert not await behind.locks.end_claim(overdue)
 
     await b.settle()
     assert ["bob"] == [w.fact.record.waiter.session_id for w in b.view.snapshot().waiters]
@@ -155,32 +146,32 @@ async def test_a_turn_that_was_interrupted_begins_anew_even_where_that_is_seen_a
     token = await queued(b)
     await b.leaves("carol", "auth.py")
     await b.release("alice", "auth.py", token)
-    async with frozen(b) as behind:
-        view = behind.ground.view
-        since = view.revision + 1
-        b.clock.advance(CLAIM_MS / 1000 - 1)
-        token = await b.token("bob", "auth.py", agent="a1", scope=LockScope.LOCK_SCOPE_BRANCH)
-        await b.release("bob", "auth.py", token)
-        b.clock.advance(2)
+    behind = await frozen(b)
+    view = behind.ground.view
+    since = view.revision + 1
+    b.clock.advance(CLAIM_MS / 1000 - 1)
+    token = await b.token("bob", "auth.py", agent="a1", scope=LockScope.LOCK_SCOPE_BRANCH)
+    await b.release("bob", "auth.py", token)
+    b.clock.advance(2)
 
-        root = keys.root_prefix()
-        async with aclosing(b.store.watch(root, since)) as batches:
-            batch = await anext(batches)
-        changes = view._picture.apply(batch.events)
+    root = keys.root_prefix()
+    async with aclosing(b.store.watch(root, since)) as batches:
+        batch = await anext(batches)
+    changes = view._picture.apply(batch.events)
 
-        assert ["bob"] == [
-            c.waiter.fact.record.waiter.session_id for c in changes if isinstance(c, Turn)
-        ]
-        assert () == view.overdue().waiters
+    assert ["bob"] == [
+        c.waiter.fact.record.waiter.session_id for c in changes if isinstance(c, Turn)
+    ]
+    assert () == view.overdue().waiters
 
 
 async def test_a_turn_that_went_on_all_the_time_is_ended_by_who_sees_no_more(b: Bench) -> None:
     token = await queued(b)
     await b.release("alice", "auth.py", token)
-    async with frozen(b) as behind:
-        await b.token("bob", "other.py")
-        b.clock.advance(CLAIM_MS / 1000 + 1)
-        await Reaper(behind).sweep()
+    behind = await frozen(b)
+    await b.token("bob", "other.py")
+    b.clock.advance(CLAIM_MS / 1000 + 1)
+    await Reaper(behind).sweep()
 
     await b.settle()
     assert ["carol"] == turns(b)

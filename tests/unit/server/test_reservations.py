@@ -10,8 +10,9 @@ import pytest
 from scoord.errors import SessionEnded
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.model.answers import Granted, Held
+from scoord_server.model.commands import Reserve, Terms
 from scoord_server.store.port import Txn, TxnResult
-from support.coordination import PROJECT, Bench, bench, granted
+from support.coordination import PROJECT, Bench, bench, frozen, granted
 
 
 @pytest.fixture
@@ -126,6 +127,19 @@ async def test_a_pattern_that_is_over_is_in_nobodys_way_though_the_view_has_it(
     monkeypatch.setattr(b.view, "reservations", lambda at: before.pop() if before else read(at))
 
     assert isinstance(await b.acquire("bob", "src/a.py", **how), Granted)
+
+    assert "refused" not in {line.kind for line in await b.history()}
+
+
+async def test_a_file_that_is_free_again_is_in_no_patterns_way_though_the_view_has_it(
+    b: Bench,
+) -> None:
+    token = await b.token("alice", "src/a.py")
+    behind = await frozen(b)
+    await b.release("alice", "src/a.py", token)
+
+    wanted = Reserve(b.asker("bob"), "src/**", Terms())
+    assert isinstance(await behind.locks.reserve(wanted), Granted)
 
     assert "refused" not in {line.kind for line in await b.history()}
 
