@@ -85,15 +85,20 @@ class Registration:
     async def enter(
         self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float = 0.0
     ) -> None:
-        """Make ``session`` live in ``project``, if it is not. Raises what the coordinator says.
+        """Make ``session`` live in ``project``, if that is not known. Raises as the coordinator.
 
-        Two events of one session may come at once: the second waits for the first.
+        One whose lease may run out at any moment has it renewed: what it is granted goes with
+        that. Two events of one session may come at once: the second waits for the first.
         """
-        if _is_in(session, project):
+        if self._is_in(session, project):
             return
         async with self._locks.setdefault(session.session_id, asyncio.Lock()):
-            if not _is_in(session, project):
+            if not self._is_in(session, project):
                 await self._register_or_anew(session, project, settings, patience_s)
+
+    def _is_in(self, session: LocalSession, project: ProjectId) -> bool:
+        is_in = session.registered and project in session.aliases
+        return is_in and self._held.believes(session.session_id, self._clock.now())
 
     async def take_up(self, session: LocalSession, project: ProjectId, settings: Settings) -> None:
         """Ask for a session of the agent before us, under its name and lease."""
@@ -264,10 +269,6 @@ def _where_it_was(session: LocalSession, lock: HeldLock) -> HeldLock:
     grant = lock.project, lock.key, lock.token
     had = (one.worktree for one in session.had if (one.project, one.key, one.token) == grant)
     return replace(lock, worktree=next(had, ""))
-
-
-def _is_in(session: LocalSession, project: ProjectId) -> bool:
-    return session.registered and project in session.aliases
 
 
 def as_held(session: LocalSession, project: ProjectId, lock: Lock, now: float) -> HeldLock:

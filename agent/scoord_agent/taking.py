@@ -323,6 +323,7 @@ class Taking:
     async def _ask_until_news(self, request: Request) -> _Answer:
         """Ask, and again when the grant ended before its answer came, or may have."""
         for _ in range(2):
+            await self._enter(request)
             answer = await self._ask_once(request)
             if self._stands(request, answer):
                 return answer
@@ -344,8 +345,11 @@ class Taking:
     def _stands(self, request: Request, answer: _Answer) -> bool:
         """Whether what is granted may be believed in, and has not ended meanwhile."""
         locks = answer.granted
-        timely = not locks or self._held.is_timely(answer.asked_at, self._clock.now())
-        return timely and not any(self._is_over(request.session, lock) for lock in locks)
+        session, now = request.session.session_id, self._clock.now()
+        is_timely = self._held.is_timely(answer.asked_at, now) and self._held.believes(session, now)
+        return (is_timely or not locks) and not any(
+            self._is_over(request.session, lock) for lock in locks
+        )
 
     async def _give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
         """All or none: what stands of these grants is given back, but what was had before."""

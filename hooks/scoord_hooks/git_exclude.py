@@ -21,8 +21,17 @@ def worktree_root(directory: Path) -> Path | None:
 
 
 def is_tracked(file: Path) -> bool:
-    """Tell whether the repository already holds the file, so that no ignore rule helps."""
-    return file.parent.is_dir() and bool(_git(file.parent, "ls-files", "--", file.name))
+    """Tell whether the repository already holds the file, so that no ignore rule helps.
+
+    Raises NotAllowed if git cannot say.
+    """
+    if not file.parent.is_dir() or _around(file.parent) is None:
+        return False
+    try:
+        return bool(_run(file.parent, "ls-files", "--", file.name))
+    except (OSError, subprocess.SubprocessError) as failure:
+        mend = f"see what `git -C {file.parent} ls-files` says"
+        raise NotAllowed(f"{file}: git does not say whether it is tracked; {mend}") from failure
 
 
 def keep_out(checkout: Path, path: Path, ending: str, examples: Sequence[str]) -> tuple[str, ...]:
@@ -96,13 +105,17 @@ def _is_elsewhere(repository: Repository, name: str) -> bool:
 def _git(directory: str | Path, *arguments: str) -> str:
     """Return what git says, without the last line end; empty if it fails or is missing."""
     try:
-        run = subprocess.run(
-            ["git", "-C", directory, *arguments],
-            env=git.environment(),
-            capture_output=True,
-            timeout=_SECONDS,
-            check=True,
-        )
+        return _run(directory, *arguments)
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def _run(directory: str | Path, *arguments: str) -> str:
+    run = subprocess.run(
+        ["git", "-C", directory, *arguments],
+        env=git.environment(),
+        capture_output=True,
+        timeout=_SECONDS,
+        check=True,
+    )
     return run.stdout.decode(errors="surrogateescape").removesuffix("\n")

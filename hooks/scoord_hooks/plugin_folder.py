@@ -3,6 +3,7 @@
 Knows files. Does not know what is in them, but for whose they are.
 """
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -96,7 +97,7 @@ def take(folder: Path) -> bool:
     except OSError as failure:
         mend = f"see that you may write to {folder.parent}"
         raise NotAllowed(f"{folder}: cannot be removed: {failure.strerror}; {mend}") from failure
-    if not any(folder.parent.iterdir()):
+    with contextlib.suppress(OSError):  # it is not empty, or not ours to remove
         folder.parent.rmdir()
     return True
 

@@ -74,6 +74,7 @@ class ScriptedCoordinator:
     clock: Clock
     locks: dict[str, Lock] = field(default_factory=dict)
     leases: set[int] = field(default_factory=set)
+    expired: set[int] = field(default_factory=set)
     fates: "deque[Fate]" = field(default_factory=deque)
     """Of the next acquires, reclaims and reports; the others are answered."""
     acquires: list[AcquireRequest] = field(default_factory=list)
@@ -114,10 +115,13 @@ class ScriptedCoordinator:
     def expire(self, lease: int) -> None:
         """Let a lease run out."""
         self.leases.discard(lease)
+        self.expired.add(lease)
         self.locks.clear()
 
     async def register(self, request: RegisterRequest, _patience_s: float = 0) -> RegisterResponse:
         """Give a new lease, unless the session has one, and tell of its locks."""
+        if request.lease_id in self.expired:
+            raise SessionEnded("its lease is over")
         lease = request.lease_id or self._next()
         self.leases.add(lease)
         session = request.session.session_id

@@ -15,7 +15,7 @@ from support.simulation.early import Early
 from support.simulation.edges import PROJECT
 from support.simulation.machine import Machine
 from support.simulation.oracle import excludes
-from support.simulation.people import Person
+from support.simulation.people import SUBAGENTS, Person
 from support.simulation.record import Record
 from support.simulation.storage import ObservedStore
 from support.simulation.truth import Grant, Truth, Waiter, is_kept
@@ -225,7 +225,7 @@ class Calm:
             await self._free(person)
 
     async def _free(self, person: Person) -> None:
-        for agent in ("a0", "a1"):
+        for agent in SUBAGENTS:
             await person.call(EventKind.SUBAGENT_END, agent=agent)
         await person.unlock()
         await asyncio.sleep(0.5)

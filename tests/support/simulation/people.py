@@ -29,6 +29,12 @@ _GIVES_UP = 0.5
 _COMMITTED = 0.7
 """The chance that a changed file is in a commit."""
 
+_BESIDE = 0.2
+"""The chance that a subagent works while something else is done."""
+
+SUBAGENTS = ("a0", "a1", "a2")
+"""The last one works beside other threads of its session, the others while these wait."""
+
 PATTERNS = ("src/**", "src/*0.py", "src/file1*", "file2.py/")
 
 
@@ -66,6 +72,8 @@ class Person:
     at: int = 0
     """In which of the machine's worktrees it works."""
     _conversations: int = 0
+    _lives: int = 0
+    """How many of its conversations are over."""
 
     @property
     def checkout(self) -> Checkout:
@@ -162,6 +170,7 @@ class Person:
 
     async def edit(self, paths: Sequence[str], agent: str = "", work_s: float = 0.0) -> bool:
         """Edit files; whether that was allowed."""
+        lives = self._lives
         hook = await self.call(EventKind.BEFORE_EDIT, paths, agent)
         if hook.decision is None or hook.decision.verdict is Verdict.DENY:
             self.wants |= set(paths) if not agent else set()
@@ -170,7 +179,8 @@ class Person:
         for path in paths:
             self.checkout.edit(path)
         await asyncio.sleep(work_s)
-        await self.call(EventKind.AFTER_EDIT, paths, agent)
+        if self._lives == lives:
+            await self.call(EventKind.AFTER_EDIT, paths, agent)
         return True
 
     async def unlock(self, *more: str) -> None:
@@ -248,11 +258,13 @@ class Person:
 
     async def end(self, reason: str = "other") -> None:
         """Say that the session ends; then its process does."""
+        self._lives += 1
         await self.call(EventKind.SESSION_END, reason=reason)
         self.die()
 
     async def clear(self) -> None:
         """``/clear``: another conversation in the same process."""
+        self._lives += 1
         await self.call(EventKind.SESSION_END, reason="clear")
         self._conversations += 1
         await self.call(EventKind.SESSION_START, reason="clear")
@@ -260,6 +272,7 @@ class Person:
     def die(self) -> None:
         """Its process is gone, without a word."""
         self.record.say(self.name, "is gone", self.pid)
+        self._lives += 1
         self.table.end(self.pid)
 
     async def live(self, until_s: float) -> None:
@@ -269,7 +282,10 @@ class Person:
         while self.record.loop.true_s < until_s:
             if len(self.machine.checkouts) > 1:
                 self.at = int(self.rng.random() * len(self.machine.checkouts))
-            await self._act()
+            if self.rng.random() < _BESIDE:
+                await asyncio.gather(self._act(), self._act_beside())
+            else:
+                await self._act()
             await asyncio.sleep(self.rng.random() * 2.5)
 
     async def _act(self) -> None:
@@ -292,6 +308,18 @@ class Person:
             await self.call(EventKind.TURN_END)
         else:
             await self._act_seldom()
+
+    async def _act_beside(self) -> None:
+        """A subagent edits meanwhile, as long as its session goes on."""
+        rng, agent, lives = self.rng, SUBAGENTS[-1], self._lives
+        self.subagents[agent] = None
+        for _ in range(1 + int(rng.random() * 3)):
+            await asyncio.sleep(rng.random())
+            if self._lives != lives:
+                return
+            await self.edit(self._some_files(), agent, rng.random())
+        if self._lives == lives and rng.random() < 0.7:
+            await self.call(EventKind.SUBAGENT_END, agent=agent)
 
     async def _leave_off(self, choice: float) -> None:
         if choice < 0.76:

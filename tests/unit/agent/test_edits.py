@@ -61,8 +61,37 @@ async def test_a_grant_whose_answer_lay_unread_while_the_machine_slept_is_asked_
     coordinator.gate.set()
 
     assert (await editing).verdict is (Verdict.DENY if is_over else Verdict.ALLOW)
-    assert len(coordinator.acquires) == (3 if is_over else 2)
+    assert len(coordinator.acquires) == 2
     assert is_over or house.agrees()
+
+
+async def test_who_may_have_lost_its_lease_renews_it_before_it_asks(house: House) -> None:
+    await house.edit("b.py")
+    house.clock.advance(BELIEF_S)
+
+    assert (await house.edit()).verdict is Verdict.ALLOW
+    assert house.held.believes(A, house.clock.now())
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_a_grant_on_a_lease_that_may_have_run_out_since_is_asked_for_again(
+    house: House, *, is_over: bool
+) -> None:
+    """It was asked for just before the lease had to be renewed, and answered after that."""
+    coordinator = house.coordinator
+    await house.edit("b.py")
+    house.clock.advance(BELIEF_S - 1)
+    coordinator.gate = asyncio.Event()
+    coordinator.fates.append(Fate.LATE_ANSWER)
+    editing = asyncio.create_task(house.edit())
+    await until(lambda: len(coordinator.locks) == 2)
+    house.clock.advance(2)
+    if is_over:
+        coordinator.expire(house.session.lease)
+        coordinator.hold("a.py", "Session_far")
+    coordinator.gate.set()
+
+    assert (await editing).verdict is (Verdict.DENY if is_over else Verdict.ALLOW)
 
 
 async def test_files_of_several_projects_have_one_time_together(house: House) -> None:

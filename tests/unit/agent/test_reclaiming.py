@@ -457,6 +457,7 @@ async def test_a_share_that_became_a_grant_which_was_given_back_was_not_taken_aw
     later = replace(b_py(), token=FencingToken(9))
     await house.taking.give_back_unasked(house.session, later)
     house.held.forget(A)
+    house.held.renewed(A, house.clock.now())
     house.coordinator.acquires.clear()
     await taken_away(house, b_py(shared=True))
 
