@@ -461,6 +461,8 @@ class Beliefs:
 
     def session_of(self, machine: Machine, hook: Hook) -> str:
         """The session that a hook is of, as its agent knows it; empty when it is gone."""
+        if hook.session:
+            return hook.session
         assert machine.agent is not None
         known = list(machine.agent.parts.sessions)
         found = [s for s in known if s.process and s.process.pid == hook.pid]

@@ -80,6 +80,8 @@ class Hook:
     """Whether its CLI waits for its answer no more."""
     undecided: bool = False
     """Whether the listener, not the relay, answered."""
+    session: str = ""
+    """Of which session its agent took it for when it came, if that was plain."""
     asked: list[str] = field(default_factory=list)
     """What became of the commands it sent: granted, held, or a failure."""
     contested: set[str] = field(default_factory=set)
@@ -210,6 +212,7 @@ class Machine:
             asked_for.set(wish_keys(called.event.paths))
         now, relay = asyncio.get_running_loop().time(), agent.parts.relay
         origin, delivery = Origin(pid=called.pid), Delivery()
+        called.session = _named(agent, called)
         try:
             async with asyncio.timeout_at(now + ANSWER_WITHIN_S):
                 until = now + DECIDE_WITHIN_S
@@ -251,6 +254,16 @@ class Machine:
 
     def _connect(self, address: str) -> Channel:
         return Channel(self.network, self.name, int(address))
+
+
+def _named(agent: Agent, called: Hook) -> str:
+    """The session behind a hook by its own words; it may end while the hook is answered."""
+    event = called.event
+    if event.kind is EventKind.SESSION_START:
+        return ""
+    known = agent.parts.sessions.all_by_client_id(event.client, event.client_session_id)
+    own = [one.session_id for one in known if one.process and one.process.pid == called.pid]
+    return own[0] if len(own) == 1 else ""
 
 
 def _undecided(relay: Relay, event: HookEvent, origin: Origin, error: Exception) -> Decision:
