@@ -74,8 +74,9 @@ class Asked:
         if person is None or not is_heard or hook.event.kind in _TELLS_NOTHING:
             return
         thread = (session, hook.event.agent_id)
+        begins_s = person.agent_begins.get(thread[1], 0.0)
         for grant in self._known(agent, thread):
-            for waiter, since_s in self._kept_out(agent.process, grant):
+            for waiter, since_s in self._kept_out(agent.process, grant, begins_s):
                 if not (_is_full(hook) or _was_told(person, thread[1], waiter.path, since_s)):
                     what = f"{person.name} has {grant}, and was not told of {waiter}"
                     self.beliefs.record.violate("C10", what)
@@ -92,10 +93,13 @@ class Asked:
                     if grant.path == lock.key and grant.first == grant.who == lock.claimant:
                         yield grant
 
-    def _kept_out(self, process: Process, grant: Grant) -> Iterator[tuple[Waiter, float]]:
+    def _kept_out(
+        self, process: Process, grant: Grant, begins_s: float
+    ) -> Iterator[tuple[Waiter, float]]:
         """Those of whom its agent has heard that they wait for it, and not only just now.
 
-        And since when it counts that they were told of.
+        And since when it counts that they were told of. What was heard before a subagent
+        began, that has it by a command of another of its name, was for its main thread.
         """
         known = self._heard.get(process, {})
         latest_s = self.beliefs.record.loop.true_s - _A_MOMENT_S
@@ -103,7 +107,7 @@ class Asked:
             who = waiter.who
             heard = known.get((waiter.path, who.session, who.agent, who.branch))
             # What was heard before is of a place that it had earlier.
-            is_heard = heard is not None and waiter.wants_s <= heard.at_s < latest_s
+            is_heard = heard is not None and max(waiter.wants_s, begins_s) <= heard.at_s < latest_s
             if heard and is_heard and grant.covers(waiter.path) and excludes(grant.who, who):
                 yield waiter, waiter.since_s if heard.is_new else 0.0
 

@@ -65,6 +65,8 @@ class Person:
     """What this session, not the one before, was told."""
     agent_ends: dict[str, float] = field(default_factory=dict)
     """When each subagent last ended: what it has lost then, it does not want any more."""
+    agent_begins: dict[str, float] = field(default_factory=dict)
+    """When each that works did something first: another of its name may have ended before."""
     ended_unheard: set[str] = field(default_factory=set)
     """Those whose end nobody has taken note of, and who did nothing since."""
     subagents: dict[str, None] = field(default_factory=dict)
@@ -113,8 +115,10 @@ class Person:
         if kind is EventKind.SUBAGENT_END:
             self.agent_ends[agent] = self.record.loop.true_s
             self.subagents.pop(agent, None)
+            self.agent_begins.pop(agent, None)
         elif agent:
             self.subagents[agent] = None
+            self.agent_begins.setdefault(agent, self.record.loop.true_s)
         elif event.is_alone:
             self.lose_subagents()
         hook = await self.machine.hook(event, self.pid)
@@ -133,6 +137,7 @@ class Person:
         self.agent_ends |= dict.fromkeys(over, self.record.loop.true_s)
         self.ended_unheard |= set(over)
         self.subagents.clear()
+        self.agent_begins.clear()
 
     def hear(self, hook: Hook) -> None:
         """An answer is given; one for which its hook has stopped waiting tells nothing."""
@@ -164,7 +169,7 @@ class Person:
         self.pid = self.table.spawn()
         self._conversations += 1
         self.told, self.wants, self.agent_ends, self.subagents = [], set(), {}, {}
-        self.ended_unheard = set()
+        self.agent_begins, self.ended_unheard = {}, set()
         self.record.say(self.name, "begins", self.pid)
         await self.call(EventKind.SESSION_START, reason="startup")
 
