@@ -58,6 +58,8 @@ async def test_a_grant_whose_answer_lay_unread_while_the_machine_slept_is_asked_
     if is_over:
         coordinator.expire(house.session.lease)
         coordinator.hold("a.py", "Session_far")
+    else:
+        house.held.renewed(A, house.clock.now())
     coordinator.gate.set()
 
     assert (await editing).verdict is (Verdict.DENY if is_over else Verdict.ALLOW)
