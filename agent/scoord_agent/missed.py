@@ -4,22 +4,23 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from scoord.happenings import Kind
 from scoord.v1.history_pb2 import HistoryEvent, ReadHistoryResponse
 from scoord.v1.locks_pb2 import Holder
 
 KINDS: Final = (
-    "granted",
-    "reserved",
-    "reclaimed",
-    "unasked",
-    "unprotected",
-    "overlap",
-    "ended",
-    "expired",
+    Kind.GRANTED,
+    Kind.RESERVED,
+    Kind.RECLAIMED,
+    Kind.UNASKED,
+    Kind.UNPROTECTED,
+    Kind.OVERLAP,
+    Kind.ENDED,
+    Kind.EXPIRED,
 )
 """What tells that somebody worked on something, or does not any more."""
 
-_OVER: Final = frozenset({"ended", "expired"})
+_OVER: Final = frozenset({Kind.ENDED, Kind.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from scoord.claimant import Claimant
 from scoord.clock import Clock
+from scoord.happenings import Kind
 from scoord.ids import FencingToken, ProjectId
 from scoord.names import path_key
 from scoord.paths import FileIdentity
@@ -143,7 +144,7 @@ def _ends(response: WatchResponse) -> Callable[[_Lock], bool]:
         case "lock_gone":
             gone, how = response.lock_gone.lock, response.lock_gone.how
             over = (path_key(gone.path), gone.token)
-            is_own = gone.is_pattern or how == "released"
+            is_own = gone.is_pattern or how == Kind.RELEASED
             return lambda lock: lock == over and not is_own
         case "snapshot":
             locks = response.snapshot.locks

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import SessionEnded
+from scoord.happenings import Kind
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     Held,
@@ -191,9 +192,9 @@ class Reclaiming:
         if (last.holder.session_id, last.holder.agent_id) != (lock.session, lock.agent):
             asker = wording.Asker(session.session_id)
             return _Outcome(told=wording_losses.lost_to(lock.shown, last, asker))
-        if last.how == "granted":
+        if last.how == Kind.GRANTED:
             return await self._behind_a_later_one(session, lock, settings)
-        if last.how == "released" and last.token not in (0, lock.token):
+        if last.how == Kind.RELEASED and last.token not in (0, lock.token):
             return _Outcome(told=wording_losses.had_meanwhile(lock.shown))
         return _ended(lock, last)
 
@@ -278,7 +279,7 @@ def _is_unwanted(session: LocalSession, lock: HeldLock) -> bool:
 
 def _to_whom(session: LocalSession, lock: HeldLock, held: Held) -> str:
     asker, conflict = wording.Asker(session.session_id), held.conflicts[0]
-    found, how = conflict.lock, "waiting" if conflict.is_claim else "granted"
+    found, how = conflict.lock, Kind.WAITING if conflict.is_claim else Kind.GRANTED
     last = Lost(holder=found.holder, how=how, since=found.held_for)
     # What is in the way of a file keeps all of it; of a pattern it may be one file.
     part = found.path if lock.is_pattern and found.path != lock.shown else ""

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from scoord import text
 from scoord.errors import ScoordError
+from scoord.happenings import Kind
 from scoord.text import one_line, quote
 from scoord.v1.events_pb2 import Notice
 from scoord.v1.locks_pb2 import Conflict, Holder, Lock, LockScope, Lost
@@ -155,12 +156,12 @@ def noticed(notice: Notice) -> str:
     """What lay in a session's inbox: someone edited what it holds, or held."""
     path, sender = one_line(notice.path), _who_did(notice)
     match notice.kind:
-        case "unasked":
+        case Kind.UNASKED:
             return (
                 f"⚠️ {sender} edited {path} while nobody could be asked, and you have held or edited"
                 " it since: compare before you go on."
             )
-        case "unprotected":
+        case Kind.UNPROTECTED:
             return (
                 f"⚠️ {sender} edited {path} without the protection of its lock, and you have held"
                 " or edited it since: compare before you go on."
@@ -240,9 +241,9 @@ def whose(holder: Holder, asker: Asker) -> str:
 def _holding(one: Lost, asker: Asker) -> str:
     holder = whose(one.holder, asker)
     match one.how:
-        case "granted":
+        case Kind.GRANTED:
             return f"{holder} has held it for {age(one.since)}"
-        case "unasked" | "unprotected":
+        case Kind.UNASKED | Kind.UNPROTECTED:
             return f"{holder} edited it too, {age(one.since)} ago"
         case "broke":
             return f"{holder} broke your lock before that"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from scoord.happenings import Kind
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder, Lost
 from scoord_agent.wording import Asker, age, names, who, whose, why
@@ -49,11 +50,11 @@ def ended(path: str, end: End, *, is_pattern: bool = False) -> str:
     """Our lock was taken away; empty when we gave it back, or it went with its lease."""
     again = "" if is_pattern else f" {_AGAIN}"
     match end.how:
-        case "broken":
+        case Kind.BROKEN:
             return f"{broken(path, end.by, end.reason, end.through)}{again}"
-        case "idle":
+        case Kind.IDLE:
             return f"{idle(path)}{again}"
-        case "lasted":
+        case Kind.LASTED:
             return lasted(path)
         case "taken":
             return taken(path)
@@ -146,9 +147,9 @@ def _since(last: Lost, asker: Asker, it: str) -> str:
         return "nobody knows who has had it since"
     holder, ago = whose(last.holder, asker), age(last.since)
     match last.how:
-        case "granted":
+        case Kind.GRANTED:
             return f"{holder} has had {it} for {ago}"
-        case "waiting":
+        case Kind.WAITING:
             return f"{it} is kept for {holder}, who has waited for {ago}"
         case _:
             return f"{holder} had {it} {ago} ago"

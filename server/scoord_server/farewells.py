@@ -11,6 +11,7 @@ import logging
 from functools import partial
 
 from scoord.errors import Contended, ScoordError
+from scoord.happenings import Kind
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.records_pb2 import SessionRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain
@@ -93,7 +94,7 @@ class Farewells:
             with contextlib.suppress(PlanAgain):
                 successor = now.create_revision if now else 0
                 if (how := await self._finish(begun[0], last, successor)) is not None:
-                    return how == worklogs.EXPIRED
+                    return how == Kind.EXPIRED
         raise Contended(f"{session.session_id} comes and goes too fast; try again")
 
     async def _finish(self, kv: KeyValue, last: SessionRecord, successor: int) -> str | None:

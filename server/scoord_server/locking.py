@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from scoord.errors import Contended, InvalidRequest, NotAllowed
+from scoord.happenings import Kind
 from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder
@@ -89,7 +90,7 @@ class Locking:
         refs: Sequence[tuple[LockName, FencingToken, bool]],
     ) -> list[bool]:
         """Give grants back; False where a grant was over before. Raises NotAllowed."""
-        end = Ending("released", request)
+        end = Ending(Kind.RELEASED, request)
         ended = (self.end(Grant(project, *ref), end, only_of=session) for ref in refs)
         return [isinstance(outcome, Ended) for outcome in await asyncio.gather(*ended)]
 
@@ -103,22 +104,22 @@ class Locking:
         if fact and only_of and fact.record.holder.session_id != only_of:
             raise NotAllowed(f"{grant.name.shown} is held by another session; break it instead")
         if fact and (ended := await self._end(grant.project, grant.name, fact, end)):
-            if end.how == endings.BROKEN:
+            if end.how == Kind.BROKEN:
                 named = one_line(grant.name.shown), grant.project, grant.token
                 _log.info("broke the lock on %s of %s under token %d", *named)
             return ended
-        if end.how == endings.BROKEN and await self._broke_before(grant, end):
+        if end.how == Kind.BROKEN and await self._broke_before(grant, end):
             return Ended()
         return endings.over(await self._find(grant), grant.token, end)
 
     async def end_overdue(self, lock: SeenLock) -> bool:
         """Take away a lock that was idle for too long or has had its time, unless used since."""
         how = lock.overdue(self._ground.clock.now())
-        return bool(how) and await self._end_by_itself(lock, how)
+        return how is not None and await self._end_by_itself(lock, how)
 
     async def end_orphan(self, lock: SeenLock) -> bool:
         """Take away a lock whose session is not registered, if that is so."""
-        return await self._end_by_itself(lock, endings.ORPHANED)
+        return await self._end_by_itself(lock, Kind.ORPHANED)
 
     async def end_claim(self, waiter: SeenWaiter) -> bool:
         """Let go by one who did not use its turn, unless that was not as it was seen."""
@@ -200,7 +201,7 @@ class Locking:
             if isinstance(conflict.by, LockFact):
                 fact, holder = conflict.by, conflict.by.record.holder
                 notice = NoticeRecord(
-                    kind="overlap",
+                    kind=Kind.OVERLAP,
                     path=conflict.name.shown,
                     sender=asker,
                     text=command.terms.reason,
@@ -242,7 +243,7 @@ class Locking:
 
     # -- steps of ends ------------------------------------------------------------
 
-    async def _end_by_itself(self, lock: SeenLock, how: str) -> bool:
+    async def _end_by_itself(self, lock: SeenLock, how: Kind) -> bool:
         fact = lock.fact
         request = RequestId(f"{how}-{fact.token}-{fact.mod_revision}")
         end = Ending(how, request, reason=_why(how, fact.record))
@@ -293,13 +294,13 @@ def _without_repeats(command: Acquire) -> tuple[Acquire, list[int]]:
     return replace(command, names=names), [order[name.key] for name in command.names]
 
 
-def _why(how: str, record: LockRecord) -> str:
+def _why(how: Kind, record: LockRecord) -> str:
     """Why a lock is taken away by itself, for the record."""
     match how:
-        case "idle":
+        case Kind.IDLE:
             limit = endings.longer_than(record.lock_timeout_ms, "lock_timeout")
             return f"it was not used for {limit}"
-        case "lasted":
+        case Kind.LASTED:
             # How long that was is not known of one that was lost and came back for what remained.
             return "the time it was taken for is over"
     return "its session is not registered any more"

@@ -9,6 +9,7 @@ wall clock at its grant says. The time it was taken for bounds what that may be 
 
 from dataclasses import dataclass
 
+from scoord.happenings import Kind
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord, OfferRecord, TraceRecord
@@ -50,12 +51,12 @@ class SeenLock:
         """What is left of the time that it was taken for, if it was."""
         return max(0, self.fact.record.lasts_ms - round((now - self.granted_at) * 1000))
 
-    def overdue(self, now: float) -> str:
-        """Why it may be taken away: ``idle`` or ``lasted``; empty when it may not."""
+    def overdue(self, now: float) -> Kind | None:
+        """Why it may be taken away: idle, or lasted; None when it may not."""
         record = self.fact.record
         if _over(self.granted_at, record.lasts_ms, now):
-            return "lasted"
-        return "idle" if _over(self.used_at, record.lock_timeout_ms, now) else ""
+            return Kind.LASTED
+        return Kind.IDLE if _over(self.used_at, record.lock_timeout_ms, now) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from scoord.happenings import Kind
 from scoord.v1.records_pb2 import SessionRecord
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.endings import ORPHANED
 from scoord_server.model.facts import SessionFact
 from scoord_server.seen import Overdue, SeenLock, SeenSession, SeenWaiter
 from scoord_server.store import keys
@@ -29,10 +29,10 @@ Well below any rpc_timeout: what others write into the same etcd it sees only no
 
 @dataclass(frozen=True, slots=True)
 class SweptLock:
-    """A lock that was taken away, and why: ``idle``, ``lasted`` or ``orphaned``."""
+    """A lock that was taken away, and why: idle, lasted or orphaned."""
 
     lock: SeenLock
-    how: str
+    how: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,9 @@ class Sweeping:
     async def _end_locks(self, seen: Overdue, project: str) -> tuple[SweptLock, ...]:
         ended, locking, now = list[SweptLock](), self._coordinator.locks, self._clock.now()
         ends = [(lock, lock.overdue(now), locking.end_overdue) for lock in seen.locks]
-        ends += [(lock, ORPHANED, locking.end_orphan) for lock in seen.orphans]
+        ends += [(lock, Kind.ORPHANED, locking.end_orphan) for lock in seen.orphans]
         for lock, how, end in ends:
-            if _is_of(lock.project, project) and await end(lock):
+            if how and _is_of(lock.project, project) and await end(lock):
                 _log.info("took lock %s of %s away: %s", lock.key, lock.project, how)
                 ended.append(SweptLock(lock, how))
         return tuple(ended)

@@ -338,7 +338,7 @@ def test_of_who_waits_is_to_be_told_whose_agent_has_heard_of_this_place(
 
     unsure = [
         waiter
-        for waiter, since_s in history.asked._kept_out(process, held)
+        for waiter, since_s in history.asked._kept_out(process, held, 0.0)
         if not _was_told(history.people[0], MAIN, waiter.path, since_s)
     ]
 

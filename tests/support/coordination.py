@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from scoord.happenings import Kind
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
@@ -190,7 +191,7 @@ class Bench:
         grant = Grant(PROJECT, LockName.of(path), token, is_pattern="*" in path)
         own = RequestId(request) if request else self.request()
         session = Holder(session_id=through, alias=through) if through else None
-        end = Ending("broken", own, by, "needed", through=session, branch=on)
+        end = Ending(Kind.BROKEN, own, by, "needed", through=session, branch=on)
         outcome = await self.coordinator.locks.end(grant, end)
         await self.settle()
         return outcome

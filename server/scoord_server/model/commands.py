@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from scoord.claimant import Claimant
+from scoord.happenings import Kind
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder, LockMode, LockScope
 from scoord_server.model.facts import LockName
@@ -118,7 +119,7 @@ class Report(_OnTerms):
 
     asker: Asker
     name: LockName
-    kind: str
+    kind: Kind
     heard_revision: int
     terms: Terms = Terms()
     person: str = ""
@@ -142,7 +143,7 @@ class Grant:
 class Ending:
     """How a grant is to end, for its trace."""
 
-    how: str
+    how: Kind
     request_id: RequestId
     by: str = ""
     reason: str = ""

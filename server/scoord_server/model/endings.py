@@ -8,6 +8,7 @@ without knowing, leaves a key of its own.
 
 from dataclasses import dataclass, replace
 
+from scoord.happenings import Kind
 from scoord.ids import FencingToken, ProjectId, RequestId
 from scoord.names import path_key
 from scoord.text import age
@@ -21,11 +22,7 @@ from scoord_server.model.history import Journal
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Delete, Get, Operation, OpResult, Put, Txn, TxnResult
 
-BROKEN = "broken"
-RELEASED = "released"
-ORPHANED = "orphaned"
-
-_TAKEN = frozenset({BROKEN, "idle", "lasted"})
+_TAKEN = frozenset({Kind.BROKEN, Kind.IDLE, Kind.LASTED})
 """How a grant ends against its holder's will, while its session goes on."""
 
 
@@ -99,7 +96,7 @@ def plan_end(
         others=end.others,
     )
     done: list[Operation] = [Delete(fact.key)]
-    if end.how != ORPHANED:
+    if end.how != Kind.ORPHANED:
         left = _trace_key(project, name, fact)
         done.append(Put(left, _trace(fact, end).SerializeToString(), journal.traces))
     done.append(line)
@@ -122,14 +119,14 @@ def plan_end_silently(project: ProjectId, name: LockName, fact: LockFact, end: E
     return Txn(_guards(project, fact, end.how), tuple(done))
 
 
-def _guards(project: ProjectId, fact: LockFact, how: str) -> tuple[Compare, ...]:
+def _guards(project: ProjectId, fact: LockFact, how: Kind) -> tuple[Compare, ...]:
     """The grant stands; beside that, what must hold for it to end by itself."""
     stands = is_grant(fact.key, fact.token)
-    if how in {"idle", "lasted"}:
+    if how in {Kind.IDLE, Kind.LASTED}:
         # Neither used nor asked for anew, for a time, since it was seen: that keeps its token,
         # and a view may be too old to show it.
         return stands, unchanged(fact.key, fact.mod_revision)
-    if how == ORPHANED:
+    if how == Kind.ORPHANED:
         return stands, absent(keys.session(project, fact.record.holder.session_id))
     return (stands,)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from scoord import graph_limits as limits
 from scoord.errors import InvalidRequest, NotAllowed
+from scoord.happenings import Kind
 from scoord.ids import ProjectId, RequestId
 from scoord.text import one_line
 from scoord.v1.graph_pb2 import (
@@ -125,7 +126,7 @@ def txn_add(change: Change, stored: Stored, planned: Planned, journal: Journal) 
     if not puts:
         return None
     told = (*_facts_said(planned.answer), *map(_said, planned.relations))
-    line = _line(change, "noted", told, journal, change.request_id)
+    line = _line(change, Kind.NOTED, told, journal, change.request_id)
     return Txn(_guards(change, stored, planned.entities), (*puts, line))
 
 
@@ -155,7 +156,7 @@ def txn_remove(change: Change, stored: Stored, journal: Journal, step: int) -> T
     some = operations[: limits.MOST_CHANGES]
     # Each step has a line of its own.
     line_id = f"{change.request_id}-{step}"
-    line = _line(change, "forgotten", [name for name, _ in some], journal, line_id)
+    line = _line(change, Kind.FORGOTTEN, [name for name, _ in some], journal, line_id)
     guards = _guards(change, stored, changed)
     return Txn(guards, (*(operation for _, operation in some), line))
 
@@ -319,7 +320,7 @@ def _facts_said(added: AddToGraphResponse) -> Iterator[str]:
 
 
 def _line(
-    change: Change, kind: str, names: Sequence[str], journal: Journal, line_id: str
+    change: Change, kind: Kind, names: Sequence[str], journal: Journal, line_id: str
 ) -> Operation:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     reason = one_line(", ".join(names[:5])) + more

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate, islice, takewhile
 from typing import Final
 
+from scoord.happenings import Kind
 from scoord.ids import LeaseId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
@@ -16,7 +17,6 @@ MOST_PATHS: Final = 500
 MOST_PATH_BYTES: Final = 64 * 1024
 """How many paths a line has room for, where there may be many."""
 
-IDLE: Final = "idle"
 
 Holding = tuple[str, int]
 """A path or pattern that is held, and its token."""
@@ -35,7 +35,7 @@ class Journal:
     def line(
         self,
         project: str,
-        kind: str,
+        kind: Kind,
         about: Holder,
         request_id: str,
         *,
@@ -68,7 +68,7 @@ class Journal:
         return Put(key, record.SerializeToString(), self.lease)
 
     def over(
-        self, about: Session, how: str, request_id: str, reason: str, held: Iterable[Holding]
+        self, about: Session, how: Kind, request_id: str, reason: str, held: Iterable[Holding]
     ) -> Put:
         """Say that a session is over, and what it still held: as much as there is room for.
 
@@ -77,7 +77,7 @@ class Journal:
         """
         told = list(held)
         told = told[: room_for(path for path, _ in told)]
-        tokens = () if how == IDLE else (token for _, token in told)
+        tokens = () if how == Kind.IDLE else (token for _, token in told)
         return self.line(
             about.project,
             how,

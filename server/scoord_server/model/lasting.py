@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from scoord.happenings import Kind
 from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord
@@ -42,7 +43,7 @@ def puts_anew(
         record = _anew(fact, asker, terms, journal.now_ms)
         yield Put(fact.key, record.SerializeToString(), fact.lease)
     until = f"it ends {age(terms.lasts_ms / 1000)} from then on"
-    for kind, facts, why in (("timed", timed, until), ("explained", explained, terms.reason)):
+    for kind, facts, why in ((Kind.TIMED, timed, until), (Kind.EXPLAINED, explained, terms.reason)):
         if facts:
             yield journal.line(
                 asker.project,

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from scoord.claimant import Claimant
+from scoord.happenings import Kind
 from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord
@@ -42,7 +43,7 @@ def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journa
         shown = [name.shown for name in command.names]
         reason = command.terms.reason
         line = journal.line(
-            asker.project, "granted", holder, asker.request_id, paths=shown, reason=reason
+            asker.project, Kind.GRANTED, holder, asker.request_id, paths=shown, reason=reason
         )
         then.append(line)
     own = (conflicts.holding(command.claimant, known.room(name.key)) for name in command.names)
@@ -76,7 +77,7 @@ def plan_refuse(
     """Write down that the asker was refused ``paths``, and by whom."""
     line = journal.line(
         asker.project,
-        "refused",
+        Kind.REFUSED,
         holder,
         asker.request_id,
         paths=paths,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from scoord.claimant import Claimant
+from scoord.happenings import Kind
 from scoord.text import age
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import WaiterRecord
@@ -44,7 +45,7 @@ def plan_wait(
     if new:
         shown, others = [n.shown for n in new], [holder_of(conflict.by) for conflict in found]
         line = journal.line(
-            asker.project, "waiting", waiter, asker.request_id, paths=shown, others=others
+            asker.project, Kind.WAITING, waiter, asker.request_id, paths=shown, others=others
         )
         puts.append(line)
     queues = [keys.get_prefix(keys.queue_prefix(asker.project, name.key)) for name in names]
@@ -80,7 +81,7 @@ def plan_leave(
     done: list[Operation] = [Delete(fact.key) for fact in left]
     if left and journal:
         shown, about = [fact.record.path for fact in left], left[0].record.waiter
-        done.append(journal.line(asker.project, "left", about, asker.request_id, paths=shown))
+        done.append(journal.line(asker.project, Kind.LEFT, about, asker.request_id, paths=shown))
     return Txn(tuple(guards), tuple(done), tuple(map(Get, meant)))
 
 
@@ -101,7 +102,9 @@ def plan_end_claim(project: str, waiter: WaiterFact, seen: int, journal: Journal
         return Txn(guards, (done,))
     record, request = waiter.record, f"unused-{waiter.create_revision}-{waiter.mod_revision}"
     why = f"its turn was not used for longer than {age(record.claim_ms / 1000)}"
-    line = journal.line(project, "unused", record.waiter, request, paths=(record.path,), reason=why)
+    line = journal.line(
+        project, Kind.UNUSED, record.waiter, request, paths=(record.path,), reason=why
+    )
     return Txn(guards, (done, line))
 
 

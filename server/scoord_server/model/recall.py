@@ -7,22 +7,23 @@ where one thing must be told from another, revisions and tokens do it.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from scoord.happenings import Kind
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
-from scoord_server.model.history import IDLE, Holding
+from scoord_server.model.history import Holding
 from scoord_server.store.port import KeyValue
 
-GRANTS = frozenset({"granted", "reserved", "reclaimed"})
+GRANTS = frozenset({Kind.GRANTED, Kind.RESERVED, Kind.RECLAIMED})
 """Kinds whose token is the revision of their line."""
 
-ENDS_OF_GRANTS = frozenset({"released", "broken", "idle", "lasted", "orphaned"})
-REFUSALS = frozenset({"waiting", "refused"})
+ENDS_OF_GRANTS = frozenset({Kind.RELEASED, Kind.BROKEN, Kind.IDLE, Kind.LASTED, Kind.ORPHANED})
+REFUSALS = frozenset({Kind.WAITING, Kind.REFUSED})
 """Each path in a line of them was refused, with a place in its queue or without."""
 
-ENDS_OF_PLACES = frozenset({"granted", "reclaimed", "left", "unused"})
+ENDS_OF_PLACES = frozenset({Kind.GRANTED, Kind.RECLAIMED, Kind.LEFT, Kind.UNUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,13 @@ class Line:
     @property
     def order(self) -> tuple[int, bool]:
         """What it is sorted by: a session registers first, then come the states it has."""
-        return self.revision, self.record.kind != "registered"
+        return self.revision, self.record.kind != Kind.REGISTERED
 
     @property
     def ends_session(self) -> bool:
         """Whether it tells of the end of a session."""
         kind = self.record.kind
-        return kind in {"ended", "expired"} or (kind == IDLE and not self.record.tokens)
+        return kind in {Kind.ENDED, Kind.EXPIRED} or (kind == Kind.IDLE and not self.record.tokens)
 
     @property
     def tells_of_holds(self) -> bool:
@@ -194,7 +195,7 @@ class Holds:
     def _begin(self, line: Line, path: str) -> None:
         """What its session has already is named again by later grants, and may change tokens."""
         record, place = line.record, (line.session_id, path_key(path))
-        new = _Open(path, record.at_unix_ms, is_pattern=record.kind == "reserved")
+        new = _Open(path, record.at_unix_ms, is_pattern=record.kind == Kind.RESERVED)
         self._open.setdefault(place, new).tokens.add(line.revision)
 
     def _end(self, place: tuple[str, str], at_ms: int, token: int = 0) -> None:
@@ -226,7 +227,7 @@ class Waits:
         for path in record.paths:
             place = (record.session.agent_id, path_key(path))
             self._count(record, place)
-            if record.kind == "waiting":
+            if record.kind == Kind.WAITING:
                 self._begin(place, record.at_unix_ms)
             elif record.kind in ENDS_OF_PLACES:
                 self._end(place, record.at_unix_ms)

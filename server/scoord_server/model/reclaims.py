@@ -8,6 +8,7 @@ one since in another domain, or at a pattern, that excludes it. Who waits is not
 
 from collections.abc import Iterable, Sequence
 
+from scoord.happenings import Kind
 from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
@@ -39,7 +40,7 @@ def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journa
     )
     line = journal.line(
         asker.project,
-        "reclaimed",
+        Kind.RECLAIMED,
         holder,
         asker.request_id,
         paths=(name.shown,),
@@ -104,7 +105,7 @@ def plan_note_lost(
     asker, others = command.asker, (last.holder,) if last.how else ()
     line = journal.line(
         asker.project,
-        "lost",
+        Kind.LOST,
         holder,
         asker.request_id,
         paths=(command.name.shown,),

@@ -7,8 +7,9 @@ the coordinator saw them come.
 from collections.abc import Iterator
 
 from scoord.claimant import Claimant
+from scoord.happenings import Kind
 from scoord.v1.records_pb2 import TraceRecord
-from scoord_server.model import conflicts, endings, reports, traces
+from scoord_server.model import conflicts, reports, traces
 from scoord_server.model.commands import Report
 from scoord_server.store import keys
 from scoord_server.store.port import Get, KeyValue, Txn, TxnResult
@@ -32,7 +33,7 @@ def over_since(command: Report, looked: TxnResult, ends: TxnResult) -> int | Non
     holds = (*known.room(key).holds, *conflicts.covering(known.reservations, key))
     own = [kv for kv in looked.results[0].kvs if _record(kv).token == token]
     stands = any(fact.token == token and fact.claimant.session == who.session for fact in holds)
-    if stands or any(_record(kv).how == endings.RELEASED for kv in own):
+    if stands or any(_record(kv).how == Kind.RELEASED for kv in own):
         return None
     taken, unused = (op.kvs for op in ends.results)
     found = [

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from scoord.happenings import Kind
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import MetRecord, NoticeRecord, TraceRecord
-from scoord_server.model import conflicts, endings, traces
+from scoord_server.model import conflicts, traces
 from scoord_server.model.commands import Report
 from scoord_server.model.compares import lives, none_put_since, not_put_since
 from scoord_server.model.facts import Known, SessionFact
@@ -66,7 +67,7 @@ def _breakers(command: Report, newer: Iterable[TraceRecord]) -> Iterator[TraceRe
     """The sessions that broke the editor's lock: each goes on as if nobody edited the path."""
     for trace in newer:
         is_own = trace.holder.session_id == command.asker.session
-        if trace.how == endings.BROKEN and is_own and trace.through.session_id:
+        if trace.how == Kind.BROKEN and is_own and trace.through.session_id:
             yield TraceRecord(holder=trace.through, how=BROKE)
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from scoord.claimant import Claimant
 from scoord.globs import literal_prefix, may_meet
+from scoord.happenings import Kind
 from scoord.ids import FencingToken
 from scoord.names import path_key
 from scoord.patterns import matches
@@ -132,7 +133,7 @@ def _take(
     yield Put(key, record.SerializeToString(), asker.lease)
     yield journal.line(
         asker.project,
-        "reserved",
+        Kind.RESERVED,
         holder,
         asker.request_id,
         paths=(command.pattern,),

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from scoord.happenings import Kind
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import AliasRecord, NoticeRecord, SessionRecord, UnusedRecord
@@ -18,7 +19,7 @@ from scoord_server.model.commands import Keep, Said
 from scoord_server.model.compares import absent, is_grant, unchanged
 from scoord_server.model.endings import longer_than
 from scoord_server.model.facts import LockFact, SessionFact
-from scoord_server.model.history import IDLE, Holding, Journal, holder_of
+from scoord_server.model.history import Holding, Journal, holder_of
 from scoord_server.model.notices import plan_notice
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, KeyValue, Put, Txn, TxnResult
@@ -86,7 +87,7 @@ def plan_register(record: SessionRecord, lease: LeaseId, journal: Journal) -> Tx
             Put(keys.begun(session.project, session.session_id, record.request_id), value),
             journal.line(
                 session.project,
-                "registered",
+                Kind.REGISTERED,
                 holder_of(session),
                 record.request_id,
                 reason=session.intent,
@@ -171,7 +172,7 @@ def plan_note_end(
     """Write down that a session ends, while it lives. Its lease is revoked after."""
     session = fact.record.session
     key = keys.session(session.project, session.session_id)
-    line = journal.over(session, "ended", request, why, held)
+    line = journal.over(session, Kind.ENDED, request, why, held)
     return Txn((is_grant(key, fact.create_revision),), (line,))
 
 
@@ -188,7 +189,7 @@ def plan_end_idle(fact: SessionFact, held: Iterable[Holding], journal: Journal |
         return Txn((guard,), done)
     why = f"nothing was done for {longer_than(timeout_ms, 'session_timeout')}"
     request = RequestId(f"idle-{fact.record.request_id}")
-    line = journal.over(session, IDLE, request, why, held)
+    line = journal.over(session, Kind.IDLE, request, why, held)
     told = UnusedRecord(lease_id=fact.lease, why=why).SerializeToString()
     return Txn((guard,), (*done, line, Put(keys.unused(session.session_id), told, journal.traces)))
 
@@ -207,7 +208,7 @@ def plan_tell(fact: SessionFact, request: RequestId, said: Said, journal: Journa
     notice = NoticeRecord(kind="message", sender=sender, text=said.text)
     plan = plan_notice(ProjectId(session.project), to, fact.lease, request, notice)
     line = journal.line(
-        session.project, "told", to, request, by=said.by, reason=said.text, others=others
+        session.project, Kind.TOLD, to, request, by=said.by, reason=said.text, others=others
     )
     return Txn(plan.compares, (*plan.then, line))
 

@@ -9,6 +9,7 @@ lines of their own, and every session that imports a file would have one more fo
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from scoord.happenings import Kind
 from scoord.ids import RequestId
 from scoord.sessions import status_name
 from scoord.text import one_line
@@ -33,7 +34,7 @@ def plan_lines(
             holder_of(now),
             request,
             reason=one_line(said(now)),
-            others=whom if kind == "depends" else (),
+            others=whom if kind == Kind.DEPENDS else (),
         )
         for kind, said in _SAID.items()
         if said(before) != said(now)
@@ -74,13 +75,13 @@ def _said(session: Session) -> Iterator[Dependency]:
     return (on for on in session.depends_on if on.why == "said")
 
 
-_SAID: Final[dict[str, Callable[[Session], str]]] = {
-    "intent": _intent,
-    "branch": _branch,
-    "status": _status,
-    "progress": _progress,
-    "areas": _areas,
-    "depends": _depends,
+_SAID: Final[dict[Kind, Callable[[Session], str]]] = {
+    Kind.INTENT: _intent,
+    Kind.BRANCH: _branch,
+    Kind.STATUS: _status,
+    Kind.PROGRESS: _progress,
+    Kind.AREAS: _areas,
+    Kind.DEPENDS: _depends,
 }
 """How a state reads, by the kind of its line. What reads the same has not changed."""
 

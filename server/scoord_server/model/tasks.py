@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from scoord.errors import LimitReached
+from scoord.happenings import Kind
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.text import age, one_line
 from scoord.v1.locks_pb2 import Holder
@@ -182,7 +183,7 @@ def plan_add(
     )
     line = journal.line(
         command.project,
-        "task_added",
+        Kind.TASK_ADDED,
         command.by,
         command.request_id,
         by=command.source,
@@ -200,7 +201,7 @@ def plan_finish(command: FinishTask, fact: TaskFact, journal: Journal) -> tuple[
     key = keys.task(command.project, command.task_id)
     line = journal.line(
         command.project,
-        "task_removed" if command.removed else "task_done",
+        Kind.TASK_REMOVED if command.removed else Kind.TASK_DONE,
         command.through or Holder(person=command.by),
         command.request_id,
         by=command.by,
@@ -325,8 +326,8 @@ def plan_offer(
     line = partial(journal.line, command.project, about=holder, request_id=command.request_id)
     new, gone = [work for work in chosen if work not in own], [fact.work for fact in let_go]
     lines = (
-        *_line(new, partial(line, "offered"), f"for {age(command.lasts_s)}"),
-        *_line(gone, partial(line, "withdrawn"), "not wanted any more"),
+        *_line(new, partial(line, Kind.OFFERED), f"for {age(command.lasts_s)}"),
+        *_line(gone, partial(line, Kind.WITHDRAWN), "not wanted any more"),
     )
     return Txn(guards, (*puts, *deletes, *lines), _look(command))
 
@@ -345,7 +346,7 @@ def plan_let_go(last: SessionRecord, offers: Sequence[OfferFact], journal: Journ
     """Give up ``offers``, which a session that is over was made."""
     session, request = last.session, RequestId(f"over-{last.request_id}")
     guards = tuple(unchanged(fact.key, fact.mod_revision) for fact in offers)
-    line = partial(journal.line, session.project, "withdrawn", holder_of(session), request)
+    line = partial(journal.line, session.project, Kind.WITHDRAWN, holder_of(session), request)
     lines = _line([fact.work for fact in offers], line, "its session is over")
     return Txn(guards, (*(Delete(fact.key) for fact in offers), *lines))
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from scoord.happenings import Kind
 from scoord.ids import RequestId
 from scoord.names import path_key
 from scoord.v1.records_pb2 import ArchiveRecord, EventRecord, HoldRecord, SessionRecord
@@ -15,8 +16,6 @@ from scoord_server.store.port import Delete, Operation, Put, Txn
 
 MOST_HOLDS = 500
 """Of one work log; a session that held more has those that it held longest."""
-
-EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Found:
 class End:
     """How a session ended, why, and when."""
 
-    how: str
+    how: Kind
     why: str
     at_ms: int
 
@@ -53,15 +52,15 @@ def of_one_life(lines: Iterable[Line], register: str) -> tuple[Line, ...]:
 
 
 def _begins_another(record: EventRecord, register: str) -> bool:
-    return record.kind == "registered" and record.request_id != register
+    return record.kind == Kind.REGISTERED and record.request_id != register
 
 
 def end_of(found: Found, now_ms: int) -> End:
     """How it ended: as its last line says; without such a line its lease ran out."""
     said = next((line.record for line in reversed(found.lines) if line.ends_session), None)
     if said:
-        return End(said.kind, said.reason, said.at_unix_ms)
-    return End(EXPIRED, "its lease ran out", now_ms)
+        return End(Kind(said.kind), said.reason, said.at_unix_ms)
+    return End(Kind.EXPIRED, "its lease ran out", now_ms)
 
 
 def plan_finish(
@@ -76,9 +75,9 @@ def plan_finish(
     session_key = keys.session(session.project, session.session_id)
     is_over = is_grant(session_key, successor) if successor else absent(session_key)
     done: list[Operation] = [Delete(unended.key)]
-    if end.how == EXPIRED:
-        request = RequestId(f"{EXPIRED}-{unended.record.request_id}")
-        done.append(journal.over(session, EXPIRED, request, end.why, _still_held(found)))
+    if end.how == Kind.EXPIRED:
+        request = RequestId(f"{Kind.EXPIRED}-{unended.record.request_id}")
+        done.append(journal.over(session, Kind.EXPIRED, request, end.why, _still_held(found)))
     if last.archive:
         log = work_log(last, found, end, journal.kept_ms)
         key = keys.archive(session.project, end.at_ms, session.session_id)

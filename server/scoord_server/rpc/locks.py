@@ -8,6 +8,7 @@ import grpc
 from scoord.clock import Clock
 from scoord.duration_limits import DEFAULT_CLAIM_S, MOST_CLAIM_S
 from scoord.errors import InvalidConfig, InvalidRequest
+from scoord.happenings import Kind
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId
 from scoord.limits import MOST_PATHS
 from scoord.names import check_path, path_key
@@ -39,9 +40,9 @@ _EXCLUSIVE = pb.LOCK_MODE_EXCLUSIVE
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _REPORTS = {
-    pb.REPORT_KIND_UNASKED: "unasked",
-    pb.REPORT_KIND_UNPROTECTED: "unprotected",
-    pb.REPORT_KIND_OVERLAP: "overlap",
+    pb.REPORT_KIND_UNASKED: Kind.UNASKED,
+    pb.REPORT_KIND_UNPROTECTED: Kind.UNPROTECTED,
+    pb.REPORT_KIND_OVERLAP: Kind.OVERLAP,
 }
 
 
@@ -151,7 +152,7 @@ class Locks(LockServiceServicer):
         request_id, project = checks.request_id(request.request_id), checks.project(request.project)
         grant = Grant(project, *_ref(project, request.lock))
         end = Ending(
-            "broken",
+            Kind.BROKEN,
             request_id,
             one_line(request.by),
             one_line(request.reason),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scoord.errors import SessionEnded
+from scoord.happenings import Kind
 from scoord.ids import FencingToken, LeaseId, RequestId
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord.v1.records_pb2 import TraceRecord
@@ -44,7 +45,7 @@ async def reclaim(
 
 async def reported(b: Bench, session: str) -> None:
     """An edit without a lock is reported, which leaves a trace."""
-    await b.coordinator.reporting.report(Report(b.asker(session), AUTH, "unasked", 0))
+    await b.coordinator.reporting.report(Report(b.asker(session), AUTH, Kind.UNASKED, 0))
     await b.settle()
 
 
@@ -420,7 +421,7 @@ async def test_who_edited_it_before_it_was_granted_is_not_told(b: Bench) -> None
 
 async def test_who_edited_it_on_another_branch_is_not_told(b: Bench) -> None:
     lost = await b.token("alice", "auth.py", **ON_MAIN)
-    command = Report(b.asker("bob"), AUTH, "unasked", 0, Terms(branch="topic"))
+    command = Report(b.asker("bob"), AUTH, Kind.UNASKED, 0, Terms(branch="topic"))
     await b.coordinator.reporting.report(command)
     await back(b, "alice")
 

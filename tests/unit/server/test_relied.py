@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from scoord.happenings import Kind
 from scoord.ids import FencingToken
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.answers import Granted
@@ -38,7 +39,7 @@ async def relied(
     """Whom an edit met that relied on a grant; None where nothing was recorded."""
     before = len(await b.history())
     command = Report(
-        b.asker(session), AUTH, "unprotected", token, ago_ms=round(1000 * ago_s), relied=True
+        b.asker(session), AUTH, Kind.UNPROTECTED, token, ago_ms=round(1000 * ago_s), relied=True
     )
     met = await b.coordinator.reporting.report(command)
     await b.settle()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from scoord.errors import StoreUnavailable
+from scoord.happenings import Kind
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.model.answers import Granted
 from scoord_server.model.commands import Grant, Report, Terms
@@ -32,7 +33,7 @@ async def b() -> AsyncIterator[Bench]:
         yield made
 
 
-async def report(b: Bench, session: str, heard: int, kind: str = "unasked") -> list[str]:
+async def report(b: Bench, session: str, heard: int, kind: Kind = Kind.UNASKED) -> list[str]:
     command = Report(b.asker(session), AUTH, kind, heard)
     met = await b.coordinator.reporting.report(command)
     await b.settle()
@@ -110,7 +111,7 @@ async def test_patterns_that_were_given_back_before_or_cover_others_are_not_met(
 
 async def test_a_report_that_is_repeated_is_answered_as_it_was_first(b: Bench) -> None:
     """Its first answer was lost; meanwhile the editor's own grant hides whose the file was."""
-    command = Report(b.asker("alice"), AUTH, "unasked", b.view.snapshot().revision)
+    command = Report(b.asker("alice"), AUTH, Kind.UNASKED, b.view.snapshot().revision)
     token = await b.token("bob", "auth.py")
     (met,) = await b.coordinator.reporting.report(command)
     await b.release("bob", "auth.py", token)
@@ -125,7 +126,7 @@ async def test_a_report_that_is_repeated_is_answered_as_it_was_first(b: Bench) -
 async def test_a_report_whose_coordinator_breaks_off_is_taken_in_whole_or_not_at_all(
     b: Bench, monkeypatch: pytest.MonkeyPatch, carried_out: int
 ) -> None:
-    command = Report(b.asker("alice"), AUTH, "unasked", b.view.snapshot().revision)
+    command = Report(b.asker("alice"), AUTH, Kind.UNASKED, b.view.snapshot().revision)
     token = await b.token("bob", "auth.py")
     with monkeypatch.context() as cut, suppress(StoreUnavailable):
         cut.setattr(b.store, "txn", breaks_off(b.store.txn, carried_out))
@@ -159,7 +160,7 @@ def breaks_off(txn: Callable[[Txn], Awaitable[TxnResult]], carried_out: int) -> 
 async def test_who_comes_while_a_report_is_taken_in_is_met(
     b: Bench, monkeypatch: pytest.MonkeyPatch, mode: LockMode
 ) -> None:
-    command = Report(b.asker("alice"), AUTH, "unasked", b.view.snapshot().revision)
+    command = Report(b.asker("alice"), AUTH, Kind.UNASKED, b.view.snapshot().revision)
 
     async def comes() -> None:
         await b.token("bob", "auth.py", mode=mode)
@@ -233,10 +234,10 @@ async def test_a_report_is_answered_as_it_was_although_one_of_another_kind_came_
     b: Bench,
 ) -> None:
     """Edits beside a holder are reported at once, whatever is still to be repeated."""
-    command = Report(b.asker("alice"), AUTH, "unasked", b.view.snapshot().revision)
+    command = Report(b.asker("alice"), AUTH, Kind.UNASKED, b.view.snapshot().revision)
     token = await b.token("bob", "auth.py")
     (met,) = await b.coordinator.reporting.report(command)
-    await report(b, "alice", b.view.snapshot().revision, kind="overlap")
+    await report(b, "alice", b.view.snapshot().revision, kind=Kind.OVERLAP)
     await b.release("bob", "auth.py", token)
     await b.token("alice", "auth.py")
 
@@ -244,7 +245,7 @@ async def test_a_report_is_answered_as_it_was_although_one_of_another_kind_came_
 
 
 async def test_a_repeated_report_of_an_edit_that_met_nobody_meets_nobody(b: Bench) -> None:
-    command = Report(b.asker("alice"), AUTH, "unasked", b.view.snapshot().revision)
+    command = Report(b.asker("alice"), AUTH, Kind.UNASKED, b.view.snapshot().revision)
     assert () == await b.coordinator.reporting.report(command)
     await b.token("bob", "auth.py")
 
@@ -254,7 +255,7 @@ async def test_a_repeated_report_of_an_edit_that_met_nobody_meets_nobody(b: Benc
 async def test_what_an_editor_met_is_not_passed_on_to_whom_it_meets(b: Bench) -> None:
     await b.token("bob", "auth.py")
     await report(b, "alice", 0)
-    command = Report(b.asker("bob"), AUTH, "unprotected", 0)
+    command = Report(b.asker("bob"), AUTH, Kind.UNPROTECTED, 0)
 
     (met,) = await b.coordinator.reporting.report(command)
     assert "alice" == met.holder.session_id
@@ -273,7 +274,7 @@ async def test_an_edit_is_recorded_although_its_session_has_ended(b: Bench) -> N
     last = (await b.history())[-1]
     assert ("unasked", "alice") == (last.kind, last.session.session_id)
     assert ["bob"] == [notice.session for notice in b.view.snapshot().notices]
-    assert ["bob"] == await report(b, "alice", heard, kind="unprotected")
+    assert ["bob"] == await report(b, "alice", heard, kind=Kind.UNPROTECTED)
 
 
 @pytest.mark.parametrize("noted", [False, True], ids=["before its end is noted", "after"])
@@ -320,7 +321,7 @@ async def test_of_one_that_history_does_not_know_the_caller_tells_the_person(b: 
     await b.dies("alice")
     lines = keys.event_prefix(PROJECT)
     await b.store.txn(Txn((), (Delete(lines, prefix_end(lines)),)))
-    command = Report(b.asker("alice"), AUTH, "unasked", 0, person="alice w.")
+    command = Report(b.asker("alice"), AUTH, Kind.UNASKED, 0, person="alice w.")
 
     await b.coordinator.reporting.report(command)
     await b.settle()
@@ -345,7 +346,7 @@ async def test_what_another_held_on_its_branch_is_met_on_that_branch(
     await b.release("bob", "auth.py", token)
 
     mine = Terms(scope=LockScope.LOCK_SCOPE_BRANCH, branch=branch)
-    command = Report(b.asker("alice"), AUTH, "unasked", 0, mine)
+    command = Report(b.asker("alice"), AUTH, Kind.UNASKED, 0, mine)
     found = await b.coordinator.reporting.report(command)
     assert met == [trace.holder.session_id for trace in found]
 
@@ -373,7 +374,7 @@ async def test_what_others_left_at_a_file_long_ago_is_read_by_nobody(b: Bench) -
     heard = b.view.snapshot().revision
     token = await b.token("alice", "auth.py")
 
-    command = Report(b.asker("bob"), AUTH, "unprotected", heard)
+    command = Report(b.asker("bob"), AUTH, Kind.UNPROTECTED, heard)
     asked = (
         plan_find(Grant(PROJECT, AUTH, token)),
         plan_look(command),
@@ -382,11 +383,11 @@ async def test_what_others_left_at_a_file_long_ago_is_read_by_nobody(b: Bench) -
 
 
 async def test_an_edit_without_a_lock_says_when_it_was_made(b: Bench) -> None:
-    command = Report(b.asker("alice"), AUTH, "unasked", 0, ago_ms=60_000)
+    command = Report(b.asker("alice"), AUTH, Kind.UNASKED, 0, ago_ms=60_000)
     await b.coordinator.reporting.report(command)
     b.clock.advance(5)
 
-    (met,) = await b.coordinator.reporting.report(Report(b.asker("bob"), AUTH, "unasked", 0))
+    (met,) = await b.coordinator.reporting.report(Report(b.asker("bob"), AUTH, Kind.UNASKED, 0))
     assert ("unasked", 65_000) == (met.how, b.clock.wall_ms() - met.granted_unix_ms)
 
 
@@ -413,7 +414,7 @@ async def test_who_broke_a_lock_is_told_of_an_edit_after_that(b: Bench) -> None:
     token = await b.token("alice", "auth.py")
     await b.breaks("auth.py", token, through="bob")
 
-    assert ["bob"] == await report(b, "alice", token, "unprotected")
+    assert ["bob"] == await report(b, "alice", token, Kind.UNPROTECTED)
     (notice,) = b.view.snapshot().notices
     assert ("bob", "broke") == (notice.session, notice.record.kind)
 
@@ -423,7 +424,7 @@ async def test_who_broke_a_lock_and_has_the_file_is_met_as_its_holder(b: Bench) 
     await b.breaks("auth.py", token, through="bob")
     await b.token("bob", "auth.py")
 
-    assert ["bob"] == await report(b, "alice", token, "unprotected")
+    assert ["bob"] == await report(b, "alice", token, Kind.UNPROTECTED)
     (notice,) = b.view.snapshot().notices
     assert ("bob", "unprotected") == (notice.session, notice.record.kind)
 
@@ -440,7 +441,7 @@ async def test_whose_agent_had_heard_nothing_met_nobody_of_before_the_edit(b: Be
     token = await b.token("bob", "auth.py")
     await b.release("bob", "auth.py", token)
     await passes(b)
-    unasked = Report(b.asker("alice"), AUTH, "unasked", 0, ago_ms=2_000)
+    unasked = Report(b.asker("alice"), AUTH, Kind.UNASKED, 0, ago_ms=2_000)
 
     assert () == await b.coordinator.reporting.report(unasked)
 
@@ -449,7 +450,7 @@ async def test_who_had_it_when_it_was_edited_is_met_all_the_same(b: Bench) -> No
     token = await b.token("bob", "auth.py")
     await passes(b)
     await b.release("bob", "auth.py", token)
-    unasked = Report(b.asker("alice"), AUTH, "unasked", 0, ago_ms=2_000)
+    unasked = Report(b.asker("alice"), AUTH, Kind.UNASKED, 0, ago_ms=2_000)
 
     met = await b.coordinator.reporting.report(unasked)
     assert ["bob"] == [trace.holder.session_id for trace in met]
