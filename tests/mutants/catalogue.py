@@ -72,8 +72,8 @@ MUTANTS = (
     Mutant(
         "a lock is taken away at the end that it had before",
         f"{SERVER}/model/endings.py",
-        '{"idle", "lasted"}:',
-        '{"idle"}:',
+        "{Kind.IDLE, Kind.LASTED}:",
+        "{Kind.IDLE}:",
         ("tests/unit/server/test_lasting.py",),
     ),
     Mutant(

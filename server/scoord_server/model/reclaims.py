@@ -23,9 +23,6 @@ from scoord_server.model.looks import look, read_look
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, KeyValue, Put, Txn, TxnResult
 
-WAITING = "waiting"
-"""What is told of one who was not granted a path, but is next."""
-
 
 def plan_reclaim(command: Reclaim, holder: Holder, known: Known, journal: Journal) -> Txn:
     """Take the lock, if its trace is still the one that the lost grant left.
@@ -172,4 +169,4 @@ def _last(by: LockFact | WaiterFact | None, since: list[KeyValue]) -> TraceRecor
 
 def _kept_for(waiter: WaiterFact) -> TraceRecord:
     record = waiter.record
-    return TraceRecord(holder=record.waiter, how=WAITING, granted_unix_ms=record.since_unix_ms)
+    return TraceRecord(holder=record.waiter, how=Kind.WAITING, granted_unix_ms=record.since_unix_ms)
