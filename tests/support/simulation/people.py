@@ -30,7 +30,10 @@ _COMMITTED = 0.7
 """The chance that a changed file is in a commit."""
 
 _BESIDE = 0.2
-"""The chance that a subagent works while something else is done."""
+"""The chance that something is done while something else is."""
+
+_IN_TERMINAL = 0.3
+"""The chance that this is a command; else a subagent works."""
 
 SUBAGENTS = ("a0", "a1", "a2")
 """The last one works beside other threads of its session, the others while these wait."""
@@ -288,7 +291,8 @@ class Person:
             if len(self.machine.checkouts) > 1:
                 self.at = int(self.rng.random() * len(self.machine.checkouts))
             if self.rng.random() < _BESIDE:
-                await asyncio.gather(self._act(), self._act_beside())
+                beside = self._type if self.rng.random() < _IN_TERMINAL else self._delegate
+                await asyncio.gather(self._act(), beside())
             else:
                 await self._act()
             await asyncio.sleep(self.rng.random() * 2.5)
@@ -314,7 +318,15 @@ class Person:
         else:
             await self._act_seldom()
 
-    async def _act_beside(self) -> None:
+    async def _type(self) -> None:
+        """Give a command in the terminal meanwhile."""
+        await asyncio.sleep(self.rng.random() * 0.5)
+        if self.rng.random() < 0.5:
+            await self._act_by_command()
+        else:
+            await self._unlock(self.checkout)
+
+    async def _delegate(self) -> None:
         """A subagent edits meanwhile, as long as its session goes on."""
         rng, agent, lives = self.rng, SUBAGENTS[-1], self._lives
         self.subagents[agent] = None
