@@ -207,7 +207,9 @@ class Calm:
     def _came_back(self, lost: Grant) -> bool:
         """Whether what was taken away for good was had again, and its session asked for nothing."""
         after = self.truth.regained(lost)
-        is_unwanted = after is not None and after.request not in self.beliefs.wishes.wanted
+        if after is None or after.first != lost.who:  # what passed on to it, it asked for
+            return False
+        is_unwanted = after.request not in self.beliefs.wishes.wanted
         return is_unwanted and lost.how in TAKEN_AWAY
 
     def _person_of(self, loss: Loss) -> Person | None:

@@ -120,7 +120,8 @@ class Mind:
 
     def known_conflict(self, path: str, who: Sequence[Claimant], since_s: float) -> Heard | None:
         """What was heard by ``since_s`` to be in the way of an edit, and stands as far as heard."""
-        found = (it for it in self.heard.values() if it.at_s < since_s and it.keeps(path, who))
+        stands = (it for at, it in self.heard.items() if at not in self.over)
+        found = (it for it in stands if it.at_s < since_s and it.keeps(path, who))
         return next(found, None)
 
     def lapse(self, session: str) -> None:

@@ -193,11 +193,8 @@ class Truth:
         return grant
 
     def regained(self, lost: Grant) -> Grant | None:
-        """The next grant of the same to its holder, as far: a share beside it is another.
-
-        What passed on to it later, it asked for itself.
-        """
-        return next((g for g in self.later(lost) if g.first == lost.who), None)
+        """The next grant of the same to its holder, as far: a share beside it is another."""
+        return next((g for g in self.later(lost) if lost.who in (g.first, g.who)), None)
 
     def queue(self, path: str) -> list[Waiter]:
         """Who waits for a path, the first one first."""
