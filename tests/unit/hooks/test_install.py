@@ -397,6 +397,15 @@ def test_a_token_is_not_written_into_a_file_that_git_tracks(checkout: Path) -> N
     assert install(Order(scope=Scope.PROJECT, transport=Transport.COMMAND)).changed
 
 
+def test_nor_into_one_of_which_git_does_not_say_whether_it_tracks_it(checkout: Path) -> None:
+    settings = checkout / ".claude/settings.local.json"
+    settings.parent.mkdir()
+    (checkout / ".git/index").write_bytes(b"no index")
+    with pytest.raises(NotAllowed, match=r"does not say whether it is tracked; see what `git -C"):
+        install(PROJECT)
+    assert not settings.exists()
+
+
 def test_outside_a_repository_a_project_is_the_directory(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
