@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
 from scoord.clock import SystemClock  # noqa: E402 (found only now)
+from scoord.happenings import Kind  # noqa: E402
 from scoord.ids import LeaseId  # noqa: E402
 from scoord.v1.locks_pb2 import Holder  # noqa: E402
 from scoord.v1.records_pb2 import ArchiveRecord, HoldRecord  # noqa: E402
@@ -128,7 +129,7 @@ def _lines(count: int, now_ms: int) -> Iterator[Put]:
         )
         journal = Journal(LEASE, LEASE, now_ms - count + number, WEEK_S * 1000)
         path = f"packages/shop/src/part_{number % 97}/file_{number % 1013}.tsx"
-        kind = ("acquired", "released")[number % 2]
+        kind = (Kind.GRANTED, Kind.RELEASED)[number % 2]
         yield journal.line(
             PROJECT, kind, who, f"{number:032x}", paths=[path], tokens=[number + 1],
             reason="Refactor authentication logic",
