@@ -138,10 +138,10 @@ class CoordinatorClient:
         return await self.ask(lambda e: e.sessions.Register, request, patience_s)
 
     async def heartbeat(
-        self, request: sessions_pb2.HeartbeatRequest
+        self, request: sessions_pb2.HeartbeatRequest, patience_s: float = 0.0
     ) -> sessions_pb2.HeartbeatResponse:
-        """Renew leases. Tried once on each coordinator: the next beat is near."""
-        return await self.ask(lambda e: e.sessions.Heartbeat, request, 0.0)
+        """Renew leases. Without patience tried once on each coordinator: the next beat is near."""
+        return await self.ask(lambda e: e.sessions.Heartbeat, request, patience_s)
 
     async def update(self, request: sessions_pb2.UpdateRequest) -> None:
         """Publish what a session is doing."""

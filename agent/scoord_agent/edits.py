@@ -21,6 +21,7 @@ from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.config import Settings
 from scoord.errors import BadRequest, Contended, ScoordError
+from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId
 from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator, UnnamedFile
@@ -38,7 +39,7 @@ from scoord_agent.settings import SettingsFor
 from scoord_agent.suggest import Instead
 from scoord_agent.taking import Taking
 from scoord_agent.turned_away import asker_of
-from scoord_agent.unreported import Kind
+from scoord_agent.unreported import Unlocked
 from scoord_agent.wording_times import completed
 from scoord_hooks.neutral import ALLOW, Decision, HookEvent, Verdict
 
@@ -155,7 +156,8 @@ class Edits:
             self._taking.let_through(request)
             if isinstance(outcome, Unasked):
                 # Where others were faster, somebody was asked: only the lock was missing.
-                self._note_unlocked(request, "unprotected" if outcome.contended else "unasked")
+                kind: Unlocked = Kind.UNPROTECTED if outcome.contended else Kind.UNASKED
+                self._note_unlocked(request, kind)
                 reported |= {(file.project, file.key) for file in request.files}
         for edit in edits:
             # After the answer: what it finds is for the next hook, and no edit waits for it.
@@ -164,7 +166,7 @@ class Edits:
                 asked = (edit.file.project, edit.file.key) not in reported
                 self._protection.allow(session, edit.file, edit.who, asked=asked)
 
-    def _note_unlocked(self, request: Request, kind: Kind) -> None:
+    def _note_unlocked(self, request: Request, kind: Unlocked) -> None:
         """It edits what is checked out now: another branch, after a switch while it was asked."""
         heard = self._neighbours.of(request.project).revision
         for file in request.files:

@@ -75,7 +75,7 @@ class Protection:
         since = self._lost_since(file, who, token)
         if since is not None:
             session.remembered.relied.pop(edit, None)
-            self._reporting.note("unprotected", file.project, file.shown, who, since)
+            self._reporting.note(Kind.UNPROTECTED, file.project, file.shown, who, since)
             self._reporting.begin()
 
     def _rely(self, session: LocalSession, edit: Edit, relied: Relied) -> None:
@@ -104,7 +104,7 @@ class Protection:
 
     def _note(self, project: ProjectId, relied: Relied) -> None:
         note = self._reporting.note
-        note("unprotected", project, relied.shown, relied.who, relied.token, relied_at=relied.at)
+        note(Kind.UNPROTECTED, project, relied.shown, relied.who, relied.token, relied_at=relied.at)
         self._reporting.begin()
 
     def _lost_since(

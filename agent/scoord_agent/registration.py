@@ -13,7 +13,14 @@ from scoord.names import MOST_PATH_BYTES, path_key
 from scoord.sections import SessionCoordination
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder, Lock
-from scoord.v1.sessions_pb2 import EndRequest, RegisterRequest, RegisterResponse, Session
+from scoord.v1.sessions_pb2 import (
+    EndRequest,
+    HeartbeatRequest,
+    RegisterRequest,
+    RegisterResponse,
+    Session,
+    SessionBeat,
+)
 from scoord_agent import wording_losses
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
@@ -85,25 +92,39 @@ class Registration:
     async def enter(
         self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float = 0.0
     ) -> None:
-        """Make ``session`` live in ``project``, if that is not known. Raises as the coordinator.
+        """Make ``session`` live in ``project``, if it is not. Raises what the coordinator says.
 
-        One whose lease may run out at any moment has it renewed: what it is granted goes with
-        that. Two events of one session may come at once: the second waits for the first.
+        Two events of one session may come at once: the second waits for the first.
         """
-        if self._is_in(session, project):
+        if _is_in(session, project):
             return
         async with self._locks.setdefault(session.session_id, asyncio.Lock()):
-            if not self._is_in(session, project):
+            if not _is_in(session, project):
                 await self._register_or_anew(session, project, settings, patience_s)
-
-    def _is_in(self, session: LocalSession, project: ProjectId) -> bool:
-        is_in = session.registered and project in session.aliases
-        return is_in and self._held.believes(session.session_id, self._clock.now())
 
     async def take_up(self, session: LocalSession, project: ProjectId, settings: Settings) -> None:
         """Ask for a session of the agent before us, under its name and lease."""
         async with self._locks.setdefault(session.session_id, asyncio.Lock()):
             await self._register_or_anew(session, project, settings, 0.0)
+
+    async def renew(
+        self, session: LocalSession, project: ProjectId, patience_s: float = 0.0
+    ) -> None:
+        """Renew the lease of a session in whose locks nobody may believe any more.
+
+        It may run out at any moment, and whatever is granted on it goes with it. Raises
+        SessionEnded where that is over, and what the coordinator says.
+        """
+        if self._held.believes(session.session_id, self._clock.now()):
+            return
+        lease, sent_at = session.lease, self._clock.now()
+        beat = SessionBeat(project=project, session_id=session.session_id, lease_id=lease)
+        request = HeartbeatRequest(machine_id=self._machine.machine_id, beats=[beat])
+        response = await self._client.heartbeat(request, patience_s)
+        if not all(pulse.live for pulse in response.pulses):
+            raise SessionEnded(f"the lease of {session.session_id} is over; register it anew")
+        if session.lease == lease:
+            self._held.renewed(session.session_id, sent_at)
 
     def holder(self, lock: HeldLock) -> Holder:
         """Who of this machine holds ``lock``, as others would be told."""
@@ -269,6 +290,10 @@ def _where_it_was(session: LocalSession, lock: HeldLock) -> HeldLock:
     grant = lock.project, lock.key, lock.token
     had = (one.worktree for one in session.had if (one.project, one.key, one.token) == grant)
     return replace(lock, worktree=next(had, ""))
+
+
+def _is_in(session: LocalSession, project: ProjectId) -> bool:
+    return session.registered and project in session.aliases
 
 
 def as_held(session: LocalSession, project: ProjectId, lock: Lock, now: float) -> HeldLock:

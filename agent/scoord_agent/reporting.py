@@ -9,6 +9,7 @@ from collections.abc import Callable
 from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.errors import ScoordError, Unknown
+from scoord.happenings import Kind
 from scoord.ids import ProjectId, RequestId
 from scoord.v1.locks_pb2 import LockScope, ReportKind, ReportRequest, ReportResponse
 from scoord_agent import wording
@@ -16,13 +17,13 @@ from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
 from scoord_agent.sessions import Sessions
-from scoord_agent.unreported import Kind, UnlockedEdit, Unreported
+from scoord_agent.unreported import Unlocked, UnlockedEdit, Unreported
 
 _log = logging.getLogger(__name__)
 
-_KINDS: "dict[Kind, ReportKind.ValueType]" = {
-    "unasked": ReportKind.REPORT_KIND_UNASKED,
-    "unprotected": ReportKind.REPORT_KIND_UNPROTECTED,
+_KINDS: "dict[Unlocked, ReportKind.ValueType]" = {
+    Kind.UNASKED: ReportKind.REPORT_KIND_UNASKED,
+    Kind.UNPROTECTED: ReportKind.REPORT_KIND_UNPROTECTED,
 }
 
 
@@ -51,7 +52,7 @@ class Reporting:
 
     def note(
         self,
-        kind: Kind,
+        kind: Unlocked,
         project: ProjectId,
         path: str,
         who: Claimant,

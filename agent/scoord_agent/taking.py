@@ -323,7 +323,7 @@ class Taking:
     async def _ask_until_news(self, request: Request) -> _Answer:
         """Ask, and again when the grant ended before its answer came, or may have."""
         for _ in range(2):
-            await self._enter(request)
+            await self._registration.renew(request.session, request.project, PATIENCE_S)
             answer = await self._ask_once(request)
             if self._stands(request, answer):
                 return answer

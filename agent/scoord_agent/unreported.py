@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId, RequestId, SessionId
 from scoord.local import atomic_write
 
@@ -24,7 +25,8 @@ MOST_EDITS = 1_000
 
 _Number = Annotated[int, Field(ge=0, lt=2**63)]
 
-Kind = Literal["unasked", "unprotected"]
+Unlocked = Literal[Kind.UNASKED, Kind.UNPROTECTED]
+"""How it came to that: nobody could be asked, or its lock was lost before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class UnlockedEdit:
 
     report_id: Annotated[RequestId, Field(min_length=1)]
     """The request id of its report: however often it is sent, it is told once."""
-    kind: Kind
+    kind: Unlocked
     session: SessionId
     agent: AgentId
     project: ProjectId

@@ -111,7 +111,8 @@ def unasked_allowed(paths: Iterable[str], error: str) -> str:
 
 def met(path: str, kind: str, others: Sequence[Lost], asker: Asker) -> str:
     """What is said when an edit without a lock turns out to have met others."""
-    how = "while nobody could be asked" if kind == "unasked" else "without the protection of a lock"
+    is_unasked = kind == Kind.UNASKED
+    how = "while nobody could be asked" if is_unasked else "without the protection of a lock"
     who = " and ".join(_holding(one, asker) for one in others[-3:])
     return f"⚠️ You edited {one_line(path)} {how}; {who}: compare before you go on."
 

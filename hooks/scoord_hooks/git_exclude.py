@@ -20,18 +20,17 @@ def worktree_root(directory: Path) -> Path | None:
     return Path(found.root) if found else None
 
 
-def is_tracked(file: Path) -> bool:
+def is_tracked(file: Path) -> bool | None:
     """Tell whether the repository already holds the file, so that no ignore rule helps.
 
-    Raises NotAllowed if git cannot say.
+    None is that git does not say.
     """
     if not file.parent.is_dir() or _around(file.parent) is None:
         return False
     try:
         return bool(_run(file.parent, "ls-files", "--", file.name))
-    except (OSError, subprocess.SubprocessError) as failure:
-        mend = f"see what `git -C {file.parent} ls-files` says"
-        raise NotAllowed(f"{file}: git does not say whether it is tracked; {mend}") from failure
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def keep_out(checkout: Path, path: Path, ending: str, examples: Sequence[str]) -> tuple[str, ...]:

@@ -84,8 +84,12 @@ def _environment(settings: Sequence[Document]) -> dict[str, str]:
 
 def leaks(order: Order, settings: Path) -> tuple[str, ...]:
     """Return why the token would become public."""
-    private = order.scope is Scope.USER or order.transport is Transport.COMMAND
-    if private or not git_exclude.is_tracked(settings):
+    if order.scope is Scope.USER or order.transport is Transport.COMMAND:
         return ()
+    is_tracked = git_exclude.is_tracked(settings)
+    if is_tracked is None:
+        why = f"git does not say whether it tracks {settings}, which has the agent's token then"
+        return (f"{why}; see what git ls-files says there, or use --transport command",)
     why = f"git tracks {settings}, so the agent's token would be committed"
-    return (f"{why}; run git rm --cached on it, or use --transport command",)
+    mend = "run git rm --cached on it, or use --transport command"
+    return (f"{why}; {mend}",) if is_tracked else ()

@@ -24,6 +24,7 @@ class DatedStore(WrappedStore):
         begun = self._clock.now()
         result = await self._store.txn(txn)
         self._past.bounded(begun, result.revision - _is_change(txn, result))
+        self._past.seen(self._clock.now(), result.revision)
         return result
 
     async def revoke(self, lease: LeaseId) -> None:

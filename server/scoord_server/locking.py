@@ -5,6 +5,7 @@ The number of tries is bounded: each race lost is another's progress.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,19 +52,12 @@ class Locking:
         if command.takes_nothing:
             return await self._find_out(command)
         holder = await self._ground.holder(command.asker, command.terms)
-        found, is_read = self._ground.view.everything(command.asker.project), False
+        found = self._ground.view.everything(command.asker.project)
         for _ in range(TRIES):
-            in_the_way = reservations.in_the_way(command, found)
-            ended = await self._end_overdue(in_the_way)
-            left = [conflict for conflict in in_the_way if conflict not in ended]
-            # The view may be behind: what is in the way is read before anybody is refused.
-            if left and is_read:
-                return await self._refuse(command, holder, left)
-            step = self._look_below(command) if left else self._try(command, holder, found)
-            outcome = await step
-            if isinstance(outcome, Granted):
+            outcome = await self._attempt_reserve(command, holder, found)
+            if not isinstance(outcome, Room):
                 return outcome
-            found, is_read = outcome, True
+            found = outcome
         raise Contended(f"too much changes below {command.pattern}; try again")
 
     async def leave(self, asker: Asker, places: Sequence[PlaceRef]) -> None:
@@ -213,21 +207,30 @@ class Locking:
 
     # -- steps of reserve ---------------------------------------------------------
 
-    async def _refuse(self, command: Reserve, holder: Holder, left: Sequence[Conflict]) -> Held:
+    async def _attempt_reserve(
+        self, command: Reserve, holder: Holder, found: Room
+    ) -> Granted | Held | Room:
+        """One try; else the grants and places as they are. Raises SessionEnded."""
+        in_the_way = reservations.in_the_way(command, found)
+        ended = await self._end_overdue(in_the_way)
+        if left := [conflict for conflict in in_the_way if conflict not in ended]:
+            return await self._refuse(command, holder, left)
+        return await self._take(command, holder, found)
+
+    async def _refuse(
+        self, command: Reserve, holder: Holder, left: Sequence[Conflict]
+    ) -> Held | Room:
+        """Refuse, if what was seen in the way is there: the view may be behind."""
+        plan = reservations.plan_look_again(command, left[0].by)
+        result = await self._ground.store.txn(plan)
+        if not result.succeeded:
+            return _live_room(command, reservations.read_look(result))
         refused = reservations.first_of_each(left)
         await self._refusing.note(command.asker, holder, refused, command.pattern)
         return Held(refused)
 
-    async def _look_below(self, command: Reserve) -> Room:
-        """The grants and places as they are. Raises SessionEnded."""
-        result = await self._ground.store.txn(reservations.plan_look(command))
-        found = reservations.read_look(result)
-        if found is None:
-            raise not_live(command.asker.session, command.asker.project)
-        return found
-
-    async def _try(self, command: Reserve, holder: Holder, found: Room) -> Granted | Room:
-        """One try; else the grants and places as they are. Raises SessionEnded."""
+    async def _take(self, command: Reserve, holder: Holder, found: Room) -> Granted | Room:
+        """Take the pattern, if all is as ``found``."""
         ground, asker = self._ground, command.asker
         before = reservations.own(command, found)
         journal = await ground.journal(asker.project)
@@ -237,15 +240,15 @@ class Locking:
         except PlanAgain:
             return found
         outcome = reservations.read_reserve(command, before, result)
-        if outcome is None:
-            raise not_live(asker.session, asker.project)
-        return outcome
+        return outcome if isinstance(outcome, Granted) else _live_room(command, outcome)
 
     # -- steps of ends ------------------------------------------------------------
 
     async def _end_by_itself(self, lock: SeenLock, how: Kind) -> bool:
         fact = lock.fact
-        request = RequestId(f"{how}-{fact.token}-{fact.mod_revision}")
+        # Files of one command have one token, and while they are unused one revision.
+        own = hashlib.sha256(fact.key).hexdigest()[:8]
+        request = RequestId(f"{how}-{fact.token}-{fact.mod_revision}-{own}")
         end = Ending(how, request, reason=_why(how, fact.record))
         return bool(await self._end(lock.project, LockName.of(fact.record.path), fact, end))
 
@@ -304,6 +307,12 @@ def _why(how: Kind, record: LockRecord) -> str:
             # How long that was is not known of one that was lost and came back for what remained.
             return "the time it was taken for is over"
     return "its session is not registered any more"
+
+
+def _live_room(command: Reserve, found: Room | None) -> Room:
+    if found is None:
+        raise not_live(command.asker.session, command.asker.project)
+    return found
 
 
 def _if_live(outcome: Granted | Held | Raced | None, asker: Asker) -> Granted | Held | Raced:

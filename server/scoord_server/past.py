@@ -44,7 +44,12 @@ class _Looks:
         self._least, self._most = _looks(self.most), _looks(self.most)
 
     def seen(self, now: float, revision: int) -> None:
-        """Of one step the last one counts, as if it had been seen at its end."""
+        """Of one step the last one counts, as if it had been seen at its end.
+
+        What comes late is no news.
+        """
+        if self._least and revision < self._least[-1][1]:
+            return
         if self._least and now - self._least[-1][0] < self.step_s:
             self._least[-1] = (self._least[-1][0], revision)
         else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from google.protobuf.message import DecodeError
 
+from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.ids import FencingToken, ProjectId, SessionId
 from scoord.patterns import matches
@@ -235,7 +236,7 @@ class Picture:
 
     def _see_waiter(self, place: Place, seen: SeenWaiter, *, listed: bool) -> SeenWaiter | None:
         waiters = self._paths.setdefault(place, _Path()).waiters
-        before = waiters.get(seen.fact.key)
+        before, who = waiters.get(seen.fact.key), seen.fact.claimant
         is_new = before is None or before.fact.create_revision != seen.fact.create_revision
         # Whether a turn went on while nobody watched is not known: it begins anew.
         turn_at = None if before is None or is_new or listed else before.turn_at
@@ -243,9 +244,11 @@ class Picture:
         self._touched[place] = None
         if before is None or is_new:
             return seen
+        if before.fact.claimant == who:
+            return None
         # Who wants to write now, and wanted to share, waits for more.
-        wants_more = before.fact.claimant != seen.fact.claimant
-        return replace(seen, again=True) if wants_more else None
+        _interrupt(who, self._paths[place], behind=seen.fact.create_revision)
+        return replace(seen, again=True)
 
     def _completed(self, change: Change) -> Change:
         """Add what only the whole batch tells."""
@@ -321,7 +324,7 @@ class Picture:
         granted, self._granted = self._granted, []
         for lock in granted:
             for at in self._waited_for_in(lock):
-                _interrupt(lock, self._paths[at])
+                _interrupt(lock.fact.claimant, self._paths[at])
                 yield from self._kept_out(lock, self._paths[at])
 
     def _waited_for_in(self, lock: SeenLock) -> list[Place]:
@@ -385,10 +388,11 @@ def _is_used(before: LockFact, after: LockFact) -> bool:
     return before.record.touched_unix_ms != after.record.touched_unix_ms
 
 
-def _interrupt(lock: SeenLock, path: _Path) -> None:
-    """End the turns of those whom a grant keeps out, even if it is over again by now."""
+def _interrupt(who: Claimant, path: _Path, *, behind: int = 0) -> None:
+    """End the turns of those, ``behind`` a place, whom ``who`` keeps out, if only for a moment."""
     for key, waiter in path.waiters.items():
-        if waiter.turn_at is not None and lock.fact.claimant.excludes(waiter.fact.claimant):
+        is_behind = waiter.fact.create_revision > behind
+        if waiter.turn_at is not None and is_behind and who.excludes(waiter.fact.claimant):
             path.waiters[key] = replace(waiter, turn_at=None)
 
 

@@ -522,9 +522,9 @@ MUTANTS = (
     ),
     Mutant(
         "a lease that may have run out is not renewed before a lock is asked for",
-        f"{AGENT}/registration.py",
-        "        return is_in and self._held.believes(session.session_id, self._clock.now())\n",
-        "        return is_in\n",
+        f"{AGENT}/taking.py",
+        "            await self._registration.renew(request.session, request.project, PATIENCE_S)\n",
+        "",
         ("tests/unit/agent/test_edits.py",),
     ),
     Mutant(
@@ -537,7 +537,7 @@ MUTANTS = (
     Mutant(
         "what came and went in one batch interrupts no turn",
         f"{SERVER}/picture.py",
-        "                _interrupt(lock, self._paths[at])\n",
+        "                _interrupt(lock.fact.claimant, self._paths[at])\n",
         "",
         ("tests/unit/server/test_claims.py",),
     ),
@@ -552,14 +552,14 @@ MUTANTS = (
         "only a break says when a lock was taken away",
         f"{SERVER}/model/endings.py",
         "    if end.how in _TAKEN:\n        taken_by",
-        "    if end.how == BROKEN:\n        taken_by",
+        "    if end.how == Kind.BROKEN:\n        taken_by",
         ("tests/unit/server/test_relied.py",),
     ),
     Mutant(
         "a pattern is refused for what the view has in its way",
         f"{SERVER}/locking.py",
-        "            if left and is_read:\n",
-        "            if left:\n",
+        "        if not result.succeeded:\n            return _live_room(",
+        "        if not result:\n            return _live_room(",
         ("tests/unit/server/test_reservations.py",),
     ),
     Mutant(

@@ -130,7 +130,9 @@ class ScriptedCoordinator:
             self.meanwhile()
         return RegisterResponse(lease_id=lease, alias="Session_1", locks=own)
 
-    async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
+    async def heartbeat(
+        self, request: HeartbeatRequest, _patience_s: float = 0
+    ) -> HeartbeatResponse:
         """Say which leases stand; late, if there is a gate."""
         self.beats.append(request)
         if self.gate:

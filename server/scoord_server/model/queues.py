@@ -16,7 +16,6 @@ from scoord_server.model import conflicts
 from scoord_server.model.answers import Conflict, Held, Raced
 from scoord_server.model.commands import Acquire, Asker, PlaceRef
 from scoord_server.model.compares import (
-    none_created_since,
     none_put_since,
     not_put_since,
     unchanged,
@@ -109,13 +108,14 @@ def plan_end_claim(project: str, waiter: WaiterFact, seen: int, journal: Journal
 
 
 def _still_has_turn(project: str, waiter: WaiterFact, seen: int) -> tuple[Compare, ...]:
-    """It has not asked again, and nothing was granted since that might be in its way.
+    """It has not asked again, and nothing that might be in its way has come or changed since.
 
-    What was granted and is over again has interrupted its turn: that has left a trace. A
-    coordinator that stood still, or is behind, has not seen it yet.
+    What was granted and is over again has interrupted its turn, and all but shares leave a
+    trace. A coordinator that stood still, or is behind, has not seen it yet.
     """
     path_key = keys.parse(waiter.key).name
     where = (
+        keys.room(project, path_key),
         keys.reservation_prefix(project),
         keys.trace_prefix(project, path_key),
         keys.pattern_traces_prefix(project),
@@ -123,7 +123,6 @@ def _still_has_turn(project: str, waiter: WaiterFact, seen: int) -> tuple[Compar
     return (
         unchanged(waiter.key, waiter.mod_revision),
         not_put_since(keys.lock(project, path_key), seen),
-        none_created_since(keys.room(project, path_key), seen),
         *(none_put_since(prefix, seen) for prefix in where),
     )
 

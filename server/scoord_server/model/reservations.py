@@ -108,6 +108,12 @@ def plan_look(command: Reserve) -> Txn:
     return Txn((), _look(command))
 
 
+def plan_look_again(command: Reserve, in_the_way: LockFact | WaiterFact) -> Txn:
+    """Read nothing while this stands as it was; else everything, for ``read_look``."""
+    stands = unchanged(in_the_way.key, in_the_way.mod_revision)
+    return Txn((lives(command.asker.project, command.asker.session), stands), (), _look(command))
+
+
 def read_look(result: TxnResult) -> Room | None:
     """All grants and places as they were; None when the session is not live."""
     session, *found = result.results

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from scoord.claimant import Claimant
+from scoord.happenings import Kind
 from scoord.ids import AgentId, FencingToken, LeaseId, SessionId
 from scoord_agent import coordinator as client
 from scoord_agent.delivery import Delivery
@@ -166,18 +167,18 @@ def nobody_ahead(who: Any, room: Any) -> tuple[()]:
     return ()
 
 
-def idle_at_once(overdue: Callable[..., str]) -> Callable[..., str]:
-    def said(self: SeenLock, now: float) -> str:
+def idle_at_once(overdue: Callable[..., Kind | None]) -> Callable[..., Kind | None]:
+    def said(self: SeenLock, now: float) -> Kind | None:
         is_idle = self.fact.record.lock_timeout_ms and now - self.used_at > 3.0
-        return "idle" if is_idle else overdue(self, now)
+        return Kind.IDLE if is_idle else overdue(self, now)
 
     return said
 
 
-def never_lasted(overdue: Callable[..., str]) -> Callable[..., str]:
-    def said(self: SeenLock, now: float) -> str:
+def never_lasted(overdue: Callable[..., Kind | None]) -> Callable[..., Kind | None]:
+    def said(self: SeenLock, now: float) -> Kind | None:
         how = overdue(self, now)
-        return "" if how == "lasted" else how
+        return None if how == Kind.LASTED else how
 
     return said
 

@@ -200,10 +200,10 @@ def _is_of(report: Reported, slip: Slip) -> bool:
 def _may_be_earlier(grant: Grant, slip: Slip, report: Reported) -> bool:
     """Whether a lock was over when an edit was made, by how long ago its agent's clock says it was.
 
-    That clock may go faster or slower than the coordinator's.
+    That clock may go slower than the coordinator's, and the report was on its way.
     """
     ago_s = report.at_s - slip.at_s
-    return grant.until_s <= slip.at_s + (FASTEST / SLOWEST - 1) * ago_s
+    return grant.until_s <= slip.at_s + (1 - SLOWEST / FASTEST) * ago_s + NEWS_S
 
 
 def _alive(people: Iterable[Person], session: str) -> Person | None:

@@ -96,6 +96,51 @@ async def test_a_grant_on_a_lease_that_may_have_run_out_since_is_asked_for_again
     assert (await editing).verdict is (Verdict.DENY if is_over else Verdict.ALLOW)
 
 
+async def test_what_is_known_of_a_lock_stays_known_when_its_lease_is_renewed(house: House) -> None:
+    """The coordinator knows neither its worktree, nor of a use that is not published yet."""
+    await house.edit("b.py")
+    (before,) = house.held
+    house.clock.advance(BELIEF_S)
+    await house.edit()
+
+    assert before in tuple(house.held)
+
+
+async def test_what_was_granted_to_nobody_is_given_back_though_the_lease_is_renewed(
+    house: House,
+) -> None:
+    house.block()
+    await house.edit("b.py")
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    assert (await house.edit()).verdict is Verdict.DENY
+    house.clock.advance(BELIEF_S)
+    await house.edit("c.py")
+    house.coordinator.connection.answered(house.clock.now())
+
+    await until(lambda: house.coordinator.releases)
+    assert {"b.py", "c.py"} == {lock.path for lock in house.coordinator.locks.values()}
+
+
+async def test_what_was_lost_is_asked_for_before_an_edit_is_decided_by_a_new_lease(
+    house: House,
+) -> None:
+    """That its lease is over is found out where it is renewed, between two questions."""
+    coordinator = house.coordinator
+    await house.edit()
+    house.clock.advance(BELIEF_S + QUIET_S)
+    house.held.renewed(A, house.clock.now() - BELIEF_S + 1)
+    coordinator.gate = asyncio.Event()
+    coordinator.fates.append(Fate.LATE_ANSWER)
+    editing = asyncio.create_task(house.edit())
+    await until(lambda: len(coordinator.acquires) == 2)
+    house.clock.advance(2)
+    coordinator.expire(house.session.lease)
+    coordinator.gate.set()
+
+    await editing
+    assert ["a.py"] == [request.lost.path for request in coordinator.reclaims]
+
+
 async def test_files_of_several_projects_have_one_time_together(house: House) -> None:
     other = repository(house.root.parent / "library", "https://example.com/library")
     files = ("src/a.py", str(other / "src" / "a.py"))

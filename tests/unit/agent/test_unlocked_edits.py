@@ -7,6 +7,7 @@ import pytest
 
 from scoord.claimant import Claimant
 from scoord.config import RECHECK_S
+from scoord.happenings import Kind
 from scoord.ids import AgentId, FencingToken, RequestId, SessionId
 from scoord.v1.events_pb2 import LockGone, Notice, Progress, Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Lost, ReportKind
@@ -481,7 +482,7 @@ async def test_an_edit_while_the_stream_is_silent_is_written_down_for_whoever_co
 
 def test_how_long_ago_an_edit_was_the_wall_clock_tells_only_after_a_reboot() -> None:
     edit = UnlockedEdit(
-        RequestId("r"), "unasked", A, AgentId(""), SHOP, "a.py", "", 1, 50_000, made_at=100.0
+        RequestId("r"), Kind.UNASKED, A, AgentId(""), SHOP, "a.py", "", 1, 50_000, made_at=100.0
     )
 
     assert 20 == edit.ago_s(120.0, 3_600_000)
@@ -506,6 +507,6 @@ async def test_an_earlier_edit_does_not_take_the_place_of_a_later_one(house: Hou
     cut_off(house)
     who = Claimant(A, AgentId(""))
     for at in (5.0, 9.0, 7.0):
-        house.reporting.note("unprotected", SHOP, "a.py", who, 8, relied_at=at)
+        house.reporting.note(Kind.UNPROTECTED, SHOP, "a.py", who, 8, relied_at=at)
 
     assert [9.0] == [edit.made_at for edit in house.unreported]

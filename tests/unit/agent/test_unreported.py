@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId, RequestId, SessionId
 from scoord_agent import unreported
 from scoord_agent.unreported import UnlockedEdit, Unreported
 
 EDIT = UnlockedEdit(
     report_id=RequestId("r1"),
-    kind="unasked",
+    kind=Kind.UNASKED,
     session=SessionId("Session_a"),
     agent=AgentId("agent-1"),
     project=ProjectId("example.com/shop"),
@@ -33,7 +34,7 @@ def again(file: Path) -> list[UnlockedEdit]:
 def test_they_outlive_the_agent(tmp_path: Path) -> None:
     file = tmp_path / "unreported.jsonl"
     kept = Unreported(file)
-    other = replace(EDIT, report_id=RequestId("r2"), kind="unprotected")
+    other = replace(EDIT, report_id=RequestId("r2"), kind=Kind.UNPROTECTED)
     kept.add(EDIT)
     kept.add(other)
 

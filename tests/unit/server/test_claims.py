@@ -139,6 +139,43 @@ async def test_who_has_not_seen_a_turn_interrupted_does_not_end_it(b: Bench, end
     assert ["bob"] == [w.fact.record.waiter.session_id for w in b.view.snapshot().waiters]
 
 
+async def sharing(b: Bench) -> None:
+    """Bob and Carol have their turn to share what Dave shares already."""
+    await b.session("dave")
+    token = await b.token("alice", "auth.py")
+    for name in ("bob", "carol"):
+        await b.acquire(name, "auth.py", enqueue=True, mode=LockMode.LOCK_MODE_SHARED)
+    await b.release("alice", "auth.py", token)
+    await b.token("dave", "auth.py", mode=LockMode.LOCK_MODE_SHARED)
+
+
+async def test_nor_if_one_ahead_wants_to_write_by_now(b: Bench) -> None:
+    await sharing(b)
+    behind = await frozen(b)
+    await b.acquire("bob", "auth.py", enqueue=True)
+    b.clock.advance(CLAIM_MS / 1000 + 1)
+    await Reaper(behind).sweep()
+
+    await b.settle()
+    assert ["bob", "carol"] == [w.fact.record.waiter.session_id for w in b.view.snapshot().waiters]
+
+
+async def test_one_ahead_that_wanted_to_write_for_a_moment_interrupts_the_turn(b: Bench) -> None:
+    await sharing(b)
+    behind = await frozen(b)
+    view = behind.ground.view
+    since = view.revision + 1
+    b.clock.advance(CLAIM_MS / 1000 + 1)
+    await b.acquire("bob", "auth.py", enqueue=True)
+    await b.leaves("bob", "auth.py")
+
+    async with aclosing(b.store.watch(keys.root_prefix(), since)) as batches:
+        batch = await anext(batches)
+    view._picture.apply(batch.events)
+
+    assert () == view.overdue().waiters
+
+
 async def test_a_turn_that_was_interrupted_begins_anew_even_where_that_is_seen_at_once(
     b: Bench,
 ) -> None:

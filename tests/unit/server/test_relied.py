@@ -92,8 +92,14 @@ async def test_it_is_known_although_the_next_grant_covers_the_break(b: Bench) ->
     assert ["bob"] == await relied(b, token, 1)
 
 
-async def test_when_it_was_taken_as_idle_is_known_although_others_had_it_since(b: Bench) -> None:
-    token = await b.token("alice", "auth.py", lock_timeout_ms=2_000)
+@pytest.mark.parametrize("paths", [("auth.py",), ("auth.py", "b.py")])
+async def test_when_it_was_taken_as_idle_is_known_although_others_had_it_since(
+    b: Bench, paths: tuple[str, ...]
+) -> None:
+    """Files of one command have one token, and each an end of its own."""
+    outcome = await b.acquire("alice", *paths, lock_timeout_ms=2_000)
+    assert isinstance(outcome, Granted)
+    token = outcome.tokens[0]
     await passes(b)
     b.clock.advance(10)
     await Reaper(b.coordinator).sweep()
