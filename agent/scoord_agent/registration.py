@@ -118,13 +118,20 @@ class Registration:
         if self._held.believes(session.session_id, self._clock.now()):
             return
         lease, sent_at = session.lease, self._clock.now()
-        beat = SessionBeat(project=project, session_id=session.session_id, lease_id=lease)
-        request = HeartbeatRequest(machine_id=self._machine.machine_id, beats=[beat])
-        response = await self._client.heartbeat(request, patience_s)
-        if not all(pulse.live for pulse in response.pulses):
+        if not await self._is_live(session, project, patience_s):
             raise SessionEnded(f"the lease of {session.session_id} is over; register it anew")
         if session.lease == lease:
             self._held.renewed(session.session_id, sent_at)
+
+    async def _is_live(self, session: LocalSession, project: ProjectId, patience_s: float) -> bool:
+        """Whether its lease stands, which is renewed then."""
+        if not session.registered:
+            return False  # another event has found out that it is over
+        name, lease = session.session_id, session.lease
+        beat = SessionBeat(project=project, session_id=name, lease_id=lease)
+        request = HeartbeatRequest(machine_id=self._machine.machine_id, beats=[beat])
+        response = await self._client.heartbeat(request, patience_s)
+        return all(pulse.live for pulse in response.pulses)
 
     def holder(self, lock: HeldLock) -> Holder:
         """Who of this machine holds ``lock``, as others would be told."""

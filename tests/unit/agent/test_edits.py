@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from scoord.errors import SessionEnded
 from scoord.ids import AgentId, FencingToken
 from scoord.paths import RECHECK_S
 from scoord.v1.locks_pb2 import Holder, LockScope
@@ -139,6 +140,15 @@ async def test_what_was_lost_is_asked_for_before_an_edit_is_decided_by_a_new_lea
 
     await editing
     assert ["a.py"] == [request.lost.path for request in coordinator.reclaims]
+
+
+async def test_a_lease_that_is_known_to_be_over_by_then_is_not_renewed(house: House) -> None:
+    await house.edit("b.py")
+    house.registration.lapse(house.session)
+
+    with pytest.raises(SessionEnded):
+        await house.registration.renew(house.session, SHOP)
+    assert [] == house.coordinator.beats
 
 
 async def test_files_of_several_projects_have_one_time_together(house: House) -> None:
