@@ -333,6 +333,8 @@ class Taking:
 
     async def _ask_once(self, request: Request) -> _Answer:
         await self._owed.settle_first(request.session, request.project, request.keys, PATIENCE_S)
+        if not request.session.registered:
+            raise SessionEnded(f"{request.session.session_id} lost its lease meanwhile")
         message = self._message(request)
         untold = self._forget_turns(request)
         asked_at = self._clock.now()

@@ -151,6 +151,22 @@ async def test_a_lease_that_is_known_to_be_over_by_then_is_not_renewed(house: Ho
     assert [] == house.coordinator.beats
 
 
+async def test_nothing_is_asked_for_on_a_lease_that_is_over_by_then(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The beat finds out while the edit waits for what was given back before."""
+    await house.edit("b.py")
+    lapses = [house.registration.lapse]
+
+    async def settle_first(*_: object) -> None:
+        while lapses:
+            lapses.pop()(house.session)
+
+    monkeypatch.setattr(house.taking._owed, "settle_first", settle_first)
+    assert (await house.edit()).verdict is Verdict.ALLOW
+    assert all(request.lease_id for request in house.coordinator.acquires)
+
+
 async def test_files_of_several_projects_have_one_time_together(house: House) -> None:
     other = repository(house.root.parent / "library", "https://example.com/library")
     files = ("src/a.py", str(other / "src" / "a.py"))
