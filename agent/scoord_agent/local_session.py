@@ -276,7 +276,9 @@ class LocalSession:
         is_held: Callable[[Place], bool] | None = None,
     ) -> list[str]:
         """The same, of who waits for what a thread holds alone; what it has not yet, waits."""
-        waiting = self.wanted.get(agent, {})
+        waiting = self.wanted.get(agent)
+        if not waiting:
+            return []
         before = dict(waiting)
         told = wanted.take(waiting, most, is_held or (lambda _place: True))
         if told:

@@ -226,7 +226,8 @@ class Relay:
         """
         told = session.take_losses(most, agent, delivery)
         told += self._come(session, agent, most - len(told), delivery)
-        is_held = self._is_held_by(session, agent)
+        # Most of the time nobody waits, and a look at all locks would be for nothing.
+        is_held = self._is_held_by(session, agent) if session.wanted.get(agent) else None
         if agent:
             return told + session.take_wanted(most - len(told), agent, delivery, is_held)
         return told + session.take_notices(most - len(told), delivery, is_held)

@@ -199,10 +199,11 @@ class Locator:
 
     def head_at(self, root: Path) -> Head:
         """Return what is checked out in the worktree with this root; as ``head``."""
-        seen, head = self._heads.get(root, (float("-inf"), Head()))
-        if self._clock.now() - seen >= RECHECK_S:
-            head = Head(git.branch(str(root)), git.commit(str(root)))
-            self._heads[root] = (self._clock.now(), head)
+        known = self._heads.get(root)
+        if known and self._clock.now() - known[0] < RECHECK_S:
+            return known[1]
+        head = Head(git.branch(str(root)), git.commit(str(root)))
+        self._heads[root] = (self._clock.now(), head)
         return head
 
     def look_anew(self, root: Path) -> None:
