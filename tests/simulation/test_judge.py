@@ -15,12 +15,13 @@ from scoord_server.store.keyspace import Change
 from scoord_server.store.port import Event, KeyValue
 from support.simulation.asked import _Heard, _was_told
 from support.simulation.beliefs import Loss, _met_others
+from support.simulation.calm import _has_gone
 from support.simulation.history import History
 from support.simulation.loop import HostClock, Process
 from support.simulation.machine import Agent, Hook
 from support.simulation.minds import Known
 from support.simulation.people import Told
-from support.simulation.slips import Reported
+from support.simulation.slips import Reported, Slip, _may_be_earlier
 from support.simulation.truth import Grant, Waiter
 
 MAIN, SUBAGENT = AgentId(""), AgentId("a1")
@@ -58,6 +59,15 @@ def test_what_was_taken_away_and_asked_for_again_did_not_come_back_though_it_pas
     history.beliefs.wishes.wanted.add("asked")
     asked.who = Claimant(ANN, SUBAGENT)
     grant(history, 11, Claimant(ANN, MAIN))
+
+    assert not history._calm()._came_back(taken)
+
+
+def test_what_passed_on_to_a_subagent_it_asked_for_itself() -> None:
+    history = History(0)
+    taken = grant(history, 7, Claimant(ANN, SUBAGENT), "broken")
+    back = grant(history, 9, Claimant(ANN, MAIN))
+    back.who = taken.who
 
     assert not history._calm()._came_back(taken)
 
@@ -237,6 +247,44 @@ def test_what_an_agent_knew_long_before_it_died_is_to_be_told_by_the_next_one() 
     assert calm._person_of(loss) is person
 
 
+def test_another_subagent_of_the_name_is_not_the_one_that_lost_it() -> None:
+    history = History(0)
+    person, lost = history.people[0], grant(history, 7, Claimant(ANN, SUBAGENT), "broken")
+    lost.until_s = 5.0
+    assert _has_gone(person, SUBAGENT, lost)
+
+    person.subagents[SUBAGENT] = None
+    assert not _has_gone(person, SUBAGENT, lost)
+
+    person.agent_ends[SUBAGENT] = 6.0
+    assert _has_gone(person, SUBAGENT, lost)
+
+
+@pytest.mark.parametrize(("until_s", "may_be"), [(16.0, True), (17.0, False)])
+def test_by_clocks_that_differ_a_lock_may_have_been_over_when_an_edit_was_made(
+    until_s: float, may_be: bool
+) -> None:
+    """Ten seconds by the slowest clock are under seven by the fastest."""
+    history = History(0)
+    met = grant(history, 7, Claimant(ANN, MAIN))
+    met.until_s = until_s
+    slip = Slip(met.path, Claimant(BOB, MAIN), 11.0, (met,), is_strange=True)
+    report = Reported(met.path, slip.who, "unasked", 21.0, (), ())
+
+    assert may_be == _may_be_earlier(met, slip, report)
+
+
+def test_a_hook_is_of_the_session_that_its_agent_took_it_for() -> None:
+    """That has ended by the time of the answer, and another event has begun a new one."""
+    history = History(0)
+    event = HookEvent("claude-code", EventKind.BEFORE_EDIT, "", "a", "/", AgentId(""), ())
+    hook = Hook(event, 1, 0.0, session=ANN)
+    machine = history.people[0].machine
+    machine.agent = Agent(history.loop.world, *[cast("Any", None)] * 4)
+
+    assert ANN == history.beliefs.session_of(machine, hook)
+
+
 def test_only_another_session_hides_that_somebody_had_the_file() -> None:
     history = History(0)
     met = grant(history, 7, Claimant(ANN, MAIN))
@@ -335,6 +383,7 @@ def test_of_who_waits_is_to_be_told_whose_agent_has_heard_of_this_place(
         Told(at_s, f"Bob waits for {held.path}, which you hold.") for at_s in [told_s] if at_s
     ]
     history.loop.true_s = 3.0
+    assert not list(history.asked._kept_out(process, held, begins_s=2.9)), "its thread is new"
 
     unsure = [
         waiter

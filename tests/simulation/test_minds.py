@@ -7,7 +7,7 @@ import pytest
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, SessionId
 from scoord.v1.locks_pb2 import AcquireRequest, LockMode, LockRef, LockScope
-from support.simulation.minds import Known, Mind, granted_as
+from support.simulation.minds import Heard, Known, Mind, granted_as
 
 MAIN = Claimant(SessionId("Session_a"), AgentId(""))
 """On every branch: it was taken while none was checked out."""
@@ -22,6 +22,15 @@ def _on(who: Claimant, branch: str, *, shared: bool = False) -> Claimant:
 
 def _writes(mind: Mind, who: Claimant, branch: str) -> bool:
     return mind.right_of("auth.py", [_on(who, branch)]) is not None
+
+
+def test_what_was_given_back_is_no_known_conflict() -> None:
+    mind = Mind()
+    mind.heard["auth.py", 7] = Heard("auth.py", 7, HELPER, is_pattern=False, at_s=1.0)
+    assert mind.known_conflict("auth.py", [MAIN], since_s=2.0)
+
+    mind.end("auth.py", 7)
+    assert not mind.known_conflict("auth.py", [MAIN], since_s=2.0)
 
 
 @pytest.mark.parametrize("shared", [False, True])
