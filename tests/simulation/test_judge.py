@@ -21,7 +21,8 @@ from support.simulation.loop import HostClock, Process
 from support.simulation.machine import Agent, Hook
 from support.simulation.minds import Known
 from support.simulation.people import Told
-from support.simulation.slips import Reported, Slip, _may_be_earlier
+from support.simulation.reliance import Overtaken
+from support.simulation.slips import Denied, Reported, Slip, _may_be_earlier
 from support.simulation.truth import Grant, Waiter
 
 MAIN, SUBAGENT = AgentId(""), AgentId("a1")
@@ -272,6 +273,19 @@ def test_by_clocks_that_differ_a_lock_may_have_been_over_when_an_edit_was_made(
     report = Reported(met.path, slip.who, "unasked", 21.0, (), ())
 
     assert may_be == _may_be_earlier(met, slip, report)
+
+
+@pytest.mark.parametrize(("at_s", "may_be"), [(12.0, False), (40.0, True)])
+def test_by_clocks_that_differ_an_edit_may_have_been_before_the_end_of_its_lock(
+    at_s: float, may_be: bool
+) -> None:
+    history = History(0)
+    lost = grant(history, 7, Claimant(ANN, MAIN), "broken")
+    lost.until_s = 6.0
+    edit = Overtaken(lost.path, ANN, 10.0, 10.0, lost, history.loop.world)
+
+    assert may_be == Denied(ANN, lost.path, at_s).may_be_wrong(edit)
+    assert not Denied(BOB, lost.path, at_s).may_be_wrong(edit)
 
 
 def test_a_hook_is_of_the_session_that_its_agent_took_it_for() -> None:

@@ -23,7 +23,7 @@ from support.simulation.minds import Known, Mind, asker_of, granted_as
 from support.simulation.network import Exchange
 from support.simulation.oracle import excludes
 from support.simulation.record import Record
-from support.simulation.slips import Slips
+from support.simulation.slips import Denied, Slips
 from support.simulation.truth import Grant, Truth
 from support.simulation.turns import SLOWEST
 from support.simulation.wishes import LATE_GRANT, TAKES, Wishes, is_outrun
@@ -256,8 +256,10 @@ class Beliefs:
             mind.adopt(known)
 
     def _reported(self, exchange: Exchange) -> None:
-        if exchange.request.relied and not exchange.response.overlaps:
-            self.slips.denied.add(exchange.request.request_id)
+        request, now_s = exchange.request, self.record.loop.true_s
+        if request.relied and not exchange.response.overlaps:
+            denied = Denied(request.session_id, path_key(request.path), now_s)
+            self.slips.denied[request.request_id] = denied
 
     def _broken(self, exchange: Exchange) -> None:
         """C3: a repeated break gets its first answer."""

@@ -60,6 +60,21 @@ class Unheard:
     report: Reported
 
 
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A report that met nobody, as a coordinator judged."""
+
+    session: str
+    path: str
+    at_s: float
+
+    def may_be_wrong(self, edit: Overtaken) -> bool:
+        """Whether an edit was before the end of its lock by clocks that have run apart since."""
+        is_of = (self.session, self.path) == (edit.session, edit.path) and self.at_s >= edit.since_s
+        apart_s = (FASTEST / SLOWEST - 1) * (self.at_s - edit.at_s)
+        return is_of and edit.at_s - edit.grant.until_s <= apart_s
+
+
 @dataclass
 class Slips:
     """Gathers edits and reports while they happen; checked when all is calm."""
@@ -72,8 +87,8 @@ class Slips:
     """The request ids of reports: one that is repeated tells nobody twice."""
     reports: list[Reported] = field(default_factory=list)
     unheard: list[Unheard] = field(default_factory=list)
-    denied: set[str] = field(default_factory=set)
-    """The request ids of reports that were answered: it met nobody, as its lock stood then."""
+    denied: dict[str, Denied] = field(default_factory=dict)
+    """By request id the reports that were answered: it met nobody, as its lock stood then."""
     reliance: Reliance = field(init=False)
 
     def __post_init__(self) -> None:
@@ -142,7 +157,9 @@ class Slips:
         reports = (r for r in self.reports if (r.editor.session, r.path) == key)
         is_reported = any(report.at_s >= edit.since_s for report in reports)
         is_known = not edit.process.dead and _alive(people, edit.session)
-        if is_known and not is_reported:
+        if is_known and not is_reported and any(d.may_be_wrong(edit) for d in self.denied.values()):
+            self.record.gaps["edited when its lock was over, but not by clocks that differ"] += 1
+        elif is_known and not is_reported:
             self.record.violate("C9", f"{edit} was never reported")
 
     def _check_met(self, slip: Slip, report: Reported, people: Sequence[Person]) -> None:
