@@ -45,7 +45,7 @@ class GivingUp:
             waiters = await self._waiters(session, project, there)
             for file in there:
                 if places := self._places(file, waiters, all_agents=file not in given_back):
-                    await self._taking.leave_places(session, places)
+                    await self._taking.leaving.places(session, places)
                     left.append(file)
         return left
 

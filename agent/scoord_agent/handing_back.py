@@ -107,9 +107,9 @@ class HandingBack:
     async def leave_queues(self, session: LocalSession, branch: str) -> None:
         """Wait no more for what was to hold on the branch that was checked out before."""
         if self._settings.at(session.root).session_coordination.scope == "branch":
-            if promised := self._taking.promised(session, branch):
+            if promised := self._taking.leaving.promised(session, branch):
                 session.tell(wording_branches.waits_no_more(promised, branch, session.branch))
-            self._background.start(self._taking.leave_branch(session, branch))
+            self._background.start(self._taking.leaving.on_branch(session, branch))
             # Let it begin: no turn there is told any more.
             await asyncio.sleep(0)
 

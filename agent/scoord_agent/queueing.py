@@ -70,7 +70,7 @@ class Queueing:
             files = tuple(file for file in request.files if file.key not in standing)
             is_known = request.project in request.session.aliases
             if files and is_known and not request.is_pattern:
-                await self._taking.leave(replace(request, files=files))
+                await self._taking.leaving.leave(replace(request, files=files))
 
     def close(self) -> None:
         """The agent ends. Who waits asks the next one, and keeps its place."""

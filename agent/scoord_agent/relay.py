@@ -190,7 +190,7 @@ class Relay:
         self._taking.done(session, agent)
         done = [lock for lock in all_of(session, self._held) if lock.agent == agent]
         self._background.start(self._taking.release(session, done))
-        self._background.start(self._taking.leave_all(session, agent))
+        self._background.start(self._taking.leaving.all_of(session, agent))
 
     def _settings_of(self, session: LocalSession) -> Settings:
         return self._settings.at(session.root)

@@ -5,7 +5,7 @@ It knows nothing of hooks: what a refusal means for an edit is ``edits.py``'s to
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -13,22 +13,21 @@ from typing import NamedTuple
 
 from scoord.clock import Clock
 from scoord.errors import Contended, InvalidRequest, ScoordError, SessionEnded, SessionNotFound
-from scoord.ids import AgentId, ProjectId, SessionId
-from scoord.limits import MOST_PATHS
+from scoord.ids import AgentId
 from scoord.names import path_key
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     AcquireResponse,
     Conflict,
     Granted,
-    LeaveRequest,
 )
 from scoord_agent import crossings, wording_losses
 from scoord_agent.asking import acquire_message, granted_locks, reserve_message
 from scoord_agent.background import Background
-from scoord_agent.coordinator import CoordinatorClient, new_request_id
+from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
+from scoord_agent.leaving import Leaving
 from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.overlaps import Overlaps
@@ -36,7 +35,7 @@ from scoord_agent.owed import Owed, batches, is_given_back
 from scoord_agent.reclaiming import Reclaiming
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
-from scoord_agent.turns import Place, Queued, Turn, Turns
+from scoord_agent.turns import Place, Turn, Turns
 from scoord_agent.unsettled import Cut, Message, Unsettled, send
 from scoord_agent.waits import Waits
 
@@ -87,6 +86,9 @@ class Taking:
             settled=self._settled,
         )
         self._owed = owed
+        self.leaving = Leaving(
+            client=client, turns=turns, waits=waits, is_open=self._unsettled.is_open
+        )
         self._overlaps = Overlaps(client, neighbours, background)
         self._waits = waits
 
@@ -130,70 +132,6 @@ class Taking:
                 self._registration.lapse(session)
             await self._enter(request)
             return await self._ask(request)
-
-    async def leave(self, request: Request) -> None:
-        """Give up the places in the queues of files. Raises what the coordinator says."""
-        self._waits.over(request.session, request.project, request.keys)
-        revision = self._turns.revision
-        places = request.places.items()
-        left = {at: Queued(path, revision(at), at.branch) for at, path in places}
-        await self.leave_places(request.session, left)
-
-    async def leave_places(self, session: LocalSession, left: Mapping[Place, Queued]) -> None:
-        """Give these up, as they were last asked for. Raises as above."""
-        for place in left:
-            self._turns.had(place)
-        await self._leave_each(session, left)
-
-    async def leave_all(self, session: LocalSession, agent: AgentId) -> None:
-        """Give up all places that a holder has, which has ended. Raises as above."""
-        await self._leave_those(session, lambda place: place.agent == agent)
-
-    def promised(self, session: LocalSession, branch: str) -> list[str]:
-        """The paths at which a session is to be told of its turn on a branch."""
-        return self._turns.promised(session.session_id, branch)
-
-    async def leave_branch(self, session: LocalSession, branch: str) -> None:
-        """Give up all places that a session has for a branch that it has left. Raises as above."""
-        await self._leave_those(session, lambda place: place.branch == branch)
-
-    async def _leave_those(self, session: LocalSession, is_left: Callable[[Place], bool]) -> None:
-        session_id = session.session_id
-        places = self._turns.leave(lambda place: place.session == session_id and is_left(place))
-        await self._leave_each(session, places)
-
-    async def _leave_each(self, session: LocalSession, places: Mapping[Place, Queued]) -> None:
-        session_id = session.session_id
-        for project, agent in sorted({(place.project, place.agent) for place in places}):
-            left = {
-                at: it for at, it in places.items() if (at.project, at.agent) == (project, agent)
-            }
-            keys = (place.key for place in left)
-            over = [k for k in keys if not self._turns.waits(project, k, session_id)]
-            self._waits.over(session, project, over)
-            await self._leave(project, (session_id, agent), self._as_meant(left))
-
-    def _as_meant(self, places: Mapping[Place, Queued]) -> list[Queued]:
-        """Places to give up. Of one that is asked for just now, the revision is not known."""
-        is_open = self._unsettled.is_open
-        return [replace(it, revision=0) if is_open(at) else it for at, it in places.items()]
-
-    async def _leave(
-        self, project: ProjectId, who: tuple[SessionId, AgentId], left: Sequence[Queued]
-    ) -> None:
-        session_id, agent_id = who
-        for start in range(0, len(left), MOST_PATHS):
-            part = left[start : start + MOST_PATHS]
-            request = LeaveRequest(
-                request_id=new_request_id(),
-                project=project,
-                session_id=session_id,
-                agent_id=agent_id,
-                paths=(queued.path for queued in part),
-                place_revisions=(queued.revision for queued in part),
-                place_branches=(queued.branch for queued in part),
-            )
-            await self._client.leave(request)
 
     async def release(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """Give ``locks`` back. Raises what the coordinator says; they are not held any more.

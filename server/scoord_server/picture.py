@@ -8,15 +8,15 @@ and said once: one strange key must not end the picture of all others.
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from google.protobuf.message import DecodeError
 
-from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.ids import FencingToken, ProjectId, SessionId
 from scoord.patterns import matches
 from scoord.v1.records_pb2 import NoticeRecord, OfferRecord, TraceRecord
+from scoord_server.at_path import AtPath
 from scoord_server.model import conflicts
 from scoord_server.model.facts import LockFact, Room, SessionFact, WaiterFact
 from scoord_server.seen import (
@@ -39,26 +39,8 @@ from scoord_server.store.port import Event, KeyValue
 
 _log = logging.getLogger(__name__)
 
-_MOST_ASKED = 10
-"""Of how many of those who wait a new holder is told: of a thousand it is told how many."""
-
 Place = tuple[str, str]
 """A project, and the key of a path in it."""
-
-
-@dataclass(slots=True)
-class _Path:
-    """Who holds one path, and who waits for it; by store key."""
-
-    holds: dict[bytes, SeenLock] = field(default_factory=dict)
-    waiters: dict[bytes, SeenWaiter] = field(default_factory=dict)
-
-    @property
-    def shown(self) -> str:
-        """What it is called: as who has it spelt it, else as the first who waits did."""
-        held = (seen.fact.record.path for seen in self.holds.values())
-        waited_for = (seen.fact.record.path for seen in _in_order(self))
-        return next(held, "") or next(waited_for, "")
 
 
 class Picture:
@@ -67,7 +49,7 @@ class Picture:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sessions: dict[Place, SeenSession] = {}
-        self._paths: dict[Place, _Path] = {}
+        self._paths: dict[Place, AtPath] = {}
         self._reservations: dict[str, dict[bytes, SeenLock]] = {}
         self._notices: dict[bytes, SeenNotice] = {}
         self._offers: dict[bytes, SeenOffer] = {}
@@ -91,7 +73,7 @@ class Picture:
         return tuple(
             replace(waiter, place=number, shown=path.shown)
             for path in self._paths.values()
-            for number, waiter in enumerate(_in_order(path), 1)
+            for number, waiter in enumerate(path.queue(), 1)
         )
 
     def notices(self) -> tuple[SeenNotice, ...]:
@@ -157,7 +139,7 @@ class Picture:
         """All grants of a project, and all places in its queues, those of one path in order."""
         paths = (path for at, path in self._paths.items() if at[0] == project)
         holds = (seen.fact for seen in self.locks() if seen.project == project)
-        return tuple(holds), tuple(fact for path in paths for fact in _facts(path))
+        return tuple(holds), tuple(fact for path in paths for fact in path.queue_facts())
 
     # -- what changes -------------------------------------------------------------
 
@@ -235,7 +217,7 @@ class Picture:
         return holds[fact.key]
 
     def _see_waiter(self, place: Place, seen: SeenWaiter, *, listed: bool) -> SeenWaiter | None:
-        waiters = self._paths.setdefault(place, _Path()).waiters
+        waiters = self._paths.setdefault(place, AtPath()).waiters
         before, who = waiters.get(seen.fact.key), seen.fact.claimant
         is_new = before is None or before.fact.create_revision != seen.fact.create_revision
         # Whether a turn went on while nobody watched is not known: it begins anew.
@@ -247,7 +229,7 @@ class Picture:
         if before.fact.claimant == who:
             return None
         # Who wants to write now, and wanted to share, waits for more.
-        _interrupt(who, self._paths[place], behind=seen.fact.create_revision)
+        self._paths[place].interrupt(who, behind=seen.fact.create_revision)
         return replace(seen, again=True)
 
     def _completed(self, change: Change) -> Change:
@@ -273,7 +255,7 @@ class Picture:
 
     def _with_holders(self, change: SeenWaiter) -> SeenWaiter:
         """Add whom a new waiter waits for."""
-        path = self._paths.get((change.project, change.key), _Path())
+        path = self._paths.get((change.project, change.key), AtPath())
         who = change.fact.claimant
         covering = conflicts.covering(self.reservations(change.project), change.key)
         facts = (*(seen.fact for seen in path.holds.values()), *covering)
@@ -324,8 +306,8 @@ class Picture:
         granted, self._granted = self._granted, []
         for lock in granted:
             for at in self._waited_for_in(lock):
-                _interrupt(lock.fact.claimant, self._paths[at])
-                yield from self._kept_out(lock, self._paths[at])
+                self._paths[at].interrupt(lock.fact.claimant)
+                yield from self._paths[at].kept_out(lock)
 
     def _waited_for_in(self, lock: SeenLock) -> list[Place]:
         """The paths of a grant that somebody waits for."""
@@ -334,14 +316,6 @@ class Picture:
             return [at] if at in self._paths else []
         mine = (at for at, path in self._paths.items() if at[0] == lock.project and path.waiters)
         return [at for at in mine if matches(record.path, at[1])]
-
-    def _kept_out(self, lock: SeenLock, path: _Path) -> Iterator[SeenWaiter]:
-        """The first whom a grant keeps out, with how many there are."""
-        who, holders = lock.fact.claimant, (lock.fact.record.holder,)
-        waiters = [w for w in _in_order(path) if who.excludes(w.fact.claimant)]
-        for number, waiter in enumerate(waiters[:_MOST_ASKED], 1):
-            more = len(waiters) - number if number == _MOST_ASKED else 0
-            yield replace(waiter, holders=holders, shown=path.shown, more=more, again=True)
 
     # -- turns --------------------------------------------------------------------
 
@@ -355,8 +329,8 @@ class Picture:
             elif not path.holds:
                 del self._paths[place]
 
-    def _turns_at(self, place: Place, path: _Path) -> Iterator[Turn]:
-        room = Room(0, tuple(s.fact for s in path.holds.values()), _facts(path))
+    def _turns_at(self, place: Place, path: AtPath) -> Iterator[Turn]:
+        room = Room(0, tuple(s.fact for s in path.holds.values()), path.queue_facts())
         ready = {w.key for w in conflicts.turns(room, self.reservations(place[0]), place[1])}
         for key, seen in path.waiters.items():
             if key not in ready:
@@ -377,7 +351,7 @@ class Picture:
     def _holds_at(self, place: Place, kind: str) -> dict[bytes, SeenLock]:
         if kind == keys.RESERVATIONS:
             return self._reservations.setdefault(place[0], {})
-        return self._paths.setdefault(place, _Path()).holds
+        return self._paths.setdefault(place, AtPath()).holds
 
     def _now(self) -> float:
         return self._clock.now()
@@ -386,22 +360,6 @@ class Picture:
 def _is_used(before: LockFact, after: LockFact) -> bool:
     """Whether a change of a grant is a use of it; else its holder has moved to another commit."""
     return before.record.touched_unix_ms != after.record.touched_unix_ms
-
-
-def _interrupt(who: Claimant, path: _Path, *, behind: int = 0) -> None:
-    """End the turns of those, ``behind`` a place, whom ``who`` keeps out, if only for a moment."""
-    for key, waiter in path.waiters.items():
-        is_behind = waiter.fact.create_revision > behind
-        if waiter.turn_at is not None and is_behind and who.excludes(waiter.fact.claimant):
-            path.waiters[key] = replace(waiter, turn_at=None)
-
-
-def _in_order(path: _Path) -> list[SeenWaiter]:
-    return sorted(path.waiters.values(), key=lambda waiter: waiter.fact.create_revision)
-
-
-def _facts(path: _Path) -> tuple[WaiterFact, ...]:
-    return tuple(waiter.fact for waiter in _in_order(path))
 
 
 def _traces(events: tuple[Event, ...]) -> dict[Place, list[TraceRecord]]:

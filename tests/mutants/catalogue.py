@@ -538,7 +538,7 @@ MUTANTS = (
     Mutant(
         "what came and went in one batch interrupts no turn",
         f"{SERVER}/picture.py",
-        "                _interrupt(lock.fact.claimant, self._paths[at])\n",
+        "                self._paths[at].interrupt(lock.fact.claimant)\n",
         "",
         ("tests/unit/server/test_claims.py",),
     ),

@@ -32,14 +32,14 @@ def meant(left: LeaveRequest) -> dict[str, int]:
 
 
 async def test_a_place_is_given_up_as_it_was_last_asked_for(house: House) -> None:
-    await house.taking.leave(house.request("a.py"))
+    await house.taking.leaving.leave(house.request("a.py"))
 
     (left,) = house.coordinator.left
     assert {"a.py": house.coordinator.revision} == meant(left)
 
 
 async def test_whoever_has_ended_gives_its_place_up_as_it_was_last_asked_for(house: House) -> None:
-    await house.taking.leave_all(house.session, AgentId(""))
+    await house.taking.leaving.all_of(house.session, AgentId(""))
 
     (left,) = house.coordinator.left
     assert {"a.py": house.coordinator.revision} == meant(left)
@@ -54,7 +54,7 @@ async def test_who_leaves_a_branch_gives_up_its_places_there(house: House) -> No
     house.clock.advance(RECHECK_S)
     await house.edit("a.py", agent="agent-1")
 
-    await house.taking.leave_branch(house.session, "main")
+    await house.taking.leaving.on_branch(house.session, "main")
 
     (left,) = house.coordinator.left
     assert {"a.py": there} == meant(left)
@@ -75,7 +75,7 @@ async def cut_off(house: House, *fates: Fate) -> None:
 async def test_what_was_cut_off_counts_once_it_is_known(house: House) -> None:
     await cut_off(house, Fate.LOST_ANSWER)
 
-    await house.taking.leave(house.request("a.py"))
+    await house.taking.leaving.leave(house.request("a.py"))
 
     (left,) = house.coordinator.left
     assert {"a.py": house.coordinator.revision} == meant(left)
@@ -88,16 +88,16 @@ async def test_while_it_is_not_known_what_became_of_the_last_ask_any_place_is_gi
     await cut_off(house, Fate.LOST_ANSWER, Fate.LOST_ANSWER)
 
     if ended:
-        await house.taking.leave_all(house.session, AgentId(""))
+        await house.taking.leaving.all_of(house.session, AgentId(""))
     else:
-        await house.taking.leave(house.request("a.py"))
+        await house.taking.leaving.leave(house.request("a.py"))
 
     (left,) = house.coordinator.left
     assert {"a.py": 0} == meant(left)
 
 
 async def test_what_was_never_refused_is_given_up_whatever_it_is(house: House) -> None:
-    await house.taking.leave(house.request("b.py"))
+    await house.taking.leaving.leave(house.request("b.py"))
 
     (left,) = house.coordinator.left
     assert {"b.py": 0} == meant(left)

@@ -23,7 +23,7 @@ async def test_nothing_is_remembered_of_a_session_that_has_ended(house: House) -
     parts = (house.edits, house.taking, house.registration, house.reclaiming)
     assert is_known(A, *parts)
 
-    await house.taking.leave_all(house.session, AgentId(""))
+    await house.taking.leaving.all_of(house.session, AgentId(""))
     house.sessions.remove(house.session)
     await house.registration.end(house.session, "it is over")
 

@@ -1,0 +1,97 @@
+"""Gives up places in queues, as they were last asked for.
+
+One that was asked for again since, by another thread, stays: the coordinator compares.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from scoord.ids import AgentId, ProjectId, SessionId
+from scoord.limits import MOST_PATHS
+from scoord.v1.locks_pb2 import LeaveRequest
+from scoord_agent.coordinator import CoordinatorClient, new_request_id
+from scoord_agent.local_session import LocalSession
+from scoord_agent.request import Request
+from scoord_agent.turns import Place, Queued, Turns
+from scoord_agent.waits import Waits
+
+
+class Leaving:
+    """Leaves the queues in which sessions of this machine wait."""
+
+    def __init__(
+        self,
+        *,
+        client: CoordinatorClient,
+        turns: Turns,
+        waits: Waits,
+        is_open: Callable[[Place], bool],
+    ) -> None:
+        """``is_open`` tells whether a place is asked for just now."""
+        self._client = client
+        self._turns = turns
+        self._waits = waits
+        self._is_open = is_open
+
+    async def leave(self, request: Request) -> None:
+        """Give up the places in the queues of files. Raises what the coordinator says."""
+        self._waits.over(request.session, request.project, request.keys)
+        revision = self._turns.revision
+        places = request.places.items()
+        left = {at: Queued(path, revision(at), at.branch) for at, path in places}
+        await self.places(request.session, left)
+
+    async def places(self, session: LocalSession, left: Mapping[Place, Queued]) -> None:
+        """Give these up, as they were last asked for. Raises as above."""
+        for place in left:
+            self._turns.had(place)
+        await self._leave_each(session, left)
+
+    async def all_of(self, session: LocalSession, agent: AgentId) -> None:
+        """Give up all places that a holder has, which has ended. Raises as above."""
+        await self._leave_those(session, lambda place: place.agent == agent)
+
+    def promised(self, session: LocalSession, branch: str) -> list[str]:
+        """The paths at which a session is to be told of its turn on a branch."""
+        return self._turns.promised(session.session_id, branch)
+
+    async def on_branch(self, session: LocalSession, branch: str) -> None:
+        """Give up all places that a session has for a branch that it has left. Raises as above."""
+        await self._leave_those(session, lambda place: place.branch == branch)
+
+    async def _leave_those(self, session: LocalSession, is_left: Callable[[Place], bool]) -> None:
+        session_id = session.session_id
+        places = self._turns.leave(lambda place: place.session == session_id and is_left(place))
+        await self._leave_each(session, places)
+
+    async def _leave_each(self, session: LocalSession, places: Mapping[Place, Queued]) -> None:
+        session_id = session.session_id
+        for project, agent in sorted({(place.project, place.agent) for place in places}):
+            left = {
+                at: it for at, it in places.items() if (at.project, at.agent) == (project, agent)
+            }
+            keys = (place.key for place in left)
+            over = [k for k in keys if not self._turns.waits(project, k, session_id)]
+            self._waits.over(session, project, over)
+            await self._leave(project, (session_id, agent), self._as_meant(left))
+
+    def _as_meant(self, places: Mapping[Place, Queued]) -> list[Queued]:
+        """Places to give up. Of one that is asked for just now, the revision is not known."""
+        return [replace(it, revision=0) if self._is_open(at) else it for at, it in places.items()]
+
+    async def _leave(
+        self, project: ProjectId, who: tuple[SessionId, AgentId], left: Sequence[Queued]
+    ) -> None:
+        session_id, agent_id = who
+        for start in range(0, len(left), MOST_PATHS):
+            part = left[start : start + MOST_PATHS]
+            request = LeaveRequest(
+                request_id=new_request_id(),
+                project=project,
+                session_id=session_id,
+                agent_id=agent_id,
+                paths=(queued.path for queued in part),
+                place_revisions=(queued.revision for queued in part),
+                place_branches=(queued.branch for queued in part),
+            )
+            await self._client.leave(request)
