@@ -84,7 +84,12 @@ class Lost:
 
     def is_no_news(self) -> bool:
         calm, person = self.history._calm(), self.history.people[0]
-        return calm._is_no_news(person, self.grant, self.who)
+        return calm._is_no_news(person, self.loss)
+
+    @property
+    def loss(self) -> Loss:
+        """The end of the grant, as its agent knew it."""
+        return Loss(self.grant, self.history.loop.world, self.who)
 
     def hear(self, text: str, thread: AgentId = MAIN) -> None:
         self.history.people[0].told.append(Told(2.0, text, thread))
@@ -93,7 +98,7 @@ class Lost:
         """Whether its loss was told to a thread whose it was."""
         calm, person = self.history._calm(), self.history.people[0]
         person.subagents[SUBAGENT] = None
-        return calm._is_heard(person, Loss(self.grant, self.history.loop.world, self.who))
+        return calm._is_heard(person, self.loss)
 
     def edit(self, thread: AgentId) -> None:
         """An edit of a thread was allowed by it."""

@@ -154,7 +154,7 @@ class Calm:
             grant, is_heard = loss.grant, self._is_heard(person, loss)
             if self._came_back(grant):
                 self.record.violate("C4", f"{person.name} was given back {grant}")
-            elif not (is_heard or self._is_no_news(person, grant, loss.who)):
+            elif not (is_heard or self._is_no_news(person, loss)):
                 self.record.violate("C4", f"{person.name} was never told of {grant}")
 
     def _is_heard(self, person: Person, loss: Loss) -> bool:
@@ -175,13 +175,14 @@ class Calm:
         """Whether an edit of this thread was allowed by a grant."""
         return agent in self.beliefs.wishes.relied.get((grant.path, grant.token), ())
 
-    def _is_no_news(self, person: Person, lost: Grant, who: Claimant) -> bool:
+    def _is_no_news(self, person: Person, loss: Loss) -> bool:
         """Whether it was never heard of, or not wanted any more, or had again before others."""
+        lost, who = loss.grant, loss.who
         if self._is_unheard(person, lost):
             return True
         if _is_over(person, who.agent, lost):
             return True
-        return self._was_given_back(person, lost) or self._is_mended(person, lost, who)
+        return self._was_given_back(person, loss) or self._is_mended(person, lost, who)
 
     def _is_unheard(self, person: Person, grant: Grant) -> bool:
         """Whether nobody was told that it was granted: its edit had been decided without it."""
@@ -197,12 +198,13 @@ class Calm:
                 return False
         return False
 
-    def _was_given_back(self, person: Person, lost: Grant) -> bool:
-        """Whether its session gave it back, and got no answer before its lease was over."""
-        agent = person.machine.agent
+    def _was_given_back(self, person: Person, loss: Loss) -> bool:
+        """Whether its session gave it back, and got no answer while its lease and agent lived."""
+        agent, lost = person.machine.agent, loss.grant
         session = agent.parts.sessions.get(lost.session) if agent else None
         is_owed = (lost.path, lost.token) in self.beliefs.given_back
-        return is_owed and session is not None and session.lease != lost.lease
+        is_over = loss.process.dead or (session is not None and session.lease != lost.lease)
+        return is_owed and session is not None and is_over
 
     def _came_back(self, lost: Grant) -> bool:
         """Whether what was taken away for good was had again, and its session asked for nothing."""
