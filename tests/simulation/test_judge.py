@@ -274,7 +274,7 @@ def test_by_clocks_that_differ_a_lock_may_have_been_over_when_an_edit_was_made(
     history = History(0)
     met = grant(history, 7, Claimant(ANN, MAIN))
     met.until_s = until_s
-    slip = Slip(met.path, Claimant(BOB, MAIN), 11.0, (met,), is_strange=True)
+    slip = Slip(met.path, Claimant(BOB, MAIN), 11.0, (met,))
     report = Reported(met.path, slip.who, "unasked", 21.0, (), ())
 
     assert may_be == _may_be_earlier(met, slip, report)

@@ -127,6 +127,8 @@ class Beliefs:
             is_over = mind.leases.get(exchange.request.session_id) == 0
             for ref in exchange.request.locks:
                 self._given_back(mind, path_key(ref.path), ref.token, is_over=is_over)
+        elif exchange.method == "Report" and not exchange.request.heard_revision:
+            self.slips.by_clock.add(exchange.request.request_id)
         elif exchange.method == "End":
             mind.leave(exchange.request.session_id)
 

@@ -32,8 +32,6 @@ class Slip:
     at_s: float
     met: tuple[Grant, ...]
     """The grants of others that stood then, beside which it should not have been made."""
-    is_strange: bool = False
-    """Whether its session was not registered: only clocks tell what stood then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,9 @@ class Slips:
     """The request ids of reports: one that is repeated tells nobody twice."""
     reports: list[Reported] = field(default_factory=list)
     unheard: list[Unheard] = field(default_factory=list)
+    by_clock: set[str] = field(default_factory=set)
+    """The request ids of reports whose agents had heard nothing before the edits: only clocks
+    tell what stood then."""
     denied: dict[str, Denied] = field(default_factory=dict)
     """By request id the reports that were answered: it met nobody, as its lock stood then."""
     reliance: Reliance = field(init=False)
@@ -96,9 +97,7 @@ class Slips:
 
     def let_through(self, path: str, who: Claimant) -> None:
         """An edit goes on unasked, and its agent knows whose it is."""
-        is_strange = who.session not in self.truth.sessions
-        now_s, met = self.record.loop.true_s, self._met(path, who)
-        self.edits.append(Slip(path, who, now_s, met, is_strange))
+        self.edits.append(Slip(path, who, self.record.loop.true_s, self._met(path, who)))
 
     def reported(self, path: str, trace: TraceRecord) -> None:
         """The store takes a report in, with what it is answered."""
@@ -170,7 +169,7 @@ class Slips:
                 continue
             if self.truth.sessions.get(grant.session) != grant.lease:
                 self.record.gaps["met one whose lease was over by the report"] += 1
-            elif slip.is_strange and _may_be_earlier(grant, slip, report):
+            elif report.request in self.by_clock and _may_be_earlier(grant, slip, report):
                 self.record.gaps["met one whose lock was over by then, by clocks that differ"] += 1
             elif self._is_followed(grant, report):
                 self.record.gaps["met one after whom another was granted the file"] += 1
