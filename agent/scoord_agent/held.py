@@ -235,6 +235,11 @@ class HeldLocks:
         found = (*self._paths.get(place, {}).values(), *over)
         return next((lock for lock in found if lock.token == token), None)
 
+    def holds(self, grant: HeldLock) -> bool:
+        """Whether somebody of this machine has it, by what was heard last."""
+        found = self._paths.get(_path(grant), {}).values()
+        return any(lock.token == grant.token for lock in found)
+
     def of(self, session: SessionId) -> list[HeldLock]:
         """All grants of a session, its subagents' too."""
         return [lock for lock in self if lock.session == session]

@@ -155,10 +155,9 @@ class Taking:
     def is_known(self, session: LocalSession, lock: HeldLock) -> bool:
         """Whether a grant is held, lost or given back here, or may yet be answered."""
         place = (lock.project, lock.key)
-        held = self._held.grant(*place, lock.token, is_pattern=lock.is_pattern)
         lost = self._held.losses.of(session.session_id)
         return (
-            held is not None
+            self._held.holds(lock)
             or any((one.project, one.key) == place for one in lost)
             or is_given_back(session, lock)
             or self._unsettled.is_open(lock)
@@ -259,14 +258,20 @@ class Taking:
         return not self._held.has_passed(lock)
 
     async def _ask_until_news(self, request: Request) -> _Answer:
-        """Ask, and again when the grant ended before its answer came, or may have."""
+        """Ask, and again when the grant ended before its answer came, or may have.
+
+        Of several files some may stand: refused then, they are given back.
+        """
+        granted: Sequence[HeldLock] = ()
         for _ in range(2):
             await self._registration.renew(request.session, request.project, PATIENCE_S)
             answer = await self._ask_once(request)
             if self._stands(request, answer):
+                await self._give_up(request, () if answer.granted else granted)
                 return answer
             self._pass_on(request.session, answer.granted)
-        await self._give_up(request, answer.granted)
+            granted = answer.granted
+        await self._give_up(request, granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 
     async def _ask_once(self, request: Request) -> _Answer:

@@ -189,9 +189,13 @@ class Calm:
         return self.beliefs.wishes.was_in_vain(grant) and not _hears_of_having(person, grant)
 
     def _is_mended(self, person: Person, lost: Grant, who: Claimant) -> bool:
-        """Whether its holder had it again, and knew of it, before anybody else could edit it."""
+        """Whether its holder had it again, and knew of it, before anybody else could edit it.
+
+        That is whom its agent knew, or the subagent of its session to which it had passed on.
+        """
         for later in self.truth.later(lost):
-            if who.is_same(later.first) or who.is_same(later.who):
+            holders = later.first, later.who
+            if any(one.is_same(holder) for one in (who, lost.who) for holder in holders):
                 if not self._is_unheard(person, later):
                     return True
             elif _wrote(later, lost):

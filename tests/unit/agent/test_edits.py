@@ -10,6 +10,7 @@ import pytest
 from scoord.errors import SessionEnded
 from scoord.ids import AgentId, FencingToken
 from scoord.paths import RECHECK_S
+from scoord.v1.events_pb2 import LockGone, WatchResponse
 from scoord.v1.locks_pb2 import Holder, LockScope
 from scoord_agent.held import QUIET_S
 from scoord_agent.held_lock import HeldLock
@@ -149,6 +150,24 @@ async def test_a_lease_that_is_known_to_be_over_by_then_is_not_renewed(house: Ho
     with pytest.raises(SessionEnded):
         await house.registration.renew(house.session, SHOP)
     assert [] == house.coordinator.beats
+
+
+async def test_what_stands_of_several_files_is_given_back_where_the_rest_was_lost_and_is_refused(
+    house: House,
+) -> None:
+    """One of two was broken before the answer came; asked again, another has it."""
+    coordinator = house.coordinator
+    coordinator.gate = asyncio.Event()
+    coordinator.fates.append(Fate.LATE_ANSWER)
+    editing = asyncio.create_task(house.edit("a.py", "b.py"))
+    await until(lambda: len(coordinator.locks) == 2)
+    lost = coordinator.locks.pop("a.py")
+    house.hear(WatchResponse(revision=200, lock_gone=LockGone(lock=lost, how="broken")))
+    coordinator.hold("a.py", "Session_far")
+    coordinator.gate.set()
+
+    assert (await editing).verdict is Verdict.DENY
+    assert ["a.py"] == [lock.path for lock in coordinator.locks.values()]
 
 
 async def test_nothing_is_asked_for_on_a_lease_that_is_over_by_then(

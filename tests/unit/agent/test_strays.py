@@ -1,5 +1,6 @@
 """Locks of our sessions that nobody here asked for."""
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -42,6 +43,20 @@ async def test_a_grant_that_nobody_asked_for_is_given_back(house: House, strays:
 
     (ref,) = request.locks
     assert ("A.py", 7, A) == (ref.path, ref.token, request.session_id)
+
+
+async def test_what_passed_on_to_a_subagent_that_wants_it_no_more_is_given_back(
+    house: House, strays: Strays
+) -> None:
+    """Its main thread had it; nothing is under way any more that tells whether it is kept."""
+    await house.edit("a.py")
+    (held,) = house.held
+    house.held.pass_on(replace(held, agent=AgentId("a1")))
+    passed = Holder(session_id=A, agent_id="a1")
+    house.stream.hold("a.py", passed, held.token)
+
+    (request,) = await looks(house, strays)
+    assert [held.token] == [ref.token for ref in request.locks]
 
 
 async def test_what_is_granted_after_it_was_found_out_about_is_given_back_and_its_turn_is_over(
