@@ -302,8 +302,10 @@ class Beliefs:
         believed = list(self.believed(process))
         for path in map(path_key, hook.event.paths):
             known = mind.right_of(path, (who, *before))
-            # A fresh grant allows this one edit, even if nothing was renewed of late.
-            if known and (known in believed or "granted" in hook.asked):
+            # A fresh grant allows this one edit, even if nothing was renewed of late; and that
+            # the file is another's by an answer, says that what it had is over.
+            is_held = known in believed and path not in hook.contested
+            if known and (is_held or "granted" in hook.asked):
                 self.record.counts["allowed by lock"] += 1
                 self.wishes.rely(path, known.token, who.agent)
                 self.slips.reliance.allowed(process, session, hook, path, known.token)
