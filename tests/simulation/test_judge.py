@@ -344,10 +344,21 @@ def test_who_ended_and_was_heard_is_to_be_told_of_what_is_granted_to_it_after_th
     over = passed_on(SUBAGENT)
     person = over.history.people[0]
     person.agent_ends[SUBAGENT] = over.grant.since_s - 0.5
+    person.agent_begins[SUBAGENT] = over.grant.since_s - 0.2
     assert not over.is_no_news()
 
     person.ended_unheard.add(SUBAGENT)
     assert over.is_no_news()
+
+
+def test_what_comes_for_a_subagent_that_has_ended_is_for_nobody() -> None:
+    history, who = History(0), Claimant(ANN, SUBAGENT)
+    over = Lost(history, grant(history, 7, who, "expired"), who)
+    history.people[0].agent_ends[SUBAGENT] = over.grant.since_s - 0.5
+    assert over.is_no_news()
+
+    over.edit(SUBAGENT)
+    assert not over.is_no_news()
 
 
 def test_an_edit_beside_others_is_excused_for_the_files_that_these_have() -> None:

@@ -180,13 +180,19 @@ class Calm:
         lost, who = loss.grant, loss.who
         if self._is_unheard(person, lost):
             return True
-        if _is_over(person, who.agent, lost):
+        if _is_over(person, who.agent, lost) or self._is_for_nobody(person, lost):
             return True
         return self._was_given_back(person, loss) or self._is_mended(person, lost, who)
 
     def _is_unheard(self, person: Person, grant: Grant) -> bool:
         """Whether nobody was told that it was granted: its edit had been decided without it."""
         return self.beliefs.wishes.was_in_vain(grant) and not _hears_of_having(person, grant)
+
+    def _is_for_nobody(self, person: Person, lost: Grant) -> bool:
+        """Whether it came for a subagent that had ended, of which nothing was heard since."""
+        began_s = person.agent_begins.get(lost.first.agent, float("inf"))
+        had_ended = 0.0 < person.agent_ends.get(lost.first.agent, 0.0) <= lost.since_s < began_s
+        return had_ended and (lost.path, lost.token) not in self.beliefs.wishes.relied
 
     def _is_mended(self, person: Person, lost: Grant, who: Claimant) -> bool:
         """Whether its holder had it again, and knew of it, before anybody else could edit it.
