@@ -267,7 +267,8 @@ class Taking:
             await self._registration.renew(request.session, request.project, PATIENCE_S)
             answer = await self._ask_once(request)
             if self._stands(request, answer):
-                await self._give_up(request, () if answer.granted else granted)
+                if granted and not answer.granted:
+                    await self._give_up(request, granted)
                 return answer
             self._pass_on(request.session, answer.granted)
             granted = answer.granted

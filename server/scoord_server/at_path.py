@@ -43,8 +43,8 @@ class AtPath:
 
     def kept_out(self, lock: SeenLock) -> Iterator[SeenWaiter]:
         """The first whom a grant keeps out, with how many there are."""
-        who, holders = lock.fact.claimant, (lock.fact.record.holder,)
+        who, holders, shown = lock.fact.claimant, (lock.fact.record.holder,), self.shown
         waiters = [w for w in self.queue() if who.excludes(w.fact.claimant)]
         for number, waiter in enumerate(waiters[:_MOST_ASKED], 1):
             more = len(waiters) - number if number == _MOST_ASKED else 0
-            yield replace(waiter, holders=holders, shown=self.shown, more=more, again=True)
+            yield replace(waiter, holders=holders, shown=shown, more=more, again=True)

@@ -7,8 +7,8 @@ been done at that moment. A watch shows no such thing, as it may be late.
 from scoord.clock import Clock
 from scoord.ids import LeaseId
 from scoord_server.past import Past
-from scoord_server.store.port import Put, Store, Txn, TxnResult
-from scoord_server.store.wrapped import WrappedStore
+from scoord_server.store.port import Store, Txn, TxnResult
+from scoord_server.store.wrapped import WrappedStore, changed
 
 
 class DatedStore(WrappedStore):
@@ -23,18 +23,10 @@ class DatedStore(WrappedStore):
         """As the store."""
         begun = self._clock.now()
         result = await self._store.txn(txn)
-        self._past.bounded(begun, result.revision - _is_change(txn, result))
+        self._past.bounded(begun, result.revision - any(changed(txn, result)))
         self._past.seen(self._clock.now(), result.revision)
         return result
 
     async def revoke(self, lease: LeaseId) -> None:
         """As the store. It does not say in which revision."""
         await self._store.revoke(lease)
-
-
-def _is_change(txn: Txn, result: TxnResult) -> bool:
-    """Whether the last revision is its own."""
-    done = txn.then if result.succeeded else txn.otherwise
-    return any(isinstance(operation, Put) for operation in done) or any(
-        answer.deleted for answer in result.results
-    )

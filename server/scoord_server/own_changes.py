@@ -7,8 +7,8 @@ until the view has come that far.
 
 from scoord.ids import LeaseId
 from scoord_server.store import keys
-from scoord_server.store.port import Operation, OpResult, Put, Store, Txn, TxnResult
-from scoord_server.store.wrapped import WrappedStore
+from scoord_server.store.port import Operation, Store, Txn, TxnResult
+from scoord_server.store.wrapped import WrappedStore, changed
 
 _PRESENT = keys.root_prefix()
 
@@ -24,7 +24,7 @@ class OwnChangesStore(WrappedStore):
     async def txn(self, txn: Txn) -> TxnResult:
         """As the store."""
         result = await self._store.txn(txn)
-        if result.revision > self.revision and _changed(txn, result):
+        if result.revision > self.revision and any(map(_is_present, changed(txn, result))):
             self.revision = result.revision
         return result
 
@@ -33,11 +33,5 @@ class OwnChangesStore(WrappedStore):
         await self._store.revoke(lease)
 
 
-def _changed(txn: Txn, result: TxnResult) -> bool:
-    done = txn.then if result.succeeded else txn.otherwise
-    return any(map(_is_change, done, result.results))
-
-
-def _is_change(operation: Operation, result: OpResult) -> bool:
-    changes = isinstance(operation, Put) or result.deleted > 0
-    return changes and operation.key.startswith(_PRESENT)
+def _is_present(operation: Operation) -> bool:
+    return operation.key.startswith(_PRESENT)

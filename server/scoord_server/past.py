@@ -27,43 +27,40 @@ class Span(NamedTuple):
     """Without end where nothing was asked since."""
 
 
-def _looks(most: int) -> deque[tuple[float, int]]:
-    return deque(maxlen=most)
-
-
 @dataclass(slots=True)
 class _Looks:
     """What was known when, by moments that are ``step_s`` apart."""
 
     step_s: float
     most: int
-    _least: deque[tuple[float, int]] = field(init=False)
-    _most: deque[tuple[float, int]] = field(init=False)
+    _lows: deque[tuple[float, int]] = field(init=False)
+    _highs: deque[tuple[float, int]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._least, self._most = _looks(self.most), _looks(self.most)
+        self._lows, self._highs = deque(maxlen=self.most), deque(maxlen=self.most)
 
     def seen(self, now: float, revision: int) -> None:
         """Of one step the last one counts, as if it had been seen at its end.
 
         What comes late is no news.
         """
-        if self._least and revision < self._least[-1][1]:
+        last_at, last = self._lows[-1] if self._lows else (-math.inf, 0)
+        if revision < last:
             return
-        if self._least and now - self._least[-1][0] < self.step_s:
-            self._least[-1] = (self._least[-1][0], revision)
+        if now - last_at < self.step_s:
+            self._lows[-1] = (last_at, revision)
         else:
-            self._least.append((now, revision))
+            self._lows.append((now, revision))
 
     def bounded(self, begun: float, revision: int) -> None:
         """Of one step the first one counts; one that was overtaken says nothing new."""
-        if not self._most or begun >= self._most[-1][0] + self.step_s:
-            self._most.append((begun, revision))
+        if not self._highs or begun >= self._highs[-1][0] + self.step_s:
+            self._highs.append((begun, revision))
 
     def span(self, at: float) -> Span:
-        least = (revision for seen, revision in reversed(self._least) if seen + self.step_s <= at)
-        most = (revision for begun, revision in self._most if begun > at)
-        return Span(next(least, 0), next(most, math.inf))
+        lows = (revision for seen, revision in reversed(self._lows) if seen + self.step_s <= at)
+        highs = (revision for begun, revision in self._highs if begun > at)
+        return Span(next(lows, 0), next(highs, math.inf))
 
 
 @dataclass(slots=True)

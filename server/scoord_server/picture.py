@@ -217,8 +217,9 @@ class Picture:
         return holds[fact.key]
 
     def _see_waiter(self, place: Place, seen: SeenWaiter, *, listed: bool) -> SeenWaiter | None:
-        waiters = self._paths.setdefault(place, AtPath()).waiters
-        before, who = waiters.get(seen.fact.key), seen.fact.claimant
+        path = self._paths.setdefault(place, AtPath())
+        waiters, who = path.waiters, seen.fact.claimant
+        before = waiters.get(seen.fact.key)
         is_new = before is None or before.fact.create_revision != seen.fact.create_revision
         # Whether a turn went on while nobody watched is not known: it begins anew.
         turn_at = None if before is None or is_new or listed else before.turn_at
@@ -229,7 +230,7 @@ class Picture:
         if before.fact.claimant == who:
             return None
         # Who wants to write now, and wanted to share, waits for more.
-        self._paths[place].interrupt(who, behind=seen.fact.create_revision)
+        path.interrupt(who, behind=seen.fact.create_revision)
         return replace(seen, again=True)
 
     def _completed(self, change: Change) -> Change:

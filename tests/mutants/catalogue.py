@@ -545,7 +545,7 @@ MUTANTS = (
     Mutant(
         "what a command does itself counts as done before it",
         f"{SERVER}/dated.py",
-        "result.revision - _is_change(txn, result)",
+        "result.revision - any(changed(txn, result))",
         "result.revision",
         ("tests/unit/server/test_dated.py",),
     ),

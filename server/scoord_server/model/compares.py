@@ -39,6 +39,18 @@ def none_created_since(prefix: bytes, revision: int) -> Compare:
     return Compare(prefix, Target.CREATE, Relation.LESS, revision + 1, prefix_end(prefix))
 
 
+def none_came_since(project: str, path_key: str, revision: int) -> tuple[Compare, ...]:
+    """Nothing has come to a path or over it, or changed there, and left what tells of it."""
+    prefixes = (
+        keys.trace_prefix(project, path_key),
+        keys.pattern_traces_prefix(project),
+        keys.reservation_prefix(project),
+        keys.room(project, path_key),
+    )
+    room = (none_put_since(prefix, revision) for prefix in prefixes)
+    return (not_put_since(keys.lock(project, path_key), revision), *room)
+
+
 def lives(project: str, session: str) -> Compare:
     """The session is registered, so its lease stood a moment ago."""
     return present(keys.session(project, session))

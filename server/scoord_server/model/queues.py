@@ -15,11 +15,7 @@ from scoord.v1.records_pb2 import WaiterRecord
 from scoord_server.model import conflicts
 from scoord_server.model.answers import Conflict, Held, Raced
 from scoord_server.model.commands import Acquire, Asker, PlaceRef
-from scoord_server.model.compares import (
-    none_put_since,
-    not_put_since,
-    unchanged,
-)
+from scoord_server.model.compares import none_came_since, unchanged
 from scoord_server.model.facts import Known, LockName, WaiterFact
 from scoord_server.model.history import Journal
 from scoord_server.model.locks import as_known, holder_of
@@ -113,18 +109,8 @@ def _still_has_turn(project: str, waiter: WaiterFact, seen: int) -> tuple[Compar
     What was granted and is over again has interrupted its turn, and all but shares leave a
     trace. A coordinator that stood still, or is behind, has not seen it yet.
     """
-    path_key = keys.parse(waiter.key).name
-    where = (
-        keys.room(project, path_key),
-        keys.reservation_prefix(project),
-        keys.trace_prefix(project, path_key),
-        keys.pattern_traces_prefix(project),
-    )
-    return (
-        unchanged(waiter.key, waiter.mod_revision),
-        not_put_since(keys.lock(project, path_key), seen),
-        *(none_put_since(prefix, seen) for prefix in where),
-    )
+    came = none_came_since(project, keys.parse(waiter.key).name, seen)
+    return (unchanged(waiter.key, waiter.mod_revision), *came)
 
 
 def place_key(asker: Asker, place: PlaceRef) -> bytes:

@@ -7,12 +7,12 @@ from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import MetRecord, NoticeRecord, TraceRecord
 from scoord_server.model import conflicts, traces
 from scoord_server.model.commands import Report
-from scoord_server.model.compares import lives, none_put_since, not_put_since
+from scoord_server.model.compares import lives, none_came_since
 from scoord_server.model.facts import Known, SessionFact
 from scoord_server.model.history import Journal
 from scoord_server.model.looks import look, read_known
 from scoord_server.store import keys
-from scoord_server.store.port import Compare, Operation, Put, Txn, TxnResult
+from scoord_server.store.port import Operation, Put, Txn, TxnResult
 
 MOST_MET = 100
 """Whom one edit is said to have met, the latest: each is told in the transaction of its report."""
@@ -111,7 +111,9 @@ def plan_report(
     left = Put(key, trace.SerializeToString(), journal.traces)
     live = (lives(asker.project, session.session_id) for session in told)
     notices = (_put_notice(command, editor, session, met) for session in told)
-    return Txn((*_as_looked_at(command, seen), *live), (left, line, *notices))
+    # Nobody has come since: who is gone was met a moment ago.
+    as_looked_at = none_came_since(command.asker.project, command.name.key, seen)
+    return Txn((*as_looked_at, *live), (left, line, *notices))
 
 
 def _put_notice(
@@ -123,19 +125,6 @@ def _put_notice(
     told_by = traces.notice_id(command.kind, command.asker.request_id)
     key = keys.notice(command.asker.project, to.session_id, told_by)
     return Put(key, notice.SerializeToString(), to.lease)
-
-
-def _as_looked_at(command: Report, seen: int) -> tuple[Compare, ...]:
-    """Nobody has come since: who is gone was met a moment ago."""
-    project, key = command.asker.project, command.name.key
-    prefixes = (
-        keys.trace_prefix(project, key),
-        keys.pattern_traces_prefix(project),
-        keys.reservation_prefix(project),
-        keys.room(project, key),
-    )
-    room = (none_put_since(prefix, seen) for prefix in prefixes)
-    return (not_put_since(keys.lock(project, key), seen), *room)
 
 
 def _left(command: Report, since: int) -> Operation:

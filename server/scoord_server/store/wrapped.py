@@ -1,6 +1,8 @@
 """What stores around a store have alike: all that they leave as it is."""
 
-from scoord_server.store.port import Store
+from collections.abc import Iterator
+
+from scoord_server.store.port import Operation, Put, Store, Txn, TxnResult
 
 
 class WrappedStore:
@@ -15,3 +17,11 @@ class WrappedStore:
         self.watch = store.watch
         self.compact = store.compact
         self.close = store.close
+
+
+def changed(txn: Txn, result: TxnResult) -> Iterator[Operation]:
+    """The operations of a transaction that has been carried out which changed something."""
+    done = txn.then if result.succeeded else txn.otherwise
+    for operation, answer in zip(done, result.results, strict=True):
+        if isinstance(operation, Put) or answer.deleted:
+            yield operation
