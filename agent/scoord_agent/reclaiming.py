@@ -236,7 +236,7 @@ class Reclaiming:
     def _untraced(self, session: LocalSession, lock: HeldLock) -> str:
         """What is told where no trace says how it ended: it may have become a later grant."""
         became_another = is_given_back(session, lock)
-        said = wording_losses.had_meanwhile if became_another else wording_losses.taken
+        said = wording_losses.perhaps_lost if became_another else wording_losses.taken
         return said(lock.shown)
 
     async def _end(self, session: LocalSession, lock: HeldLock) -> ReadTraceResponse:

@@ -107,6 +107,14 @@ def had_meanwhile(path: str) -> str:
     return f"⚠️ Your lock on {one_line(path)} was lost, and others may have had it since. {_AGAIN}"
 
 
+def perhaps_lost(path: str) -> str:
+    """Our lock became a later grant, which was given back, or was taken away before that."""
+    return (
+        f"⚠️ Your lock on {one_line(path)} may have been lost before it was given back, and others"
+        f" may have had it since. {_AGAIN}"
+    )
+
+
 def reserved_again(pattern: str) -> str:
     """Our pattern went with its lease, and is ours again."""
     return (

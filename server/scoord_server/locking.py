@@ -5,7 +5,6 @@ The number of tries is bounded: each race lost is another's progress.
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,13 +19,13 @@ from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import conflicts, endings, looks, outcomes, queues, reservations
 from scoord_server.model import locks as lock_rules
-from scoord_server.model.answers import Conflict, Ended, Granted, Held, Raced, Standing
+from scoord_server.model.answers import Conflict, Ended, GivenBack, Granted, Held, Raced, Standing
 from scoord_server.model.commands import Acquire, Asker, Ending, Grant, PlaceRef, Reserve
 from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
 from scoord_server.refusing import Refusing
 from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.store import keys
-from scoord_server.store.port import StoreFull
+from scoord_server.store.port import StoreFull, prefix_end
 
 _log = logging.getLogger(__name__)
 
@@ -82,11 +81,11 @@ class Locking:
         project: ProjectId,
         session: SessionId,
         refs: Sequence[tuple[LockName, FencingToken, bool]],
-    ) -> list[bool]:
-        """Give grants back; False where a grant was over before. Raises NotAllowed."""
+    ) -> list[GivenBack]:
+        """Give grants back. Raises NotAllowed."""
         end = Ending(Kind.RELEASED, request)
-        ended = (self.end(Grant(project, *ref), end, only_of=session) for ref in refs)
-        return [isinstance(outcome, Ended) for outcome in await asyncio.gather(*ended)]
+        given_back = (self._give_back(Grant(project, *ref), end, session) for ref in refs)
+        return await asyncio.gather(*given_back)
 
     async def end(
         self, grant: Grant, end: Ending, only_of: SessionId | None = None
@@ -244,11 +243,17 @@ class Locking:
 
     # -- steps of ends ------------------------------------------------------------
 
+    async def _give_back(self, grant: Grant, end: Ending, session: SessionId) -> GivenBack:
+        outcome = await self.end(grant, end, only_of=session)
+        if isinstance(outcome, Ended):
+            return GivenBack.RELEASED
+        # As when this very command gave it back, its answer was lost, and the next one got it.
+        is_unknown = outcome.covered and not await self._was_taken(grant)
+        return GivenBack.UNKNOWN if is_unknown else GivenBack.NOT_HOLDER
+
     async def _end_by_itself(self, lock: SeenLock, how: Kind) -> bool:
         fact = lock.fact
-        # Files of one command have one token, and while they are unused one revision.
-        own = hashlib.sha256(fact.key).hexdigest()[:8]
-        request = RequestId(f"{how}-{fact.token}-{fact.mod_revision}-{own}")
+        request = RequestId(f"{how}-{fact.token}-{fact.mod_revision}")
         end = Ending(how, request, reason=_why(how, fact.record))
         return bool(await self._end(lock.project, LockName.of(fact.record.path), fact, end))
 
@@ -272,8 +277,13 @@ class Locking:
 
     async def _broke_before(self, grant: Grant, end: Ending) -> bool:
         """Whether this very command broke it, and its answer was lost."""
-        key = keys.taken_by(grant.project, grant.token, end.request_id)
+        key = keys.taken_by(grant.project, grant.token, grant.name.key, end.request_id)
         return bool((await self._ground.store.range(key)).kvs)
+
+    async def _was_taken(self, grant: Grant) -> bool:
+        """Whether some command took it away."""
+        prefix = keys.taken_prefix(grant.project, grant.token, grant.name.key)
+        return bool((await self._ground.store.range(prefix, prefix_end(prefix), limit=1)).kvs)
 
     def _seen(self, grant: Grant) -> LockFact | None:
         """Who got it, by the view: a fact that never changes, so its age is no matter."""

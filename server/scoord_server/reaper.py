@@ -45,11 +45,18 @@ class Reaper:
 
 
 async def _again(interval_s: float, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    is_failing = False
     while True:
         await asyncio.sleep(interval_s)
         try:
             await step()
+            if is_failing:
+                _log.info("the sweep gets to its end again")
+            is_failing = False
         except ScoordError as error:
-            _log.warning("the sweep stopped half-way, trying again: %s", error)
+            # Once: an outage lasts for many of them.
+            if not is_failing:
+                _log.warning("the sweep stopped half-way, trying again: %s", error)
+            is_failing = True
         except Exception:  # noqa: BLE001 (what is idle must not bring the coordinator down)
             _log.exception("the sweep failed in a way nobody foresaw")

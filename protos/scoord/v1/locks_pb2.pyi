@@ -111,6 +111,10 @@ class _ReleaseOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Releas
     """It was the caller's, and is free now."""
     RELEASE_OUTCOME_NOT_HOLDER: _ReleaseOutcome.ValueType  # 2
     """That grant is over: the path is free, or someone else's."""
+    RELEASE_OUTCOME_UNKNOWN: _ReleaseOutcome.ValueType  # 3
+    """That grant is over, and by a later grant it is not known any more how it ended:
+    by this call, perhaps, whose first answer was lost.
+    """
 
 class ReleaseOutcome(_ReleaseOutcome, metaclass=_ReleaseOutcomeEnumTypeWrapper):
     """What became of one release."""
@@ -121,6 +125,10 @@ RELEASE_OUTCOME_RELEASED: ReleaseOutcome.ValueType  # 1
 """It was the caller's, and is free now."""
 RELEASE_OUTCOME_NOT_HOLDER: ReleaseOutcome.ValueType  # 2
 """That grant is over: the path is free, or someone else's."""
+RELEASE_OUTCOME_UNKNOWN: ReleaseOutcome.ValueType  # 3
+"""That grant is over, and by a later grant it is not known any more how it ended:
+by this call, perhaps, whose first answer was lost.
+"""
 Global___ReleaseOutcome: _TypeAlias = ReleaseOutcome  # noqa: Y015
 
 @_typing.final

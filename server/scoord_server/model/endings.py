@@ -47,6 +47,11 @@ class Found:
         """Whether neither the grant's own trace is there any more, nor one of its end."""
         return token not in self.left and self.end_of(token) is None
 
+    def is_followed(self, token: FencingToken) -> bool:
+        """Whether a later grant is known, by what stands or by its trace."""
+        later = (trace.how == traces.GRANTED or trace.token > token for trace in self.traces)
+        return any(fact.token > token for fact in self.facts) or any(later)
+
     def was_ended_by(self, token: FencingToken, request: RequestId) -> bool:
         """Whether this very command ended it before."""
         return any(t.token == token and t.request_id == request for t in self.traces)
@@ -101,8 +106,8 @@ def plan_end(
         done.append(Put(left, _trace(fact, end).SerializeToString(), journal.traces))
     done.append(line)
     if end.how in _TAKEN:
-        taken_by = keys.taken_by(project, fact.token, end.request_id)
-        done.append(Put(taken_by, name.key.encode(), journal.traces))
+        taken_by = keys.taken_by(project, fact.token, name.key, end.request_id)
+        done.append(Put(taken_by, b"", journal.traces))
     return Txn(_guards(project, fact, end.how), tuple(done))
 
 
@@ -162,7 +167,8 @@ def over(found: Found, token: FencingToken, end: Ending) -> Ended | Standing:
     if found.was_ended_by(token, end.request_id):
         return Ended()
     near = [fact for fact in found.facts if fact.claimant.branch in ("", end.branch)]
-    return Standing(next(iter((*near, *found.facts)), None))
+    current = next(iter((*near, *found.facts)), None)
+    return Standing(current, found.is_followed(token) and found.is_covered(token))
 
 
 def plan_read_trace(asker: Asker, grant: Grant) -> Txn:

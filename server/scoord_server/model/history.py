@@ -1,12 +1,14 @@
 """Lines of history: what a command did, put in the transaction that did it."""
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice, takewhile
 from typing import Final
 
 from scoord.happenings import Kind
 from scoord.ids import LeaseId
+from scoord.names import path_key
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
@@ -48,10 +50,9 @@ class Journal:
         """Say what happened. A grant's token is the mod revision of its line.
 
         Whoever has several things in the way is named once.
-        One command may end several grants at once: each has a line, told apart by its token.
+        One command may end several grants at once: each has a line of its own.
         """
-        tokens = tuple(tokens)
-        name = "-".join((request_id, kind, *map(str, tokens[:1])))
+        paths, tokens = tuple(paths), tuple(tokens)
         record = EventRecord(
             kind=kind,
             session=about,
@@ -64,7 +65,7 @@ class Journal:
             others=_each_once(others),
             kept_ms=self.kept_ms,
         )
-        key = keys.event(project, self.now_ms, name)
+        key = keys.event(project, self.now_ms, _name(request_id, kind, paths, tokens))
         return Put(key, record.SerializeToString(), self.lease)
 
     def over(
@@ -104,6 +105,16 @@ def room_for(paths: Iterable[str]) -> int:
     """How many of ``paths`` a line has room for."""
     sizes = accumulate(len(path.encode()) for path in islice(paths, MOST_PATHS))
     return sum(1 for _ in takewhile(lambda size: size <= MOST_PATH_BYTES, sizes))
+
+
+def _name(request_id: str, kind: Kind, paths: Sequence[str], tokens: Sequence[int]) -> str:
+    """What tells apart the lines of one command: files that were taken together have one token."""
+    grant = (str(tokens[0]), _digest(paths[0])) if paths and tokens else ()
+    return "-".join((request_id, kind, *grant))
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(path_key(path).encode()).hexdigest()[:8]
 
 
 def _each_once(holders: Iterable[Holder]) -> Iterable[Holder]:

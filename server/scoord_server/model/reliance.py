@@ -18,7 +18,7 @@ from scoord_server.store.port import Get, KeyValue, Txn, TxnResult
 def plan_look_ends(command: Report) -> Txn:
     """Read what tells of the end of a grant even where the trace of a later one covers its own."""
     asker, token = command.asker, command.heard_revision
-    taken = keys.get_prefix(keys.taken_prefix(asker.project, token))
+    taken = keys.get_prefix(keys.taken_prefix(asker.project, token, command.name.key))
     return Txn((), (taken, Get(keys.unused(asker.session))))
 
 
@@ -37,8 +37,7 @@ def over_since(command: Report, looked: TxnResult, ends: TxnResult) -> int | Non
         return None
     taken, unused = (op.kvs for op in ends.results)
     found = [
-        *(kv.mod_revision for kv in (*own, *unused)),
-        *(kv.mod_revision for kv in taken if kv.value in (b"", key.encode())),
+        *(kv.mod_revision for kv in (*own, *unused, *taken)),
         *(fact.token for fact in holds if fact.claimant.excludes(who)),
         *_granted_to_others(who, key, looked),
     ]

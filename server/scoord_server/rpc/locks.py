@@ -18,7 +18,7 @@ from scoord.v1 import locks_pb2 as pb
 from scoord.v1.locks_pb2_grpc import LockServiceServicer
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.answers import Conflict, Ended, Granted, Held, Reclaimed
+from scoord_server.model.answers import Conflict, Ended, GivenBack, Granted, Held, Reclaimed
 from scoord_server.model.commands import (
     Acquire,
     Asker,
@@ -43,6 +43,12 @@ _REPORTS = {
     pb.REPORT_KIND_UNASKED: Kind.UNASKED,
     pb.REPORT_KIND_UNPROTECTED: Kind.UNPROTECTED,
     pb.REPORT_KIND_OVERLAP: Kind.OVERLAP,
+}
+
+_OUTCOMES = {
+    GivenBack.RELEASED: pb.RELEASE_OUTCOME_RELEASED,
+    GivenBack.NOT_HOLDER: pb.RELEASE_OUTCOME_NOT_HOLDER,
+    GivenBack.UNKNOWN: pb.RELEASE_OUTCOME_UNKNOWN,
 }
 
 
@@ -139,13 +145,13 @@ class Locks(LockServiceServicer):
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Give locks back."""
         request_id, project = checks.request_id(request.request_id), checks.project(request.project)
-        released = await self._coordinator.locks.release(
+        given_back = await self._coordinator.locks.release(
             request_id,
             project,
             checks.session_id(request.session_id),
             [_ref(project, ref) for ref in checks.bounded("paths", request.locks, MOST_PATHS)],
         )
-        return pb.ReleaseResponse(outcomes=map(_release_outcome, released))
+        return pb.ReleaseResponse(outcomes=(_OUTCOMES[outcome] for outcome in given_back))
 
     async def Break(self, request: pb.BreakRequest, context: Context) -> pb.BreakResponse:
         """Take a lock away from its holder."""
@@ -296,9 +302,3 @@ def _ref(project: ProjectId, ref: pb.LockRef) -> tuple[LockName, FencingToken, b
         name = LockName(ref.path, path_key(_pattern(ref.path)))
         return name, FencingToken(ref.token), True
     return _name(project, ref.path), FencingToken(ref.token), False
-
-
-def _release_outcome(released: bool) -> "pb.ReleaseOutcome.ValueType":  # noqa: FBT001 (mapped over answers)
-    if released:
-        return pb.RELEASE_OUTCOME_RELEASED
-    return pb.RELEASE_OUTCOME_NOT_HOLDER

@@ -231,14 +231,14 @@ def begun_prefix() -> bytes:
     return _BEGUN.encode()
 
 
-def taken_by(project: str, token: int, request_id: str) -> bytes:
-    """Where it stands that this very command took the grant away that ``token`` names."""
-    return taken_prefix(project, token) + request_id.encode()
+def taken_by(project: str, token: int, name_key: str, request_id: str) -> bytes:
+    """Where it stands that this very command took that grant of a path or pattern away."""
+    return taken_prefix(project, token, name_key) + request_id.encode()
 
 
-def taken_prefix(project: str, token: int) -> bytes:
-    """Where it stands by which commands grants of one token were taken away."""
-    return all_taken_prefix() + f"{_segment(project)}/{token}/".encode()
+def taken_prefix(project: str, token: int, name_key: str) -> bytes:
+    """Where it stands by which commands a grant was taken away: one token names several."""
+    return all_taken_prefix() + f"{_segment(project)}/{token}/{_segment(name_key)}/".encode()
 
 
 def unused(session_id: str) -> bytes:

@@ -9,6 +9,7 @@ from scoord.claimant import Claimant
 from scoord.names import path_key
 from scoord_hooks.neutral import EventKind
 from scoord_server.store import keys
+from support.simulation.alarms import Alarms
 from support.simulation.beliefs import Beliefs, Loss, was_written
 from support.simulation.decrees import Decrees
 from support.simulation.early import Early
@@ -86,6 +87,7 @@ class Calm:
         await asyncio.sleep(BEAT_S)
         await self._each()
         self._check_losses()
+        Alarms(self.record, self.truth).check(self.people)
         await asyncio.sleep(RELEASE_S)
         self._check_known()
         await self._free_all()

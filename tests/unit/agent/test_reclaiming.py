@@ -462,7 +462,7 @@ async def test_a_share_that_became_a_grant_which_was_given_back_was_not_taken_aw
     await taken_away(house, b_py(shared=True))
 
     assert [] == asked_for(house)
-    assert [wording_losses.had_meanwhile("B.py")] == house.session.take_notices()
+    assert [wording_losses.perhaps_lost("B.py")] == house.session.take_notices()
 
 
 @pytest.mark.parametrize(("end", "told"), [(BROKEN, 1), (ReadTraceResponse(), 0)])
