@@ -41,6 +41,18 @@ class AtPath:
             if waiter.turn_at is not None and is_behind and who.excludes(waiter.fact.claimant):
                 self.waiters[key] = replace(waiter, turn_at=None)
 
+    def fall_behind(self, session: str) -> None:
+        """End the turns of those of a session that others are ahead of.
+
+        These waited for what their session had of the path, if for a moment; it has less now.
+        """
+        queue = self.queue()
+        for place, waiter in enumerate(queue):
+            who = waiter.fact.claimant
+            ahead = (other.fact.claimant for other in queue[:place])
+            if who.session == session and any(other.excludes(who) for other in ahead):
+                self.waiters[waiter.fact.key] = replace(waiter, turn_at=None)
+
     def kept_out(self, lock: SeenLock) -> Iterator[SeenWaiter]:
         """The first whom a grant keeps out, with how many there are."""
         who, holders, shown = lock.fact.claimant, (lock.fact.record.holder,), self.shown

@@ -211,6 +211,8 @@ class Picture:
         # What is made while we follow is made now, whatever the clock of who made it shows.
         made_at = seen.granted_at if same or listed else now
         holds[fact.key] = replace(seen, granted_at=made_at, used_at=used_at)
+        if same and same.fact.claimant != fact.claimant:
+            self._has_less(same)
         if not (listed or (same and same.fact.claimant == fact.claimant)):
             self._granted.append(holds[fact.key])
         self._touch(place, kind)
@@ -245,13 +247,15 @@ class Picture:
     def _is_missed(self, lost: SeenLock) -> bool:
         """Whether a grant is gone, though its session lives on the lease that it was on.
 
-        A share that its holder made exclusive is not: that is still held, as far as it was.
-        Nor is what a subagent took over together with other branches.
+        A share that its holder made exclusive is not: that is still held, as far as it was,
+        or was given back in the same batch. Nor is what a subagent took over together with
+        other branches.
         """
         fact, place = lost.fact, (lost.project, lost.key)
         session = self._sessions.get((lost.project, fact.record.holder.session_id))
         holds = self._paths[place].holds.values() if place in self._paths else ()
-        kept = any(fact.claimant.gives_way_to(now.fact.claimant) for now in holds)
+        came = (seen for seen in self._granted if (seen.project, seen.key) == place)
+        kept = any(fact.claimant.gives_way_to(now.fact.claimant) for now in (*holds, *came))
         return session is not None and session.fact.lease == fact.lease and not kept
 
     def _with_holders(self, change: SeenWaiter) -> SeenWaiter:
@@ -279,10 +283,16 @@ class Picture:
         if parsed.kind in keys.HOLDS:
             lock = self._holds_at(place, parsed.kind).pop(key, None)
             self._touch(place, parsed.kind)
-            return (
-                LockGone(lock, _of_grant(traces.get(place, []), lock.fact.token)) if lock else None
-            )
+            if lock is None:
+                return None
+            self._has_less(lock)
+            return LockGone(lock, _of_grant(traces.get(place, []), lock.fact.token))
         return None
+
+    def _has_less(self, lock: SeenLock) -> None:
+        """A session has no more what others may have waited for: they are ahead of it again."""
+        for at in self._waited_for_in(lock):
+            self._paths[at].fall_behind(lock.fact.claimant.session)
 
     def _forget_missing(self, present: set[bytes]) -> Iterator[Change]:
         """What vanished while nobody watched: after compaction no event tells of it."""

@@ -202,6 +202,33 @@ async def test_a_turn_that_was_interrupted_begins_anew_even_where_that_is_seen_a
     assert () == view.overdue().waiters
 
 
+async def test_a_turn_is_interrupted_where_its_session_lost_for_what_others_were_waiting(
+    b: Bench,
+) -> None:
+    """Alice's subagent was behind Bob again, until he left; all of that is seen at once."""
+    token = await b.token("carol", "auth.py")
+    await b.acquire("alice", "auth.py", enqueue=True)
+    await b.acquire("bob", "auth.py", enqueue=True)
+    await b.acquire("alice", "auth.py", enqueue=True, agent="a1")
+    await b.release("carol", "auth.py", token)
+    token = await b.token("alice", "auth.py")
+    view = (await frozen(b)).ground.view
+    view._picture.apply([])
+    assert ["alice"] == [
+        w.fact.record.waiter.session_id for w in view.snapshot().waiters if w.turn_at
+    ]
+    b.clock.advance(CLAIM_MS / 1000 - 1)
+    await b.breaks("auth.py", token)
+    await b.leaves("bob", "auth.py")
+    b.clock.advance(2)
+
+    async with aclosing(b.store.watch(keys.root_prefix(), view.revision + 1)) as batches:
+        batch = await anext(batches)
+    view._picture.apply(batch.events)
+
+    assert () == view.overdue().waiters
+
+
 async def test_a_turn_that_went_on_all_the_time_is_ended_by_who_sees_no_more(b: Bench) -> None:
     token = await queued(b)
     await b.release("alice", "auth.py", token)

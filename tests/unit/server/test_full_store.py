@@ -17,9 +17,10 @@ from scoord_server.model.facts import LockName
 from scoord_server.rpc.locks import Locks
 from scoord_server.rpc.messages import change
 from scoord_server.seen import LockGone
+from scoord_server.store import keys
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import Step
-from support.coordination import PROJECT, Bench, bench
+from support.coordination import PROJECT, Bench, bench, frozen
 
 LASTS_MS = 5_000
 NO_CONTEXT = cast("grpc.aio.ServicerContext[Any, Any]", None)
@@ -136,6 +137,24 @@ async def test_a_share_that_its_holder_makes_exclusive_was_not_taken(b: Bench) -
     assert isinstance(step, Step)
     (gone,) = (change for change in step.changes if isinstance(change, LockGone))
     assert not gone.taken
+
+
+async def test_nor_was_one_that_is_given_back_by_the_time_that_anybody_looks(b: Bench) -> None:
+    await b.token("alice", "a.py", mode=LockMode.LOCK_MODE_SHARED)
+    view = (await frozen(b)).ground.view
+    since = view.revision + 1
+    await b.release("alice", "a.py", await b.token("alice", "a.py"))
+
+    async with aclosing(b.store.watch(keys.root_prefix(), since)) as batches:
+        changes = view._picture.apply((await anext(batches)).events)
+
+    gone = {
+        change.last.fact.claimant.shared: change
+        for change in changes
+        if isinstance(change, LockGone)
+    }
+    assert [False, True] == sorted(gone)
+    assert not gone[True].taken
 
 
 async def test_what_a_subagent_takes_over_on_every_branch_was_not_taken(b: Bench) -> None:
