@@ -74,17 +74,26 @@ class Protection:
             return
         since = self._lost_since(file, who, token)
         if since is not None:
-            session.remembered.relied.pop(edit, None)
+            self._take_place(session, edit, since)
             self._reporting.note(Kind.UNPROTECTED, file.project, file.shown, who, since)
             self._reporting.begin()
 
     def _rely(self, session: LocalSession, edit: Edit, relied: Relied) -> None:
         followed_at = self._neighbours.of(edit[0]).followed_at
-        session.remembered.relied.pop(edit, None)
+        self._take_place(session, edit, relied.token)
         if followed_at is None or relied.at - followed_at > FRESH_S:
             self._note(edit[0], relied)
         else:
             session.remembered.relied[edit] = relied
+
+    def _take_place(self, session: LocalSession, edit: Edit, token: int) -> None:
+        """Remember no more what was edited before, by the same thread: of another grant is asked.
+
+        Of the same one, whatever ended it before that edit did so before this one, too.
+        """
+        before = session.remembered.relied.pop(edit, None)
+        if before is not None and before.token != token:
+            self._note(edit[0], before)
 
     def heard(self, project: ProjectId, response: WatchResponse) -> None:
         """One step of a project's stream: which edits it shows to be without protection.

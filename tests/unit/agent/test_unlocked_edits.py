@@ -13,6 +13,7 @@ from scoord.v1.events_pb2 import LockGone, Notice, Progress, Snapshot, WatchResp
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Lost, ReportKind
 from scoord_agent import wording, wording_losses
 from scoord_agent.coordinator import seconds
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.protection import FRESH_S, LATE_S
 from scoord_agent.unreported import UnlockedEdit, Unreported
 from scoord_hooks.neutral import Verdict
@@ -350,7 +351,8 @@ async def test_an_edit_that_nobody_asked_about_of_what_another_here_has_is_repor
     await house.edited()
     displaced(house)
 
-    assert ["unprotected"] == [edit.kind for edit in await house.edited()]
+    edits = await house.edited()
+    assert ["unprotected"] == [edit.kind for edit in edits if not edit.relied]
 
 
 async def test_a_lock_that_went_is_not_in_the_way(house: House) -> None:
@@ -403,13 +405,18 @@ def gone(token: int, how: str = "broken") -> WatchResponse:
     return WatchResponse(revision=token + 1, lock_gone=LockGone(lock=lock, how=how, by="bob"))
 
 
+def held_by(house: House) -> HeldLock:
+    """What it holds of a.py."""
+    held = house.holds()
+    assert held is not None
+    return held
+
+
 async def done(house: House) -> int:
     """An edit happens under a lock; the token of that."""
     await house.edit()
     await house.edited()
-    held = house.holds()
-    assert held is not None
-    return held.token
+    return held_by(house).token
 
 
 async def test_an_edit_whose_lock_was_over_unheard_is_asked_about_once_that_is_heard(
@@ -460,6 +467,30 @@ async def test_what_ends_long_after_an_edit_is_not_asked_about(house: House) -> 
 
     assert [] == house.coordinator.reports
     assert not house.session.remembered.relied
+
+
+async def test_a_later_edit_by_another_grant_leaves_nothing_unasked_of_the_earlier_one(
+    house: House,
+) -> None:
+    token = await done(house)
+    house.held.put(replace(held_by(house), token=FencingToken(token + 5)))
+    house.clock.advance(2)
+    await house.edit()
+    await house.edited()
+    await until(lambda: house.coordinator.reports)
+
+    assert [(token, 2)] == [(r.heard_revision, r.ago.seconds) for r in house.coordinator.reports]
+
+
+async def test_of_two_edits_by_one_grant_the_later_one_is_remembered(house: House) -> None:
+    await done(house)
+    house.clock.advance(2)
+    await done(house)
+    await settle()
+
+    assert [] == house.coordinator.reports
+    (relied,) = house.session.remembered.relied.values()
+    assert house.clock.now() == relied.at
 
 
 async def test_an_edit_while_the_stream_is_silent_is_written_down_for_whoever_comes_after(
