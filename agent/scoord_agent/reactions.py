@@ -167,13 +167,18 @@ class Reactions:
         """Tell holders who waits for them, unless they were told of this place."""
         place = waits_at(project, waiter)
         told = self._asked.get(place, frozenset())
-        threads = dict.fromkeys((one.session_id, one.agent_id) for one in holders)
+        threads = dict.fromkeys(map(self._hears, holders))
         new = [one for one in threads if one not in {*told, (place.session, place.agent)}]
         for session_id, agent_id in new:
             if session := self._sessions.get(session_id):
                 words = _words(waiter, is_own=place.session == session_id)
                 session.tell_wanted(place, Wanted(words, more), AgentId(agent_id))
         self._asked[place] = told.union(new)
+
+    def _hears(self, holder: Holder) -> _Thread:
+        """Which thread is told for a holder; another subagent of its name may begin later."""
+        session, agent = self._sessions.get(holder.session_id), AgentId(holder.agent_id)
+        return holder.session_id, session.thread(agent) if session else agent
 
     def _forget_asked(self, project: ProjectId, is_gone: Callable[[Place], bool]) -> None:
         """Forget who was told of places that are gone, and who is yet to be."""

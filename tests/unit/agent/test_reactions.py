@@ -468,6 +468,19 @@ def test_a_subagent_is_told_who_waits_for_what_it_holds(house: House) -> None:
     )
 
 
+def test_a_subagent_is_told_although_its_main_thread_was_for_an_ended_one_of_its_name(
+    house: House,
+) -> None:
+    holder, told = Holder(session_id=A, agent_id="agent-1"), "waits for auth.py, which you hold."
+    asks(house, holder)
+    assert told in house.a.take_notices()[0]
+
+    house.a.hear(AgentId("agent-1"))
+    asks(house, holder)
+
+    assert told in house.a.take_wanted(5, AgentId("agent-1"))[0]
+
+
 @pytest.mark.parametrize(
     ("waits", "said"), [("", "The main thread"), ("agent-2", "Another subagent")]
 )
