@@ -171,7 +171,7 @@ class Reclaiming:
         if end.stands:
             return _Outcome(lock.granted_anew(lock.token))
         lost = wording_losses.lost([lock.shown])
-        return _Outcome(told=lost if with_lease else self._untraced(session, lock))
+        return _Outcome(told=lost if with_lease else _untraced(session, lock, end))
 
     async def _replaced(self, session: LocalSession, lock: HeldLock) -> _Outcome:
         """Its holder has more: the lock became that, or was taken away before.
@@ -182,7 +182,7 @@ class Reclaiming:
         if end.how or not end.covered or lock.shared:
             return _ended(lock, end)
         has_more = self._held.has_more(lock)
-        told = wording_losses.had_again(lock.shown) if has_more else self._untraced(session, lock)
+        told = wording_losses.had_again(lock.shown) if has_more else _untraced(session, lock, end)
         return _Outcome(told=told, is_traced=True)
 
     async def _after(
@@ -214,7 +214,7 @@ class Reclaiming:
             return _Outcome(again, told or wording_losses.had_again(lock.shown))
         if self._held.has_passed(lock):
             return _Outcome(told=wording_losses.had_again(lock.shown))
-        return _Outcome(told=self._untraced(session, lock))
+        return _Outcome(told=_untraced(session, lock, end))
 
     async def _anew(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         """Ask for it as if for the first time: a share has no successor to compare with.
@@ -227,17 +227,11 @@ class Reclaiming:
         if end.how or self._held.losses.was_replaced(lock):
             return _ended(lock, end)
         if not with_lease:
-            told = "" if end.stands else self._untraced(session, lock)
+            told = "" if end.stands else _untraced(session, lock, end)
             return _Outcome(lock.granted_anew(lock.token) if end.stands else None, told)
         if lock.is_pattern:
             return await self._reserve(session, lock, settings)
         return await self._acquire(session, lock, settings)
-
-    def _untraced(self, session: LocalSession, lock: HeldLock) -> str:
-        """What is told where no trace says how it ended: it may have become a later grant."""
-        became_another = is_given_back(session, lock)
-        said = wording_losses.perhaps_lost if became_another else wording_losses.taken
-        return said(lock.shown)
 
     async def _end(self, session: LocalSession, lock: HeldLock) -> ReadTraceResponse:
         """How a lost lock ended, as far as a trace tells. Raises SessionEnded."""
@@ -270,6 +264,15 @@ class Reclaiming:
 
     def _terms(self, session: LocalSession, lock: HeldLock, settings: Settings) -> dict[str, Any]:
         return wanted_again(session, settings, lock, self._clock.now())
+
+
+def _untraced(session: LocalSession, lock: HeldLock, end: ReadTraceResponse) -> str:
+    """What is told where no trace says how it ended: it may have become a later grant."""
+    if lock.shared and end.became_more:
+        return ""
+    became_another = is_given_back(session, lock)
+    said = wording_losses.perhaps_lost if became_another else wording_losses.taken
+    return said(lock.shown)
 
 
 def _is_unwanted(session: LocalSession, lock: HeldLock) -> bool:

@@ -940,6 +940,7 @@ class ReadTraceResponse(_message.Message):
     STANDS_FIELD_NUMBER: _builtins.int
     THROUGH_FIELD_NUMBER: _builtins.int
     COVERED_FIELD_NUMBER: _builtins.int
+    BECAME_MORE_FIELD_NUMBER: _builtins.int
     how: _builtins.str
     """"released", "broken", "idle" or "lasted"; empty when no trace tells."""
     by: _builtins.str
@@ -951,6 +952,10 @@ class ReadTraceResponse(_message.Message):
     covered: _builtins.bool
     """True when the trace that it left is there no more: another was granted the path on its
     branch since. A share leaves none.
+    """
+    became_more: _builtins.bool
+    """True when its session was granted the path to write since: a share is no loss then, as
+    far as anything tells.
     """
     @_builtins.property
     def through(self) -> Global___Holder:
@@ -965,10 +970,11 @@ class ReadTraceResponse(_message.Message):
         stands: _builtins.bool = ...,
         through: Global___Holder | None = ...,
         covered: _builtins.bool = ...,
+        became_more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["through", b"through"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "covered", b"covered", "how", b"how", "reason", b"reason", "stands", b"stands", "through", b"through"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["became_more", b"became_more", "by", b"by", "covered", b"covered", "how", b"how", "reason", b"reason", "stands", b"stands", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

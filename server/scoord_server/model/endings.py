@@ -7,9 +7,10 @@ without knowing, leaves a key of its own.
 """
 
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from scoord.happenings import Kind
-from scoord.ids import FencingToken, ProjectId, RequestId
+from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
 from scoord.names import path_key
 from scoord.text import age
 from scoord.v1.records_pb2 import TraceRecord
@@ -51,6 +52,13 @@ class Found:
         """Whether a later grant is known, by what stands or by its trace."""
         later = (trace.how == traces.GRANTED or trace.token > token for trace in self.traces)
         return any(fact.token > token for fact in self.facts) or any(later)
+
+    def became_more(self, token: FencingToken, session: SessionId) -> bool:
+        """Whether ``session`` was granted later to write it, by what stands or by its trace."""
+        facts = (f for f in self.facts if f.token > token and not f.claimant.shared)
+        later = (t for t in self.traces if t.how == traces.GRANTED or t.token > token)
+        holders = (one.record.holder for one in facts), (one.holder for one in later)
+        return any(holder.session_id == session for holder in chain(*holders))
 
     def was_ended_by(self, token: FencingToken, request: RequestId) -> bool:
         """Whether this very command ended it before."""

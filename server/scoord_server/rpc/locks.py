@@ -114,6 +114,7 @@ class Locks(LockServiceServicer):
             reason=end.reason,
             through=messages.ended_through(end),
             covered=found.is_covered(grant.token),
+            became_more=found.became_more(grant.token, asker.session),
         )
 
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:

@@ -482,6 +482,22 @@ async def test_a_share_that_may_have_been_broken_before_its_holder_got_more_is_l
     assert [9] == [held.token for held in house.held.at(SHOP, "b.py")]
 
 
+@pytest.mark.parametrize("became_more", [False, True])
+async def test_a_share_that_became_a_grant_whose_answer_is_on_its_way_is_no_loss(
+    house: House, *, became_more: bool
+) -> None:
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
+    share = b_py(shared=True)
+    house.held.put(share)
+    house.held.lose(share)
+    house.coordinator.ends["b.py"] = ReadTraceResponse(became_more=became_more)
+    await come_back(house)
+
+    told = [] if became_more else [wording_losses.taken("B.py")]
+    assert told == house.session.take_notices()
+    assert [] == asked_for(house)
+
+
 @pytest.mark.parametrize("covered", [False, True])
 async def test_what_others_had_before_its_holder_got_more_is_told_though_no_trace_tells_how(
     house: House, *, covered: bool

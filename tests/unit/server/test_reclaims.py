@@ -8,7 +8,7 @@ import pytest
 
 from scoord.errors import SessionEnded
 from scoord.happenings import Kind
-from scoord.ids import FencingToken, LeaseId, RequestId
+from scoord.ids import FencingToken, LeaseId, RequestId, SessionId
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord.v1.records_pb2 import TraceRecord
 from scoord.v1.sessions_pb2 import Session
@@ -388,6 +388,22 @@ async def test_a_trace_is_covered_by_another_grant_on_its_branch_and_not_by_its_
 
     await b.token("bob", "auth.py", **ON_MAIN)
     assert (await trace(b, "alice", "auth.py", token)).is_covered(token)
+
+
+@pytest.mark.parametrize("given_back", [False, True])
+async def test_a_share_is_known_to_have_become_its_holders_next_grant_and_no_others(
+    b: Bench, *, given_back: bool
+) -> None:
+    share = await b.token("alice", "auth.py", mode=LockMode.LOCK_MODE_SHARED)
+    assert not (await trace(b, "alice", "auth.py", share)).became_more(share, SessionId("alice"))
+
+    token = await b.token("alice", "auth.py")
+    if given_back:
+        await b.release("alice", "auth.py", token)
+
+    found = await trace(b, "alice", "auth.py", share)
+    assert found.became_more(share, SessionId("alice"))
+    assert not found.became_more(share, SessionId("bob"))
 
 
 async def editors(b: Bench, lost: FencingToken, request: str = "", **terms: Any) -> list[str]:
