@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mutants.catalogue import MUTANTS, Mutant
+from mutants.catalogue import MUTANTS
+from mutants.mutant import Mutant
 from mutants.trials import Benches, BrokenRunError, Ran, Trial, Tried, run_module
 
 TRIES = 2

@@ -13,6 +13,7 @@ from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
 from scoord_server.store import keys
 from scoord_server.store.keyspace import Change
 from scoord_server.store.port import Event, KeyValue
+from support.simulation.alarms import Alarms
 from support.simulation.asked import _Heard, _was_told
 from support.simulation.beliefs import Loss, _met_others
 from support.simulation.calm import _has_gone
@@ -465,3 +466,34 @@ def test_what_one_step_takes_and_gives_back_ends_no_turn() -> None:
     history.loop.true_s = 6.0
 
     assert 6.0 == truth.had_turn_s(helper)
+
+
+@pytest.mark.parametrize(
+    ("how", "until_s", "told", "is_right"),
+    [
+        ("broken", 5.0, "Your lock on src/File.py was broken by bob.", True),
+        ("ended", 5.0, "Your locks on a.py, src/File.py are lost: the lease ran out.", True),
+        ("released", 5.0, "Your lock on src/File.py was taken away.", False),
+        ("broken", 7.0, "Your lock on src/File.py was broken by bob.", False),
+        (
+            "",
+            float("inf"),
+            "Your locks on src/File.py, b.py and 2 more are lost: it ran out.",
+            False,
+        ),
+        ("released", 5.0, "Your lock on src/File.py may have been lost before that.", True),
+    ],
+)
+def test_nobody_is_told_of_a_loss_that_was_none(
+    how: str, until_s: float, told: str, *, is_right: bool
+) -> None:
+    history = History(0)
+    person = history.people[0]
+    session = SessionId(f"Session_ann_{person.pid}_now")
+    grant(history, 7, Claimant(session, MAIN), how).until_s = until_s
+    person.told.append(Told(6.0, told))
+
+    Alarms(history.record, history.truth).check([person])
+
+    about = [it for it in history.record.violations if "src/file.py" in it.what]
+    assert is_right == (not about)

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from mutants import run, simulated, trials
-from mutants.catalogue import MUTANTS, Mutant
+from mutants.catalogue import MUTANTS
+from mutants.mutant import Mutant
 from mutants.planted import noticed_by
 from mutants.trials import Benches, OverTimeError, Ran, Trial, Tried, run_module
 from support.simulation import mutants as of_simulation

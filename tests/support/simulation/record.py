@@ -14,7 +14,7 @@ CHECKS = {
     "C1": "who may edit believes so rightly, and nobody else does",
     "C2": "tokens rise",
     "C3": "the store changes as locks allow, and answers are what it did",
-    "C4": "what is lost is told, and comes back only if nobody else had it",
+    "C4": "what is lost, and nothing else, is told, and comes back only if nobody else had it",
     "C5": "everybody hears what concerns it, and is served",
     "C6": "what a session has ends with it",
     "C7": "each end is written down, once",
