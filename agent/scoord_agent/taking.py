@@ -78,6 +78,7 @@ class Taking:
         self._turns = turns
         self._reclaiming = reclaiming
         self._clock = clock
+        self._background = background
         self._unsettled = Unsettled(
             client=client,
             clock=clock,
@@ -268,11 +269,11 @@ class Taking:
             answer = await self._ask_once(request)
             if self._stands(request, answer):
                 if granted and not answer.granted:
-                    await self._give_up(request, granted)
+                    self._begin_to_give_up(request, granted)
                 return answer
             self._pass_on(request.session, answer.granted)
             granted = answer.granted
-        await self._give_up(request, granted)
+        self._begin_to_give_up(request, granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 
     async def _ask_once(self, request: Request) -> _Answer:
@@ -296,6 +297,10 @@ class Taking:
         return (is_timely or not locks) and not any(
             self._is_over(request.session, lock) for lock in locks
         )
+
+    def _begin_to_give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
+        """Beside the answer, which is known: a release may take longer than its edit waits."""
+        self._background.start(self._give_up(request, locks))
 
     async def _give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
         """All or none: what stands of these grants is given back, but what was had before."""

@@ -155,19 +155,28 @@ async def test_a_lease_that_is_known_to_be_over_by_then_is_not_renewed(house: Ho
 async def test_what_stands_of_several_files_is_given_back_where_the_rest_was_lost_and_is_refused(
     house: House,
 ) -> None:
-    """One of two was broken before the answer came; asked again, another has it."""
+    """One of two was broken before the answer came; asked again, another has it.
+
+    That is answered at once: giving back the other one takes a while.
+    """
     coordinator = house.coordinator
-    coordinator.gate = asyncio.Event()
+    coordinator.gate = late = asyncio.Event()
     coordinator.fates.append(Fate.LATE_ANSWER)
     editing = asyncio.create_task(house.edit("a.py", "b.py"))
     await until(lambda: len(coordinator.locks) == 2)
     lost = coordinator.locks.pop("a.py")
     house.hear(WatchResponse(revision=200, lock_gone=LockGone(lock=lost, how="broken")))
     coordinator.hold("a.py", "Session_far")
-    coordinator.gate.set()
+    coordinator.gate = asyncio.Event()
+    late.set()
 
-    assert (await editing).verdict is Verdict.DENY
-    assert ["a.py"] == [lock.path for lock in coordinator.locks.values()]
+    decision = await editing
+    assert decision.verdict is Verdict.DENY
+    assert "a.py is locked by" in decision.reason
+    assert {"a.py", "b.py"} == coordinator.locks.keys()
+
+    coordinator.gate.set()
+    await until(lambda: ["a.py"] == [lock.path for lock in coordinator.locks.values()])
 
 
 async def test_nothing_is_asked_for_on_a_lease_that_is_over_by_then(
@@ -276,6 +285,7 @@ async def test_of_several_files_none_is_kept_where_one_changes_hands_too_fast(
     decision = await house.edit("had.py", "fast.py", "new.py")
 
     assert decision.verdict is Verdict.DENY
+    await until(lambda: house.coordinator.releases)
     given_back = [ref.path for release in house.coordinator.releases for ref in release.locks]
     assert ["new.py"] == given_back
     assert house.holds("had.py")
