@@ -1,6 +1,6 @@
 """Who holds one path, and who waits for it, as a replica has last seen. No I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -41,17 +41,11 @@ class AtPath:
             if waiter.turn_at is not None and is_behind and who.excludes(waiter.fact.claimant):
                 self.waiters[key] = replace(waiter, turn_at=None)
 
-    def fall_behind(self, session: str) -> None:
-        """End the turns of those of a session that others are ahead of.
-
-        These waited for what their session had of the path, if for a moment; it has less now.
-        """
-        queue = self.queue()
-        for place, waiter in enumerate(queue):
-            who = waiter.fact.claimant
-            ahead = (other.fact.claimant for other in queue[:place])
-            if who.session == session and any(other.excludes(who) for other in ahead):
-                self.waiters[waiter.fact.key] = replace(waiter, turn_at=None)
+    def end_turns(self, *, except_of: Collection[bytes]) -> None:
+        """End the turns of all others than those at these places."""
+        for key, waiter in self.waiters.items():
+            if waiter.turn_at is not None and key not in except_of:
+                self.waiters[key] = replace(waiter, turn_at=None)
 
     def kept_out(self, lock: SeenLock) -> Iterator[SeenWaiter]:
         """The first whom a grant keeps out, with how many there are."""

@@ -9,6 +9,7 @@ and said once: one strange key must not end the picture of all others.
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 
 from google.protobuf.message import DecodeError
 
@@ -55,6 +56,7 @@ class Picture:
         self._offers: dict[bytes, SeenOffer] = {}
         self._touched: dict[Place, None] = {}
         self._granted: list[SeenLock] = []
+        self._gone: list[SeenLock] = []
 
     # -- what there is ------------------------------------------------------------
 
@@ -146,14 +148,12 @@ class Picture:
     def apply(self, events: Iterable[Event]) -> list[Change]:
         """Take whole revisions in; what they changed, in order."""
         events = tuple(events)
-        traces = _traces(events)
-        changes = [
-            change
-            for event in events
-            if (
-                change := self._drop(event.kv.key, traces) if event.deleted else self._put(event.kv)
-            )
-        ]
+        traces, changes = _traces(events), list[Change]()
+        for _, of_revision in groupby(events, key=lambda event: event.kv.mod_revision):
+            for event in of_revision:
+                change = self._drop(event.kv.key, traces) if event.deleted else self._put(event.kv)
+                changes += [change] if change else []
+            self._end_turns_behind()
         return [*map(self._completed, changes), *self._asked_anew(), *self._turns()]
 
     def load(self, kvs: Iterable[KeyValue]) -> list[Change]:
@@ -211,8 +211,6 @@ class Picture:
         # What is made while we follow is made now, whatever the clock of who made it shows.
         made_at = seen.granted_at if same or listed else now
         holds[fact.key] = replace(seen, granted_at=made_at, used_at=used_at)
-        if same and same.fact.claimant != fact.claimant:
-            self._has_less(same)
         if not (listed or (same and same.fact.claimant == fact.claimant)):
             self._granted.append(holds[fact.key])
         self._touch(place, kind)
@@ -285,14 +283,20 @@ class Picture:
             self._touch(place, parsed.kind)
             if lock is None:
                 return None
-            self._has_less(lock)
+            self._gone.append(lock)
             return LockGone(lock, _of_grant(traces.get(place, []), lock.fact.token))
         return None
 
-    def _has_less(self, lock: SeenLock) -> None:
-        """A session has no more what others may have waited for: they are ahead of it again."""
-        for at in self._waited_for_in(lock):
-            self._paths[at].fall_behind(lock.fact.claimant.session)
+    def _end_turns_behind(self) -> None:
+        """End the turns that are none without what has just gone, if only for a moment.
+
+        Those ahead of them waited for what their own session had by that.
+        """
+        gone, self._gone = self._gone, []
+        for at in dict.fromkeys(at for lock in gone for at in self._waited_for_in(lock)):
+            path = self._paths[at]
+            if any(waiter.turn_at is not None for waiter in path.waiters.values()):
+                path.end_turns(except_of=self._ready(at, path))
 
     def _forget_missing(self, present: set[bytes]) -> Iterator[Change]:
         """What vanished while nobody watched: after compaction no event tells of it."""
@@ -341,15 +345,17 @@ class Picture:
                 del self._paths[place]
 
     def _turns_at(self, place: Place, path: AtPath) -> Iterator[Turn]:
-        room = Room(0, tuple(s.fact for s in path.holds.values()), path.queue_facts())
-        ready = {w.key for w in conflicts.turns(room, self.reservations(place[0]), place[1])}
+        ready = self._ready(place, path)
+        path.end_turns(except_of=ready)
         for key, seen in path.waiters.items():
-            if key not in ready:
-                if seen.turn_at is not None:
-                    path.waiters[key] = replace(seen, turn_at=None)
-            elif seen.turn_at is None:
+            if key in ready and seen.turn_at is None:
                 path.waiters[key] = replace(seen, turn_at=self._now())
                 yield Turn(path.waiters[key])
+
+    def _ready(self, place: Place, path: AtPath) -> set[bytes]:
+        """The places of those whom nothing keeps from a path as it is."""
+        room = Room(0, tuple(s.fact for s in path.holds.values()), path.queue_facts())
+        return {w.key for w in conflicts.turns(room, self.reservations(place[0]), place[1])}
 
     def _touch(self, place: Place, kind: str) -> None:
         """Note whose turn may have come: behind a pattern, anybody's of its project."""

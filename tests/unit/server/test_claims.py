@@ -229,6 +229,26 @@ async def test_a_turn_is_interrupted_where_its_session_lost_for_what_others_were
     assert () == view.overdue().waiters
 
 
+async def test_a_turn_goes_on_while_its_session_has_something_for_which_others_wait(
+    b: Bench,
+) -> None:
+    """Alice's subagent is not behind Bob: he waits for her pattern, whatever else ends."""
+    shared = {"mode": LockMode.LOCK_MODE_SHARED}
+    await b.reserve("alice", "src/**", **shared)
+    await b.token("carol", "src/auth.py", **shared)
+    await b.acquire("bob", "src/auth.py", enqueue=True)
+    await b.acquire("alice", "src/auth.py", enqueue=True, agent="a1")
+    await b.ends("carol")
+    (began,) = (w.turn_at for w in b.view.snapshot().waiters if w.turn_at is not None)
+    b.clock.advance(1)
+
+    await b.reserve("alice", "src/**")
+    await b.release("alice", "src/auth.py", await b.token("alice", "src/auth.py"))
+
+    now = [w.turn_at for w in b.view.snapshot().waiters if w.turn_at is not None]
+    assert [began] == now
+
+
 async def test_a_turn_that_went_on_all_the_time_is_ended_by_who_sees_no_more(b: Bench) -> None:
     token = await queued(b)
     await b.release("alice", "auth.py", token)
