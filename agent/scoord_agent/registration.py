@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from scoord.clock import Clock
@@ -153,6 +153,20 @@ class Registration:
         session.work.waits.clear()  # its places in queues went with the lease
         self._turns.lapse(session.session_id)
         session.lapse()
+
+    @contextlib.contextmanager
+    def noticing(self, session: LocalSession) -> Iterator[None]:
+        """Around what is sent on its lease, which lapses if an answer says that it is over.
+
+        Another event of the session may have found out first, and registered it anew.
+        """
+        lease = session.lease
+        try:
+            yield
+        except (SessionEnded, SessionNotFound):
+            if lease and session.lease == lease:
+                self.lapse(session)
+            raise
 
     def recall(self, session: LocalSession) -> None:
         """All is known that stands of a session of the agent before us: the rest is lost."""

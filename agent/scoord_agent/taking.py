@@ -83,6 +83,7 @@ class Taking:
             client=client,
             clock=clock,
             background=background,
+            registration=registration,
             heard=self._heard,
             settled=self._settled,
         )
@@ -123,15 +124,13 @@ class Taking:
         """
         session = request.session
         await self._enter(request)
-        lease = session.lease
         try:
-            return await self._ask(request)
+            with self._registration.noticing(session):
+                return await self._ask(request)
         except (SessionEnded, SessionNotFound):
-            # The lease ran out since the last heartbeat. Another event of the
-            # session may have found out first, and registered it anew.
-            if session.lease == lease:
-                self._registration.lapse(session)
+            # The lease ran out since the last heartbeat.
             await self._enter(request)
+        with self._registration.noticing(session):
             return await self._ask(request)
 
     async def release(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
@@ -145,7 +144,7 @@ class Taking:
         """Whether it may stand. Of what went with its lease that is told, and is all."""
         was_held, was_had = self._held.drop(lock) is not None, session.disown(lock)
         if self._held.losses.went_with_lease(lock) and self._held.losses.settle(lock):
-            session.tell_loss(wording_losses.lost([lock.shown]), lock.agent)
+            session.tell_loss(wording_losses.lost(lock.shown), lock.agent)
         return was_held or was_had
 
     async def _give_back(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
@@ -269,11 +268,11 @@ class Taking:
             answer = await self._ask_once(request)
             if self._stands(request, answer):
                 if granted and not answer.granted:
-                    self._begin_to_give_up(request, granted)
+                    await self._begin_to_give_up(request, granted)
                 return answer
             self._pass_on(request.session, answer.granted)
             granted = answer.granted
-        self._begin_to_give_up(request, granted)
+        await self._begin_to_give_up(request, granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 
     async def _ask_once(self, request: Request) -> _Answer:
@@ -298,9 +297,11 @@ class Taking:
             self._is_over(request.session, lock) for lock in locks
         )
 
-    def _begin_to_give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
+    async def _begin_to_give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
         """Beside the answer, which is known: a release may take longer than its edit waits."""
         self._background.start(self._give_up(request, locks))
+        # Let it begin: what is owed is not asked for again before that is settled.
+        await asyncio.sleep(0)
 
     async def _give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
         """All or none: what stands of these grants is given back, but what was had before."""

@@ -24,6 +24,7 @@ from scoord_agent.background import Background
 from scoord_agent.connection import State
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.held_lock import HeldLock
+from scoord_agent.registration import Registration
 from scoord_agent.request import Request
 from scoord_agent.turns import Place
 
@@ -102,12 +103,14 @@ class Unsettled:
         client: CoordinatorClient,
         clock: Clock,
         background: Background,
+        registration: Registration,
         heard: Callable[[Cut, AcquireResponse], None],
         settled: Callable[[Cut, AcquireResponse], Awaitable[None]],
     ) -> None:
         self._client = client
         self._clock = clock
         self._background = background
+        self._registration = registration
         self._heard = heard
         self._settled = settled
         self._cuts: list[Cut] = []
@@ -171,7 +174,8 @@ class Unsettled:
 
     async def _see_through(self, cut: Cut) -> None:
         try:
-            outcome = await self._find_out(cut)
+            with self._registration.noticing(cut.request.session):
+                outcome = await self._find_out(cut)
             if outcome is not None and cut.is_live:
                 self._heard(cut, outcome)
             while outcome is not None and self._is_asked_again(cut):  # noqa: ASYNC110 (several may ask)

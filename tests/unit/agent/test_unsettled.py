@@ -502,3 +502,27 @@ async def test_what_is_granted_late_is_anothers_no_more_though_its_asker_went_on
 
     assert [] == house.held.at(SHOP, "a.py")
     assert [theirs] == house.held.overtaken()
+
+
+async def test_that_the_lease_is_over_is_known_from_any_answer(house: House) -> None:
+    house.block()
+    await house.edit("b.py")
+    house.coordinator.fates.append(Fate.LOST)
+    await house.edit()
+    house.coordinator.expire(house.session.lease)
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: not house.session.registered)
+
+    assert not house.held.believes(A, house.clock.now())
+    assert ["b.py"] == [lost.key for lost in house.held.losses]
+
+
+async def test_so_it_is_from_the_answer_to_what_was_lost(house: House) -> None:
+    await house.edit("b.py")
+    (lock,) = house.held
+    house.held.lose(lock)
+    house.coordinator.expire(house.session.lease)
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await until(lambda: not house.session.registered)
+
+    assert not house.held.believes(A, house.clock.now())
