@@ -105,10 +105,13 @@ class Protection:
         for session in self._sessions:
             known = session.remembered.relied
             for edit, relied in [(at, one) for at, one in known.items() if at[0] == project]:
-                if over := is_over((edit[1], relied.token)):
+                lock = edit[1], relied.token
+                if over := is_over(lock):
                     self._note(project, relied)
                 # A snapshot may be as old as its replica's view.
-                if over or (relied.at <= late_s and not is_snapshot):
+                is_old = relied.at <= late_s and not is_snapshot
+                # What was given back stood until then, and so when the edit happened.
+                if over or is_old or _is_given_back(response, lock):
                     known.pop(edit, None)
 
     def _note(self, project: ProjectId, relied: Relied) -> None:
@@ -161,6 +164,13 @@ def _ends(response: WatchResponse) -> Callable[[_Lock], bool]:
             return lambda lock: lock[1] <= response.revision and lock not in standing
         case _:
             return lambda _lock: False
+
+
+def _is_given_back(response: WatchResponse, lock: _Lock) -> bool:
+    """Whether a step of a stream shows that its holder gave it back."""
+    gone = response.lock_gone
+    is_it = (path_key(gone.lock.path), gone.lock.token) == lock and not gone.lock.is_pattern
+    return response.HasField("lock_gone") and is_it and gone.how == Kind.RELEASED
 
 
 def _edit(file: FileIdentity, who: Claimant) -> Edit:

@@ -45,18 +45,23 @@ class Reaper:
 
 
 async def _again(interval_s: float, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    is_failing = False
+    said = ""
     while True:
         await asyncio.sleep(interval_s)
         try:
             await step()
-            if is_failing:
-                _log.info("the sweep gets to its end again")
-            is_failing = False
+            if said:
+                _log.info("%s: done again", _name(step))
+            said = ""
         except ScoordError as error:
             # Once: an outage lasts for many of them.
-            if not is_failing:
-                _log.warning("the sweep stopped half-way, trying again: %s", error)
-            is_failing = True
+            if str(error) != said:
+                _log.warning("%s stopped half-way, trying again: %s", _name(step), error)
+            said = str(error)
         except Exception:  # noqa: BLE001 (what is idle must not bring the coordinator down)
-            _log.exception("the sweep failed in a way nobody foresaw")
+            _log.exception("%s failed in a way nobody foresaw", _name(step))
+
+
+def _name(step: Callable[..., object]) -> str:
+    """What it is called in the log: the sweep, or the trim."""
+    return f"the {step.__name__}"

@@ -455,6 +455,7 @@ async def test_of_what_stands_is_newer_or_was_given_back_nothing_is_asked(house:
     await settle()
 
     assert [] == house.coordinator.reports
+    assert not house.session.remembered.relied
 
 
 async def test_what_ends_long_after_an_edit_is_not_asked_about(house: House) -> None:
