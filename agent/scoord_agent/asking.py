@@ -117,6 +117,18 @@ def ref_of(lock: HeldLock) -> LockRef:
     return LockRef(path=lock.shown, token=lock.token, is_pattern=lock.is_pattern)
 
 
+def stood_as(lock: HeldLock) -> LockRef:
+    """The same, and how and how far it stood."""
+    who = lock.claimant
+    return LockRef(
+        path=lock.shown,
+        token=lock.token,
+        is_pattern=lock.is_pattern,
+        mode=who.mode,
+        scope=who.scope,
+    )
+
+
 def _shared(ref: LockRef, *, asked: bool) -> bool:
     """Whether it is shared: as it stands, or as it was asked for where nobody says."""
     return ref.mode == LockMode.LOCK_MODE_SHARED if ref.mode else asked

@@ -126,7 +126,7 @@ def _tell_lost(session: LocalSession, lost: Sequence[HeldLock]) -> None:
     """Tell each thread of what was its own."""
     for agent in dict.fromkeys(lock.agent for lock in lost):
         paths = [lock.shown for lock in lost if lock.agent == agent]
-        session.tell_loss(wording_losses.lost(paths), agent)
+        session.tell_loss(wording_losses.lost_before(paths), agent)
 
 
 def _remember(session: LocalSession, locks: Sequence[HeldLock]) -> None:
@@ -153,4 +153,5 @@ def _release_message(
         project=project,
         session_id=session.session_id,
         locks=map(ref_of, locks),
+        lease_id=session.lease,
     )

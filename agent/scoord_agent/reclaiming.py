@@ -29,7 +29,7 @@ from scoord.v1.locks_pb2 import (
     ReserveRequest,
 )
 from scoord_agent import wording, wording_losses
-from scoord_agent.asking import granted_again, ref_of, wanted_again
+from scoord_agent.asking import granted_again, stood_as, wanted_again
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
@@ -113,10 +113,11 @@ class Reclaiming:
             return
         await self._registration.enter(session, lock.project, settings)
         lease = session.lease
-        outcome = await self._outcome(session, lock, settings)
-        if self._held.losses.was_replaced(lock) and not outcome.is_traced:
-            # Its holder was granted more on the way of the answer.
-            outcome = await self._replaced(session, lock)
+        with self._registration.noticing(session):
+            outcome = await self._outcome(session, lock, settings)
+            if self._held.losses.was_replaced(lock) and not outcome.is_traced:
+                # Its holder was granted more on the way of the answer.
+                outcome = await self._replaced(session, lock)
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         session.remembered.reclaims.pop(lock, None)
@@ -160,7 +161,9 @@ class Reclaiming:
     async def _lasted(self, session: LocalSession, lock: HeldLock) -> _Outcome:
         """Its time is over, unless it ended before that."""
         end = await self._end(session, lock)
-        return _ended(lock, end) if end.how else _Outcome(told=wording_losses.lasted(lock.shown))
+        if end.how or _became_more(lock, end):
+            return _ended(lock, end)
+        return _Outcome(told=wording_losses.lasted(lock.shown))
 
     async def _unwanted(self, session: LocalSession, lock: HeldLock) -> _Outcome:
         """It is found out how it was lost. One that stands after all is given back."""
@@ -170,7 +173,7 @@ class Reclaiming:
             return _ended(lock, end)
         if end.stands:
             return _Outcome(lock.granted_anew(lock.token))
-        lost = wording_losses.lost([lock.shown])
+        lost = wording_losses.lost(lock.shown)
         return _Outcome(told=lost if with_lease else _untraced(session, lock, end))
 
     async def _replaced(self, session: LocalSession, lock: HeldLock) -> _Outcome:
@@ -239,7 +242,9 @@ class Reclaiming:
             project=lock.project,
             session_id=session.session_id,
             lease_id=session.lease,
-            lock=ref_of(lock),
+            lock=stood_as(lock),
+            agent_id=lock.agent,
+            branch=lock.branch,
         )
         return await self._client.read_trace(request)
 
@@ -268,11 +273,16 @@ class Reclaiming:
 
 def _untraced(session: LocalSession, lock: HeldLock, end: ReadTraceResponse) -> str:
     """What is told where no trace says how it ended: it may have become a later grant."""
-    if lock.shared and end.became_more:
+    if _became_more(lock, end):
         return ""
     became_another = is_given_back(session, lock)
     said = wording_losses.perhaps_lost if became_another else wording_losses.taken
     return said(lock.shown)
+
+
+def _became_more(lock: HeldLock, end: ReadTraceResponse) -> bool:
+    """Whether a share became a grant to write, also where its answer was not heard."""
+    return lock.shared and end.became_more
 
 
 def _is_unwanted(session: LocalSession, lock: HeldLock) -> bool:

@@ -131,15 +131,20 @@ def unused(why: str) -> str:
     )
 
 
-def lost(paths: Sequence[str]) -> str:
+def lost(path: str) -> str:
     """Our lease ran out."""
-    is_one = len(paths) == 1
-    locks, are = ("lock", "is") if is_one else ("locks", "are")
-    again = _AGAIN if is_one else "Read the files again before you edit them."
     return (
-        f"⚠️ Your {locks} on {names(paths)} {are} lost: the lease ran out while the coordinator"
-        f" could not be reached. {again}"
+        f"⚠️ Your lock on {one_line(path)} is lost: the lease ran out while the coordinator"
+        f" could not be reached. {_AGAIN}"
     )
+
+
+def lost_before(paths: Sequence[str]) -> str:
+    """Our locks were over before we gave them back: our lease ran out, or they were taken away."""
+    is_one = len(paths) == 1
+    locks, were, they = ("lock", "was", "it was") if is_one else ("locks", "were", "they were")
+    again = _AGAIN if is_one else "Read the files again before you edit them."
+    return f"⚠️ Your {locks} on {names(paths)} {were} lost before {they} given back. {again}"
 
 
 def _by(person: str, through: Holder | None) -> str:

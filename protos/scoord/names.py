@@ -10,6 +10,7 @@ may see ``A.py`` and ``a.py`` share a lock: locking too much is allowed, missing
 file's other name is not.
 """
 
+import hashlib
 import re
 import unicodedata
 
@@ -37,6 +38,11 @@ def path_key(shown: str) -> str:
     # U+0345 among other marks folds differently in equal strings.
     visible = unicodedata.normalize("NFD", _IGNORED_BY_HFS.sub("", shown))
     return unicodedata.normalize("NFC", visible.casefold())
+
+
+def path_digest(shown: str) -> str:
+    """Return a short name of what ``shown`` is compared by, for use inside other names."""
+    return hashlib.sha256(path_key(shown).encode()).hexdigest()[:8]
 
 
 def check_shown(path: str) -> str:

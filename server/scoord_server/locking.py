@@ -13,13 +13,14 @@ from functools import partial
 from scoord.errors import Contended, InvalidRequest, NotAllowed
 from scoord.happenings import Kind
 from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
+from scoord.names import path_digest
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import conflicts, endings, looks, outcomes, queues, reservations
 from scoord_server.model import locks as lock_rules
-from scoord_server.model.answers import Conflict, Ended, GivenBack, Granted, Held, Raced, Standing
+from scoord_server.model.answers import Conflict, Ended, Granted, Held, Raced, Standing
 from scoord_server.model.commands import Acquire, Asker, Ending, Grant, PlaceRef, Reserve
 from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
 from scoord_server.refusing import Refusing
@@ -77,14 +78,11 @@ class Locking:
 
     async def release(
         self,
-        request: RequestId,
-        project: ProjectId,
-        session: SessionId,
+        asker: Asker,
         refs: Sequence[tuple[LockName, FencingToken, bool]],
-    ) -> list[GivenBack]:
-        """Give grants back. Raises NotAllowed."""
-        end = Ending(Kind.RELEASED, request)
-        given_back = (self._give_back(Grant(project, *ref), end, session) for ref in refs)
+    ) -> list[bool]:
+        """Give grants back; False where one had ended otherwise. Raises NotAllowed."""
+        given_back = (self._give_back(asker, Grant(asker.project, *ref)) for ref in refs)
         return await asyncio.gather(*given_back)
 
     async def end(
@@ -92,7 +90,7 @@ class Locking:
     ) -> Ended | Standing:
         """End a grant while it stands: a release ``only_of`` its holder, or a break."""
         fact = self._seen(grant)
-        found = endings.Found((fact,), ()) if fact else await self._find(grant)
+        found = endings.Found((fact,)) if fact else await self._find(grant)
         fact = fact or found.grant(grant.token)
         if fact and only_of and fact.record.holder.session_id != only_of:
             raise NotAllowed(f"{grant.name.shown} is held by another session; break it instead")
@@ -199,7 +197,8 @@ class Locking:
                     sender=asker,
                     text=command.terms.reason,
                 )
-                notice_id = f"overlap-{fact.token}-{asker.session_id}-{asker.agent_id}"
+                held = f"{fact.token}-{path_digest(fact.record.path)}"
+                notice_id = f"overlap-{held}-{asker.session_id}-{asker.agent_id}"
                 await self._ground.tell(
                     command.asker.project, holder, fact.lease, notice_id, notice
                 )
@@ -243,13 +242,23 @@ class Locking:
 
     # -- steps of ends ------------------------------------------------------------
 
-    async def _give_back(self, grant: Grant, end: Ending, session: SessionId) -> GivenBack:
-        outcome = await self.end(grant, end, only_of=session)
-        if isinstance(outcome, Ended):
-            return GivenBack.RELEASED
-        # As when this very command gave it back, its answer was lost, and the next one got it.
-        is_unknown = outcome.covered and not await self._was_taken(grant)
-        return GivenBack.UNKNOWN if is_unknown else GivenBack.NOT_HOLDER
+    async def _give_back(self, asker: Asker, grant: Grant) -> bool:
+        end = Ending(Kind.RELEASED, asker.request_id)
+        outcome = await self.end(grant, end, only_of=asker.session)
+        return isinstance(outcome, Ended) or await self._gave_back(asker, grant)
+
+    async def _gave_back(self, asker: Asker, grant: Grant) -> bool:
+        """Whether its session gave it back before, where nothing tells of that any more.
+
+        The answer was lost, say, and the next one got it. Its lease stands since it had it.
+        """
+        result = await self._ground.store.txn(endings.plan_read_trace(asker, grant))
+        found = endings.read_trace(asker, grant, result)
+        if found is None or not found.went_untold(grant.token):
+            return False
+        prefix = keys.taken_prefix(grant.project, grant.token, grant.name.key)
+        taken = await self._ground.store.range(prefix, prefix_end(prefix), limit=1)
+        return not taken.kvs
 
     async def _end_by_itself(self, lock: SeenLock, how: Kind) -> bool:
         fact = lock.fact
@@ -279,11 +288,6 @@ class Locking:
         """Whether this very command broke it, and its answer was lost."""
         key = keys.taken_by(grant.project, grant.token, grant.name.key, end.request_id)
         return bool((await self._ground.store.range(key)).kvs)
-
-    async def _was_taken(self, grant: Grant) -> bool:
-        """Whether some command took it away."""
-        prefix = keys.taken_prefix(grant.project, grant.token, grant.name.key)
-        return bool((await self._ground.store.range(prefix, prefix_end(prefix), limit=1)).kvs)
 
     def _seen(self, grant: Grant) -> LockFact | None:
         """Who got it, by the view: a fact that never changes, so its age is no matter."""

@@ -174,8 +174,8 @@ MUTANTS = (
     Mutant(
         "a share that became more is told to be taken away",
         f"{AGENT}/reclaiming.py",
-        "    if lock.shared and end.became_more:\n",
-        "    if False:\n",
+        "    return lock.shared and end.became_more\n",
+        "    return False\n",
         ("tests/unit/agent/test_reclaiming.py",),
     ),
 )

@@ -497,3 +497,14 @@ def test_nobody_is_told_of_a_loss_that_was_none(
 
     about = [it for it in history.record.violations if "src/file.py" in it.what]
     assert is_right == (not about)
+
+
+@pytest.mark.parametrize("agent", [MAIN, SUBAGENT])
+def test_what_another_thread_of_its_session_has_in_place_of_it_is_a_loss(agent: AgentId) -> None:
+    history = History(0)
+    session = SessionId(f"Session_ann_{history.people[0].pid}_now")
+    before = grant(history, 7, Claimant(session, MAIN), "replaced")
+    before.until_revision = 9
+    grant(history, 9, Claimant(session, agent))
+
+    assert (agent == SUBAGENT) == Alarms(history.record, history.truth)._is_loss(before)

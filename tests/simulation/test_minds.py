@@ -61,6 +61,16 @@ def test_its_main_threads_late_answer_does_not_take_it_back() -> None:
     assert not _writes(mind, MAIN, "main")
 
 
+def test_a_late_answer_to_a_subagent_takes_nothing_that_its_main_thread_has_by_a_later_one() -> (
+    None
+):
+    mind = Mind()
+    mind.adopt(LOCK)
+    mind.adopt(replace(LOCK, token=5, who=_on(HELPER, "")))
+
+    assert _writes(mind, MAIN, "main")
+
+
 def test_a_share_goes_to_another_branch_with_its_holder() -> None:
     mind = Mind()
     for branch in ("main", "topic"):

@@ -13,7 +13,7 @@ from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.answers import Ended, GivenBack, Granted, Held, Registered, Standing
+from scoord_server.model.answers import Ended, Granted, Held, Registered, Standing
 from scoord_server.model.commands import (
     Acquire,
     Asker,
@@ -161,22 +161,12 @@ class Bench:
         self, session: str, path: str, token: FencingToken, request: str = ""
     ) -> bool:
         """Give one grant back; whether it was ``session``'s until now."""
-        outcome = await self.gives_back(session, path, token, request)
-        return outcome is GivenBack.RELEASED
-
-    async def gives_back(
-        self, session: str, path: str, token: FencingToken, request: str = ""
-    ) -> GivenBack:
-        """What became of giving one grant back."""
         is_pattern = "*" in path
-        (outcome,) = await self.coordinator.locks.release(
-            RequestId(request) if request else self.request(),
-            PROJECT,
-            SessionId(session),
-            [(LockName.of(path), token, is_pattern)],
+        (given_back,) = await self.coordinator.locks.release(
+            self.asker(session, request=request), [(LockName.of(path), token, is_pattern)]
         )
         await self.settle()
-        return outcome
+        return given_back
 
     async def leaves(self, session: str, *paths: str, revision: int = 0, branch: str = "") -> None:
         """Give up waiting for ``paths``, as last asked for at ``revision``."""

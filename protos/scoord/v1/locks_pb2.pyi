@@ -110,11 +110,7 @@ class _ReleaseOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Releas
     RELEASE_OUTCOME_RELEASED: _ReleaseOutcome.ValueType  # 1
     """It was the caller's, and is free now."""
     RELEASE_OUTCOME_NOT_HOLDER: _ReleaseOutcome.ValueType  # 2
-    """That grant is over: the path is free, or someone else's."""
-    RELEASE_OUTCOME_UNKNOWN: _ReleaseOutcome.ValueType  # 3
-    """That grant is over, and by a later grant it is not known any more how it ended:
-    by this call, perhaps, whose first answer was lost.
-    """
+    """That grant had ended otherwise: the path is free, or someone else's."""
 
 class ReleaseOutcome(_ReleaseOutcome, metaclass=_ReleaseOutcomeEnumTypeWrapper):
     """What became of one release."""
@@ -124,11 +120,7 @@ RELEASE_OUTCOME_UNSPECIFIED: ReleaseOutcome.ValueType  # 0
 RELEASE_OUTCOME_RELEASED: ReleaseOutcome.ValueType  # 1
 """It was the caller's, and is free now."""
 RELEASE_OUTCOME_NOT_HOLDER: ReleaseOutcome.ValueType  # 2
-"""That grant is over: the path is free, or someone else's."""
-RELEASE_OUTCOME_UNKNOWN: ReleaseOutcome.ValueType  # 3
-"""That grant is over, and by a later grant it is not known any more how it ended:
-by this call, perhaps, whose first answer was lost.
-"""
+"""That grant had ended otherwise: the path is free, or someone else's."""
 Global___ReleaseOutcome: _TypeAlias = ReleaseOutcome  # noqa: Y015
 
 @_typing.final
@@ -196,10 +188,10 @@ class LockRef(_message.Message):
     """True when path is a pattern."""
     mode: Global___LockMode.ValueType
     """In the answer to an acquire or a reserve: how it stands. Whoever asks may have more
-    already. Nothing is said elsewhere.
+    already. In a ReadTraceRequest: how it stood. Nothing is said elsewhere.
     """
     scope: Global___LockScope.ValueType
-    """In the same answers: how far it stands."""
+    """In the same messages: how far it stands, or stood."""
     def __init__(
         self,
         *,
@@ -900,12 +892,18 @@ class ReadTraceRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     LEASE_ID_FIELD_NUMBER: _builtins.int
     LOCK_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """The project."""
     session_id: _builtins.str
     """The session that held it; it must be live."""
     lease_id: _builtins.int
     """Its lease."""
+    agent_id: _builtins.str
+    """The subagent that held it; empty for the main thread."""
+    branch: _builtins.str
+    """The branch that it was confined to; empty when it held on every one."""
     @_builtins.property
     def lock(self) -> Global___LockRef:
         """Which grant."""
@@ -917,10 +915,12 @@ class ReadTraceRequest(_message.Message):
         session_id: _builtins.str = ...,
         lease_id: _builtins.int = ...,
         lock: Global___LockRef | None = ...,
+        agent_id: _builtins.str = ...,
+        branch: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_id", b"lease_id", "lock", b"lock", "project", b"project", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "branch", b"branch", "lease_id", b"lease_id", "lock", b"lock", "project", b"project", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -954,8 +954,9 @@ class ReadTraceResponse(_message.Message):
     branch since. A share leaves none.
     """
     became_more: _builtins.bool
-    """True when its session was granted the path to write since: a share is no loss then, as
-    far as anything tells.
+    """True when it was shared, and its holder, or a subagent of its own, was granted the same to
+    write since, which nobody took away: it became that. How that was taken away is told as
+    its own end.
     """
     @_builtins.property
     def through(self) -> Global___Holder:
@@ -1157,12 +1158,17 @@ class ReleaseRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     LOCKS_FIELD_NUMBER: _builtins.int
+    LEASE_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same answer."""
     project: _builtins.str
     """The project."""
     session_id: _builtins.str
     """The session that holds them."""
+    lease_id: _builtins.int
+    """Its lease, which they were held under. While that stands, and nobody took a grant away,
+    its session gave it back: that is answered, whatever hides the trace of it by then.
+    """
     @_builtins.property
     def locks(self) -> _containers.RepeatedCompositeFieldContainer[Global___LockRef]:
         """Which grants; at most 30."""
@@ -1174,10 +1180,11 @@ class ReleaseRequest(_message.Message):
         project: _builtins.str = ...,
         session_id: _builtins.str = ...,
         locks: _abc.Iterable[Global___LockRef] | None = ...,
+        lease_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["locks", b"locks", "project", b"project", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_id", b"lease_id", "locks", b"locks", "project", b"project", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId
@@ -82,19 +81,6 @@ class Standing:
     """The grant was over before; ``current`` is what stands now, if anything."""
 
     current: LockFact | None
-    covered: bool = False
-    """Whether a later grant took the place of the trace that would tell how it ended."""
-
-
-class GivenBack(Enum):
-    """What became of one release."""
-
-    RELEASED = auto()
-    """It is over by this command, now or when that was heard before."""
-    NOT_HOLDER = auto()
-    """It had ended otherwise."""
-    UNKNOWN = auto()
-    """It is over, and a later grant took the place of what tells how."""
 
 
 @dataclass(frozen=True, slots=True)

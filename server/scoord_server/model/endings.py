@@ -6,11 +6,13 @@ grant takes its place: what is taken away, which somebody waits to hear of or ed
 without knowing, leaves a key of its own.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from scoord.claimant import Claimant
 from scoord.happenings import Kind
-from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
+from scoord.ids import FencingToken, ProjectId, RequestId
 from scoord.names import path_key
 from scoord.text import age
 from scoord.v1.records_pb2 import TraceRecord
@@ -21,9 +23,19 @@ from scoord_server.model.compares import absent, is_grant, unchanged
 from scoord_server.model.facts import LockFact, LockName
 from scoord_server.model.history import Journal
 from scoord_server.store import keys
-from scoord_server.store.port import Compare, Delete, Get, Operation, OpResult, Put, Txn, TxnResult
+from scoord_server.store.port import (
+    Compare,
+    Delete,
+    Get,
+    KeyValue,
+    Operation,
+    OpResult,
+    Put,
+    Txn,
+    TxnResult,
+)
 
-_TAKEN = frozenset({Kind.BROKEN, Kind.IDLE, Kind.LASTED})
+TAKEN = frozenset({Kind.BROKEN, Kind.IDLE, Kind.LASTED})
 """How a grant ends against its holder's will, while its session goes on."""
 
 
@@ -32,9 +44,8 @@ class Found:
     """What was read of a path or pattern, to end a grant of it."""
 
     facts: tuple[LockFact, ...]
-    traces: tuple[TraceRecord, ...]
-    left: frozenset[int] = frozenset()
-    """When the traces were left: that of a grant under its token."""
+    left: tuple[KeyValue, ...] = ()
+    """The traces that are as old as the grant, or younger."""
 
     def grant(self, token: FencingToken) -> LockFact | None:
         """The grant that ``token`` names, if it stands."""
@@ -42,27 +53,58 @@ class Found:
 
     def end_of(self, token: FencingToken) -> TraceRecord | None:
         """The trace of the end of the grant that ``token`` names, if a command ended it."""
-        return next((trace for trace in self.traces if trace.token == token), None)
+        return next((trace for trace in self._records() if trace.token == token), None)
 
     def is_covered(self, token: FencingToken) -> bool:
         """Whether neither the grant's own trace is there any more, nor one of its end."""
-        return token not in self.left and self.end_of(token) is None
+        return not self._is_left(token) and self.end_of(token) is None
 
-    def is_followed(self, token: FencingToken) -> bool:
-        """Whether a later grant is known, by what stands or by its trace."""
-        later = (trace.how == traces.GRANTED or trace.token > token for trace in self.traces)
-        return any(fact.token > token for fact in self.facts) or any(later)
+    def went_untold(self, token: FencingToken) -> bool:
+        """Whether it is over, and may have been given back although no trace tells.
 
-    def became_more(self, token: FencingToken, session: SessionId) -> bool:
-        """Whether ``session`` was granted later to write it, by what stands or by its trace."""
-        facts = (f for f in self.facts if f.token > token and not f.claimant.shared)
-        later = (t for t in self.traces if t.how == traces.GRANTED or t.token > token)
-        holders = (one.record.holder for one in facts), (one.holder for one in later)
-        return any(holder.session_id == session for holder in chain(*holders))
+        A store that is full writes none, and a later grant takes its place. Where there is
+        neither the one nor the other, it was taken away while the store was full.
+        """
+        is_later = any(fact.token > token for fact in self.facts) or self._has_later(token)
+        is_over = self.grant(token) is None and self.end_of(token) is None
+        return is_over and (is_later or self._is_left(token))
+
+    def became(self, who: Claimant, token: FencingToken) -> TraceRecord | None:
+        """What tells of the grant to write that a share of ``who`` became; None if of none.
+
+        That it stands, or how it ended.
+        """
+        standing = (
+            traces.of_grant(fact)
+            for fact in self.facts
+            if fact.token > token and _became(who, fact.claimant)
+        )
+        left = (
+            TraceRecord.FromString(kv.value)
+            for kv in self.left
+            if traces.token_of(kv) > token and _became(who, traces.left_by(kv))
+        )
+        return next(chain(standing, left), None)
 
     def was_ended_by(self, token: FencingToken, request: RequestId) -> bool:
         """Whether this very command ended it before."""
-        return any(t.token == token and t.request_id == request for t in self.traces)
+        return any(t.token == token and t.request_id == request for t in self._records())
+
+    def _records(self) -> Iterator[TraceRecord]:
+        return (TraceRecord.FromString(kv.value) for kv in self.left)
+
+    def _is_left(self, token: FencingToken) -> bool:
+        return any(kv.mod_revision == token for kv in self.left)
+
+    def _has_later(self, token: FencingToken) -> bool:
+        return any(traces.token_of(kv) > token for kv in self.left)
+
+
+def _became(who: Claimant, later: Claimant | None) -> bool:
+    """Whether a share of ``who`` may have become a grant, which may have passed on since."""
+    if later is None or later.shared or not who.shared:
+        return False
+    return later.covers(who) and (who.is_same(later) or who.passes_to(later))
 
 
 def plan_find(grant: Grant) -> Txn:
@@ -85,8 +127,7 @@ def read_find(name: LockName, result: TxnResult) -> Found:
     """Read the answer to ``plan_find``."""
     left, *holds = result.results
     facts = (fact for op in holds for fact in _facts(op) if path_key(fact.record.path) == name.key)
-    records = (TraceRecord.FromString(kv.value) for kv in left.kvs)
-    return Found(tuple(facts), tuple(records), frozenset(kv.mod_revision for kv in left.kvs))
+    return Found(tuple(facts), left.kvs)
 
 
 def plan_end(
@@ -113,7 +154,7 @@ def plan_end(
         left = _trace_key(project, name, fact)
         done.append(Put(left, _trace(fact, end).SerializeToString(), journal.traces))
     done.append(line)
-    if end.how in _TAKEN:
+    if end.how in TAKEN:
         taken_by = keys.taken_by(project, fact.token, name.key, end.request_id)
         done.append(Put(taken_by, b"", journal.traces))
     return Txn(_guards(project, fact, end.how), tuple(done))
@@ -127,7 +168,7 @@ def plan_end_silently(project: ProjectId, name: LockName, fact: LockFact, end: E
     pattern is not given back by it, but others see by it what they lost.
     """
     done = [Delete(fact.key)]
-    if end.how in _TAKEN and not fact.claimant.shared and not fact.record.is_pattern:
+    if end.how in TAKEN and not fact.claimant.shared and not fact.record.is_pattern:
         done.append(Delete(_trace_key(project, name, fact)))
     return Txn(_guards(project, fact, end.how), tuple(done))
 
@@ -175,8 +216,7 @@ def over(found: Found, token: FencingToken, end: Ending) -> Ended | Standing:
     if found.was_ended_by(token, end.request_id):
         return Ended()
     near = [fact for fact in found.facts if fact.claimant.branch in ("", end.branch)]
-    current = next(iter((*near, *found.facts)), None)
-    return Standing(current, found.is_followed(token) and found.is_covered(token))
+    return Standing(next(iter((*near, *found.facts)), None))
 
 
 def plan_read_trace(asker: Asker, grant: Grant) -> Txn:

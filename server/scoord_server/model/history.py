@@ -1,6 +1,5 @@
 """Lines of history: what a command did, put in the transaction that did it."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice, takewhile
@@ -8,7 +7,7 @@ from typing import Final
 
 from scoord.happenings import Kind
 from scoord.ids import LeaseId
-from scoord.names import path_key
+from scoord.names import path_digest
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
@@ -109,12 +108,8 @@ def room_for(paths: Iterable[str]) -> int:
 
 def _name(request_id: str, kind: Kind, paths: Sequence[str], tokens: Sequence[int]) -> str:
     """What tells apart the lines of one command: files that were taken together have one token."""
-    grant = (str(tokens[0]), _digest(paths[0])) if paths and tokens else ()
-    return "-".join((request_id, kind, *grant))
-
-
-def _digest(path: str) -> str:
-    return hashlib.sha256(path_key(path).encode()).hexdigest()[:8]
+    about = (*map(str, tokens[:1]), *map(path_digest, paths[:1]))
+    return "-".join((request_id, kind, *about))
 
 
 def _each_once(holders: Iterable[Holder]) -> Iterable[Holder]:

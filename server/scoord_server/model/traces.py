@@ -10,7 +10,7 @@ share one for each holder and branch.
 from collections.abc import Iterable
 
 from scoord.claimant import Claimant
-from scoord.ids import LeaseId
+from scoord.ids import AgentId, LeaseId, SessionId
 from scoord.patterns import matches
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
@@ -73,6 +73,22 @@ def of_grant(fact: LockFact) -> TraceRecord:
         how=GRANTED,
         granted_unix_ms=record.acquired_unix_ms,
     )
+
+
+def token_of(trace: KeyValue) -> int:
+    """Which grant left it, while that stands or when it ended; 0 for an edit without a lock."""
+    record = TraceRecord.FromString(trace.value)
+    return trace.mod_revision if record.how == GRANTED else record.token
+
+
+def left_by(trace: KeyValue) -> Claimant | None:
+    """Who was granted what left it, and how far; None for an edit without a lock."""
+    where, holder = keys.parse(trace.key).rest[0], TraceRecord.FromString(trace.value).holder
+    if where.startswith(_EDITS):
+        return None
+    shared = where.startswith(_SHARES)
+    branch = where.rsplit("/", 1)[-1] if shared else where
+    return Claimant(SessionId(holder.session_id), AgentId(holder.agent_id), shared, branch)
 
 
 def is_met_on(branch: str, trace: KeyValue) -> bool:

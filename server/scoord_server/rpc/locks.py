@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 
+from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.duration_limits import DEFAULT_CLAIM_S, MOST_CLAIM_S
 from scoord.errors import InvalidConfig, InvalidRequest
@@ -18,7 +19,8 @@ from scoord.v1 import locks_pb2 as pb
 from scoord.v1.locks_pb2_grpc import LockServiceServicer
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.answers import Conflict, Ended, GivenBack, Granted, Held, Reclaimed
+from scoord_server.model import endings
+from scoord_server.model.answers import Conflict, Ended, Granted, Held, Reclaimed
 from scoord_server.model.commands import (
     Acquire,
     Asker,
@@ -45,11 +47,8 @@ _REPORTS = {
     pb.REPORT_KIND_OVERLAP: Kind.OVERLAP,
 }
 
-_OUTCOMES = {
-    GivenBack.RELEASED: pb.RELEASE_OUTCOME_RELEASED,
-    GivenBack.NOT_HOLDER: pb.RELEASE_OUTCOME_NOT_HOLDER,
-    GivenBack.UNKNOWN: pb.RELEASE_OUTCOME_UNKNOWN,
-}
+_OUTCOMES = {True: pb.RELEASE_OUTCOME_RELEASED, False: pb.RELEASE_OUTCOME_NOT_HOLDER}
+"""Of a release, by whether its session gave the grant back."""
 
 
 class Locks(LockServiceServicer):
@@ -107,14 +106,16 @@ class Locks(LockServiceServicer):
         found = await self._coordinator.reporting.read_trace(asker, grant)
         if found.grant(grant.token):
             return pb.ReadTraceResponse(stands=True)
-        end = found.end_of(grant.token) or TraceRecord()
+        became = found.became(_held_by(asker, request), grant.token)
+        was_taken = became is not None and became.how in endings.TAKEN
+        end = found.end_of(grant.token) or (became if became and was_taken else TraceRecord())
         return pb.ReadTraceResponse(
             how=end.how,
             by=end.by,
             reason=end.reason,
             through=messages.ended_through(end),
             covered=found.is_covered(grant.token),
-            became_more=found.became_more(grant.token, asker.session),
+            became_more=became is not None and not was_taken,
         )
 
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
@@ -145,13 +146,15 @@ class Locks(LockServiceServicer):
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Give locks back."""
-        request_id, project = checks.request_id(request.request_id), checks.project(request.project)
-        given_back = await self._coordinator.locks.release(
-            request_id,
-            project,
+        asker = Asker(
+            checks.request_id(request.request_id),
+            checks.project(request.project),
             checks.session_id(request.session_id),
-            [_ref(project, ref) for ref in checks.bounded("paths", request.locks, MOST_PATHS)],
+            LeaseId(request.lease_id),
         )
+        locks = checks.bounded("paths", request.locks, MOST_PATHS)
+        refs = [_ref(asker.project, ref) for ref in locks]
+        given_back = await self._coordinator.locks.release(asker, refs)
         return pb.ReleaseResponse(outcomes=(_OUTCOMES[outcome] for outcome in given_back))
 
     async def Break(self, request: pb.BreakRequest, context: Context) -> pb.BreakResponse:
@@ -229,6 +232,13 @@ def _asker(request: Any, *, needs_lease: bool = True) -> Asker:  # any command o
         _lease(request.lease_id) if needs_lease else LeaseId(0),
         AgentId(checks.identifier("agent_id", request.agent_id)),
     )
+
+
+def _held_by(asker: Asker, request: pb.ReadTraceRequest) -> Claimant:
+    """Who held the grant that is asked about, and how far."""
+    agent = AgentId(checks.identifier("agent_id", request.agent_id))
+    who = Claimant(asker.session, agent)
+    return who.on(one_line(request.branch), request.lock.mode, request.lock.scope)
 
 
 def _terms(request: pb.AcquireRequest | pb.ReserveRequest | pb.ReclaimRequest) -> Terms:

@@ -15,7 +15,7 @@
     /scoord/v1/p/{project}/tasks/{task}
     /scoord/v1/p/{project}/offers/{kind}/{name}
     /scoord/v1/begun/{project}/{session}/{register}             its end is not written down yet
-    /scoord/v1/taken/{project}/{token}/{request}                a grant that was taken away
+    /scoord/v1/taken/{project}/{token}/{key}/{request}          a grant that was taken away
     /scoord/v1/unused/{session}                                 why it was ended as unused
     /scoord/v1/events/{project}/{unix ms}-{request}
     /scoord/v1/archive/{project}/{unix ms}-{session}

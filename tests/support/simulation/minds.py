@@ -174,8 +174,8 @@ class Mind:
         if any(_is_late(new, known) for known in at):
             return
         for known in at:
-            made_way = known.token < new.token and excludes(known.who, new.who)
-            if known.token == new.token or _is_over(known, new) or made_way:
+            made_way = excludes(known.who, new.who) or _is_over(known, new)
+            if known.token == new.token or (made_way and known.token < new.token):
                 del self.locks[known.place]
             if known.token == new.token and not known.who.branch:
                 # Of every branch, it is so for the subagent too that takes it over.

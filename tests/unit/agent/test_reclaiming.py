@@ -482,20 +482,18 @@ async def test_a_share_that_may_have_been_broken_before_its_holder_got_more_is_l
     assert [9] == [held.token for held in house.held.at(SHOP, "b.py")]
 
 
-@pytest.mark.parametrize("became_more", [False, True])
+@pytest.mark.parametrize("has_had_its_time", [False, True])
 async def test_a_share_that_became_a_grant_whose_answer_is_on_its_way_is_no_loss(
-    house: House, *, became_more: bool
+    house: House, *, has_had_its_time: bool
 ) -> None:
     await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
-    share = b_py(shared=True)
+    share = replace(b_py(shared=True), ends_at=house.clock.now() if has_had_its_time else 0.0)
     house.held.put(share)
     house.held.lose(share)
-    house.coordinator.ends["b.py"] = ReadTraceResponse(became_more=became_more)
+    house.coordinator.ends["b.py"] = ReadTraceResponse(became_more=True)
     await come_back(house)
 
-    told = [] if became_more else [wording_losses.taken("B.py")]
-    assert told == house.session.take_notices()
-    assert [] == asked_for(house)
+    assert [] == [*house.session.take_notices(), *asked_for(house), *house.held.losses]
 
 
 @pytest.mark.parametrize("covered", [False, True])

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scoord.happenings import Kind
-from scoord.ids import RequestId, SessionId
-from scoord_server.model.answers import Ended, GivenBack, Granted, Standing
+from scoord.v1.locks_pb2 import LockMode
+from scoord_server.model.answers import Ended, Granted, Standing
 from scoord_server.model.facts import LockName
-from support.coordination import PROJECT, Bench, bench
+from scoord_server.sweeping import Sweeping
+from support.coordination import CLAIM_MS, Bench, bench
 
 
 @pytest.fixture
@@ -26,10 +27,24 @@ async def test_a_repeated_release_is_no_loss_when_somebody_else_was_granted_the_
     await b.release("alice", "auth.py", token, request="once")
     await b.token("bob", "auth.py")
 
-    again = await b.gives_back("alice", "auth.py", token, request="once")
-
-    assert GivenBack.UNKNOWN == again
+    assert await b.release("alice", "auth.py", token, request="once")
     assert "bob" == await b.holder("auth.py")
+
+
+async def test_nor_when_the_store_was_full(b: Bench) -> None:
+    token = await b.token("alice", "auth.py")
+    b.store.full = True
+    await b.release("alice", "auth.py", token, request="once")
+
+    assert await b.release("alice", "auth.py", token, request="once")
+
+
+async def test_what_was_taken_away_while_the_store_was_full_is_a_loss(b: Bench) -> None:
+    token = await b.token("alice", "auth.py")
+    b.store.full = True
+    await b.breaks("auth.py", token)
+
+    assert not await b.release("alice", "auth.py", token)
 
 
 async def test_what_was_broken_is_a_loss_whoever_was_granted_it_since(b: Bench) -> None:
@@ -37,15 +52,26 @@ async def test_what_was_broken_is_a_loss_whoever_was_granted_it_since(b: Bench) 
     await b.breaks("auth.py", token)
     await b.token("bob", "auth.py")
 
-    assert GivenBack.NOT_HOLDER == await b.gives_back("alice", "auth.py", token)
+    assert not await b.release("alice", "auth.py", token)
+
+
+@pytest.mark.parametrize("mode", [LockMode.LOCK_MODE_EXCLUSIVE, LockMode.LOCK_MODE_SHARED])
+async def test_what_went_with_its_lease_is_a_loss_whoever_was_granted_it_since(
+    b: Bench, mode: "LockMode.ValueType"
+) -> None:
+    token = await b.token("alice", "auth.py", mode=mode)
+    await b.dies("alice")
+    await b.token("bob", "auth.py", mode=mode)
+
+    assert not await b.release("alice", "auth.py", token)
 
 
 async def test_what_ended_and_is_free_is_answered_by_how_it_ended(b: Bench) -> None:
     token = await b.token("alice", "auth.py")
     await b.release("alice", "auth.py", token, request="once")
 
-    assert GivenBack.RELEASED == await b.gives_back("alice", "auth.py", token, request="once")
-    assert GivenBack.NOT_HOLDER == await b.gives_back("alice", "auth.py", token, request="twice")
+    assert await b.release("alice", "auth.py", token, request="once")
+    assert not await b.release("alice", "auth.py", token, request="twice")
 
 
 async def test_files_that_were_taken_together_each_leave_a_line_of_their_end(
@@ -57,7 +83,7 @@ async def test_files_that_were_taken_together_each_leave_a_line_of_their_end(
     assert isinstance(granted, Granted)
     names = zip(map(LockName.of, ("a.py", "b.py")), granted.tokens, (False, False), strict=True)
 
-    await b.coordinator.locks.release(RequestId("both"), PROJECT, SessionId("alice"), tuple(names))
+    await b.coordinator.locks.release(b.asker("alice"), tuple(names))
 
     lines = [line for line in await b.history() if line.kind == Kind.RELEASED]
     assert [["a.py"], ["b.py"]] == sorted(list(line.paths) for line in lines)
@@ -73,3 +99,30 @@ async def test_a_break_of_one_of_two_files_says_nothing_of_the_other(b: Bench) -
 
     assert Ended() == await b.breaks("a.py", token, request="once")
     assert isinstance(await b.breaks("b.py", token, request="once"), Standing)
+
+
+async def test_turns_that_were_kept_together_and_not_used_each_leave_a_line(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await b.token("alice", "a.py")
+    await b.token("alice", "b.py")
+    await b.acquire("bob", "a.py", "b.py", enqueue=True)
+    await b.ends("alice")
+    b.clock.advance(CLAIM_MS / 1000 + 1)
+    now_ms = b.clock.wall_ms()
+    monkeypatch.setattr(type(b.clock), "wall_ms", lambda _: now_ms)
+    await Sweeping(b.coordinator).sweep()
+
+    lines = [line for line in await b.history() if line.kind == Kind.UNUSED]
+    assert [["a.py"], ["b.py"]] == sorted(list(line.paths) for line in lines), token
+
+
+async def test_who_holds_several_files_by_one_command_is_told_of_an_overlap_at_each(
+    b: Bench,
+) -> None:
+    await b.acquire("alice", "a.py", "b.py")
+    for path in ("a.py", "b.py"):
+        await b.acquire("bob", path, overlaps=True)
+
+    told = [(seen.record.kind, seen.record.path) for seen in b.view.snapshot().notices]
+    assert [(Kind.OVERLAP, "a.py"), (Kind.OVERLAP, "b.py")] == sorted(told)

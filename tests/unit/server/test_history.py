@@ -158,7 +158,7 @@ class TestWriting:
         await b.session("a")
         refs = [(LockName.of(p), await b.token("a", p), False) for p in ("x.py", "y.py", "z.py")]
 
-        await b.coordinator.locks.release(b.request(), PROJECT, SessionId("a"), refs)
+        await b.coordinator.locks.release(b.asker("a"), refs)
 
         assert 3 == (await kinds(b)).count("released")
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from scoord.claimant import Claimant
 from scoord.errors import SessionEnded
 from scoord.happenings import Kind
-from scoord.ids import FencingToken, LeaseId, RequestId, SessionId
+from scoord.ids import AgentId, FencingToken, LeaseId, RequestId, SessionId
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord.v1.records_pb2 import TraceRecord
 from scoord.v1.sessions_pb2 import Session
@@ -390,20 +391,63 @@ async def test_a_trace_is_covered_by_another_grant_on_its_branch_and_not_by_its_
     assert (await trace(b, "alice", "auth.py", token)).is_covered(token)
 
 
-@pytest.mark.parametrize("given_back", [False, True])
-async def test_a_share_is_known_to_have_become_its_holders_next_grant_and_no_others(
-    b: Bench, *, given_back: bool
+async def became(b: Bench, share: FencingToken, agent: str = "", **terms: Any) -> str | None:
+    """What Alice's share became: how that stands, or ended."""
+    terms = {"mode": LockMode.LOCK_MODE_SHARED, "branch": "", **terms}
+    who = Claimant(SessionId("alice"), AgentId(agent)).on(
+        terms["branch"], terms["mode"], LockScope.LOCK_SCOPE_BRANCH
+    )
+    record = (await trace(b, "alice", "auth.py", share)).became(who, share)
+    return record.how if record else None
+
+
+SHARED = {"mode": LockMode.LOCK_MODE_SHARED}
+
+
+@pytest.mark.parametrize("how", ["granted", "released", "broken"])
+async def test_a_share_is_known_to_have_become_what_its_holder_was_granted_to_write(
+    b: Bench, how: str
 ) -> None:
-    share = await b.token("alice", "auth.py", mode=LockMode.LOCK_MODE_SHARED)
-    assert not (await trace(b, "alice", "auth.py", share)).became_more(share, SessionId("alice"))
+    share = await b.token("alice", "auth.py", **SHARED)
+    assert await became(b, share) is None
 
     token = await b.token("alice", "auth.py")
-    if given_back:
+    if how == "released":
         await b.release("alice", "auth.py", token)
+    elif how == "broken":
+        await b.breaks("auth.py", token)
 
-    found = await trace(b, "alice", "auth.py", share)
-    assert found.became_more(share, SessionId("alice"))
-    assert not found.became_more(share, SessionId("bob"))
+    assert how == await became(b, share)
+    assert await became(b, token, mode=LockMode.LOCK_MODE_EXCLUSIVE) is None
+
+
+async def test_another_share_of_its_holder_is_not_what_it_became(b: Bench) -> None:
+    share = await b.token("alice", "auth.py", **SHARED)
+    await b.breaks("auth.py", share)
+    again = await b.token("alice", "auth.py", **SHARED)
+    assert await became(b, share) is None
+
+    await b.release("alice", "auth.py", again)
+    assert await became(b, share) is None
+
+
+async def test_it_is_known_also_when_that_has_passed_on_to_a_subagent(b: Bench) -> None:
+    share = await b.token("alice", "auth.py", **SHARED)
+    token = await b.token("alice", "auth.py")
+    assert token == await b.token("alice", "auth.py", agent="a1")
+    await b.release("alice", "auth.py", token)
+
+    assert "released" == await became(b, share)
+    assert await became(b, share, agent="a2") is None
+
+
+async def test_what_others_write_or_its_holder_on_another_branch_is_not(b: Bench) -> None:
+    share = await b.token("alice", "auth.py", **SHARED)
+    await b.breaks("auth.py", share)
+    for who, terms in (("bob", {}), ("alice", ON_MAIN)):
+        await b.release(who, "auth.py", await b.token(who, "auth.py", **terms))
+
+    assert await became(b, share) is None
 
 
 async def editors(b: Bench, lost: FencingToken, request: str = "", **terms: Any) -> list[str]:
