@@ -24,7 +24,7 @@ from scoord_agent.local_session import LocalSession
 
 
 @dataclass(frozen=True, slots=True)
-class _Owing:
+class Owing:
     """One release, and whether its session is told of what it did not hold any more."""
 
     session: LocalSession
@@ -33,11 +33,15 @@ class _Owing:
     tells: bool
     lease: LeaseId
     """Under which they were held: what goes with that while it is owed is no loss."""
+    stood: bool
+    """Whether they were believed in when they were given back: then they had not gone with it."""
 
-    @property
-    def is_news(self) -> bool:
-        """Whether the session is to hear of what it did not hold any more."""
-        return self.tells and self.session.lease == self.lease
+    def is_loss(self, outcome: "ReleaseOutcome.ValueType") -> bool:
+        """Whether the session is to hear that it did not hold one any more."""
+        if not self.tells or self.session.lease != self.lease:
+            return False
+        is_over = outcome == ReleaseOutcome.RELEASE_OUTCOME_LEASE_OVER and not self.stood
+        return is_over or outcome == ReleaseOutcome.RELEASE_OUTCOME_NOT_HOLDER
 
 
 class Owed:
@@ -45,7 +49,7 @@ class Owed:
 
     def __init__(self, client: CoordinatorClient) -> None:
         self._client = client
-        self._requests: dict[str, _Owing] = {}
+        self._requests: dict[str, Owing] = {}
 
     async def give_back(
         self,
@@ -61,9 +65,23 @@ class Owed:
         With ``tells`` the session hears of what it did not hold any more, unless its lease
         has run out since.
         """
+        await self.send(self.owe(session, project, locks, tells=tells), patience_s)
+
+    def owe(
+        self,
+        session: LocalSession,
+        project: ProjectId,
+        locks: Sequence[HeldLock],
+        *,
+        tells: bool = True,
+        stood: bool = False,
+    ) -> Owing:
+        """The first half of ``give_back``, at once: from now on they are owed.
+
+        ``stood`` says that they are believed in.
+        """
         session.owe(locks)
-        owing = self._owe(session, project, locks, tells=tells)
-        await self._send(owing, patience_s)
+        return self._owe(session, project, locks, tells=tells, stood=stood)
 
     def take_over(self, session: LocalSession) -> None:
         """Owe what the agent before us had given back, and was perhaps not told that it is over."""
@@ -71,27 +89,34 @@ class Owed:
             self._owe(session, project, locks, tells=False)
 
     def _owe(
-        self, session: LocalSession, project: ProjectId, locks: Sequence[HeldLock], *, tells: bool
-    ) -> _Owing:
+        self,
+        session: LocalSession,
+        project: ProjectId,
+        locks: Sequence[HeldLock],
+        *,
+        tells: bool,
+        stood: bool = False,
+    ) -> Owing:
         request = _release_message(session, project, locks)
-        owing = _Owing(session, request, locks, tells, session.lease)
+        owing = Owing(session, request, locks, tells, session.lease, stood)
         self._requests[request.request_id] = owing
         _remember(session, locks)
         return owing
 
-    async def _send(self, owing: _Owing, patience_s: float = 0.0) -> None:
+    async def send(self, owing: Owing, patience_s: float = 0.0) -> None:
+        """The second half of ``give_back``."""
         request = owing.request
         try:
             response = await self._client.release(request, patience_s)
         except (BadRequest, Refused):
             self._settle(owing)
             raise
-        if self._settle(owing) and owing.is_news:
-            over = ReleaseOutcome.RELEASE_OUTCOME_NOT_HOLDER
+        if self._settle(owing):
             pairs = zip(owing.locks, response.outcomes, strict=True)
-            _tell_lost(owing.session, [lock for lock, outcome in pairs if outcome == over])
+            lost = [lock for lock, outcome in pairs if owing.is_loss(outcome)]
+            _tell_lost(owing.session, lost)
 
-    def _settle(self, owing: _Owing) -> bool:
+    def _settle(self, owing: Owing) -> bool:
         """It is answered; False when it was before."""
         owing.session.owes_no_more(owing.locks)
         return self._requests.pop(owing.request.request_id, None) is not None
@@ -99,7 +124,7 @@ class Owed:
     async def settle(self) -> None:
         """Send again all that is owed. Raises as ``give_back``."""
         for owing in tuple(self._requests.values()):
-            await self._send(owing)
+            await self.send(owing)
 
     async def settle_first(
         self, asker: LocalSession, project: ProjectId, keys: set[str], patience_s: float
@@ -108,7 +133,7 @@ class Owed:
         for owing in tuple(self._requests.values()):
             its = owing.session is asker and owing.request.project == project
             if its and keys & {path_key(ref.path) for ref in owing.request.locks}:
-                await self._send(owing, patience_s)
+                await self.send(owing, patience_s)
 
 
 def is_given_back(session: LocalSession, lock: HeldLock) -> bool:

@@ -168,9 +168,10 @@ def _ends(response: WatchResponse) -> Callable[[_Lock], bool]:
 
 def _is_given_back(response: WatchResponse, lock: _Lock) -> bool:
     """Whether a step of a stream shows that its holder gave it back."""
-    gone = response.lock_gone
-    is_it = (path_key(gone.lock.path), gone.lock.token) == lock and not gone.lock.is_pattern
-    return response.HasField("lock_gone") and is_it and gone.how == Kind.RELEASED
+    if not response.HasField("lock_gone") or response.lock_gone.how != Kind.RELEASED:
+        return False
+    gone = response.lock_gone.lock
+    return (path_key(gone.path), gone.token) == lock and not gone.is_pattern
 
 
 def _edit(file: FileIdentity, who: Claimant) -> Edit:

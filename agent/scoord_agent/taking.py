@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from scoord.clock import Clock
@@ -149,8 +148,9 @@ class Taking:
 
     async def _give_back(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """All at once: what is not answered is owed, whichever of them fails first."""
-        give_back = partial(self._owed.give_back, session, patience_s=PATIENCE_S)
-        await asyncio.gather(*(give_back(*batch) for batch in batches(locks)))
+        stood = self._held.believes(session.session_id, self._clock.now())
+        owed = [self._owed.owe(session, *batch, stood=stood) for batch in batches(locks)]
+        await asyncio.gather(*(self._owed.send(owing, PATIENCE_S) for owing in owed))
 
     def is_known(self, session: LocalSession, lock: HeldLock) -> bool:
         """Whether a grant is held, lost or given back here, or may yet be answered."""

@@ -20,13 +20,13 @@ from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain, not_live
 from scoord_server.model import conflicts, endings, looks, outcomes, queues, reservations
 from scoord_server.model import locks as lock_rules
-from scoord_server.model.answers import Conflict, Ended, Granted, Held, Raced, Standing
+from scoord_server.model.answers import Conflict, Ended, GivenBack, Granted, Held, Raced, Standing
 from scoord_server.model.commands import Acquire, Asker, Ending, Grant, PlaceRef, Reserve
 from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
 from scoord_server.refusing import Refusing
 from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.store import keys
-from scoord_server.store.port import StoreFull, prefix_end
+from scoord_server.store.port import StoreFull
 
 _log = logging.getLogger(__name__)
 
@@ -80,8 +80,8 @@ class Locking:
         self,
         asker: Asker,
         refs: Sequence[tuple[LockName, FencingToken, bool]],
-    ) -> list[bool]:
-        """Give grants back; False where one had ended otherwise. Raises NotAllowed."""
+    ) -> list[GivenBack]:
+        """Give grants back. Raises NotAllowed."""
         given_back = (self._give_back(asker, Grant(asker.project, *ref)) for ref in refs)
         return await asyncio.gather(*given_back)
 
@@ -171,7 +171,7 @@ class Locking:
         """Read how everything is, where it may not be as it was taken for."""
         plan = looks.plan_look(command.asker, command.names)
         result = await self._ground.store.txn(plan)
-        return _if_live(looks.read_look(command.names, result), command.asker)
+        return _if_live(looks.read_look(command.asker, command.names, result), command.asker)
 
     async def _end_overdue(self, found: Sequence[Conflict]) -> Sequence[Conflict]:
         """Take away what is in the way and overdue, at the moment it is wanted; say what."""
@@ -197,7 +197,7 @@ class Locking:
                     sender=asker,
                     text=command.terms.reason,
                 )
-                held = f"{fact.token}-{path_digest(fact.record.path)}"
+                held = f"{fact.token}-{path_digest(conflict.name.shown)}"
                 notice_id = f"overlap-{held}-{asker.session_id}-{asker.agent_id}"
                 await self._ground.tell(
                     command.asker.project, holder, fact.lease, notice_id, notice
@@ -222,7 +222,7 @@ class Locking:
         plan = reservations.plan_look_again(command, left[0].by)
         result = await self._ground.store.txn(plan)
         if not result.succeeded:
-            return _live_room(command, reservations.read_look(result))
+            return _live_room(command, reservations.read_look(command.asker, result))
         refused = reservations.first_of_each(left)
         await self._refusing.note(command.asker, holder, refused, command.pattern)
         return Held(refused)
@@ -242,23 +242,16 @@ class Locking:
 
     # -- steps of ends ------------------------------------------------------------
 
-    async def _give_back(self, asker: Asker, grant: Grant) -> bool:
+    async def _give_back(self, asker: Asker, grant: Grant) -> GivenBack:
         end = Ending(Kind.RELEASED, asker.request_id)
         outcome = await self.end(grant, end, only_of=asker.session)
-        return isinstance(outcome, Ended) or await self._gave_back(asker, grant)
+        return GivenBack.RELEASED if isinstance(outcome, Ended) else await self._over(asker, grant)
 
-    async def _gave_back(self, asker: Asker, grant: Grant) -> bool:
-        """Whether its session gave it back before, where nothing tells of that any more.
-
-        The answer was lost, say, and the next one got it. Its lease stands since it had it.
-        """
+    async def _over(self, asker: Asker, grant: Grant) -> GivenBack:
+        """How a grant had ended: by an earlier try, say, which hides that the next one got it."""
         result = await self._ground.store.txn(endings.plan_read_trace(asker, grant))
         found = endings.read_trace(asker, grant, result)
-        if found is None or not found.went_untold(grant.token):
-            return False
-        prefix = keys.taken_prefix(grant.project, grant.token, grant.name.key)
-        taken = await self._ground.store.range(prefix, prefix_end(prefix), limit=1)
-        return not taken.kvs
+        return endings.given_back(found, grant.token)
 
     async def _end_by_itself(self, lock: SeenLock, how: Kind) -> bool:
         fact = lock.fact

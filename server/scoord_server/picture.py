@@ -253,7 +253,8 @@ class Picture:
         session = self._sessions.get((lost.project, fact.record.holder.session_id))
         holds = self._paths[place].holds.values() if place in self._paths else ()
         came = (seen for seen in self._granted if (seen.project, seen.key) == place)
-        kept = any(fact.claimant.gives_way_to(now.fact.claimant) for now in (*holds, *came))
+        later = (now.fact for now in (*holds, *came) if now.fact.token >= fact.token)
+        kept = any(fact.claimant.gives_way_to(it.claimant) for it in later if it.key != fact.key)
         return session is not None and session.fact.lease == fact.lease and not kept
 
     def _with_holders(self, change: SeenWaiter) -> SeenWaiter:

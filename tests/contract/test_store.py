@@ -81,9 +81,14 @@ RELATIONS: dict[Relation, Callable[[int, int], bool]] = {
 async def test_a_compare_is_key_relation_number(
     subject: Subject, target: Target, relation: Relation
 ) -> None:
-    created = await subject.put(b"k")
-    changed = await subject.put(b"k")
-    actual = {Target.VERSION: 2, Target.CREATE: created, Target.MOD: changed}[target]
+    created, lease = await subject.put(b"k"), await subject.grant()
+    changed = await subject.put(b"k", lease=lease)
+    actual = {
+        Target.VERSION: 2,
+        Target.CREATE: created,
+        Target.MOD: changed,
+        Target.LEASE: lease,
+    }[target]
 
     for number in (actual - 1, actual, actual + 1):
         expected = RELATIONS[relation](actual, number)

@@ -13,7 +13,7 @@ from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.answers import Ended, Granted, Held, Registered, Standing
+from scoord_server.model.answers import Ended, GivenBack, Granted, Held, Registered, Standing
 from scoord_server.model.commands import (
     Acquire,
     Asker,
@@ -162,11 +162,11 @@ class Bench:
     ) -> bool:
         """Give one grant back; whether it was ``session``'s until now."""
         is_pattern = "*" in path
-        (given_back,) = await self.coordinator.locks.release(
-            self.asker(session, request=request), [(LockName.of(path), token, is_pattern)]
-        )
+        asker = self.asker(session, request=request)
+        ref = (LockName.of(path), token, is_pattern)
+        (given_back,) = await self.coordinator.locks.release(asker, [ref])
         await self.settle()
-        return given_back
+        return given_back is GivenBack.RELEASED
 
     async def leaves(self, session: str, *paths: str, revision: int = 0, branch: str = "") -> None:
         """Give up waiting for ``paths``, as last asked for at ``revision``."""

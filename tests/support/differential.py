@@ -13,6 +13,7 @@ from scoord.errors import InvalidRequest
 from scoord.ids import LeaseId
 from scoord_server.store.port import (
     Compacted,
+    Compare,
     Event,
     Get,
     KeyValue,
@@ -189,11 +190,17 @@ class Side:
         return [self._event(event) for event in events]
 
     def _txn(self, txn: Txn) -> Txn:
-        compares = (
-            c if c.target is Target.VERSION else replace(c, number=self._revision(c.number))
-            for c in txn.compares
-        )
-        return Txn(tuple(compares), self._operations(txn.then), self._operations(txn.otherwise))
+        compares = tuple(map(self._compare, txn.compares))
+        return Txn(compares, self._operations(txn.then), self._operations(txn.otherwise))
+
+    def _compare(self, compare: Compare) -> Compare:
+        match compare.target:
+            case Target.CREATE | Target.MOD:
+                return replace(compare, number=self._revision(compare.number))
+            case Target.LEASE:
+                return replace(compare, number=self._lease(compare.number))
+            case Target.VERSION:
+                return compare
 
     def _operations(self, operations: Iterable[Operation]) -> tuple[Operation, ...]:
         return tuple(map(self._operation, operations))

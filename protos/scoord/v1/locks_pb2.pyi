@@ -108,9 +108,13 @@ class _ReleaseOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Releas
     RELEASE_OUTCOME_UNSPECIFIED: _ReleaseOutcome.ValueType  # 0
     """Not said."""
     RELEASE_OUTCOME_RELEASED: _ReleaseOutcome.ValueType  # 1
-    """It was the caller's, and is free now."""
+    """It is over, and not against its session's will: it gave it back, now or before."""
     RELEASE_OUTCOME_NOT_HOLDER: _ReleaseOutcome.ValueType  # 2
     """That grant had ended otherwise: the path is free, or someone else's."""
+    RELEASE_OUTCOME_LEASE_OVER: _ReleaseOutcome.ValueType  # 3
+    """Its session does not live on that lease any more, and nothing tells how the grant ended:
+    with the lease, or by an earlier try of this call.
+    """
 
 class ReleaseOutcome(_ReleaseOutcome, metaclass=_ReleaseOutcomeEnumTypeWrapper):
     """What became of one release."""
@@ -118,9 +122,13 @@ class ReleaseOutcome(_ReleaseOutcome, metaclass=_ReleaseOutcomeEnumTypeWrapper):
 RELEASE_OUTCOME_UNSPECIFIED: ReleaseOutcome.ValueType  # 0
 """Not said."""
 RELEASE_OUTCOME_RELEASED: ReleaseOutcome.ValueType  # 1
-"""It was the caller's, and is free now."""
+"""It is over, and not against its session's will: it gave it back, now or before."""
 RELEASE_OUTCOME_NOT_HOLDER: ReleaseOutcome.ValueType  # 2
 """That grant had ended otherwise: the path is free, or someone else's."""
+RELEASE_OUTCOME_LEASE_OVER: ReleaseOutcome.ValueType  # 3
+"""Its session does not live on that lease any more, and nothing tells how the grant ended:
+with the lease, or by an earlier try of this call.
+"""
 Global___ReleaseOutcome: _TypeAlias = ReleaseOutcome  # noqa: Y015
 
 @_typing.final
@@ -955,8 +963,8 @@ class ReadTraceResponse(_message.Message):
     """
     became_more: _builtins.bool
     """True when it was shared, and its holder, or a subagent of its own, was granted the same to
-    write since, which nobody took away: it became that. How that was taken away is told as
-    its own end.
+    write since: where how is empty it became that. How that was taken away is told as its
+    own end.
     """
     @_builtins.property
     def through(self) -> Global___Holder:

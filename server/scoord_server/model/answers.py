@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId
@@ -81,6 +82,17 @@ class Standing:
     """The grant was over before; ``current`` is what stands now, if anything."""
 
     current: LockFact | None
+
+
+class GivenBack(Enum):
+    """What became of one release."""
+
+    RELEASED = auto()
+    """It is over, and its session gave it back, now or before."""
+    NOT_HOLDER = auto()
+    """It had ended otherwise."""
+    LEASE_OVER = auto()
+    """Its session does not live on that lease any more, and nothing tells how it ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The comparisons that guard every plan."""
 
+from scoord_server.model.commands import Asker
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Relation, Target, prefix_end
 
@@ -49,6 +50,16 @@ def none_came_since(project: str, path_key: str, revision: int) -> tuple[Compare
     )
     room = (none_put_since(prefix, revision) for prefix in prefixes)
     return (not_put_since(keys.lock(project, path_key), revision), *room)
+
+
+def lives_on(asker: Asker) -> Compare:
+    """The asker's session is registered on the very lease that it asks with.
+
+    A command may arrive when its session is over and has begun anew; what it puts would go
+    with the old lease, which may outlast the session by its TTL.
+    """
+    key = keys.session(asker.project, asker.session)
+    return Compare(key, Target.LEASE, Relation.EQUAL, asker.lease)
 
 
 def lives(project: str, session: str) -> Compare:

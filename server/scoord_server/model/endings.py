@@ -8,7 +8,6 @@ without knowing, leaves a key of its own.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from scoord.claimant import Claimant
 from scoord.happenings import Kind
@@ -17,11 +16,12 @@ from scoord.names import path_key
 from scoord.text import age
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model import traces
-from scoord_server.model.answers import Ended, Standing
+from scoord_server.model.answers import Ended, GivenBack, Standing
 from scoord_server.model.commands import Asker, Ending, Grant
 from scoord_server.model.compares import absent, is_grant, unchanged
 from scoord_server.model.facts import LockFact, LockName
 from scoord_server.model.history import Journal
+from scoord_server.model.looks import is_live
 from scoord_server.store import keys
 from scoord_server.store.port import (
     Compare,
@@ -46,6 +46,8 @@ class Found:
     facts: tuple[LockFact, ...]
     left: tuple[KeyValue, ...] = ()
     """The traces that are as old as the grant, or younger."""
+    taken: TraceRecord | None = None
+    """How it was taken away, if it was and that was read: no later grant covers this."""
 
     def grant(self, token: FencingToken) -> LockFact | None:
         """The grant that ``token`` names, if it stands."""
@@ -53,17 +55,17 @@ class Found:
 
     def end_of(self, token: FencingToken) -> TraceRecord | None:
         """The trace of the end of the grant that ``token`` names, if a command ended it."""
-        return next((trace for trace in self._records() if trace.token == token), None)
+        return self._traced(token) or self.taken
 
     def is_covered(self, token: FencingToken) -> bool:
         """Whether neither the grant's own trace is there any more, nor one of its end."""
-        return not self._is_left(token) and self.end_of(token) is None
+        return not self._is_left(token) and self._traced(token) is None
 
     def went_untold(self, token: FencingToken) -> bool:
-        """Whether it is over, and may have been given back although no trace tells.
+        """Whether it is over, and was given back as far as can be known, although no trace tells.
 
-        A store that is full writes none, and a later grant takes its place. Where there is
-        neither the one nor the other, it was taken away while the store was full.
+        A later grant takes its place, and a store that is full writes none: there its own may
+        still stand. Where there is neither, it counts as taken away while the store was full.
         """
         is_later = any(fact.token > token for fact in self.facts) or self._has_later(token)
         is_over = self.grant(token) is None and self.end_of(token) is None
@@ -74,21 +76,24 @@ class Found:
 
         That it stands, or how it ended.
         """
-        standing = (
+        standing = [
             traces.of_grant(fact)
             for fact in self.facts
             if fact.token > token and _became(who, fact.claimant)
-        )
-        left = (
+        ]
+        left = [
             TraceRecord.FromString(kv.value)
             for kv in self.left
             if traces.token_of(kv) > token and _became(who, traces.left_by(kv))
-        )
-        return next(chain(standing, left), None)
+        ]
+        return min((*standing, *left), key=lambda record: record.token, default=None)
 
     def was_ended_by(self, token: FencingToken, request: RequestId) -> bool:
         """Whether this very command ended it before."""
         return any(t.token == token and t.request_id == request for t in self._records())
+
+    def _traced(self, token: FencingToken) -> TraceRecord | None:
+        return next((trace for trace in self._records() if trace.token == token), None)
 
     def _records(self) -> Iterator[TraceRecord]:
         return (TraceRecord.FromString(kv.value) for kv in self.left)
@@ -156,7 +161,7 @@ def plan_end(
     done.append(line)
     if end.how in TAKEN:
         taken_by = keys.taken_by(project, fact.token, name.key, end.request_id)
-        done.append(Put(taken_by, b"", journal.traces))
+        done.append(Put(taken_by, _trace(fact, end).SerializeToString(), journal.traces))
     return Txn(_guards(project, fact, end.how), tuple(done))
 
 
@@ -219,18 +224,33 @@ def over(found: Found, token: FencingToken, end: Ending) -> Ended | Standing:
     return Standing(next(iter((*near, *found.facts)), None))
 
 
+def given_back(found: Found | None, token: FencingToken) -> GivenBack:
+    """What to answer to a release of what was over; None where its lease is over, too.
+
+    Where its session lives on the lease that it had it on, and nobody took it away, it gave
+    it back, as far as can be known.
+    """
+    if found is None:
+        return GivenBack.LEASE_OVER
+    end = found.end_of(token)
+    is_own = end.how == Kind.RELEASED if end else found.went_untold(token)
+    return GivenBack.RELEASED if is_own else GivenBack.NOT_HOLDER
+
+
 def plan_read_trace(asker: Asker, grant: Grant) -> Txn:
     """Read how a grant ended, and whether its session lives; in one step."""
     session = Get(keys.session(grant.project, asker.session))
-    return Txn((), (session, *plan_find(grant).then))
+    taken = keys.get_prefix(keys.taken_prefix(grant.project, grant.token, grant.name.key))
+    return Txn((), (session, taken, *plan_find(grant).then))
 
 
 def read_trace(asker: Asker, grant: Grant, result: TxnResult) -> Found | None:
     """Read the answer to it; None when the session is not live on the asker's lease."""
-    session, *found = result.results
-    if not any(kv.lease == asker.lease for kv in session.kvs):
+    session, taken, *found = result.results
+    if not is_live(asker, session):
         return None
-    return read_find(grant.name, replace(result, results=tuple(found)))
+    how = next((TraceRecord.FromString(kv.value) for kv in taken.kvs), None)
+    return replace(read_find(grant.name, replace(result, results=tuple(found))), taken=how)
 
 
 def _facts(op: OpResult) -> tuple[LockFact, ...]:

@@ -22,7 +22,7 @@ from scoord.v1.records_pb2 import LockRecord
 from scoord_server.model import conflicts, traces
 from scoord_server.model.answers import Conflict, Granted, Raced
 from scoord_server.model.commands import Acquire, Asker, Moved, Terms
-from scoord_server.model.compares import lives, none_put_since, unchanged
+from scoord_server.model.compares import lives_on, none_put_since, unchanged
 from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
 from scoord_server.model.history import Journal
 from scoord_server.model.lasting import keep_reason, keep_time, puts_anew
@@ -54,7 +54,7 @@ def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journa
 def read_acquire(command: Acquire, known: Known, result: TxnResult) -> Granted | Raced | None:
     """Read the answer to ``plan_acquire``; None when the session is not live."""
     if not result.succeeded:
-        return read_look(command.names, result)
+        return read_look(command.asker, command.names, result)
     who = command.claimant
     facts = [_kept(who, known.room(name.key)) for name in command.names]
     tokens = (fact.token if fact else result.revision for fact in facts)
@@ -146,7 +146,7 @@ def as_known(command: Acquire, names: Iterable[LockName], known: Known) -> tuple
     asker = command.asker
     project = asker.project
     compares = [
-        lives(project, asker.session),
+        lives_on(asker),
         # One that was shared may be exclusive now, under its old token.
         none_put_since(keys.reservation_prefix(project), known.seen),
     ]

@@ -27,10 +27,15 @@ def look(asker: Asker, names: Iterable[LockName]) -> tuple[Operation, ...]:
     return tuple(reads)
 
 
-def read_look(names: Sequence[LockName], result: TxnResult) -> Raced | None:
-    """How everything was; None when the session is not live."""
+def read_look(asker: Asker, names: Sequence[LockName], result: TxnResult) -> Raced | None:
+    """How everything was; None when the session is not live on the lease that it asks with."""
     session, *_ = result.results
-    return Raced(read_known(names, result)) if session.kvs else None
+    return Raced(read_known(names, result)) if is_live(asker, session) else None
+
+
+def is_live(asker: Asker, session: OpResult) -> bool:
+    """Whether what was read of its session says that it lives on the asker's lease."""
+    return any(kv.lease == asker.lease for kv in session.kvs)
 
 
 def read_known(names: Sequence[LockName], result: TxnResult) -> Known:

@@ -24,7 +24,7 @@ def read(command: Acquire | Reserve, result: TxnResult) -> Granted | Held | None
     """Granted where it is the asker's by now, by whichever command; None when it is not live."""
     if isinstance(command, Reserve):
         return _of_pattern(command, result)
-    found = looks.read_look(command.names, result)
+    found = looks.read_look(command.asker, command.names, result)
     if found is None:
         return None
     who, rooms = command.claimant, (found.known.room(name.key) for name in command.names)
@@ -36,7 +36,7 @@ def read(command: Acquire | Reserve, result: TxnResult) -> Granted | Held | None
 
 
 def _of_pattern(command: Reserve, result: TxnResult) -> Granted | Held | None:
-    found = reservations.read_look(result)
+    found = reservations.read_look(command.asker, result)
     if found is None:
         return None
     own = reservations.own(command, found)

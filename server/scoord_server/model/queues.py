@@ -52,7 +52,7 @@ def read_wait(
 ) -> Held | Raced | None:
     """Read the answer to ``plan_wait``; None when the session is not live."""
     if not result.succeeded:
-        return read_look(command.names, result)
+        return read_look(command.asker, command.names, result)
     queues = result.results[-len(found) :]
     placed = (
         replace(conflict, place=_place(command.claimant, queue.kvs), place_revision=result.revision)

@@ -7,6 +7,7 @@ one since in another domain, or at a pattern, that excludes it. Who waits is not
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from scoord.happenings import Kind
 from scoord.ids import FencingToken
@@ -15,7 +16,7 @@ from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model import conflicts, traces
 from scoord_server.model.answers import Lost, Raced, Reclaimed
 from scoord_server.model.commands import Reclaim
-from scoord_server.model.compares import absent, lives, none_put_since, unchanged
+from scoord_server.model.compares import absent, lives_on, none_put_since, unchanged
 from scoord_server.model.facts import Known, LockFact, WaiterFact
 from scoord_server.model.history import Journal
 from scoord_server.model.locks import lock_key, record_of
@@ -58,7 +59,7 @@ def read_reclaim(command: Reclaim, result: TxnResult) -> Reclaimed | Lost | Race
     if result.succeeded:
         return Reclaimed(FencingToken(result.revision), _edits(command, result.results[0].kvs))
     left, at_patterns, *rest = result.results
-    found = read_look((command.name,), TxnResult(result.succeeded, result.revision, tuple(rest)))
+    found = read_look(command.asker, (command.name,), replace(result, results=tuple(rest)))
     if found is None:
         return None
     room = found.known.room(command.name.key)
@@ -118,7 +119,7 @@ def _guards(command: Reclaim, key: bytes, known: Known) -> tuple[Compare, ...]:
     asker, name = command.asker, command.name
     room, seen = known.room(name.key), max(command.lost, known.seen)
     return (
-        lives(asker.project, asker.session),
+        lives_on(asker),
         none_put_since(keys.reservation_prefix(asker.project), known.seen),
         absent(key),
         absent(keys.lock(asker.project, name.key)),

@@ -22,14 +22,14 @@ from scoord.v1.locks_pb2 import Holder, LockScope
 from scoord.v1.records_pb2 import LockRecord
 from scoord_server.model import conflicts, traces
 from scoord_server.model.answers import Conflict, Granted
-from scoord_server.model.commands import Reserve
-from scoord_server.model.compares import is_grant, lives, none_put_since, unchanged
+from scoord_server.model.commands import Asker, Reserve
+from scoord_server.model.compares import is_grant, lives_on, none_put_since, unchanged
 from scoord_server.model.conflicts import is_enough
 from scoord_server.model.facts import LockFact, LockName, Room, WaiterFact
 from scoord_server.model.history import Journal
 from scoord_server.model.lasting import keep_reason, keep_time, puts_anew
 from scoord_server.model.locks import has_by, plan_touch, record_of
-from scoord_server.model.looks import in_order
+from scoord_server.model.looks import in_order, is_live
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Get, Put, Txn, TxnResult, prefix_end
 
@@ -74,7 +74,7 @@ def plan_reserve(
     asker = command.asker
     key = before.key if before else _key(command)
     guards = (
-        lives(asker.project, asker.session),
+        lives_on(asker),
         is_grant(key, before.token if before else 0),
         *_guards(command, found),
     )
@@ -90,7 +90,7 @@ def read_reserve(
 ) -> Granted | Room | None:
     """Granted; else all grants and places as they were; None when the session is not live."""
     if not result.succeeded:
-        return read_look(result)
+        return read_look(command.asker, result)
     return granted(command, before, FencingToken(result.revision))
 
 
@@ -111,13 +111,13 @@ def plan_look(command: Reserve) -> Txn:
 def plan_look_again(command: Reserve, in_the_way: LockFact | WaiterFact) -> Txn:
     """Read nothing while this stands as it was; else everything, for ``read_look``."""
     stands = unchanged(in_the_way.key, in_the_way.mod_revision)
-    return Txn((lives(command.asker.project, command.asker.session), stands), (), _look(command))
+    return Txn((lives_on(command.asker), stands), (), _look(command))
 
 
-def read_look(result: TxnResult) -> Room | None:
-    """All grants and places as they were; None when the session is not live."""
+def read_look(asker: Asker, result: TxnResult) -> Room | None:
+    """All grants and places as they were; None when its session does not live on its lease."""
     session, *found = result.results
-    if not session.kvs:
+    if not is_live(asker, session):
         return None
     kvs = [(kv, keys.parse(kv.key).kind) for op in found for kv in op.kvs]
     holds = (LockFact.of(kv) for kv, kind in kvs if kind in keys.HOLDS)

@@ -87,7 +87,7 @@ def left_by(trace: KeyValue) -> Claimant | None:
     if where.startswith(_EDITS):
         return None
     shared = where.startswith(_SHARES)
-    branch = where.rsplit("/", 1)[-1] if shared else where
+    branch = where.split("/", 2)[-1] if shared else where
     return Claimant(SessionId(holder.session_id), AgentId(holder.agent_id), shared, branch)
 
 

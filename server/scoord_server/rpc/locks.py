@@ -20,7 +20,7 @@ from scoord.v1.locks_pb2_grpc import LockServiceServicer
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.coordinator import Coordinator
 from scoord_server.model import endings
-from scoord_server.model.answers import Conflict, Ended, Granted, Held, Reclaimed
+from scoord_server.model.answers import Conflict, Ended, GivenBack, Granted, Held, Reclaimed
 from scoord_server.model.commands import (
     Acquire,
     Asker,
@@ -47,8 +47,11 @@ _REPORTS = {
     pb.REPORT_KIND_OVERLAP: Kind.OVERLAP,
 }
 
-_OUTCOMES = {True: pb.RELEASE_OUTCOME_RELEASED, False: pb.RELEASE_OUTCOME_NOT_HOLDER}
-"""Of a release, by whether its session gave the grant back."""
+_OUTCOMES = {
+    GivenBack.RELEASED: pb.RELEASE_OUTCOME_RELEASED,
+    GivenBack.NOT_HOLDER: pb.RELEASE_OUTCOME_NOT_HOLDER,
+    GivenBack.LEASE_OVER: pb.RELEASE_OUTCOME_LEASE_OVER,
+}
 
 
 class Locks(LockServiceServicer):

@@ -47,6 +47,7 @@ _TARGETS: dict[Target, Callable[[KeyValue], int]] = {
     Target.VERSION: attrgetter("version"),
     Target.CREATE: attrgetter("create_revision"),
     Target.MOD: attrgetter("mod_revision"),
+    Target.LEASE: attrgetter("lease"),
 }
 _RELATIONS: dict[Relation, Callable[[int, int], Any]] = {
     Relation.EQUAL: operator.eq,

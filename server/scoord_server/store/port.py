@@ -53,6 +53,7 @@ class Target(StrEnum):
     VERSION = "version"
     CREATE = "create"
     MOD = "mod"
+    LEASE = "lease"
 
 
 class Relation(StrEnum):

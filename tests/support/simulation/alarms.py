@@ -10,7 +10,7 @@ from support.simulation.record import Record
 from support.simulation.truth import Grant, Truth
 
 _LOSS = re.compile(
-    r"Your (?:locks? on|share of) (\S+(?:, \S+)*)(?: and \d+ more)? (?:is|are|was|were|has) "
+    r"Your (?:locks? on|share of) (\S+(?:, \S+)*)(?: and \d+ more)? (?:is|are|was|were) "
 )
 
 _OWN = ("", "released")

@@ -8,6 +8,7 @@ import pytest
 from scoord.errors import CoordinatorUnreachable, NotAllowed, ScoordError
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import (
+    RELEASE_OUTCOME_LEASE_OVER,
     RELEASE_OUTCOME_NOT_HOLDER,
     RELEASE_OUTCOME_RELEASED,
     ReleaseRequest,
@@ -98,6 +99,21 @@ async def test_what_was_over_before_it_was_given_back_is_told(
 
     (told,) = session.take_notices()
     assert "Auth.py" in told
+
+
+@pytest.mark.parametrize("stood", [False, True])
+async def test_of_what_is_over_with_its_lease_it_is_told_unless_it_stood_when_it_was_given_back(
+    owed: Owed, client: Scripted, session: LocalSession, *, stood: bool
+) -> None:
+    client.answers = [CoordinatorUnreachable("away"), released(RELEASE_OUTCOME_LEASE_OVER)]
+    session.lease = LeaseId(7)
+    owing = owed.owe(session, SHOP, [LOCK], stood=stood)
+    with pytest.raises(CoordinatorUnreachable):
+        await owed.send(owing)
+    await owed.settle()
+
+    assert stood is not bool(session.take_notices())
+    assert [7, 7] == [request.lease_id for request in client.asked]
 
 
 @pytest.mark.parametrize("is_over", [False, True])

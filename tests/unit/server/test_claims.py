@@ -233,7 +233,7 @@ async def test_a_turn_goes_on_while_its_session_has_something_for_which_others_w
     b: Bench,
 ) -> None:
     """Alice's subagent is not behind Bob: he waits for her pattern, whatever else ends."""
-    shared = {"mode": LockMode.LOCK_MODE_SHARED}
+    shared: dict[str, Any] = {"mode": LockMode.LOCK_MODE_SHARED}
     await b.reserve("alice", "src/**", **shared)
     await b.token("carol", "src/auth.py", **shared)
     await b.acquire("bob", "src/auth.py", enqueue=True)

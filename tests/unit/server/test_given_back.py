@@ -6,7 +6,7 @@ import pytest
 
 from scoord.happenings import Kind
 from scoord.v1.locks_pb2 import LockMode
-from scoord_server.model.answers import Ended, Granted, Standing
+from scoord_server.model.answers import Ended, GivenBack, Granted, Standing
 from scoord_server.model.facts import LockName
 from scoord_server.sweeping import Sweeping
 from support.coordination import CLAIM_MS, Bench, bench
@@ -59,11 +59,14 @@ async def test_what_was_broken_is_a_loss_whoever_was_granted_it_since(b: Bench) 
 async def test_what_went_with_its_lease_is_a_loss_whoever_was_granted_it_since(
     b: Bench, mode: "LockMode.ValueType"
 ) -> None:
-    token = await b.token("alice", "auth.py", mode=mode)
+    token, asker = await b.token("alice", "auth.py", mode=mode), b.asker("alice")
     await b.dies("alice")
     await b.token("bob", "auth.py", mode=mode)
 
-    assert not await b.release("alice", "auth.py", token)
+    refs = [(LockName.of("auth.py"), token, False)]
+    assert [GivenBack.LEASE_OVER] == await b.coordinator.locks.release(asker, refs)
+    await b.session("alice")
+    assert [GivenBack.LEASE_OVER] == await b.coordinator.locks.release(asker, refs)
 
 
 async def test_what_ended_and_is_free_is_answered_by_how_it_ended(b: Bench) -> None:
@@ -71,7 +74,11 @@ async def test_what_ended_and_is_free_is_answered_by_how_it_ended(b: Bench) -> N
     await b.release("alice", "auth.py", token, request="once")
 
     assert await b.release("alice", "auth.py", token, request="once")
-    assert not await b.release("alice", "auth.py", token, request="twice")
+    assert await b.release("alice", "auth.py", token, request="twice")
+    token = await b.token("alice", "auth.py")
+    await b.breaks("auth.py", token)
+
+    assert not await b.release("alice", "auth.py", token)
 
 
 async def test_files_that_were_taken_together_each_leave_a_line_of_their_end(

@@ -11,7 +11,7 @@ from scoord.errors import InvalidRequest, NotAllowed, SessionEnded
 from scoord.ids import FencingToken, LeaseId, SessionId
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.model.answers import Ended, Granted, Held, Standing
-from scoord_server.model.commands import Beat, Moved
+from scoord_server.model.commands import Acquire, Beat, Moved, Reserve, Terms
 from scoord_server.model.facts import LockFact, LockName
 from scoord_server.model.locks import holder_of, plan_touch
 from scoord_server.store import keys
@@ -522,3 +522,28 @@ async def test_a_break_is_logged_by_path_and_token_without_its_reason(
         await b.release("a", "y.py", await b.token("a", "y.py"))
 
     assert [f"broke the lock on x.py of {PROJECT} under token {token}"] == caplog.messages
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+async def test_a_command_on_the_lease_before_takes_nothing_though_that_lease_lives_on(
+    b: Bench, *, is_held: bool
+) -> None:
+    """It was on its way while its session was ended, and began anew."""
+    await b.session("alice")
+    asker = b.asker("alice")
+    await b.session("bob")
+    if is_held:
+        await b.token("bob", "auth.py")
+    await b.store.txn(Txn((), (Delete(keys.session(PROJECT, "alice")),)))
+    await b.session("alice")
+    assert asker.lease != b.leases["alice"]
+
+    acquire = Acquire(asker, (LockName.of("auth.py"),), Terms(), enqueue=True)
+    with pytest.raises(SessionEnded):
+        await b.coordinator.locks.acquire(acquire)
+    with pytest.raises(SessionEnded):
+        await b.coordinator.locks.reserve(Reserve(asker, "lib/**", Terms()))
+    await b.settle()
+    seen = b.view.snapshot()
+    assert () == seen.waiters
+    assert ["bob"] * is_held == [lock.fact.record.holder.session_id for lock in seen.locks]

@@ -27,6 +27,7 @@ _TARGETS = {
     Target.VERSION: (rpc.Compare.VERSION, "version"),
     Target.CREATE: (rpc.Compare.CREATE, "create_revision"),
     Target.MOD: (rpc.Compare.MOD, "mod_revision"),
+    Target.LEASE: (rpc.Compare.LEASE, "lease"),
 }
 _RELATIONS = {
     Relation.EQUAL: rpc.Compare.EQUAL,
