@@ -18,7 +18,6 @@ class Locking:
         self, common: Common, awareness: Awareness, *, changed: Callable[[], None]
     ) -> None:
         """``changed`` is told of a new lease, and of a session in a new project."""
-        self.owed = Owed(common.client)
         self.registration = Registration(
             client=common.client,
             held=common.held,
@@ -30,6 +29,7 @@ class Locking:
             is_over=awareness.neighbours.is_over,
             describe=awareness.publishing.describe,
         )
+        self.owed = Owed(common.client, self.registration.lapse)
         self.reclaiming = Reclaiming(
             client=common.client,
             registration=self.registration,

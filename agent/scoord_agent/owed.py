@@ -7,7 +7,7 @@ the same token again, and the late release would end it. It outlives the agent, 
 same reason: the agent after us goes on with it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -47,8 +47,10 @@ class Owing:
 class Owed:
     """What this machine has given back, and was not told that it is over."""
 
-    def __init__(self, client: CoordinatorClient) -> None:
+    def __init__(self, client: CoordinatorClient, lapse: Callable[[LocalSession], None]) -> None:
+        """``lapse`` is told of a session whose lease is over."""
         self._client = client
+        self._lapse = lapse
         self._requests: dict[str, Owing] = {}
 
     async def give_back(
@@ -115,6 +117,9 @@ class Owed:
             pairs = zip(owing.locks, response.outcomes, strict=True)
             lost = [lock for lock, outcome in pairs if owing.is_loss(outcome)]
             _tell_lost(owing.session, lost)
+            is_over = ReleaseOutcome.RELEASE_OUTCOME_LEASE_OVER in response.outcomes
+            if is_over and owing.lease and owing.session.lease == owing.lease:
+                self._lapse(owing.session)
 
     def _settle(self, owing: Owing) -> bool:
         """It is answered; False when it was before."""

@@ -146,10 +146,23 @@ class Reclaiming:
             return await self._lasted(session, lock)
         if _is_unwanted(session, lock):
             return await self._unwanted(session, lock)
-        if not self._held.losses.went_with_lease(lock):
-            return await self._taken(session, lock)
-        again = self._anew if lock.is_pattern or lock.shared else self._reclaim
+        again = self._anew if lock.is_pattern or lock.shared else self._once_more
         return await again(session, lock, settings)
+
+    async def _once_more(
+        self, session: LocalSession, lock: HeldLock, settings: Settings
+    ) -> _Outcome:
+        """A file: if it went while its lease stood, what is written down of that comes first.
+
+        Where nothing is, it went with a lease all the same: the agent before us held it.
+        """
+        if not self._held.losses.went_with_lease(lock):
+            end = await self._end(session, lock)
+            if end.stands:
+                return _Outcome(lock.granted_anew(lock.token))
+            if end.how or end.became_more:
+                return _ended(lock, end)
+        return await self._reclaim(session, lock, settings)
 
     async def _reclaim(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         """Ask for it again, unless others had it since."""
@@ -162,21 +175,6 @@ class Reclaiming:
             told = _edited_meanwhile(session, lock, response.edits)
             return _Outcome(granted_again(lock, response.reclaimed), told)
         return await self._after(session, lock, response.lost, settings)
-
-    async def _taken(self, session: LocalSession, lock: HeldLock) -> _Outcome:
-        """It went while its lease stood: it was taken away, or became a later grant.
-
-        A file whose own trace is left did not end by a command: it gave way to such a grant.
-        """
-        end = await self._end(session, lock)
-        if end.stands:
-            return _Outcome(lock.granted_anew(lock.token))
-        gave_way = not (lock.shared or lock.is_pattern or end.covered)
-        if end.how or gave_way or self._held.losses.was_replaced(lock):
-            return _ended(lock, end)
-        is_again = not lock.shared and self._held.has_passed(lock)
-        told = wording_losses.had_again(lock.shown) if is_again else _untraced(session, lock, end)
-        return _Outcome(told=told)
 
     async def _lasted(self, session: LocalSession, lock: HeldLock) -> _Outcome:
         """Its time is over, unless it ended before that."""
@@ -232,17 +230,26 @@ class Reclaiming:
         end = await self._end(session, lock)
         if end.how:
             return _ended(lock, end)
-        again, told, _ = await self._acquire(session, lock, settings)
-        return _Outcome(again, told or wording_losses.had_again(lock.shown))
+        if self._held.losses.went_with_lease(lock):
+            again, told, _ = await self._acquire(session, lock, settings)
+            return _Outcome(again, told or wording_losses.had_again(lock.shown))
+        if self._held.has_passed(lock):
+            return _Outcome(told=wording_losses.had_again(lock.shown))
+        return _Outcome(told=_untraced(session, lock, end))
 
     async def _anew(self, session: LocalSession, lock: HeldLock, settings: Settings) -> _Outcome:
         """Ask for it as if for the first time: a share has no successor to compare with.
 
-        Nobody does that with what was taken away from it before its lease ran out.
+        Nobody does that with what was taken away from it: then its lease stood all the
+        while, or a trace tells.
         """
+        with_lease = self._held.losses.went_with_lease(lock)
         end = await self._end(session, lock)
         if end.how or self._held.losses.was_replaced(lock):
             return _ended(lock, end)
+        if not with_lease:
+            told = "" if end.stands else _untraced(session, lock, end)
+            return _Outcome(lock.granted_anew(lock.token) if end.stands else None, told)
         if lock.is_pattern:
             return await self._reserve(session, lock, settings)
         return await self._acquire(session, lock, settings)

@@ -35,6 +35,7 @@ from scoord_server.store.port import (
     Get,
     LeaseExists,
     LeaseNotFound,
+    OpResult,
     Store,
     StoreFull,
     Txn,
@@ -284,7 +285,8 @@ class Coordinator:
         for start in range(0, len(beats), _CHECKS_PER_TXN):
             part = beats[start : start + _CHECKS_PER_TXN]
             plan = session_rules.plan_check((beat.project, beat.session) for beat in part)
-            live += [bool(op.kvs) for op in (await self._store.txn(plan)).results]
+            found = (await self._store.txn(plan)).results
+            live += [_is_on(beat.lease, op) for beat, op in zip(part, found, strict=True)]
         return live
 
     async def _publish(self, beat: Beat) -> None:
@@ -310,6 +312,11 @@ class Coordinator:
             # The leases are renewed, which a store without space still does: a beat that
             # failed for this would end what its sessions believe.
             _log.warning("what a session does is not published: %s", error)
+
+
+def _is_on(lease: LeaseId, found: OpResult) -> bool:
+    """Whether what was read of a session says that it lives on this lease."""
+    return any(kv.lease == lease for kv in found.kvs)
 
 
 def _lease_of(request: RequestId, session: Session) -> LeaseId:

@@ -170,7 +170,6 @@ async def editing_house(
     coordinator, held, background = ScriptedCoordinator(clock), HeldLocks(BELIEF_S), Background()
     stream = OneStream(clock)
     coordinator.connection.answered(clock.now())
-    owed = Owed(coordinator.client)
     turns = Turns(clock)
     registration = Registration(
         client=coordinator.client,
@@ -183,6 +182,7 @@ async def editing_house(
         is_over=stream.is_over,
         describe=lambda _message, _session: None,
     )
+    owed = Owed(coordinator.client, registration.lapse)
     neighbours = cast("Neighbours", stream)
     reclaiming = Reclaiming(
         client=coordinator.client,

@@ -962,9 +962,8 @@ class ReadTraceResponse(_message.Message):
     branch since. A share leaves none.
     """
     became_more: _builtins.bool
-    """True when it was shared, and its holder, or a subagent of its own, was granted the same to
-    write since: where how is empty it became that. How that was taken away is told as its
-    own end.
+    """True when its holder, or a subagent of its own, was granted the same to write since, and
+    more: where how is empty it became that. How that was taken away is told as its own end.
     """
     @_builtins.property
     def through(self) -> Global___Holder:

@@ -72,10 +72,13 @@ class Found:
         return is_over and (is_later or self._is_left(token))
 
     def became(self, who: Claimant, token: FencingToken) -> TraceRecord | None:
-        """What tells of the grant to write that a share of ``who`` became; None if of none.
+        """What tells of the grant to write that one of ``who`` became; None if of none.
 
-        That it stands, or how it ended.
+        That it stands, or how it ended. A grant to write that is covered became none: on the
+        same branch it would have kept its token.
         """
+        if not who.shared and self.is_covered(token):
+            return None
         standing = [
             traces.of_grant(fact)
             for fact in self.facts
@@ -106,8 +109,8 @@ class Found:
 
 
 def _became(who: Claimant, later: Claimant | None) -> bool:
-    """Whether a share of ``who`` may have become a grant, which may have passed on since."""
-    if later is None or later.shared or not who.shared:
+    """Whether a grant of ``who`` gave way to ``later``, one that may have passed on since."""
+    if later is None or later.shared:
         return False
     return later.covers(who) and (who.is_same(later) or who.passes_to(later))
 

@@ -52,7 +52,7 @@ def session() -> LocalSession:
 
 @pytest.fixture
 def owed(client: Scripted) -> Owed:
-    return Owed(cast("CoordinatorClient", client))
+    return Owed(cast("CoordinatorClient", client), LocalSession.lapse)
 
 
 def released(outcome: int = RELEASE_OUTCOME_RELEASED) -> ReleaseResponse:
@@ -114,6 +114,7 @@ async def test_of_what_is_over_with_its_lease_it_is_told_unless_it_stood_when_it
 
     assert stood is not bool(session.take_notices())
     assert [7, 7] == [request.lease_id for request in client.asked]
+    assert not session.registered, "nobody believes in its other locks"
 
 
 @pytest.mark.parametrize("is_over", [False, True])

@@ -6,7 +6,7 @@ import pytest
 
 from scoord.ids import AgentId, FencingToken, LeaseId
 from scoord.v1.events_pb2 import LockGone, WatchResponse
-from scoord.v1.locks_pb2 import Holder, Lock, ReadTraceResponse
+from scoord.v1.locks_pb2 import Holder, Lock, Lost
 from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
 from support.house import SHOP, A, House, until
@@ -66,7 +66,7 @@ async def test_what_is_taken_up_is_where_the_agent_before_us_had_it(house: House
 async def test_no_edit_goes_on_by_what_ended_on_the_way(house: House) -> None:
     gone = held(house, "a.py", 150)
     await taken_up(house, LockGone(lock=gone, how="broken", by="bob"))
-    house.coordinator.ends["a.py"] = ReadTraceResponse(how="broken", by="bob")
+    house.coordinator.last["a.py"] = Lost(holder=OWN, how="broken", by="bob")
     house.coordinator.hold("a.py", "Session_far")
     house.held.renewed(A, house.clock.now())
 
@@ -93,10 +93,9 @@ async def test_what_the_agent_before_wrote_down_of_it_is_not_asked_for_twice(hou
     house.registration.recall(house.session)
     assert [("a.py", 150)] == lost(house)
 
-    house.coordinator.ends["a.py"] = ReadTraceResponse(how="broken", by="bob")
     house.reclaiming.begin(house.session, house.settings.at(house.root))
     await until(lambda: not house.held.losses.of(A))
-    assert 1 == len(house.session.take_notices())
+    assert 1 == len(house.coordinator.reclaims)
 
 
 async def test_what_the_agent_before_was_giving_back_is_not_believed_in(house: House) -> None:

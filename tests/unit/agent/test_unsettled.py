@@ -7,6 +7,7 @@ import pytest
 
 from scoord.config import RECHECK_S
 from scoord.ids import AgentId, FencingToken, SessionId
+from scoord.v1.locks_pb2 import ReadTraceResponse
 from scoord_agent import unsettled
 from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
@@ -526,3 +527,20 @@ async def test_so_it_is_from_the_answer_to_what_was_lost(house: House) -> None:
     await until(lambda: not house.session.registered)
 
     assert not house.held.believes(A, house.clock.now())
+
+
+@pytest.mark.parametrize("became_more", [False, True])
+async def test_what_went_is_asked_for_again_unless_it_became_a_later_grant_of_ours(
+    house: House, *, became_more: bool
+) -> None:
+    """With which lease it went is not known of what the agent before us had lost."""
+    await house.edit()
+    (lock,) = house.held
+    house.held.lose(lock)
+    house.coordinator.locks.clear()
+    house.coordinator.ends["a.py"] = ReadTraceResponse(became_more=became_more)
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await until(lambda: not [*house.held.losses])
+
+    assert became_more is not bool(house.coordinator.reclaims)
+    assert [] == house.session.take_notices()

@@ -421,6 +421,26 @@ async def test_a_share_is_known_to_have_become_what_its_holder_was_granted_to_wr
     assert await became(b, token, mode=LockMode.LOCK_MODE_EXCLUSIVE) is None
 
 
+async def test_so_is_a_lock_of_one_branch_that_gave_way_to_one_of_every_branch(b: Bench) -> None:
+    exclusive: dict[str, Any] = {"mode": LockMode.LOCK_MODE_EXCLUSIVE, "branch": "main"}
+    on_main = await b.token("alice", "auth.py", **ON_MAIN)
+    assert await became(b, on_main, **exclusive) is None
+
+    await b.token("alice", "auth.py")
+    assert "granted" == await became(b, on_main, **exclusive)
+
+
+async def test_a_lock_that_was_taken_away_before_its_holder_had_it_again_became_nothing(
+    b: Bench,
+) -> None:
+    exclusive: dict[str, Any] = {"mode": LockMode.LOCK_MODE_EXCLUSIVE, "branch": "main"}
+    lost = await b.token("alice", "auth.py", **ON_MAIN)
+    await b.breaks("auth.py", lost)
+    await b.token("alice", "auth.py", **ON_MAIN)
+
+    assert await became(b, lost, **exclusive) is None
+
+
 async def test_another_share_of_its_holder_is_not_what_it_became(b: Bench) -> None:
     share = await b.token("alice", "auth.py", **SHARED)
     await b.breaks("auth.py", share)

@@ -131,6 +131,18 @@ async def test_a_heartbeat_keeps_a_session_and_silence_ends_it(b: Bench) -> None
     assert "" == await b.holder("auth.py")
 
 
+async def test_a_heartbeat_on_the_lease_before_does_not_say_that_the_session_lives(
+    b: Bench,
+) -> None:
+    await b.session("a")
+    before = b.leases["a"]
+    await b.store.txn(Txn((), (Delete(keys.session(PROJECT, "a")),)))
+    await b.session("a")
+
+    beats = [Beat(PROJECT, SessionId("a"), lease) for lease in (before, b.leases["a"])]
+    assert [False, True] == [pulse.live for pulse in await b.coordinator.heartbeat(beats)]
+
+
 async def test_a_heartbeat_says_that_a_session_is_gone_though_its_lease_stands(b: Bench) -> None:
     await b.session("a")
     await b.store.txn(_without_session())
