@@ -119,14 +119,9 @@ def ref_of(lock: HeldLock) -> LockRef:
 
 def stood_as(lock: HeldLock) -> LockRef:
     """The same, and how and how far it stood."""
-    who = lock.claimant
-    return LockRef(
-        path=lock.shown,
-        token=lock.token,
-        is_pattern=lock.is_pattern,
-        mode=who.mode,
-        scope=who.scope,
-    )
+    ref, who = ref_of(lock), lock.claimant
+    ref.mode, ref.scope = who.mode, who.scope
+    return ref
 
 
 def _shared(ref: LockRef, *, asked: bool) -> bool:

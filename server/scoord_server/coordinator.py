@@ -22,6 +22,7 @@ from scoord_server.graphing import Graphing
 from scoord_server.ground import TRIES, Ground, PlanAgain
 from scoord_server.locking import Locking
 from scoord_server.model import locks as lock_rules
+from scoord_server.model import looks
 from scoord_server.model import sessions as session_rules
 from scoord_server.model.answers import AliasTaken, Pulse, Registered
 from scoord_server.model.commands import Beat, Keep, Said
@@ -35,7 +36,6 @@ from scoord_server.store.port import (
     Get,
     LeaseExists,
     LeaseNotFound,
-    OpResult,
     Store,
     StoreFull,
     Txn,
@@ -286,7 +286,7 @@ class Coordinator:
             part = beats[start : start + _CHECKS_PER_TXN]
             plan = session_rules.plan_check((beat.project, beat.session) for beat in part)
             found = (await self._store.txn(plan)).results
-            live += [_is_on(beat.lease, op) for beat, op in zip(part, found, strict=True)]
+            live += [looks.is_live(op, beat.lease) for beat, op in zip(part, found, strict=True)]
         return live
 
     async def _publish(self, beat: Beat) -> None:
@@ -312,11 +312,6 @@ class Coordinator:
             # The leases are renewed, which a store without space still does: a beat that
             # failed for this would end what its sessions believe.
             _log.warning("what a session does is not published: %s", error)
-
-
-def _is_on(lease: LeaseId, found: OpResult) -> bool:
-    """Whether what was read of a session says that it lives on this lease."""
-    return any(kv.lease == lease for kv in found.kvs)
 
 
 def _lease_of(request: RequestId, session: Session) -> LeaseId:

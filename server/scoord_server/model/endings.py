@@ -250,7 +250,7 @@ def plan_read_trace(asker: Asker, grant: Grant) -> Txn:
 def read_trace(asker: Asker, grant: Grant, result: TxnResult) -> Found | None:
     """Read the answer to it; None when the session is not live on the asker's lease."""
     session, taken, *found = result.results
-    if not is_live(asker, session):
+    if not is_live(session, asker.lease):
         return None
     how = next((TraceRecord.FromString(kv.value) for kv in taken.kvs), None)
     return replace(read_find(grant.name, replace(result, results=tuple(found))), taken=how)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from scoord.ids import LeaseId
 from scoord_server.model.answers import Raced
 from scoord_server.model.commands import Asker
 from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
@@ -30,12 +31,12 @@ def look(asker: Asker, names: Iterable[LockName]) -> tuple[Operation, ...]:
 def read_look(asker: Asker, names: Sequence[LockName], result: TxnResult) -> Raced | None:
     """How everything was; None when the session is not live on the lease that it asks with."""
     session, *_ = result.results
-    return Raced(read_known(names, result)) if is_live(asker, session) else None
+    return Raced(read_known(names, result)) if is_live(session, asker.lease) else None
 
 
-def is_live(asker: Asker, session: OpResult) -> bool:
-    """Whether what was read of its session says that it lives on the asker's lease."""
-    return any(kv.lease == asker.lease for kv in session.kvs)
+def is_live(session: OpResult, lease: LeaseId) -> bool:
+    """Whether what was read of a session says that it lives on this lease."""
+    return any(kv.lease == lease for kv in session.kvs)
 
 
 def read_known(names: Sequence[LockName], result: TxnResult) -> Known:

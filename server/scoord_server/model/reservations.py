@@ -117,7 +117,7 @@ def plan_look_again(command: Reserve, in_the_way: LockFact | WaiterFact) -> Txn:
 def read_look(asker: Asker, result: TxnResult) -> Room | None:
     """All grants and places as they were; None when its session does not live on its lease."""
     session, *found = result.results
-    if not is_live(asker, session):
+    if not is_live(session, asker.lease):
         return None
     kvs = [(kv, keys.parse(kv.key).kind) for op in found for kv in op.kvs]
     holds = (LockFact.of(kv) for kv, kind in kvs if kind in keys.HOLDS)
