@@ -105,16 +105,16 @@ def clock_without_suspend(self: HostClock) -> float:
     return self.running()
 
 
-def forgets_what_failed(give_back: Callable[..., Any]) -> Callable[..., Any]:
+def forgets_what_failed(send: Callable[..., Any]) -> Callable[..., Any]:
     """It is known as given back, and if that was not answered it is not sent again."""
 
-    async def given_back(self: Owed, *args: Any, **options: Any) -> None:
+    async def sent(self: Owed, *args: Any, **options: Any) -> None:
         try:
-            await give_back(self, *args, **options)
+            await send(self, *args, **options)
         finally:
             self._requests.clear()
 
-    return given_back
+    return sent
 
 
 def without_pictures(self: View, steps: Sequence[Step]) -> Step:

@@ -135,7 +135,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "always live",
         "the coordinator says of a dead session that it lives",
-        ("C1", "C4"),
+        ("C1", "C4", "C5"),
         _around(Coordinator, "heartbeat", mistakes.always_live),
     ),
     Mutant(
@@ -178,7 +178,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "failed release forgotten",
         "a release whose answer is lost is not sent again",
         ("C5", "C6"),
-        _around(Owed, "give_back", mistakes.forgets_what_failed),
+        _around(Owed, "send", mistakes.forgets_what_failed),
     ),
     Mutant(
         "gap in the stream",
