@@ -100,9 +100,11 @@ class Coordinator:
     ) -> Registered:
         """Make ``session`` live, or take it up again. Raises SessionEnded, NotAllowed.
 
-        ``lapsed`` is the lease that it had before.
+        ``lapsed`` is the lease that it had before: nobody believes in what stands on that.
         """
-        registered = await self._make_live(request, session, ttl_s, lease, timeout_ms, keep=keep)
+        registered = await self._make_live(
+            request, session, ttl_s, lease, timeout_ms, lapsed=lapsed, keep=keep
+        )
         if not lapsed:
             return registered
         found = await self._store.range(keys.unused(session.session_id))
@@ -116,12 +118,17 @@ class Coordinator:
         lease: LeaseId,
         timeout_ms: int,
         *,
+        lapsed: LeaseId,
         keep: Keep,
     ) -> Registered:
         project = ProjectId(session.project)
         fact = await self.ground.find_session(project, SessionId(session.session_id))
         if fact is not None:
             return await self._resume(session, fact)
+        if lapsed:
+            # Who ended it as unused may have come no further than to its name. A lock that
+            # it has still would be kept, and go with the old lease while it is believed in.
+            await self.ground.revoke(lapsed)
         own = lease or _lease_of(request, session)
         granted = await self._hold(own, ttl_s, new=not lease)
         fact = await self._enter(session, request, own, timeout_ms, keep=keep)

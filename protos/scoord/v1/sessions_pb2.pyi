@@ -316,7 +316,9 @@ class RegisterRequest(_message.Message):
     archive: _builtins.bool
     """Whether the log of its work is kept when it has ended."""
     lapsed_lease_id: _builtins.int
-    """The lease that it had before, which is over; 0 when it had none."""
+    """The lease that it had before, in which nobody believes; 0 when it had none. Where the
+    session is not live, it is ended.
+    """
     @_builtins.property
     def session(self) -> Global___Session:
         """The session. Its alias is a wish, granted when it is one that was given before, and

@@ -18,7 +18,8 @@ from scoord_server.model.commands import Grant, Reclaim, Report, Terms
 from scoord_server.model.endings import Found
 from scoord_server.model.facts import LockName
 from scoord_server.rpc import messages
-from scoord_server.store.port import Txn, TxnResult
+from scoord_server.store import keys
+from scoord_server.store.port import Delete, Txn, TxnResult
 from support.coordination import PROJECT, Bench, bench
 
 AUTH = LockName.of("auth.py")
@@ -370,9 +371,25 @@ async def test_who_was_ended_as_unused_is_told_why_for_that_lease_only(b: Bench)
     assert "" == (await anew(b, LeaseId(first + 1))).unused
 
 
-async def anew(b: Bench, lapsed: LeaseId) -> Registered:
-    """Carol's session is registered after another."""
-    session = Session(session_id="carol", project=PROJECT, machine_id="m1")
+async def test_what_stands_on_the_lease_before_ends_as_its_session_is_registered_anew(
+    b: Bench,
+) -> None:
+    lost, before = await b.token("alice", "auth.py"), b.leases["alice"]
+    # Who ended it as unused came no further than to its name.
+    await b.store.txn(Txn((), (Delete(keys.session(PROJECT, "alice")),)))
+
+    b.leases["alice"] = (await anew(b, before, "alice")).lease
+    outcome = await reclaim(b, "alice", lost)
+    await b.coordinator.ground.revoke(before)
+
+    (stands,) = (await b.store.range(keys.lock(PROJECT, AUTH.key))).kvs
+    assert isinstance(outcome, Reclaimed)
+    assert lost < outcome.token == stands.create_revision
+
+
+async def anew(b: Bench, lapsed: LeaseId, name: str = "carol") -> Registered:
+    """A session is registered after another of its name."""
+    session = Session(session_id=name, project=PROJECT, machine_id="m1")
     return await b.coordinator.register(
         RequestId(f"after-{lapsed}"), session, 30, LeaseId(0), 0, lapsed=lapsed
     )
