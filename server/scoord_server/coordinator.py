@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -121,20 +121,19 @@ class Coordinator:
         lapsed: LeaseId,
         keep: Keep,
     ) -> Registered:
-        project = ProjectId(session.project)
-        fact = await self.ground.find_session(project, SessionId(session.session_id))
-        if fact is not None:
-            return await self._resume(session, fact)
-        if lapsed:
-            # Who ended it as unused may have come no further than to its name. A lock that
-            # it has still would be kept, and go with the old lease while it is believed in.
-            await self.ground.revoke(lapsed)
-        own = lease or _lease_of(request, session)
-        granted = await self._hold(own, ttl_s, new=not lease)
-        fact = await self._enter(session, request, own, timeout_ms, keep=keep)
-        if fact.lease != own:
-            return await self._resume(session, fact)
-        return Registered(fact.record.session.alias, own, granted)
+        project, own = ProjectId(session.project), lease or _lease_of(request, session)
+        for _ in range(TRIES):
+            fact = await self.ground.find_session(project, SessionId(session.session_id))
+            if fact is not None and _is_its(fact, session, lease, lapsed):
+                return await self._resume(session, fact)
+            granted = await self._hold(own, ttl_s, new=not lease)
+            # Nobody believes in what stands there. It would be kept where it is asked for
+            # again, and go with that lease while it is believed in.
+            await self._end_leases({lapsed, fact.lease if fact else lapsed} - {own})
+            fact = await self._enter(session, request, own, timeout_ms, keep=keep)
+            if fact.lease == own:
+                return Registered(fact.record.session.alias, own, granted)
+        raise Contended(f"{session.session_id} is being registered from elsewhere; try again")
 
     async def heartbeat(self, beats: Sequence[Beat]) -> list[Pulse]:
         """Renew every lease once, then see which sessions still stand."""
@@ -178,16 +177,17 @@ class Coordinator:
     async def end(
         self, request: RequestId, project: ProjectId, session: SessionId, lease: LeaseId, why: str
     ) -> None:
-        """End a session: one revoke, and all it held is free. Ending twice is no error."""
+        """End a session: one revoke, and all it held is free. Ending twice is no error.
+
+        Where it is not live in ``project``, it may be in others on the ``lease`` that is given.
+        """
         fact = await self.ground.find_session(project, session)
-        if fact is None:
-            return
-        if lease and fact.lease != lease:
+        if fact and lease and fact.lease != lease:
             raise NotAllowed(f"{session} lives on another lease than the one given")
-        await asyncio.gather(
-            *(self._note_end(one, request, why) for one in self._everywhere(project, fact))
-        )
-        await self.ground.revoke(fact.lease)
+        if over := fact.lease if fact else lease:
+            facts = self._everywhere(over, fact)
+            await asyncio.gather(*(self._note_end(one, request, why) for one in facts))
+            await self.ground.revoke(over)
 
     async def end_idle(self, fact: SessionFact) -> bool:
         """End a session that was idle for too long, unless it was active since."""
@@ -201,17 +201,20 @@ class Coordinator:
 
     # -- steps of end -------------------------------------------------------------
 
-    def _everywhere(self, project: ProjectId, fact: SessionFact) -> Iterator[SessionFact]:
-        """The session in all projects that it is in: its one lease ends it in each of them."""
-        yield fact
-        for seen in self._view.of_lease(fact.lease):
-            if seen.record.session.project != project:
-                yield seen
+    def _everywhere(self, lease: LeaseId, fact: SessionFact | None) -> list[SessionFact]:
+        """The session in all projects that it is in: its one lease ends it in each of them.
+
+        First what was read of it, if it was; the rest is as it was last seen.
+        """
+        read = [fact] if fact else []
+        known = {one.record.session.project for one in read}
+        seen = self._view.of_lease(lease)
+        return [*read, *(one for one in seen if one.record.session.project not in known)]
 
     async def _note_elsewhere(self, project: ProjectId, fact: SessionFact) -> None:
         """An idle session ends in all its projects, with its lease."""
         request = RequestId(f"idle-{fact.record.request_id}")
-        for one in tuple(self._everywhere(project, fact))[1:]:
+        for one in self._everywhere(fact.lease, fact)[1:]:
             await self._note_end(one, request, f"it was idle in {project}")
 
     async def _note_end(self, fact: SessionFact, request: RequestId, why: str) -> None:
@@ -242,6 +245,9 @@ class Coordinator:
             raise SessionEnded("the session's lease is over; register it anew")
         return left
 
+    async def _end_leases(self, leases: Iterable[LeaseId]) -> None:
+        await asyncio.gather(*(self.ground.revoke(lease) for lease in sorted(leases) if lease))
+
     async def _enter(
         self,
         session: Session,
@@ -268,8 +274,6 @@ class Coordinator:
         raise Contended(f"too many sessions register in {project} at once; try again")
 
     async def _resume(self, session: Session, fact: SessionFact) -> Registered:
-        if fact.record.session.machine_id != session.machine_id:
-            raise NotAllowed(f"{session.session_id} belongs to another machine")
         left = (await self._store.keep_alive([fact.lease]))[fact.lease]
         if left <= 0:
             raise SessionEnded(f"the lease of {session.session_id} is over; register it anew")
@@ -319,6 +323,17 @@ class Coordinator:
             # The leases are renewed, which a store without space still does: a beat that
             # failed for this would end what its sessions believe.
             _log.warning("what a session does is not published: %s", error)
+
+
+def _is_its(fact: SessionFact, session: Session, lease: LeaseId, lapsed: LeaseId) -> bool:
+    """Whether a session that is live is so on the lease that it believes in. Raises NotAllowed.
+
+    It has one in all its projects: that which it names, if it does. Else the answer which
+    told it may be lost, but it is not the one before.
+    """
+    if fact.record.session.machine_id != session.machine_id:
+        raise NotAllowed(f"{session.session_id} belongs to another machine")
+    return fact.lease == lease if lease else fact.lease != lapsed
 
 
 def _lease_of(request: RequestId, session: Session) -> LeaseId:
