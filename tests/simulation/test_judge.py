@@ -7,7 +7,14 @@ import pytest
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, LeaseId, SessionId
-from scoord.v1.locks_pb2 import Holder
+from scoord.v1.locks_pb2 import (
+    AcquireRequest,
+    AcquireResponse,
+    Conflict,
+    Held,
+    Holder,
+    LockMode,
+)
 from scoord.v1.records_pb2 import LockRecord
 from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
 from scoord_server.store import keys
@@ -15,12 +22,13 @@ from scoord_server.store.keyspace import Change
 from scoord_server.store.port import Event, KeyValue
 from support.simulation.alarms import Alarms
 from support.simulation.asked import _Heard, _was_told
-from support.simulation.beliefs import Loss, _met_others
+from support.simulation.beliefs import Loss, _contested, _met_others
 from support.simulation.calm import _has_gone
 from support.simulation.history import History
 from support.simulation.loop import HostClock, Process
 from support.simulation.machine import Agent, Hook
 from support.simulation.minds import Known
+from support.simulation.network import Exchange
 from support.simulation.people import Told
 from support.simulation.reliance import Overtaken
 from support.simulation.slips import Denied, Reported, Slip, _may_be_earlier
@@ -369,6 +377,26 @@ def test_an_edit_beside_others_is_excused_for_the_files_that_these_have() -> Non
 
     assert _met_others(edit, "theirs.py")
     assert not _met_others(edit, "free.py")
+
+
+@pytest.mark.parametrize(
+    ("mode", "agent", "is_its"),
+    [
+        (LockMode.LOCK_MODE_EXCLUSIVE, SUBAGENT, True),
+        (LockMode.LOCK_MODE_EXCLUSIVE, MAIN, False),
+        (LockMode.LOCK_MODE_SHARED, SUBAGENT, False),
+    ],
+)
+def test_a_file_is_anothers_by_the_answer_to_the_edit_and_not_by_that_to_a_lost_share(
+    mode: LockMode.ValueType, agent: AgentId, *, is_its: bool
+) -> None:
+    event = HookEvent("claude-code", EventKind.BEFORE_EDIT, "", "", "", agent_id=SUBAGENT)
+    request = AcquireRequest(mode=mode, agent_id=agent, paths=["file.py"])
+    answer = AcquireResponse(held=Held(conflicts=[Conflict(path="file.py")]))
+    process = cast("Process", None)
+    acquire = Exchange(process, "Acquire", request, 0.0, 0.0, answer)
+
+    assert is_its == bool(_contested(acquire, Hook(event, 1, 0.0)))
 
 
 def test_what_is_answered_is_what_was_granted_and_as_far() -> None:

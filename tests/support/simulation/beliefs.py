@@ -150,7 +150,7 @@ class Beliefs:
         """An answer arrives."""
         if (hook := current_hook.get()) is not None:
             hook.asked.append(self._outcome(exchange))
-            hook.contested |= _contested(exchange)
+            hook.contested |= _contested(exchange, hook)
         if exchange.response is None:
             self._failed(exchange)
             return
@@ -487,8 +487,12 @@ def _met_others(hook: Hook, path: str) -> bool:
     return path in hook.contested or is_outrun(hook)
 
 
-def _contested(exchange: Exchange) -> set[str]:
+def _contested(exchange: Exchange, hook: Hook) -> set[str]:
+    """What is another's, by an answer to an edit; not to who asks for a lost share meanwhile."""
+    request = exchange.request
     if exchange.method != "Acquire" or exchange.response is None:
+        return set()
+    if (request.mode, request.agent_id) != (LockMode.LOCK_MODE_EXCLUSIVE, hook.event.agent_id):
         return set()
     return {path_key(conflict.path) for conflict in exchange.response.held.conflicts}
 
