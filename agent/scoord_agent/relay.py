@@ -259,6 +259,8 @@ class Relay:
 
 
 def _of_turn(turn: Turn, age_s: float, claim_s: float) -> str:
+    if turn.never_came:
+        return wording.place_gone(turn.path, turn.branch)
     if turn.is_over or age_s >= claim_s:
         return wording.turn_over(turn.path, age_s, turn.branch, shared=turn.shared)
     return wording.turn(turn.path, turn.branch, shared=turn.shared)

@@ -52,6 +52,8 @@ class Turn:
     branch: str = ""
     is_over: bool = False
     """Whether it is known that the place is gone."""
+    never_came: bool = False
+    """Whether it went with its lease while others were before it: its session still waits."""
     shared: bool = False
     """Whether it waited to share the file, and not to edit it."""
 
@@ -124,11 +126,21 @@ class Turns:
         return [paths[place] for place in mine if place not in self._waiting]
 
     def lapse(self, session: SessionId) -> None:
-        """Its places went with its lease; of turns that it was not told of, it hears so."""
+        """Its places went with its lease; of what it was to be told of, it hears so.
+
+        A command that waits asks for its place again, and is told by its answer.
+        """
         # In the order they came: that of a set differs from run to run.
         for place in dict.fromkeys((*self._queued, *self._untold, *self._come)):
             if place.session == session:
-                self.used(place)
+                self._lapse(place)
+
+    def _lapse(self, place: Place) -> None:
+        queued, now = self._queued.get(place), self._clock.now()
+        self.used(place)
+        if queued and place not in self._waiting:
+            gone = Turn(queued.path, now, place.branch, is_over=True, never_came=True)
+            self._untold.setdefault(place, gone)
 
     def waits(self, project: ProjectId, key: str, session: SessionId) -> bool:
         """Whether any holder of the session has a place at this path."""

@@ -133,6 +133,14 @@ def turn_over(path: str, ago_s: float, branch: str = "", *, shared: bool = False
     )
 
 
+def place_gone(path: str, branch: str = "") -> str:
+    """A place in a queue went with the session's lease, before its turn came."""
+    return (
+        f"You do not wait for {one_line(path)}{_on(branch)} any more: the lease of this session ran"
+        " out, and its place in the queue with it. Edit it to ask again."
+    )
+
+
 def _use(shared: bool) -> str:  # noqa: FBT001 (what is said alike twice)
     """What a turn is for: who shares a file does not edit it."""
     return "take" if shared else "edit"

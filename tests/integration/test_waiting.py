@@ -248,8 +248,15 @@ def test_who_gets_the_file_by_its_turn_is_told_who_still_waits(two: Pair, shop: 
     assert "waits for" not in context(bob.prompt("go on")), "it is told once"
 
 
-def test_a_session_that_was_ended_as_idle_after_its_turn_came_hears_that_it_is_over(
-    two: Pair, tmp_path: Path
+@pytest.mark.parametrize(
+    ("comes", "told"),
+    [(True, "your turn at it is over"), (False, "You do not wait for auth.py any more")],
+)
+def test_a_session_that_was_ended_as_idle_while_it_waited_hears_that_it_does_so_no_more(
+    two: Pair,
+    tmp_path: Path,
+    comes: bool,
+    told: str,
 ) -> None:
     settings = "session_coordination: {heartbeat_interval: 0.5, session_timeout: 1}\n"
     files = FILES | {"coordination.yaml": settings}
@@ -257,7 +264,8 @@ def test_a_session_that_was_ended_as_idle_after_its_turn_came_hears_that_it_is_o
     alice, bob = alices(two, short), bobs(two, short)
     assert refusal(alice.edit("auth.py")) == ""
     assert refusal(bob.edit("auth.py"))
-    alice.run("release", "auth.py")
+    if comes:
+        alice.run("release", "auth.py")
 
     def is_ended() -> bool:
         alice.prompt("go on")
@@ -265,7 +273,7 @@ def test_a_session_that_was_ended_as_idle_after_its_turn_came_hears_that_it_is_o
 
     seconds_until("Bob's session is ended", is_ended, 30)
     time.sleep(A_BEAT_S)  # and his agent has heard of it
-    assert "your turn at it is over" in bob.told()
+    assert told in bob.told()
 
 
 def test_a_refusal_is_not_told_with_the_turn_before_it(two: Pair, shop: Clones) -> None:

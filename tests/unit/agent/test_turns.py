@@ -181,3 +181,29 @@ def test_of_a_turn_that_went_with_its_lease_a_session_hears_that_it_is_over() ->
     assert {} == turns.leave(of("Session_1")), "there is no place to give up"
     assert turns.has_come(other)
     assert [Turn("Auth.py", clock.now())] == turns.take(SessionId("Session_2"), AgentId(""), 9)
+
+
+def test_who_only_waited_hears_that_its_place_went_with_its_lease_unless_it_asked_again() -> None:
+    clock = FakeClock()
+    turns, mine, other = Turns(clock), place("Session_1"), place("Session_1", "b.py")
+    for each in (mine, other):
+        turns.queued(each, each.key)
+
+    turns.lapse(SessionId("Session_1"))
+    turns.settled(turns.untold([other]))
+
+    (told,) = turns.take(SessionId("Session_1"), AgentId(""), 9)
+    assert Turn(mine.key, clock.now(), is_over=True, never_came=True) == told
+    assert {} == turns.leave(of("Session_1")), "there is no place to give up"
+
+
+async def test_a_command_that_waits_asks_again_and_its_session_is_not_told_to() -> None:
+    turns, mine = Turns(FakeClock()), place("Session_1")
+    turns.queued(mine, "auth.py")
+    waits = asyncio.create_task(turns.wait([mine], 1.0))
+    await asyncio.sleep(0)
+
+    turns.lapse(SessionId("Session_1"))
+
+    assert [] == turns.take(SessionId("Session_1"), AgentId(""), 9)
+    waits.cancel()
