@@ -20,8 +20,13 @@ from scoord_server.model.facts import Known, LockFact, Room, WaiterFact
 
 
 def in_the_way(command: Acquire, known: Known) -> tuple[Conflict, ...]:
-    """Every name that the asker cannot have now, with the first that is in its way."""
-    found = ((name, first(command.claimant, known, name.key)) for name in command.names)
+    """Every name that the asker cannot have now, with the first that is in its way.
+
+    What it has already it can: beside its share may stand what a subagent of its session writes.
+    """
+    who = command.claimant
+    wanted = (name for name in command.names if not holding(who, known.room(name.key)))
+    found = ((name, first(who, known, name.key)) for name in wanted)
     return tuple(Conflict(name, by) for name, by in found if by is not None)
 
 

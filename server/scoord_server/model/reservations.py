@@ -43,9 +43,12 @@ def in_the_way(command: Reserve, found: Room) -> tuple[Conflict, ...]:
     """Every grant that the pattern cannot be had beside, and every place that it would pass.
 
     Those who came when the asker had the pattern already, where they would hold, wait for
-    it, not the other way round.
+    it, not the other way round. What it has already it can have: a subagent of its session
+    may have a file in it.
     """
-    who = command.claimant
+    who, mine = command.claimant, own(command, found)
+    if mine and is_enough(mine, who):
+        return ()
     waiters = conflicts.not_waiting_for(_mine(command, found), found.waiters)
     facts: Iterable[LockFact | WaiterFact] = (*found.holds, *waiters)
     return tuple(

@@ -1,6 +1,7 @@
 """Shared locks, locks of one branch, locks with an end, and history."""
 
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from scoord_server.model.answers import Granted, Held
 from scoord_server.model.commands import Beat
 from scoord_server.model.facts import LockFact, LockName
 from scoord_server.reaper import Reaper
+from scoord_server.store.port import Txn, TxnResult
 from support.coordination import PROJECT, Bench, bench, granted
 
 SHARED = LockMode.LOCK_MODE_SHARED
@@ -66,6 +68,34 @@ async def test_sharers_do_not_overtake_a_writer_that_waits(b: Bench) -> None:
     assert isinstance(await b.acquire("alice", "auth.py", mode=SHARED), Granted), "no dead end"
     assert await b.release("alice", "auth.py", token)
     assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+
+
+async def test_who_shares_what_its_subagent_writes_shares_it_still(b: Bench) -> None:
+    first = await b.token("alice", "auth.py", mode=SHARED)
+    await b.token("alice", "auth.py", agent="helper")
+
+    again = await b.acquire("alice", "auth.py", "b.py", mode=SHARED, enqueue=True)
+
+    assert first == granted(again).tokens[0]
+    assert not b.view.snapshot().waiters
+    assert isinstance(await b.acquire("alice", "auth.py"), Held), "its helper writes it"
+
+
+async def test_it_does_not_where_its_share_is_given_back_at_the_same_moment(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = await b.token("alice", "auth.py", mode=SHARED)
+    await b.token("alice", "auth.py", agent="helper")
+    run, tries = b.store.txn, count()
+
+    async def run_after_a_release(txn: Txn) -> TxnResult:
+        if next(tries) == 1:  # the first has looked
+            await b.release("alice", "auth.py", share)
+        return await run(txn)
+
+    monkeypatch.setattr(b.store, "txn", run_after_a_release)
+
+    assert isinstance(await b.acquire("alice", "auth.py", mode=SHARED), Held)
 
 
 async def test_a_share_is_released_by_its_token(b: Bench) -> None:

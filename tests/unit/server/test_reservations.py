@@ -67,6 +67,38 @@ async def test_the_same_pattern_again_is_the_same_grant(b: Bench) -> None:
     assert first == await b.reserve("alice", "SRC/api/**")
 
 
+@pytest.mark.parametrize("mode", [LockMode.LOCK_MODE_EXCLUSIVE, LockMode.LOCK_MODE_SHARED])
+async def test_a_pattern_is_its_holders_also_while_a_subagent_has_a_file_in_it(
+    b: Bench, mode: "LockMode.ValueType"
+) -> None:
+    first = await b.reserve("alice", "src/**", mode=mode)
+    await b.token("alice", "src/a.py", agent="helper")
+
+    assert first == await b.reserve("alice", "src/**", mode=mode)
+    assert first == await b.reserve("alice", "src/**", mode=mode, lasts_ms=60_000)
+
+    (pattern,) = b.view.reservations(PROJECT)[1]
+    assert 60_000 == pattern.record.lasts_ms
+    assert isinstance(await b.reserve("alice", "src/*"), Held), "another one is not"
+
+
+async def test_a_pattern_that_is_given_back_at_the_same_moment_is_its_holders_no_more(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = granted(await b.reserve("alice", "src/**"))
+    await b.token("alice", "src/a.py", agent="helper")
+    run, tries = b.store.txn, count()
+
+    async def run_after_a_release(txn: Txn) -> TxnResult:
+        if next(tries) == 0:
+            await b.release("alice", "src/**", own.tokens[0])
+        return await run(txn)
+
+    monkeypatch.setattr(b.store, "txn", run_after_a_release)
+
+    assert isinstance(await b.reserve("alice", "src/**"), Held)
+
+
 async def test_who_asks_to_share_its_own_pattern_keeps_it_as_it_is(b: Bench) -> None:
     first = await b.reserve("alice", "src/**", reason="docs")
     lines = await b.history()
