@@ -19,12 +19,12 @@ from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.patterns import matches
 from scoord_agent.held_lock import (
     HeldLock,
+    as_asked,
     as_it_is,
     is_ended_by,
+    is_in_place_of,
     is_let_in,
-    is_more,
     is_same,
-    is_taken_over,
 )
 from scoord_agent.losses import Losses
 
@@ -133,8 +133,10 @@ class HeldLocks:
                 over.append(other)
         path[_who(lock)] = lock
         self._note_overtaken(over)
-        for lost in [lost for lost in self.losses if self.has_more(lost)]:
+        wanted_no_more = [lost for lost in self.losses if self.has_more(lost)]
+        for lost in wanted_no_more:
             self.losses.note_replaced(lost)
+        self._go_on(wanted_no_more)
         if lock.is_pattern:
             self._patterns[_path(lock)] = None
         else:
@@ -206,6 +208,27 @@ class HeldLocks:
         for other in over:
             kept = self._replaced if self.has_more(other) else self._overtaken
             kept[_grant(other)] = other
+        self._go_on(over)
+
+    def _go_on(self, over: Iterable[HeldLock]) -> None:
+        """What is had in place of these ends when they were to: of several ends the last counts.
+
+        One that is as much was granted when they were over. Patterns do that under their token.
+        """
+        files = (lock for lock in over if not lock.is_pattern)
+        for before in sorted(files, key=lambda lock: lock.ends_at, reverse=True):
+            for now in self._in_place_of(before):
+                if now.claimant != before.claimant:
+                    self._replace(as_asked(now, before))
+
+    def void(self, lock: HeldLock) -> None:
+        """It was taken away, so what its holder has more did not come of it, nor has its end."""
+        for now in self._in_place_of(lock):
+            if now.ends_at == lock.ends_at:
+                self._replace(replace(now, ends_at=0.0))
+
+    def _in_place_of(self, lock: HeldLock) -> list[HeldLock]:
+        return [k for k in self._paths.get(_path(lock), {}).values() if is_in_place_of(k, lock)]
 
     def _is_overtaken(self, lock: HeldLock) -> bool:
         """Whether its answer comes after that of a later grant, beside which it cannot stand."""
@@ -312,9 +335,7 @@ class HeldLocks:
         subagent took over, on more branches, did not end in another way: on as many it would
         have passed on under its token.
         """
-        further = (k for k in self._paths.get(_path(lock), {}).values() if k.branch != lock.branch)
-        taken = (is_taken_over(lock, one) for one in further)
-        return any(is_more(own, lock) for own in self._own(lock)) or any(taken)
+        return bool(self._in_place_of(lock))
 
     def used(self, session: SessionId) -> list[HeldLock]:
         """The grants used since their use was last published."""

@@ -118,19 +118,33 @@ def is_more(now: HeldLock, before: HeldLock) -> bool:
     return before.shared or now.branch != before.branch
 
 
+def is_in_place_of(now: HeldLock, before: HeldLock) -> bool:
+    """Whether ``before`` may have become ``now``: its holder's, or a subagent's, on more branches.
+
+    On as many a subagent would have it under its token.
+    """
+    if is_same(now, before):
+        return is_more(now, before)
+    return now.branch != before.branch and is_taken_over(before, now)
+
+
 def is_ended_by(lock: HeldLock, other: HeldLock) -> bool:
     """Whether ``other`` is over, as the later ``lock`` shows."""
     return other.token < lock.token and not stand_together(other, lock)
 
 
-def as_it_is(lock: HeldLock, before: HeldLock) -> HeldLock:
-    """A grant that is told of once more, as its record is.
+def as_asked(lock: HeldLock, before: HeldLock) -> HeldLock:
+    """A grant that goes on as ``before``, with the end and the reason that were asked for last.
 
-    Its end and its reason are those that were asked for last; who asked for none left
-    them as they are.
+    Who asks for none leaves them as they are.
     """
     ends_at, reason = lock.ends_at or before.ends_at, lock.reason or before.reason
-    lock = replace(lock, ends_at=ends_at, reason=reason)
+    return replace(lock, ends_at=ends_at, reason=reason)
+
+
+def as_it_is(lock: HeldLock, before: HeldLock) -> HeldLock:
+    """A grant that is told of once more, as its record is."""
+    lock = as_asked(lock, before)
     # Taken while no branch was checked out, it holds on every one, whoever goes on with it.
     lock = replace(lock, branch=before.branch and lock.branch)
     # Who asks to share what it has alone is answered with what it has.

@@ -235,6 +235,7 @@ class Reactions:
         return min((lock.agent for lock in mine if lock.agent != own), default=MAIN)
 
     def _drop(self, lock: HeldLock, notice: str) -> None:
+        self._held.void(lock)
         if self._held.drop(lock) and (session := self._sessions.get(lock.session)):
             session.tell_loss(notice, lock.agent)
 

@@ -121,7 +121,7 @@ class Reclaiming:
         if session.lease != lease:
             raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         session.remembered.reclaims.pop(lock, None)
-        is_news = self._held.losses.settle(lock)
+        is_news = self._settle(lock, outcome)
         if is_news and outcome.told:
             session.tell_loss(outcome.told, lock.agent)
         if outcome.again is not None and is_news and not _is_unwanted(session, lock):
@@ -130,6 +130,12 @@ class Reclaiming:
                 self._held.lose(outcome.again)
         elif outcome.again is not None:
             self._turn_down(session, outcome.again)
+
+    def _settle(self, lock: HeldLock, outcome: _Outcome) -> bool:
+        """It is known what became of it; False when it was known before."""
+        if outcome.is_traced:
+            self._held.void(lock)
+        return self._held.losses.settle(lock)
 
     def _turn_down(self, session: LocalSession, again: HeldLock) -> None:
         """Nobody wants it any more, unless it is held: somebody else found out."""

@@ -151,6 +151,7 @@ class Locking:
         journal = await ground.journal(asker.project)
         found = conflicts.in_the_way(command, known)
         if not found:
+            known = replace(known, left_ms=self._left_ms(asker.project, known))
             plan = lock_rules.plan_acquire(command, holder, known, journal)
             result = await ground.txn(plan, asker.session)
             return _if_live(lock_rules.read_acquire(command, known, result), asker)
@@ -166,6 +167,13 @@ class Locking:
         plan = queues.plan_wait(command, holder, found, known, journal)
         result = await ground.txn(plan, asker.session)
         return _if_live(queues.read_wait(command, found, result), asker)
+
+    def _left_ms(self, project: ProjectId, known: Known) -> dict[bytes, int]:
+        """What remains of what was taken for a time, as was seen, or is reckoned, here."""
+        view, now = self._ground.view, self._ground.clock.now()
+        facts = (fact for room in known.rooms.values() for fact in room.holds)
+        timed = (fact for fact in facts if fact.record.lasts_ms)
+        return {fact.key: view.reckoned(project, fact).left_ms(now) for fact in timed}
 
     async def _look(self, command: Acquire) -> Granted | Held | Raced:
         """Read how everything is, where it may not be as it was taken for."""

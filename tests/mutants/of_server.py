@@ -178,8 +178,8 @@ MUTANTS = (
     Mutant(
         "a granted waiter stays in the queue",
         f"{SERVER}/model/locks.py",
-        " = (*_giving_way(who, room), *_own_places(who, room))\n",
-        " = (*_giving_way(who, room),)\n",
+        " = (*gives_way, *_own_places(who, room))\n",
+        " = (*gives_way,)\n",
         _RULES,
     ),
     Mutant(

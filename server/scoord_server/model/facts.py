@@ -86,6 +86,8 @@ class Known:
     seen: int = 0
     reservations: tuple[LockFact, ...] = ()
     rooms: Mapping[str, Room] = field(default_factory=dict)
+    left_ms: Mapping[bytes, int] = field(default_factory=dict)
+    """What remains of each grant, by its key, that was taken for a time. No rule reads a clock."""
 
     def room(self, path_key: str) -> Room:
         """What was found of a path; of one that was not looked at, nothing."""

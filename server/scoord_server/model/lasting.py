@@ -1,6 +1,6 @@
 """Until when, and why, its holder has a grant that it asks for once more, under its token."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from scoord.happenings import Kind
 from scoord.text import age
@@ -23,6 +23,16 @@ def keep_time(record: LockRecord, before: LockRecord) -> None:
     elif record.request_id != before.request_id:
         return
     record.acquired_unix_ms = before.acquired_unix_ms
+
+
+def keep_end(record: LockRecord, over: Iterable[LockFact], left_ms: Mapping[bytes, int]) -> None:
+    """``record``, under a token of its own, is in place of ``over``: it lasts for what remains.
+
+    Of several ends the last one counts. A grant whose time is over has 1 ms: 0 is for ever.
+    """
+    left = [max(1, left_ms[fact.key]) for fact in over if fact.key in left_ms]
+    if left and not record.lasts_ms:
+        record.lasts_ms, record.lock_timeout_ms = max(left), 0
 
 
 def keep_reason(record: LockRecord, terms: Terms, own: Iterable[LockFact]) -> None:

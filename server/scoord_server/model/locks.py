@@ -25,7 +25,7 @@ from scoord_server.model.commands import Acquire, Asker, Moved, Terms
 from scoord_server.model.compares import lives_on, none_put_since, unchanged
 from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFact
 from scoord_server.model.history import Journal
-from scoord_server.model.lasting import keep_reason, keep_time, puts_anew
+from scoord_server.model.lasting import keep_end, keep_reason, keep_time, puts_anew
 from scoord_server.model.looks import look, read_look
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Delete, Operation, Put, Txn, TxnResult
@@ -38,7 +38,7 @@ def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journa
     """
     asker, then = command.asker, list[Operation]()
     for name in command.names:
-        then += _take(command, holder, known.room(name.key), name, journal)
+        then += _take(command, holder, known, name, journal)
     if then:
         shown = [name.shown for name in command.names]
         reason = command.terms.reason
@@ -160,26 +160,29 @@ def as_known(command: Acquire, names: Iterable[LockName], known: Known) -> tuple
 
 
 def _take(
-    command: Acquire, holder: Holder, room: Room, name: LockName, journal: Journal
+    command: Acquire, holder: Holder, known: Known, name: LockName, journal: Journal
 ) -> list[Operation]:
     """Put the asker's lock on one name, if it has not what it wants, and what goes with it."""
     who, asker, now_ms = command.claimant, command.asker, journal.now_ms
+    room = known.room(name.key)
     if conflicts.holding(who, room):
         return []
-    before = _handed_over(who, room)
+    before, gives_way = _handed_over(who, room), _giving_way(who, room)
     record = record_of(holder, name.shown, command.terms, asker.request_id, now_ms)
     if before:
         keep_time(record, before.record)
         # As far as it held, it holds: taken while nothing was checked out, on every branch.
         record.scope = before.record.scope
         record.holder.branch = before.record.holder.branch
+    else:
+        keep_end(record, gives_way, known.left_ms)
     mine = (fact for fact in room.holds if fact is before or fact.claimant.is_same(who))
     keep_reason(record, command.terms, mine)
     key = before.key if before else lock_key(asker.project, name.key, who)
     done: list[Operation] = [Put(key, record.SerializeToString(), asker.lease)]
     # Whoever has its share, and now writes, shares no more. What it has on another branch
     # stands: a command that comes late must not take what its session believes in.
-    over: tuple[LockFact | WaiterFact, ...] = (*_giving_way(who, room), *_own_places(who, room))
+    over: tuple[LockFact | WaiterFact, ...] = (*gives_way, *_own_places(who, room))
     done += [Delete(fact.key) for fact in over if fact.key != key]
     if not before and not who.shared:
         trace = traces.grant_key(asker.project, name.key, who)

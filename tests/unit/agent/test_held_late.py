@@ -6,6 +6,7 @@ import pytest
 
 from scoord.ids import AgentId, FencingToken
 from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from support.held import BELIEF_S, LOCK, A, B, believed, use
 
 
@@ -134,6 +135,65 @@ def test_what_a_later_grant_ended_is_over_before_that_is_settled(held: HeldLocks
 
     assert [share] == list(held), "its holder's own is a part of it"
     assert [LOCK] == held.overtaken()
+
+
+SHARE = replace(LOCK, key="b.py", shared=True, ends_at=130.0, reason="given")
+EDITED = replace(SHARE, shared=False, token=FencingToken(9), ends_at=0.0, reason="")
+ON_X = replace(SHARE, shared=False, branch="x")
+
+
+@pytest.mark.parametrize("asked_at", [0.0, 110.0, 900.0])
+@pytest.mark.parametrize("order", ["as granted", "late", "its end is heard of first"])
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (SHARE, EDITED),
+        (ON_X, EDITED),
+        (ON_X, replace(EDITED, agent=AgentId("a1"))),
+        (replace(SHARE, branch="x"), replace(EDITED, shared=True)),
+    ],
+    ids=["a share that is edited", "of every branch", "by a subagent", "a share of every branch"],
+)
+def test_what_became_more_ends_when_it_was_to_unless_another_time_is_asked_for(
+    before: HeldLock, now: HeldLock, order: str, asked_at: float
+) -> None:
+    held, now = HeldLocks(BELIEF_S), replace(now, ends_at=asked_at)
+    for lock in (now, before) if order == "late" else (before, now):
+        held.put(lock)
+        if order == "its end is heard of first":
+            held.end(before)
+
+    assert [replace(now, ends_at=asked_at or 130.0, reason="given")] == list(held)
+
+
+def test_of_several_that_became_one_the_last_end_counts() -> None:
+    held = HeldLocks(BELIEF_S)
+    for branch, ends_at in (("x", 120.0), ("y", 130.0), ("z", 0.0)):
+        held.put(replace(ON_X, branch=branch, ends_at=ends_at))
+
+    held.put(EDITED)
+
+    assert [130.0] == [lock.ends_at for lock in held]
+
+
+def test_what_was_granted_anew_under_as_much_does_not_end_as_what_was_taken_away() -> None:
+    held = HeldLocks(BELIEF_S)
+    held.put(replace(EDITED, ends_at=130.0, token=FencingToken(8)))
+    held.put(EDITED)
+    held.put(replace(SHARE, key="c.py"))
+    held.put(replace(SHARE, key="c.py", ends_at=0.0, token=FencingToken(9)))
+
+    assert [0.0, 0.0] == [lock.ends_at for lock in held]
+
+
+def test_a_pattern_of_every_branch_is_one_more_and_does_not_end_as_that_of_one() -> None:
+    held = HeldLocks(BELIEF_S)
+    on_x = replace(ON_X, is_pattern=True)
+    held.put(on_x)
+    held.lose(on_x)
+    held.put(replace(EDITED, is_pattern=True))
+
+    assert [0.0] == [lock.ends_at for lock in held]
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -108,13 +108,14 @@ def test_a_share_that_was_broken_before_its_holder_got_more_is_told(
     house: House, how: str, told: int
 ) -> None:
     share = HeldLock(SHOP, "b.py", "b.py", A, AgentId(""), FencingToken(8), shared=True)
-    house.held.put(share)
+    house.held.put(replace(share, ends_at=90.0))
     house.held.put(replace(share, token=FencingToken(10), shared=False))
 
     house.react(lock_gone=LockGone(lock=lock(8, path="b.py"), how=how, by="bob"))
 
     assert told == len(house.a.take_notices())
-    assert [7, 10] == [held.token for held in house.held], "it has more"
+    held = [(held.token, held.ends_at) for held in house.held]
+    assert [(7, 0.0), (10, 0.0 if told else 90.0)] == held, "it has more"
     assert [] == [*house.held.overtaken(), *house.held.losses.of(A)]
 
 

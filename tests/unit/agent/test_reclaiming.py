@@ -470,7 +470,7 @@ async def test_a_share_that_may_have_been_broken_before_its_holder_got_more_is_l
     house: House, end: ReadTraceResponse, told: int
 ) -> None:
     await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
-    share = b_py(shared=True)
+    share = b_py(shared=True, ends_at=900.0)
     house.held.put(share)
     house.held.put(replace(b_py(), token=FencingToken(9)))
     house.held.lose(share)
@@ -479,7 +479,8 @@ async def test_a_share_that_may_have_been_broken_before_its_holder_got_more_is_l
 
     assert told == len(house.session.take_notices())
     assert [] == asked_for(house)
-    assert [9] == [held.token for held in house.held.at(SHOP, "b.py")]
+    (now,) = house.held.at(SHOP, "b.py")
+    assert (9, 0.0 if end.how else 900.0) == (now.token, now.ends_at)
 
 
 @pytest.mark.parametrize("has_had_its_time", [False, True])

@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from itertools import count
+from typing import Any
 
 import pytest
 
-from scoord.v1.locks_pb2 import LockMode
+from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.answers import Granted, Held, Reclaimed
 from scoord_server.model.commands import Reclaim, Terms
 from scoord_server.model.facts import LockName
 from scoord_server.model.locks import plan_touch
 from scoord_server.rpc import messages
+from scoord_server.store.port import Txn, TxnResult
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
 from support.clock import FakeClock
@@ -221,6 +224,92 @@ async def test_one_that_a_subagent_takes_over_ends_when_its_sessions_was_to(b: B
     assert 300 == told_s(b.coordinator)
     assert [] == await swept_after(b.coordinator, 299)
     assert ["lasted"] == await swept_after(b.coordinator, 2)
+
+
+SHARED = LockMode.LOCK_MODE_SHARED
+ON_X: dict[str, Any] = {"scope": LockScope.LOCK_SCOPE_BRANCH, "branch": "x"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"mode": SHARED}, {}),
+        (ON_X, {}),
+        (ON_X, {"agent": "helper"}),
+        ({"mode": SHARED} | ON_X, {"mode": SHARED}),
+    ],
+    ids=["a share that is edited", "of every branch", "by a subagent", "a share of every branch"],
+)
+async def test_what_becomes_more_ends_when_it_was_to(
+    b: Bench, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    await b.acquire("alice", "a.py", lasts_ms=LASTS_MS, **before)
+    b.clock.advance(LASTS_S - 300)
+
+    await b.acquire("alice", "a.py", lock_timeout_ms=60_000, **after)
+
+    assert 300 == told_s(b.coordinator) == told_s(await restarted(b))
+    b.clock.advance(100)
+    assert 200 == told_s(b.coordinator) == told_s(await restarted(b))
+    assert [] == await swept_after(b.coordinator, 199)
+    assert ["lasted"] == await swept_after(b.coordinator, 2)
+
+
+async def test_no_wall_clock_matters_to_who_saw_it_taken_before_it_became_more(b: Bench) -> None:
+    await b.acquire("alice", "a.py", lasts_ms=LASTS_MS, mode=SHARED)
+    b.clock._wall_ms -= 7_200_000
+    b.clock.advance(LASTS_S - 300)
+
+    await b.acquire("alice", "a.py")
+
+    assert 300 == told_s(b.coordinator) == told_s(await restarted(b))
+
+
+@pytest.mark.parametrize("asked_ms", [60_000, 2 * LASTS_MS])
+async def test_what_becomes_more_ends_as_is_asked_for_then(b: Bench, asked_ms: int) -> None:
+    await b.acquire("alice", "a.py", lasts_ms=LASTS_MS, mode=SHARED)
+
+    await b.acquire("alice", "a.py", lasts_ms=asked_ms)
+
+    assert asked_ms / 1000 == told_s(b.coordinator)
+
+
+async def test_what_becomes_more_when_its_time_is_over_has_an_end_all_the_same(b: Bench) -> None:
+    await b.acquire("alice", "a.py", lasts_ms=LASTS_MS, mode=SHARED)
+    b.clock.advance(LASTS_S + 1)
+
+    await b.acquire("alice", "a.py")
+
+    assert ["lasted"] == await swept_after(b.coordinator, 1)
+
+
+async def test_of_several_that_become_one_the_last_end_counts(b: Bench) -> None:
+    on_y = ON_X | {"branch": "y"}
+    await b.acquire("alice", "a.py", lasts_ms=LASTS_MS, **ON_X)
+    await b.acquire("alice", "a.py", lasts_ms=60_000, **on_y)
+    await b.acquire("alice", "a.py", **(ON_X | {"branch": "z"}))
+
+    await b.acquire("alice", "a.py")
+
+    assert LASTS_S == told_s(b.coordinator)
+
+
+async def test_an_end_that_is_moved_while_the_share_is_edited_is_not_lost(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = partial(b.acquire, "alice", "a.py", mode=SHARED)
+    await share()
+    run, tries = b.store.txn, count()
+
+    async def run_after_a_time_is_set(txn: Txn) -> TxnResult:
+        if next(tries) == 1:  # the first has looked
+            await share(lasts_ms=LASTS_MS)
+        return await run(txn)
+
+    monkeypatch.setattr(b.store, "txn", run_after_a_time_is_set)
+    await b.acquire("alice", "a.py")
+
+    assert LASTS_S == told_s(b.coordinator)
 
 
 @pytest.mark.parametrize("mode", [LockMode.LOCK_MODE_EXCLUSIVE, LockMode.LOCK_MODE_SHARED])
