@@ -205,17 +205,13 @@ def _kept(who: Claimant, room: Room) -> LockFact | None:
 
 
 def _handed_over(who: Claimant, room: Room) -> LockFact | None:
-    """What a subagent takes over: the same lock, held by its session's main thread."""
-    return next(
-        (
-            fact
-            for fact in room.holds
-            if fact.claimant.passes_to(who)
-            and fact.claimant.shared == who.shared
-            and fact.claimant.covers(who)
-        ),
-        None,
-    )
+    """What a subagent takes over: the same lock, which its session's main thread has alone.
+
+    Of what both share each has its own, under a key of its own.
+    """
+    alone = (fact for fact in room.holds if not (fact.claimant.shared or who.shared))
+    passes = (fact for fact in alone if fact.claimant.passes_to(who))
+    return next((fact for fact in passes if fact.claimant.covers(who)), None)
 
 
 def _own_guards(who: Claimant, guarded: bytes, known: Known, name: LockName) -> Iterator[Compare]:

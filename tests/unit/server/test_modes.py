@@ -98,6 +98,20 @@ async def test_it_does_not_where_its_share_is_given_back_at_the_same_moment(
     assert isinstance(await b.acquire("alice", "auth.py", mode=SHARED), Held)
 
 
+async def test_a_subagent_shares_beside_its_main_thread(b: Bench) -> None:
+    mine = await b.token("alice", "auth.py", mode=SHARED)
+    helpers = await b.token("alice", "auth.py", agent="helper", mode=SHARED)
+
+    assert mine == await b.token("alice", "auth.py", mode=SHARED)
+    assert helpers == await b.token("alice", "auth.py", agent="helper", mode=SHARED)
+    shares = {(it.fact.claimant.agent, it.fact.token) for it in b.view.snapshot().locks}
+    assert {("", mine), ("helper", helpers)} == shares
+    assert await b.release("alice", "auth.py", mine)
+    assert isinstance(await b.acquire("bob", "auth.py"), Held), "the helper shares it still"
+    assert await b.release("alice", "auth.py", helpers)
+    assert isinstance(await b.acquire("bob", "auth.py"), Granted)
+
+
 async def test_a_share_is_released_by_its_token(b: Bench) -> None:
     first = await b.token("alice", "auth.py", mode=SHARED)
     second = await b.token("bob", "auth.py", mode=SHARED)
