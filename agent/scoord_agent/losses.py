@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from scoord.ids import SessionId
 from scoord_agent.held_lock import HeldLock
 
+_KEEPS_BACK = 2
+"""How often the question for one lock may fail before others wait for it no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Loss:
@@ -17,6 +20,8 @@ class _Loss:
     """Whether that lease is over. If not, somebody took the lock away."""
     replaced: bool = False
     """Whether its holder was granted more since."""
+    asked: int = 0
+    """How often it was asked for on its session's lease; none of the answers has come."""
 
 
 class Losses:
@@ -36,7 +41,18 @@ class Losses:
     def note_lapse(self, session: SessionId) -> None:
         """The lease of a session is over."""
         for lock in self.of(session):
-            self._lost[lock] = replace(self._lost[lock], with_lease=True)
+            self._lost[lock] = replace(self._lost[lock], with_lease=True, asked=0)
+
+    def note_asked(self, lock: HeldLock) -> None:
+        """It is asked for."""
+        self._lost[lock] = replace(self._lost[lock], asked=self._lost[lock].asked + 1)
+
+    def keeps_back(self, lock: HeldLock) -> bool:
+        """Whether what would be in its way is not to be asked for before it.
+
+        A question that fails again and again keeps nothing back for ever.
+        """
+        return lock in self._lost and self._lost[lock].asked < _KEEPS_BACK
 
     def settle(self, lock: HeldLock) -> bool:
         """It is known what became of it; False when it was known before."""

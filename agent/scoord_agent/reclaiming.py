@@ -7,6 +7,9 @@ time is over: then the session is told so, and nothing is asked for. So it is wh
 was granted more since: the lock may have become that, or ended before. Of a subagent that has
 ended it is only found out how each was lost. While the answer is not known a lock stays to be
 asked for, and no edit of its path is decided before.
+
+What a main thread had of patterns and shares comes before its subagents' files there: they
+were let in beside it, and it is not let in beside them.
 """
 
 import asyncio
@@ -14,10 +17,12 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
+from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.config import Settings
-from scoord.errors import SessionEnded
+from scoord.errors import ScoordError, SessionEnded
 from scoord.happenings import Kind
+from scoord.ids import ProjectId
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     Held,
@@ -90,27 +95,63 @@ class Reclaiming:
 
         Raises what the coordinator says; nothing is known of them then.
         """
-        running = [self._running[lock] for lock in self._of(request) if lock in self._running]
-        if running:
-            await asyncio.wait(running)
+        await self._end_of(self._above(request))
+        await asyncio.gather(*(self._ask_above(request, lock) for lock in self._above(request)))
+        await self._end_of(self._of(request))
         left = (self._ask(request.session, lock, request.settings) for lock in self._of(request))
         await asyncio.gather(*left)
+
+    async def _end_of(self, locks: Iterable[HeldLock]) -> None:
+        """Wait for the questions that are under way, whatever becomes of them."""
+        if running := [self._running[lock] for lock in locks if lock in self._running]:
+            await asyncio.wait(running)
+
+    async def _ask_above(self, request: Request, lock: HeldLock) -> None:
+        try:
+            await self._ask(request.session, lock, request.settings)
+        except ScoordError:
+            if self._held.losses.keeps_back(lock):
+                raise
 
     def _of(self, request: Request) -> list[HeldLock]:
         lost = self._held.losses.of(request.session.session_id)
         own = (lock for lock in lost if lock.project == request.project and not lock.is_pattern)
         return [lock for lock in own if lock.key in request.keys]
 
+    def _above(self, request: Request) -> list[HeldLock]:
+        """What comes before what is asked for, and before what was lost there."""
+        asked = ((request.claimant, request.project, key) for key in request.keys)
+        lost = ((lock.claimant, *lock.name) for lock in self._of(request))
+        return list(dict.fromkeys(up for one in (*asked, *lost) for up in self._lost_over(*one)))
+
+    def _lost_over(self, who: Claimant, project: ProjectId, key: str) -> list[HeldLock]:
+        """What its main thread lost with its lease that lets ``who`` have a path beside it."""
+        return [
+            lock
+            for lock in self._held.losses
+            if (lock.is_pattern or lock.shared)
+            and lock.claimant.passes_to(who)
+            and lock.covers(project, key)
+            and lock.claimant.meets(who)
+            and self._held.losses.went_with_lease(lock)
+        ]
+
     def _over(self, lock: HeldLock, _task: "asyncio.Task[None]") -> None:
         self._running.pop(lock, None)
 
     async def _in_turn(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
+        # Outside of the room: those who wait in it would keep out what they wait for.
+        await self._end_of(self._lost_over(lock.claimant, *lock.name))
         async with self._room:
-            await self._ask(session, lock, settings)
+            over = self._lost_over(lock.claimant, *lock.name)
+            # Where its question has failed, or it was lost anew, both are asked for later.
+            if not any(map(self._held.losses.keeps_back, over)):
+                await self._ask(session, lock, settings)
 
     async def _ask(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
         if lock not in self._held.losses.of(session.session_id):
             return
+        self._held.losses.note_asked(lock)
         await self._registration.enter(session, lock.project, settings)
         lease = session.lease
         with self._registration.noticing(session):

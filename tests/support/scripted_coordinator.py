@@ -8,8 +8,15 @@ from enum import Enum, auto
 from typing import cast
 
 from scoord.clock import Clock
-from scoord.errors import Contended, CoordinatorUnreachable, InvalidPath, SessionEnded
+from scoord.errors import (
+    Contended,
+    CoordinatorUnreachable,
+    InvalidPath,
+    ScoordError,
+    SessionEnded,
+)
 from scoord.names import path_key
+from scoord.patterns import matches
 from scoord.v1.history_pb2 import HoldTime, ListHoldTimesRequest, ListHoldTimesResponse
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
@@ -88,6 +95,8 @@ class ScriptedCoordinator:
     """Who edited a file without a lock since it was lost."""
     beats: list[HeartbeatRequest] = field(default_factory=list)
     reservations: list[ReserveRequest] = field(default_factory=list)
+    reserve_fails: ScoordError | None = None
+    """What is answered to who asks for a pattern, if not that."""
     past_holds: list[HoldTime] = field(default_factory=list)
     asked_for_holds: int = 0
     last: dict[str, Lost] = field(default_factory=dict)
@@ -191,6 +200,7 @@ class ScriptedCoordinator:
 
     async def read_trace(self, request: ReadTraceRequest) -> ReadTraceResponse:
         """Tell what the trace of a grant tells."""
+        await asyncio.sleep(0)  # others are asked for meanwhile
         if request.lease_id not in self.leases:
             raise SessionEnded("its lease ran out")
         return self.ends.get(path_key(request.lock.path), ReadTraceResponse())
@@ -207,8 +217,15 @@ class ScriptedCoordinator:
         return ReportResponse(overlaps=[met] if met else [])
 
     async def reserve(self, request: ReserveRequest, _patience_s: float = 0) -> ReserveResponse:
-        """Grant a pattern."""
+        """Grant a pattern, unless another has a file in it."""
         self.reservations.append(request)
+        if self.reserve_fails:
+            raise self.reserve_fails
+        holder = Holder(session_id=request.session_id, agent_id=request.agent_id)
+        key = path_key(request.pattern)
+        met = [k for p, k in self.locks.items() if matches(key, p) and k.holder != holder]
+        if met:
+            return ReserveResponse(held=Held(conflicts=[Conflict(path=key, lock=met[0])]))
         ref = LockRef(path=request.pattern, token=self._next(), is_pattern=True)
         return ReserveResponse(reserved=ref)
 
