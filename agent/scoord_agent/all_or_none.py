@@ -13,6 +13,7 @@ from scoord.errors import ScoordError
 from scoord.ids import ProjectId
 from scoord.paths import FileIdentity
 from scoord.v1.locks_pb2 import Conflict, Granted, LockRef
+from scoord_agent import wording_held
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
@@ -44,20 +45,28 @@ class AllOrNone:
         self, session: LocalSession, requests: Iterable[Request]
     ) -> Mapping[Name, LockRef] | Refusal:
         """Ask for all ``requests``, one after the other. Raises what the coordinator says."""
-        own, lost = self._held.of(session.session_id), self._held.losses.of(session.session_id)
-        had = set(map(name_of, (*own, *lost)))
+        had, parts = set(map(name_of, self._own(session))), self._in_order(requests)
+        more = {name for part in parts for name in self._more(part)}
         taken = dict[Name, LockRef]()
         try:
-            for request in self._in_order(requests):
+            for request in parts:
                 outcome = await self._taking.acquire(request)
                 if not isinstance(outcome, Granted):
-                    await self._give_back(session, taken.keys() - had)
+                    await self._undo(session, taken, had, more)
                     return Refusal(request, outcome)
                 taken |= zip(names_of(request), outcome.locks, strict=True)
         except ScoordError:
-            await self._give_back(session, taken.keys() - had)
+            await self._undo(session, taken, had, more)
             raise
         return taken
+
+    async def _undo(
+        self, session: LocalSession, taken: Mapping[Name, LockRef], had: set[Name], more: set[Name]
+    ) -> None:
+        """Give back what is new; what is more than before stays, and is told."""
+        if left := [ref.path for name, ref in taken.items() if name in more]:
+            session.tell(wording_held.more_than_before(left), person=True)
+        await self._give_back(session, taken.keys() - had - more)
 
     async def _give_back(self, session: LocalSession, new: Iterable[Name]) -> None:
         """What cannot be given back now is owed; what went wrong before it is what is told."""
@@ -69,14 +78,17 @@ class AllOrNone:
     def _in_order(self, requests: Iterable[Request]) -> list[Request]:
         """First what it waits for, then patterns: nothing is taken and given back meanwhile.
 
-        A pattern has no queue, and is asked for again and again.
+        A pattern has no queue, and is asked for again and again. Of what it has more is wanted
+        last, unless its turn there has not come, so that it is refused.
         """
         parts = [part for request in requests for part in self._parts(request)]
         return sorted(parts, key=self._rank)
 
     def _rank(self, part: Request) -> int:
         if self._has(part, part.files[0]):
-            return 3
+            return 4
+        if self._more(part):
+            return 0 if any(map(self._turns.is_queued, part.places)) else 3
         if part.is_pattern:
             return 1
         own = part.session.session_id
@@ -91,10 +103,23 @@ class AllOrNone:
 
     def _has(self, request: Request, file: FileIdentity) -> bool:
         """Whether its asker has a file as it wants it: only its end is new, if it has one."""
-        name = (request.project, file.key, request.is_pattern)
         own = self._held.of(request.session.session_id)
-        mine = (lock for lock in own if (lock.project, lock.key, lock.is_pattern) == name)
-        return any(_is_enough(lock, request) for lock in mine)
+        return any(_is_enough(lock, request) for lock in own if _is_of(lock, request, file))
+
+    def _more(self, request: Request) -> list[Name]:
+        """What its asker has already, or has lost, but not as it wants it."""
+        own, who = self._own(request.session), request.claimant
+        return [
+            name
+            for file, name in zip(request.files, names_of(request), strict=True)
+            if not self._has(request, file)
+            and any(_is_of(k, request, file) and k.claimant.gives_way_to(who) for k in own)
+        ]
+
+    def _own(self, session: LocalSession) -> list[HeldLock]:
+        """What it has, or has lost and may have again."""
+        own = session.session_id
+        return [*self._held.of(own), *self._held.losses.of(own)]
 
 
 def name_of(lock: HeldLock) -> Name:
@@ -108,6 +133,12 @@ def names_of(request: Request) -> list[Name]:
     return [(request.project, file.key, request.is_pattern, branch) for file in request.files]
 
 
+def _is_of(lock: HeldLock, request: Request, file: FileIdentity) -> bool:
+    """Whether it is the asker's own of that name."""
+    name = request.project, file.key, request.is_pattern
+    return lock.agent == request.agent and (lock.project, lock.key, lock.is_pattern) == name
+
+
 def _is_enough(lock: HeldLock, request: Request) -> bool:
     is_mode = request.shared or not lock.shared
-    return is_mode and lock.agent == request.agent and lock.branch in ("", request.claimant.branch)
+    return is_mode and lock.branch in ("", request.claimant.branch)

@@ -146,6 +146,10 @@ class Turns:
         """Whether any holder of the session has a place at this path."""
         return any((p.project, p.key, p.session) == (project, key, session) for p in self._queued)
 
+    def is_queued(self, place: Place) -> bool:
+        """Whether it has this place, and its turn has not come."""
+        return place in self._queued and place not in self._come
+
     def over(self, place: Place) -> None:
         """It is asked for anew: that its turn has come is old."""
         self._come.pop(place, None)

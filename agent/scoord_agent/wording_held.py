@@ -1,5 +1,7 @@
 """How a path is held by another."""
 
+from collections.abc import Sequence
+
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode
 
@@ -15,6 +17,15 @@ def how(path: str, holder: str, lock: Lock, *, is_everywhere: bool) -> str:
     if shared:
         return f"is shared{on} by {holder}, who relies on its not changing"
     return f"is locked{on} by {holder}"
+
+
+def more_than_before(paths: Sequence[str]) -> str:
+    """A command was granted more of what we had, and failed at the rest."""
+    return (
+        f"⚠️ Your lock on {', '.join(map(one_line, paths))} holds further than before by a command"
+        " that failed at the rest: what was shared is yours alone now. `scoord release` gives it"
+        " up."
+    )
 
 
 def wanted_within(path: str, waiter: Holder) -> str:

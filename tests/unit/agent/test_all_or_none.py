@@ -142,17 +142,54 @@ async def test_a_refusal_leaves_what_was_had_and_gives_back_what_is_new(
     assert [lock("had.py")] == list(held)
 
 
-async def test_who_shares_a_file_has_it_yet_where_the_rest_is_refused(
+async def test_more_of_what_is_had_is_asked_for_after_all_that_is_new(
     both: AllOrNone, taking: Scripted, held: HeldLocks, session: LocalSession, ask: Ask
 ) -> None:
     held.put(lock("a.py", shared=True))
+    held.put(lock("had.py"))
+    taking.refuses = {"b.py"}
+    wanted = [ask("a.py", "had.py"), ask("b.py", project=OTHER), ask("src/**")]
+
+    await both.take(session, wanted)
+
+    assert ["src/**", "b.py"] == taking.asked
+    assert {lock("a.py", shared=True), lock("had.py")} == set(held), "no more than before"
+    assert [] == session.take_notices()
+
+
+async def test_what_has_become_more_by_a_command_that_failed_is_told(
+    both: AllOrNone, taking: Scripted, held: HeldLocks, session: LocalSession, ask: Ask
+) -> None:
+    held.put(lock("a.py", shared=True))
+    held.put(lock("b.py", shared=True, project=OTHER))
     taking.refuses = {"b.py"}
 
-    await both.take(session, [ask("a.py"), ask("b.py", project=OTHER)])
+    await both.take(session, [ask("a.py"), ask("b.py", project=OTHER), ask("c.py", project=OTHER)])
 
-    assert ["a.py", "b.py"] == taking.asked
-    assert [] == taking.released, "it has more than before, which takes nothing from it"
-    assert ["a.py"] == [one.shown for one in held]
+    assert ["c.py", "a.py", "b.py"] == taking.asked
+    assert ["c.py"] == taking.released, "what is more stays: nobody can make it a share again"
+    (told,) = session.take_notices()
+    assert "Your lock on a.py holds further than before by a command that failed" in told
+
+
+async def test_more_of_what_is_had_is_asked_for_first_while_its_turn_has_not_come(
+    both: AllOrNone,
+    taking: Scripted,
+    held: HeldLocks,
+    turns: Turns,
+    session: LocalSession,
+    ask: Ask,
+) -> None:
+    held.put(lock("a.py", shared=True))
+    place = Place(SHOP, "a.py", A, MAIN)
+    turns.queued(place, "a.py", 5)
+    taking.refuses = {"a.py"}
+
+    await both.take(session, [ask("a.py"), ask("src/**")])
+    assert ["a.py"] == taking.asked, "nothing is taken and given back in vain"
+    turns.come(place)
+    await both.take(session, [ask("a.py"), ask("src/**")])
+    assert ["a.py", "src/**", "a.py"] == taking.asked
 
 
 @pytest.mark.parametrize("owes", [False, True])
