@@ -6,8 +6,9 @@ the session has already, and what is new is given back where a later step fails.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from scoord.errors import ScoordError
 from scoord.ids import ProjectId
@@ -24,6 +25,9 @@ from scoord_agent.turns import Turns
 Name = tuple[ProjectId, str, bool, str]
 """A path or a pattern, as it is compared, and on which branch; with True it is a pattern."""
 
+Named = tuple[str, str]
+"""A project, and a path or a pattern of it as it is compared."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -31,6 +35,10 @@ class Refusal:
 
     request: Request
     conflicts: Sequence[Conflict]
+
+    def asked(self, conflict: Conflict) -> str:
+        """What was asked for, that it is in the way of: of a pattern it may be one file."""
+        return self.request.shown[0] if self.request.is_pattern else conflict.path
 
 
 class AllOrNone:
@@ -42,10 +50,13 @@ class AllOrNone:
         self._turns = turns
 
     async def take(
-        self, session: LocalSession, requests: Iterable[Request]
+        self, session: LocalSession, requests: Iterable[Request], last: Collection[Named] = ()
     ) -> Mapping[Name, LockRef] | Refusal:
-        """Ask for all ``requests``, one after the other. Raises what the coordinator says."""
-        had, parts = set(map(name_of, self._own(session))), self._in_order(requests)
+        """Ask for all ``requests``, one after the other. Raises what the coordinator says.
+
+        ``last`` is what was refused when the same command asked before.
+        """
+        had, parts = set(map(name_of, self._own(session))), self._in_order(requests, last)
         more = {name for part in parts for name in self._more(part)}
         taken = dict[Name, LockRef]()
         try:
@@ -75,20 +86,23 @@ class AllOrNone:
         with contextlib.suppress(ScoordError):
             await self._taking.release(session, [lock for lock in locks if not lock.agent])
 
-    def _in_order(self, requests: Iterable[Request]) -> list[Request]:
+    def _in_order(self, requests: Iterable[Request], last: Collection[Named]) -> list[Request]:
         """First what it waits for, then patterns: nothing is taken and given back meanwhile.
 
-        A pattern has no queue, and is asked for again and again. Of what it has more is wanted
+        A pattern has no queue, and is asked for again and again: that of several which was
+        refused ``last`` before the others. Of what it has more is wanted
         last, unless its turn there has not come, so that it is refused.
         """
         parts = [part for request in requests for part in self._parts(request)]
-        return sorted(parts, key=self._rank)
+        return sorted(parts, key=partial(self._rank, last))
 
-    def _rank(self, part: Request) -> int:
+    def _rank(self, last: Collection[Named], part: Request) -> int:
         if self._has(part, part.files[0]):
             return 4
         if self._more(part):
             return 0 if any(map(self._turns.is_queued, part.places)) else 3
+        if any((part.project, key) in last for key in part.keys):
+            return 0
         if part.is_pattern:
             return 1
         own = part.session.session_id

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -16,7 +16,7 @@ from scoord.paths import FileIdentity, Locator
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Conflict, LockRef
 from scoord_agent import turned_away, unguarded
-from scoord_agent.all_or_none import AllOrNone, Refusal, names_of
+from scoord_agent.all_or_none import AllOrNone, Named, Refusal, names_of
 from scoord_agent.arguments import identify, together
 from scoord_agent.giving_up import GivingUp
 from scoord_agent.having import all_of
@@ -90,7 +90,7 @@ class Desk:
         requests = await self._guarded(session, wish)
         asked = [replace(request, queues=session.has_hooks) for request in requests]
         say = partial(turned_away.refused, self._instead, wish.paths)
-        return await self._take(session, asked, say)
+        return await self._take(session, asked, say=say)
 
     async def wait(self, wish: Wish, within_s: float) -> Answer:
         """As ``acquire``; wait for up to ``within_s`` seconds for the turn, if it is held.
@@ -100,7 +100,8 @@ class Desk:
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
         say = partial(turned_away.awaited, self._instead)
         ask = partial(self._guarded, session, wish)
-        return await self._queueing.wait(ask, partial(self._take, session, say=say), within_s)
+        take = partial(self._take, session, say=say)
+        return await self._queueing.wait(ask, take, within_s, wish.refused)
 
     async def leave(self, wish: Wish) -> Answer:
         """Give up the places in the queues where no other command of the session waits."""
@@ -155,14 +156,23 @@ class Desk:
         return lock.branch in ("", branch) or lock.worktree == root
 
     async def _take(
-        self, session: LocalSession, requests: Sequence[Request], say: Saying
+        self,
+        session: LocalSession,
+        requests: Sequence[Request],
+        last: Collection[Named] = (),
+        *,
+        say: Saying,
     ) -> Answer:
-        """All of it, or nothing."""
-        outcome = await self._all_or_none.take(session, requests)
+        """All of it, or nothing; ``last`` was refused before."""
+        outcome = await self._all_or_none.take(session, requests, last)
         if isinstance(outcome, Refusal):
             request = outcome.request
-            rows = (self._conflict_row(request, one, say) for one in outcome.conflicts)
-            return {"held": [{"project": request.project, **row} for row in rows]}
+            at = {"project": request.project}
+            rows = (
+                {"asked": outcome.asked(one), **self._conflict_row(request, one, say)}
+                for one in outcome.conflicts
+            )
+            return {"held": [at | row for row in rows]}
         refs = ((request, outcome[name]) for request in requests for name in names_of(request))
         return {"granted": [self._granted_row(request, ref) for request, ref in refs]}
 

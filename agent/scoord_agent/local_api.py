@@ -14,9 +14,10 @@ from typing import Any
 from aiohttp import web
 
 from scoord.errors import BadRequest, InternalError, Refused, ScoordError, Unknown
+from scoord.names import path_key
 from scoord_agent.break_desk import BreakDesk
 from scoord_agent.desk import Desk
-from scoord_agent.local_body import MOST_BYTES, Body, body_of, number, seconds, text, texts
+from scoord_agent.local_body import MOST_BYTES, Body, body_of, number, pairs, seconds, text, texts
 from scoord_agent.status_desk import StatusDesk
 from scoord_agent.wishes import Breaking, Wish
 
@@ -178,4 +179,5 @@ def _wish(body: Body) -> Wish:
         reason=text(body, "reason"),
         shared=body.get("shared") is True,
         lasts_s=seconds(body, "lasts_s"),
+        refused=tuple((project, path_key(path)) for project, path in pairs(body, "refused")),
     )

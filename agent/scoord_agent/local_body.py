@@ -46,6 +46,14 @@ def texts(body: Body, name: str) -> list[str]:
     return value
 
 
+def pairs(body: Body, name: str) -> list[tuple[str, str]]:
+    """Read a list of pairs of texts; an empty one if it is missing. Raises InvalidRequest."""
+    value = body.get(name, [])
+    if not isinstance(value, list) or not all(map(_is_pair, value)):
+        raise InvalidRequest(f"{name} is not a list of pairs of texts")
+    return [(one, other) for one, other in value]
+
+
 def number(body: Body, name: str) -> int:
     """Read a whole number from 0. Raises InvalidRequest."""
     value = body.get(name)
@@ -60,3 +68,10 @@ def seconds(body: Body, name: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < MOST_S:
         raise InvalidRequest(f"{name} is not a number of seconds")
     return float(value)
+
+
+def _is_pair(value: object) -> bool:
+    match value:
+        case [str(), str()]:
+            return True
+    return False

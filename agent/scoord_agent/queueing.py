@@ -6,7 +6,7 @@ follows what is checked out: a place is for one branch, where locks are.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,7 @@ from scoord.clock import Clock
 from scoord.ids import ProjectId
 from scoord.names import path_key
 from scoord.paths import RECHECK_S
+from scoord_agent.all_or_none import Named
 from scoord_agent.background import Background
 from scoord_agent.request import Request
 from scoord_agent.taking import Taking
@@ -29,7 +30,8 @@ PATTERN_AGAIN_S = 2.0
 Answer = dict[str, Any]
 Ask = Callable[[], Awaitable[Sequence[Request]]]
 """What is wanted, by what is checked out now."""
-Take = Callable[[Sequence[Request]], Awaitable[Answer]]
+Take = Callable[[Sequence[Request], Collection[Named]], Awaitable[Answer]]
+"""Takes that, or nothing; with what was refused last."""
 
 
 class Queueing:
@@ -46,16 +48,21 @@ class Queueing:
         """How many wait at each place."""
         self._is_closing = False
 
-    async def wait(self, ask: Ask, take: Take, within_s: float) -> Answer:
+    async def wait(
+        self, ask: Ask, take: Take, within_s: float, refused: Collection[Named] = ()
+    ) -> Answer:
         """Take what ``ask`` wants once its turn has come, or say after a time what is held.
 
-        Also where another branch was checked out: who waits sees what holds there.
+        What was ``refused`` at the command's last call is asked for first, and then what is
+        refused here: the rest would be taken and given back as often as that is refused.
+        Who waits sees what holds on another branch, too, where that was checked out.
         """
         until = self._clock.now() + min(within_s, WAIT_AT_MOST_S)
         requests, has_moved = await ask(), False
         while True:
             with self._standing(requests):
-                answer = await take(requests)
+                answer = await take(requests, refused)
+                refused = _asked(answer.get("held", ()))
                 left_s = until - self._clock.now()
                 if has_moved or "granted" in answer or left_s <= 0:
                     return answer
@@ -114,6 +121,11 @@ def _places(requests: Iterable[Request]) -> list[Place]:
 def _are_confined(requests: Iterable[Request]) -> bool:
     """Whether any is for one branch only, or would be if one were checked out."""
     return any(r.settings.session_coordination.scope == "branch" for r in requests)
+
+
+def _asked(held: Iterable[Answer]) -> set[Named]:
+    """What was asked for and not granted."""
+    return {(row["project"], path_key(row["asked"])) for row in held}
 
 
 def _refused(requests: Iterable[Request], held: Iterable[Answer]) -> list[Place]:

@@ -14,6 +14,9 @@ class Wish:
     shared: bool = False
     lasts_s: float = 0.0
     """The locks end by themselves after so many seconds; 0 is never."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """What the same command was refused last, as it waits: projects, and paths or patterns
+    as they are compared."""
 
 
 @dataclass(frozen=True, slots=True)

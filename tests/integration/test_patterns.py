@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scoord_agent.cli.waiting import POLL_S
 from scoord_agent.queueing import PATTERN_AGAIN_S
 from support.machines import RunningSession, refusal, repository
 from support.pair import Clones, Pair, alices, bobs, clones, pair
@@ -235,6 +236,22 @@ def test_who_waits_for_a_file_and_a_pattern_takes_and_gives_back_neither_meanwhi
     bob.run("release", others)
     assert command.wait() == 0
     assert {"setup.py", "src/api/**"} == set(held(two, shop))
+
+
+def test_who_waits_for_two_patterns_does_not_take_and_give_back_the_first_meanwhile(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    bob.edit("src/web/page.py")
+    command = alice.start_command("wait", "src/api/**", "src/web/**")
+    wait_until("it says why it waits", lambda: "waiting" in command.text("err"))
+    begun = grants(bob)
+    time.sleep(POLL_S + PATTERN_AGAIN_S + 0.5)
+
+    assert begun == grants(bob), "its next call to the agent knows what was refused, too"
+    bob.run("release", "src/web/page.py")
+    assert command.wait() == 0
+    assert {"src/api/**", "src/web/**"} == set(held(two, shop))
 
 
 def grants(session: RunningSession) -> list[str]:

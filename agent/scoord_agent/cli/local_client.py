@@ -63,10 +63,18 @@ def acquire(
     return ask("POST", "/v1/acquire", wish)
 
 
-def wait(paths: Sequence[str], reason: str, within_s: float) -> Answer:
-    """As ``acquire``; wait for its turn for so long, at most. The place in the queue stays."""
-    wish = from_here(paths=list(paths), reason=reason, within_s=within_s)
+def wait(paths: Sequence[str], reason: str, within_s: float, held: Sequence[Answer] = ()) -> Answer:
+    """As ``acquire``; wait for its turn for so long, at most. The place in the queue stays.
+
+    ``held`` is what the last call was answered.
+    """
+    wish = from_here(paths=list(paths), reason=reason, within_s=within_s, refused=refused(held))
     return ask("POST", "/v1/wait", wish, timeout_s=within_s + ANSWER_S)
+
+
+def refused(held: Sequence[Answer]) -> list[tuple[str, str]]:
+    """Name what was asked for and is ``held``, as far as an agent of any version says it."""
+    return [(row["project"], row["asked"]) for row in held if {"project", "asked"} <= row.keys()]
 
 
 def leave(paths: Sequence[str]) -> None:

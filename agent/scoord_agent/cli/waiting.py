@@ -101,16 +101,16 @@ def _until_ours(paths: Sequence[str], reason: str, timeout_s: float, tell: Tell)
     problems.tell(answer)
     while "held" in answer and (waited_s := time.monotonic() - begun) < timeout_s:
         tell(_why(answer["held"]), waited_s)
-        answer = _again(paths, reason, min(step_s, timeout_s - waited_s))
+        answer = _again(paths, reason, min(step_s, timeout_s - waited_s), answer["held"])
     return answer
 
 
-def _again(paths: Sequence[str], reason: str, within_s: float) -> Answer:
+def _again(paths: Sequence[str], reason: str, within_s: float, held: Sequence[Answer]) -> Answer:
     """Ask again, also while the agent is being replaced. Raises Unknown when it stays away."""
     give_up_at = time.monotonic() + PATIENCE_S
     while True:
         try:
-            answer = local_client.wait(paths, reason, within_s)
+            answer = local_client.wait(paths, reason, within_s, held)
         except Unknown:
             if time.monotonic() > give_up_at:
                 raise

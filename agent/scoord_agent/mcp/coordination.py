@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scoord.happenings import DETAILS, KINDS
 from scoord_agent import processes
 from scoord_agent import wording_mcp as wording
-from scoord_agent.cli.local_client import ANSWER_S, SUGGEST_S
+from scoord_agent.cli.local_client import ANSWER_S, SUGGEST_S, refused
 from scoord_agent.graph_shapes import check
 from scoord_agent.mcp.asking import Answer, Caller, ask
 from scoord_agent.mcp.tool import Arguments, Reply, Tool, bounded
@@ -181,13 +181,15 @@ async def _take(body: Answer, wait_s: float) -> Answer:
     """
     if not wait_s:
         return await ask("POST", "/v1/acquire", body)
-    until = anyio.current_time() + wait_s
+    until, held = anyio.current_time() + wait_s, list[Answer]()
     try:
         while True:
             left = max(0.0, min(until - anyio.current_time(), _SLICE_S))
-            answer = await ask("POST", "/v1/wait", {**body, "within_s": left}, left + ANSWER_S)
+            call = {**body, "within_s": left, "refused": refused(held)}
+            answer = await ask("POST", "/v1/wait", call, left + ANSWER_S)
             if "granted" in answer or left == 0:
                 return answer
+            held = answer["held"]
     except anyio.get_cancelled_exc_class():
         with anyio.move_on_after(_LEAVE_S, shield=True):
             await ask("POST", "/v1/leave", body)

@@ -126,6 +126,19 @@ async def test_what_it_waits_for_is_asked_for_before_a_pattern(
     assert [] == taking.released
 
 
+async def test_what_was_refused_last_is_asked_for_before_the_rest(
+    both: AllOrNone, taking: Scripted, session: LocalSession, ask: Ask
+) -> None:
+    taking.refuses = {"src/**"}
+    wanted = [ask("a.py"), ask("lib/**"), ask("src/**")]
+
+    await both.take(session, wanted, {(SHOP, "src/**")})
+    assert ["src/**"] == taking.asked
+    assert [] == taking.released
+    await both.take(session, wanted, {(OTHER, "src/**")})
+    assert ["src/**", "lib/**", "src/**"] == taking.asked
+
+
 async def test_a_refusal_leaves_what_was_had_and_gives_back_what_is_new(
     both: AllOrNone, taking: Scripted, held: HeldLocks, session: LocalSession, ask: Ask
 ) -> None:

@@ -383,6 +383,16 @@ def test_a_timeout_may_have_a_unit(
     assert ("want for example 90s" in capsys.readouterr().err) == wrong
 
 
+def test_who_waits_says_at_each_call_what_it_was_refused_last(api: ScriptedApi) -> None:
+    row = {"path": "src/a.py", "place": 0, "message": "held"}
+    api.will("/v1/wait", {"held": [row | {"project": "shop", "asked": "src/**"}]})
+    api.will("/v1/wait", {"held": [row]})  # an agent of an older version
+    api.will("/v1/wait", {"granted": [{"path": "src/**", "token": 1}]})
+
+    assert run(["wait", "lib/**", "src/**"]) == 0
+    assert [[], [["shop", "src/**"]], []] == [body["refused"] for _, body in api.asked]
+
+
 def test_a_lock_outside_any_project_says_who_sees_it(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:

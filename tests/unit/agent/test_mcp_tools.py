@@ -296,6 +296,21 @@ async def test_a_claim_that_is_given_up_leaves_the_queue(
     assert ["a.py"] == left["paths"]
 
 
+async def test_a_claim_that_asks_again_says_what_it_was_refused(
+    api: ScriptedApi, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scoord_agent.mcp import coordination
+
+    monkeypatch.setattr(coordination, "_SLICE_S", 0.05)
+    row = {"project": "shop", "asked": "src/**", "path": "src/a.py", "place": 0, "message": "held"}
+    api.will("/v1/wait", {"held": [row]})
+    api.will("/v1/wait", {"granted": []})
+
+    await text(tools, "claim", paths=["lib/**", "src/**"], wait_s=30)
+
+    assert [[], [["shop", "src/**"]]] == [body["refused"] for body in bodies(api, "/v1/wait")]
+
+
 def test_an_agent_that_cannot_start_is_said_with_its_own_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,12 +1,13 @@
 """What becomes of the place of a command whose call to the agent breaks off."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scoord_agent.all_or_none import Named
 from scoord_agent.background import Background
 from scoord_agent.queueing import Queueing
 from scoord_agent.request import Request
@@ -36,8 +37,8 @@ async def waiting(house: House, queueing: Queueing) -> "asyncio.Task[dict[str, A
     async def ask() -> list[Request]:
         return [house.request("a.py")]
 
-    async def refused(_requests: Sequence[Request]) -> dict[str, Any]:
-        return {"held": [{"project": SHOP, "path": "a.py", "place": 1}]}
+    async def refused(_requests: Sequence[Request], _last: Collection[Named]) -> dict[str, Any]:
+        return {"held": [{"project": SHOP, "asked": "a.py", "path": "a.py", "place": 1}]}
 
     task = asyncio.create_task(queueing.wait(ask, refused, WITHIN_S))
     await settle()
@@ -71,3 +72,22 @@ async def test_an_agent_that_ends_gives_no_place_up(house: House, queueing: Queu
     await killed(command)
 
     assert [] == house.coordinator.left
+
+
+async def test_what_was_refused_is_remembered_from_one_question_of_a_command_to_the_next(
+    house: House, queueing: Queueing
+) -> None:
+    asked = list[Collection[Named]]()
+    rows = [{"project": SHOP, "asked": "A.py", "path": "A.py", "place": 1}]
+
+    async def ask() -> list[Request]:
+        return [house.request("a.py")]
+
+    async def take(_requests: Sequence[Request], last: Collection[Named]) -> dict[str, Any]:
+        asked.append(last)
+        house.turns.come(next(iter(house.request("a.py").places)))
+        return {"granted": []} if len(asked) > 1 else {"held": rows}
+
+    await queueing.wait(ask, take, WITHIN_S, {(SHOP, "src/**")})
+
+    assert [{(SHOP, "src/**")}, {(SHOP, "a.py")}] == asked
