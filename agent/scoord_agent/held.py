@@ -21,10 +21,12 @@ from scoord_agent.held_lock import (
     HeldLock,
     as_asked,
     as_it_is,
+    has_passed,
     is_ended_by,
     is_in_place_of,
     is_let_in,
     is_same,
+    is_taken_over,
 )
 from scoord_agent.losses import Losses
 
@@ -98,18 +100,20 @@ class HeldLocks:
                 self.drop(other)
                 self._overtaken[_grant(other)] = other
 
-    def turn_down(self, lock: HeldLock) -> None:
+    def turn_down(self, lock: HeldLock) -> bool:
         """A grant that is given back at once: what ended by it is over, and its holder misses it.
 
-        Other than by ``put``, nobody has more now.
+        Other than by ``put``, nobody has more now. Whether its main thread had it before.
         """
-        self._take_passed(lock)
+        before = self._take_passed(lock)
         for other in tuple(self._paths.get(_path(lock), {}).values()):
             if other.token == lock.token:
                 self.drop(other)
+                before.append(other)
             elif is_ended_by(lock, other):
                 self.drop(other)
                 self._overtaken[_grant(other)] = other
+        return any(has_passed(other, lock) for other in before)
 
     def _take_passed(self, lock: HeldLock) -> list[HeldLock]:
         """What passed on to its holder before it was settled, and is settled now."""
@@ -122,9 +126,7 @@ class HeldLocks:
 
     def _put(self, lock: HeldLock) -> None:
         path, over = self._paths.setdefault(_path(lock), {}), list[HeldLock]()
-        for before in (*path.values(), *self._take_passed(lock)):
-            if before.token == lock.token:
-                lock = as_it_is(lock, before)
+        lock = self._gone_on(lock)
         for who, other in tuple(path.items()):
             replaced = is_ended_by(lock, other)
             if other.token == lock.token or replaced:
@@ -141,6 +143,16 @@ class HeldLocks:
             self._patterns[_path(lock)] = None
         else:
             self._use_patterns(lock)
+
+    def _gone_on(self, lock: HeldLock) -> HeldLock:
+        """The grant, with what is known of it, and of its main thread's that it goes on with."""
+        own = self._paths.get(_path(lock), {}).values()
+        for before in (*own, *self._take_passed(lock)):
+            if before.token == lock.token:
+                lock = as_it_is(lock, before)
+            elif is_taken_over(before, lock) and before.branch != lock.branch:
+                lock = replace(lock, passed=True)
+        return lock
 
     def use(self, project: ProjectId, key: str, who: Claimant, now: float) -> bool:
         """Whether exactly this holder may write it and believe so; then it counts as used."""

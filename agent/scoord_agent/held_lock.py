@@ -1,6 +1,6 @@
 """A lock as its holder knows it, and what two of one path mean for each other."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
@@ -32,6 +32,8 @@ class HeldLock:
     ends_at: float = 0.0
     """When the time is over that it was taken for, on the agent's clock, which outlives the
     agent; 0 is with its session."""
+    passed: bool = field(default=False, compare=False)
+    """Whether its main thread had it, until this subagent edited the file."""
 
     @property
     def claimant(self) -> Claimant:
@@ -142,9 +144,15 @@ def as_asked(lock: HeldLock, before: HeldLock) -> HeldLock:
     return replace(lock, ends_at=ends_at, reason=reason)
 
 
+def has_passed(before: HeldLock, lock: HeldLock) -> bool:
+    """Whether ``lock``, which goes on with the grant ``before``, was its main thread's."""
+    return before.passed or before.claimant.passes_to(lock.claimant)
+
+
 def as_it_is(lock: HeldLock, before: HeldLock) -> HeldLock:
     """A grant that is told of once more, as its record is."""
-    lock = as_asked(lock, before)
+    passed = lock.passed or has_passed(before, lock)
+    lock = replace(as_asked(lock, before), passed=passed)
     # Taken while no branch was checked out, it holds on every one, whoever goes on with it.
     lock = replace(lock, branch=before.branch and lock.branch)
     # Who asks to share what it has alone is answered with what it has.

@@ -30,6 +30,7 @@ class KeptLock(BaseModel):
     worktree: str = ""
     reason: str = ""
     ends_at: Annotated[float, Field(ge=0)] = 0.0
+    passed: bool = False
 
 
 def to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
@@ -51,6 +52,7 @@ def given_back_to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
             "worktree": lock.worktree,
             "reason": lock.reason,
             "ends_at": lock.ends_at,
+            "passed": lock.passed,
         }
         for lock in locks
     ]
@@ -72,6 +74,7 @@ def from_kept(session: SessionId, kept: Iterable[KeptLock]) -> list[HeldLock]:
             worktree=lock.worktree,
             reason=lock.reason,
             ends_at=lock.ends_at,
+            passed=lock.passed,
         )
         for lock in kept
     ]

@@ -24,7 +24,7 @@ from scoord.v1.sessions_pb2 import (
 from scoord_agent import wording_losses
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
-from scoord_agent.held_lock import HeldLock
+from scoord_agent.held_lock import HeldLock, has_passed
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import claimant
 from scoord_agent.turns import Turns
@@ -307,10 +307,13 @@ def idle_limit_s(timeout_s: float, coordination: SessionCoordination) -> float:
 
 
 def _where_it_was(session: LocalSession, lock: HeldLock) -> HeldLock:
-    """With the worktree that the agent before us knew, which no coordinator tells."""
+    """With its worktree, and whether it was its main thread's: only the agent before us knew."""
     grant = lock.project, lock.key, lock.token
-    had = (one.worktree for one in session.had if (one.project, one.key, one.token) == grant)
-    return replace(lock, worktree=next(had, ""))
+    had = (one for one in session.had if (one.project, one.key, one.token) == grant)
+    before = next(had, None)
+    if before is None:
+        return lock
+    return replace(lock, worktree=before.worktree, passed=has_passed(before, lock))
 
 
 def _is_in(session: LocalSession, project: ProjectId) -> bool:

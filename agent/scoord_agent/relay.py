@@ -9,7 +9,7 @@ from scoord.config import CONFIG_FILE, PATTERNS_FILE, Settings
 from scoord.errors import InternalError, InvalidConfig, ScoordError
 from scoord.ids import AgentId
 from scoord.text import one_line
-from scoord_agent import wording, wording_settings
+from scoord_agent import wording, wording_losses, wording_settings
 from scoord_agent.activity import Activity
 from scoord_agent.background import Background
 from scoord_agent.delivery import Delivery
@@ -189,6 +189,10 @@ class Relay:
         session.subagent_ends(agent)
         self._taking.done(session, agent)
         done = [lock for lock in all_of(session, self._held) if lock.agent == agent]
+        # What went with its lease is told of as that.
+        passed = (k for k in done if k.passed and not self._held.losses.went_with_lease(k))
+        if gone := [lock.shown for lock in passed]:
+            session.tell_loss(wording_losses.went_with_subagent(gone))
         self._background.start(self._taking.release(session, done))
         self._background.start(self._taking.leaving.all_of(session, agent))
 

@@ -139,6 +139,17 @@ def lost(path: str) -> str:
     )
 
 
+def went_with_subagent(paths: Sequence[str]) -> str:
+    """Our subagent took our locks over with its edits, and has ended."""
+    is_one = len(paths) == 1
+    locks, them = ("lock", "it") if is_one else ("locks", "them")
+    again = _AGAIN if is_one else "Read the files again before you edit them."
+    return (
+        f"⚠️ Your {locks} on {names(paths)} went with the subagent that took {them} over by its"
+        f" edit and has ended; others may have had {them} since. {again}"
+    )
+
+
 def lost_before(paths: Sequence[str]) -> str:
     """Our locks were over before we gave them back: our lease ran out, or they were taken away."""
     is_one = len(paths) == 1

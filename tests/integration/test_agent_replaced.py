@@ -128,6 +128,26 @@ def test_what_a_session_was_not_told_is_told_by_the_next_agent(
     assert context(alice.prompt("go on")) == "", "it is told once"
 
 
+def test_what_went_with_a_subagent_is_told_also_by_the_next_agent(two: Pair, shop: Clones) -> None:
+    alice = two.alice.running_session(shop.alices)
+    alice.start()
+    helper = {"agent_id": "a1", "agent_type": "x"}
+    assert alice.run("lock", "--for", "30m", "auth.py")[0] == 0
+    for file in ("auth.py", "other.py"):
+        assert "" == refusal(alice.edit(file, **helper))
+    time.sleep(KEEP_S + 1)
+    end_agent(two.alice, "killed")
+
+    two.alice.start_agent()
+    alice.post("SubagentStop", **helper)
+
+    wait_until("its locks are free", lambda: not held(two.alice, shop))
+    told = alice.told()
+    assert "Your lock on auth.py went with the subagent that took it over" in told
+    assert "other.py" not in told
+    assert "auth.py" not in alice.told(), "once"
+
+
 def test_what_an_agent_was_giving_back_is_given_back_by_the_next_one(
     two: Pair, shop: Clones
 ) -> None:

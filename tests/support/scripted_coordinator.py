@@ -268,7 +268,7 @@ class ScriptedCoordinator:
         conflicts = [
             Conflict(path=path, lock=lock, place=1, place_revision=self._next())
             for path, lock in found
-            if lock and lock.holder != holder
+            if lock and lock.holder != holder and not _passes(lock, holder)
         ]
         self.places |= {(conflict.path, str(holder)): conflict for conflict in conflicts}
         if conflicts:
@@ -289,8 +289,17 @@ class ScriptedCoordinator:
 
     def _grant(self, path: str, holder: Holder) -> Lock:
         new = Lock(path=path, token=self._next(), holder=holder)
-        return self.locks.setdefault(path_key(path), new)
+        lock = self.locks.setdefault(path_key(path), new)
+        if _passes(lock, holder):
+            lock.holder.CopyFrom(holder)
+        return lock
 
     def _next(self) -> int:
         self.revision += 1
         return self.revision
+
+
+def _passes(lock: Lock, asker: Holder) -> bool:
+    """Whether a subagent takes over what its main thread has."""
+    is_own = lock.holder.session_id == asker.session_id
+    return is_own and bool(asker.agent_id) and not lock.holder.agent_id

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from scoord.errors import InvalidRequest
 from scoord.ids import AgentId, FencingToken, LeaseId
 from scoord.v1.locks_pb2 import Holder, Lock, ReadTraceResponse
+from scoord_agent import wording_losses
 from scoord_agent.background import Background
 from scoord_agent.delivery import Delivery
 from scoord_agent.held_lock import HeldLock
+from scoord_agent.kept_locks import KeptLock, from_kept, to_json
 from scoord_agent.lifecycle import Origin
 from scoord_agent.local_session import MAIN
 from scoord_agent.relay import Relay
@@ -299,6 +302,89 @@ async def test_what_it_has_after_all_is_given_back(house: House, hooks: Hooks) -
 
     assert (set(), []) == (stands(house), house.held.known(A))
     assert [] == told_to_main(house)
+
+
+WENT = wording_losses.went_with_subagent(["a.py"])
+
+
+async def test_a_main_thread_is_told_once_what_went_with_the_subagent_that_took_it_over(
+    house: House, hooks: Hooks
+) -> None:
+    await edit(house, "a.py", MAIN)
+    await edit(house, "b.py", MAIN)
+    await edit(house, "a.py", ONE)
+    await edit(house, "c.py", ONE)
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    await settle()
+
+    assert {"b.py"} == stands(house)
+    assert [WENT] == told_to_main(house), "of c.py the subagent knew alone"
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    await settle()
+    assert [] == told_to_main(house)
+
+
+async def test_what_its_main_thread_has_given_back_is_not_spoken_of(
+    house: House, hooks: Hooks
+) -> None:
+    await edit(house, "a.py", MAIN)
+    await edit(house, "a.py", ONE)
+    await house.taking.release(house.session, house.held.of(A))
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+
+    assert [] == told_to_main(house)
+
+
+@pytest.mark.parametrize("let_through", [True, False])
+async def test_so_is_what_a_subagent_takes_over_that_has_ended_by_the_answer(
+    house: House, hooks: Hooks, *, let_through: bool
+) -> None:
+    await edit(house, "a.py", MAIN)
+    late = Fate.LOST_ANSWER if let_through else Fate.LATE_ANSWER
+    house.coordinator.gate = None if let_through else asyncio.Event()
+    house.coordinator.fates.append(late)
+    house.session.hear(ONE)
+    editing = asyncio.create_task(house.edit("a.py", agent=ONE))
+    await until(lambda: house.coordinator.locks["a.py"].holder.agent_id == ONE)
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    if house.coordinator.gate:
+        house.coordinator.gate.set()
+    await asyncio.gather(editing, return_exceptions=True)
+
+    await until(lambda: not stands(house))
+    assert [WENT] == told_to_main(house)
+
+
+@pytest.mark.parametrize("had_by", [MAIN, ONE])
+async def test_the_next_agent_knows_what_passed_on(
+    house: House, hooks: Hooks, had_by: AgentId
+) -> None:
+    """The one before wrote it down before, or after a subagent had it."""
+    lock = inherited(house, "a.py", ONE)
+    written = replace(lock, agent=had_by, passed=had_by == ONE)
+    house.session.had = from_kept(A, map(KeptLock.model_validate, to_json([written])))
+    await taken_up(house)
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+
+    assert [WENT] == told_to_main(house)
+
+
+async def test_what_went_with_its_lease_did_not_go_with_a_subagent(
+    house: House, hooks: Hooks
+) -> None:
+    await edit(house, "a.py", MAIN)
+    await edit(house, "a.py", ONE)
+    house.coordinator.expire(house.session.lease)
+    house.registration.lapse(house.session)
+
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    await settle()
+
+    assert [wording_losses.lost("a.py")] == told_to_main(house)
 
 
 async def test_what_comes_back_when_it_was_released_meanwhile_is_given_back_at_once(

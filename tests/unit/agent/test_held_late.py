@@ -70,6 +70,17 @@ def test_what_passed_to_a_subagent_that_wants_it_no_more_is_not_held(held: HeldL
     assert [] == held.overtaken()
 
 
+@pytest.mark.parametrize(("on", "passed"), [("topic", True), ("", False)])
+def test_what_a_subagent_took_over_on_more_branches_is_known_to_have_passed_on(
+    held: HeldLocks, on: str, *, passed: bool
+) -> None:
+    """On as many, a later token shows that it was taken away in between."""
+    held.put(replace(LOCK, key="b.py", branch=on))
+    held.put(replace(LOCK, key="b.py", agent=AgentId("a1"), token=FencingToken(9)))
+
+    assert [passed] == [lock.passed for lock in held.at(LOCK.project, "b.py")]
+
+
 def test_what_passes_on_unsettled_is_not_held_and_goes_on_as_it_was(held: HeldLocks) -> None:
     helpers = replace(LOCK, agent=AgentId("a1"), branch="topic")
     held.put(replace(LOCK, ends_at=130.0))
