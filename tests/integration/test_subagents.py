@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from support.machines import RunningSession, context, refusal, seconds_until
+from support.machines import FAST_LEASES, RunningSession, context, refusal, seconds_until
 from support.pair import Pair, clones, pair
+
+TTL_S = float(FAST_LEASES["SCOORD_LEASES_TTL"])
 
 BROKEN = "Your lock on a.py was broken by Session_2"
 
@@ -177,3 +179,40 @@ def test_a_subagent_is_told_that_its_main_thread_waits_for_what_it_holds(team: T
         return "The main thread of this session waits for a.py, which you hold." in told[-1]
 
     seconds_until(f"the subagent is told: {told}", is_told, 5)
+
+
+def test_what_a_main_thread_lost_comes_back_before_its_subagents_file_in_it(team: Team) -> None:
+    """A pattern by two questions, a share by as many, and the file by one."""
+    alice, agent = team.alice, team.alice.machine.agent
+    team.is_over()
+    assert 0 == alice.run("lock", "*.yaml")[0]
+    assert 0 == alice.run("lock", "--shared", "b.py")[0]
+    for file in ("coordination.yaml", "b.py"):
+        assert {} == team.edit(file)
+
+    def held() -> set[tuple[str, str]]:
+        rows = team.bob.machine.status(team.bob.cwd)["locks"]
+        return {(row["path"], row["agent_id"]) for row in rows}
+
+    assert agent is not None
+    before = held()
+    assert {("*.yaml", ""), ("coordination.yaml", "ag1"), ("b.py", ""), ("b.py", "ag1")} == before
+    agent.freeze()
+    seconds_until("her lease is over", lambda: not held(), TTL_S + 5)
+    agent.thaw()
+
+    seconds_until("all of it is hers again", lambda: before == held(), 10)
+    told = team.main()
+    assert "Your lock on *.yaml was lost for a while and is yours again" in told
+    assert "Your share of b.py was lost for a while and is yours again" in told
+
+
+def test_a_main_thread_is_told_that_its_lock_went_with_its_subagent(team: Team) -> None:
+    assert 0 == team.alice.run("lock", "--for", "30m", "b.py")[0]
+    assert {} == team.edit("b.py")
+    team.is_over()
+
+    seconds_until("it is free", lambda: not refusal(team.bob.edit("b.py")), 5)
+    told = team.main()
+    assert "Your lock on b.py went with the subagent that took it over by its edit" in told
+    assert "went with" not in team.main(), "once"
