@@ -34,8 +34,12 @@ def find(pid: int) -> Process | None:
 
 
 def is_running(process: Process) -> bool:
-    """Whether it still runs; a zombie does not."""
-    return find(process.pid) == process
+    """Whether it still runs; a zombie does not. One that cannot be looked at counts as running.
+
+    For want of descriptors or memory every look fails, and would end every session here.
+    """
+    found = find(process.pid)
+    return found == process if found else not is_gone(process.pid)
 
 
 def is_gone(pid: int) -> bool:

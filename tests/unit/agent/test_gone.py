@@ -1,8 +1,10 @@
 """Who has ended before it is answered gets no session: nothing would end that one."""
 
 import os
+import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,3 +105,25 @@ def test_one_that_has_not_been_waited_for_is_gone() -> None:
 
 def test_one_that_runs_is_not_gone() -> None:
     assert not processes.is_gone(os.getpid())
+
+
+def test_one_that_cannot_be_looked_at_runs_on() -> None:
+    process = processes.find(os.getppid())
+    assert process is not None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # nothing can be opened from now on
+    try:
+        runs = processes.is_running(process)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert runs
+
+
+def test_one_whose_id_another_has_by_now_does_not_run(gone: int) -> None:
+    process = processes.find(os.getpid())
+    assert process is not None
+    assert processes.is_running(process)
+
+    assert not processes.is_running(replace(process, started=process.started - 1))
+    assert not processes.is_running(replace(process, pid=gone))
