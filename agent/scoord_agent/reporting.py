@@ -6,9 +6,10 @@ The coordinator tells the others; this tells the session that edited.
 import logging
 from collections.abc import Callable
 
+from scoord.bounded import BoundedDict
 from scoord.claimant import Claimant
 from scoord.clock import Clock
-from scoord.errors import ScoordError, Unknown
+from scoord.errors import BadRequest, Broken, Refused
 from scoord.happenings import Kind
 from scoord.ids import ProjectId, RequestId
 from scoord.v1.locks_pb2 import LockScope, ReportKind, ReportRequest, ReportResponse
@@ -17,7 +18,7 @@ from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
 from scoord_agent.sessions import Sessions
-from scoord_agent.unreported import Unlocked, UnlockedEdit, Unreported
+from scoord_agent.unreported import MOST_EDITS, Unlocked, UnlockedEdit, Unreported
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Reporting:
         self._is_running = False
         self._unsent: set[RequestId] = set()
         """The reports that were never sent: nobody has answered them by what was so then."""
+        self._said: BoundedDict[RequestId, None] = BoundedDict(MOST_EDITS)
+        """The reports that the coordinator failed at, as was said in the log."""
 
     def note(
         self,
@@ -101,12 +104,20 @@ class Reporting:
 
     async def _report_all(self, may: Callable[[UnlockedEdit], bool]) -> None:
         """One after the other. It ends with the first that nobody can be told of."""
+        tried: set[RequestId] = set()
         try:
-            while edit := next(filter(may, self._unreported), None):
+            while edit := self._next(may, tried):
+                tried.add(edit.report_id)
                 self._unsent.discard(edit.report_id)
                 await self._report(edit)
         finally:
             self._is_running = False
+
+    def _next(
+        self, may: Callable[[UnlockedEdit], bool], tried: set[RequestId]
+    ) -> UnlockedEdit | None:
+        left = (edit for edit in self._unreported if edit.report_id not in tried)
+        return next(filter(may, left), None)
 
     def _is_known(self, edit: UnlockedEdit) -> bool:
         """Whether others can be told whose edit it is, by more than the id of a session.
@@ -119,18 +130,26 @@ class Reporting:
     async def _report(self, edit: UnlockedEdit) -> None:
         try:
             response = await self._client.report(self._message(edit))
-        except Unknown:
-            raise
-        except ScoordError as error:
-            # It would be refused again, and keep all others from being reported.
+        except (BadRequest, Refused) as error:
+            # It would be refused again.
             _log.warning("the edit of %s is not reported: %s", edit.path, error)
             response = ReportResponse()
+        except Broken as error:
+            # Another coordinator, or this one once it is mended, takes it in; the others need
+            # not wait for that.
+            self._say_once(edit, error)
+            return
         self._unreported.remove(edit)
         session = self._sessions.get(edit.session)
         if session and response.overlaps:
             asker = wording.Asker(edit.session)
             told = wording.met(edit.path, edit.kind, response.overlaps, asker)
             session.tell_editor(told, edit.agent)
+
+    def _say_once(self, edit: UnlockedEdit, error: Broken) -> None:
+        if edit.report_id not in self._said:
+            self._said[edit.report_id] = None
+            _log.warning("the edit of %s is not reported yet: %s", edit.path, error)
 
     def _message(self, edit: UnlockedEdit) -> ReportRequest:
         confined = bool(edit.branch)

@@ -11,6 +11,7 @@ from scoord.clock import Clock
 from scoord.errors import (
     Contended,
     CoordinatorUnreachable,
+    InternalError,
     InvalidPath,
     ScoordError,
     SessionEnded,
@@ -70,6 +71,8 @@ class Fate(Enum):
     """It is done, and the connection breaks off."""
     REFUSED = auto()
     """It is no command that anybody would carry out."""
+    BROKEN = auto()
+    """It arrives, and fails in a way that nobody foresaw."""
     CONTENDED = auto()
     """Others were faster each time."""
 
@@ -213,6 +216,8 @@ class ScriptedCoordinator:
         self.reports.append(request)
         if fate is Fate.REFUSED:
             raise InvalidPath("not a path of ours")
+        if fate is Fate.BROKEN:
+            raise InternalError("it failed")
         met = self.last.get(path_key(request.path))
         return ReportResponse(overlaps=[met] if met else [])
 
