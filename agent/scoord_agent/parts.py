@@ -49,6 +49,7 @@ class Parts:
             held=common.held,
             clock=common.clock,
             background=common.background,
+            written=self._writing_down.written,
         )
         self._protection = Protection(
             held=common.held,

@@ -4,7 +4,7 @@ The coordinator tells the others; this tells the session that edited.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from scoord.bounded import BoundedDict
 from scoord.claimant import Claimant
@@ -40,13 +40,16 @@ class Reporting:
         held: HeldLocks,
         clock: Clock,
         background: Background,
+        written: Callable[[], Awaitable[None]],
     ) -> None:
+        """``written`` waits until what a session is to be told is written down."""
         self._client = client
         self._sessions = sessions
         self._unreported = unreported
         self._held = held
         self._clock = clock
         self._background = background
+        self._written = written
         self._is_running = False
         self._unsent: set[RequestId] = set()
         """The reports that were never sent: nobody has answered them by what was so then."""
@@ -139,12 +142,17 @@ class Reporting:
             # not wait for that.
             self._say_once(edit, error)
             return
+        await self._tell(edit, response)
         self._unreported.remove(edit)
+
+    async def _tell(self, edit: UnlockedEdit, response: ReportResponse) -> None:
+        """Return when that is written down: an agent that dies on the way has it told twice."""
         session = self._sessions.get(edit.session)
         if session and response.overlaps:
             asker = wording.Asker(edit.session)
             told = wording.met(edit.path, edit.kind, response.overlaps, asker)
             session.tell_editor(told, edit.agent)
+            await self._written()
 
     def _say_once(self, edit: UnlockedEdit, error: Broken) -> None:
         if edit.report_id not in self._said:

@@ -33,6 +33,7 @@ from scoord_agent.taking import Taking
 from scoord_agent.turns import Turns
 from scoord_agent.unreported import UnlockedEdit, Unreported
 from scoord_agent.waits import Waits
+from scoord_agent.writing_down import WritingDown
 from scoord_hooks.neutral import Decision, EventKind, HookEvent
 from support.clock import FakeClock
 from support.repositories import repository
@@ -95,6 +96,7 @@ class House:
     taking: Taking
     unreported: Unreported
     reporting: Reporting
+    writing_down: WritingDown
     protection: Protection
     edits: Edits
     session: LocalSession
@@ -210,6 +212,7 @@ async def editing_house(
         Unreported(directory / "unreported.jsonl"),
         Sessions(directory / "sessions.jsonl"),
     )
+    writing_down = WritingDown(sessions, background)
     reporting = Reporting(
         client=coordinator.client,
         sessions=sessions,
@@ -217,6 +220,7 @@ async def editing_house(
         held=held,
         clock=clock,
         background=background,
+        written=writing_down.written,
     )
     protection = Protection(
         held=held, neighbours=neighbours, sessions=sessions, reporting=reporting, clock=clock
@@ -267,6 +271,7 @@ async def editing_house(
             taking=taking,
             unreported=unreported,
             reporting=reporting,
+            writing_down=writing_down,
             protection=protection,
             edits=edits,
             session=session,

@@ -7,6 +7,10 @@ import pytest
 from scoord.claimant import Claimant
 from scoord.happenings import Kind
 from scoord.ids import AgentId
+from scoord.v1.locks_pb2 import Holder, Lost
+from scoord_agent.coordinator import seconds
+from scoord_agent.sessions import Sessions
+from scoord_agent.unreported import UnlockedEdit
 from support.house import SHOP, A, House, settle, until
 from support.scripted_coordinator import Fate
 
@@ -49,3 +53,31 @@ async def test_that_a_coordinator_fails_at_one_is_said_once(
 
     assert 3 == len(house.coordinator.reports)
     assert 1 == len([line for line in caplog.messages if "a.py" in line])
+
+
+async def test_whom_an_edit_met_is_written_down_before_its_report_is_forgotten(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = Holder(session_id="Session_b", alias="Session_2", person="bob", host="mbp")
+    house.coordinator.last["a.py"] = Lost(holder=bob, how="granted", since=seconds(3))
+    house.session.changed = house.writing_down.soon
+    note(house, "a.py")
+    remove, kept = house.unreported.remove, list[str]()
+
+    def remove_then(edit: UnlockedEdit) -> None:
+        kept.extend(told_by_the_next_agent(house))
+        remove(edit)
+
+    monkeypatch.setattr(house.unreported, "remove", remove_then)
+    house.reporting.begin(of_all=True)
+    await until(lambda: not left(house))
+
+    assert house.session.take_notices() == kept
+    assert 1 == len(kept)
+
+
+def told_by_the_next_agent(house: House) -> list[str]:
+    """What sessions would be told, if this agent were killed now."""
+    after = Sessions(house.root.parent / "sessions.jsonl")
+    after.load(0.0)
+    return [told for session in after for told in session.take_notices()]
