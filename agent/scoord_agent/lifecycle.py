@@ -79,7 +79,9 @@ class Lifecycle:
         greeting: Greeting,
         last_seen: LastSeen,
         changed: Callable[[], None],
+        ending: Callable[[LocalSession], None],
     ) -> None:
+        """``ending`` writes down what is known of a session's edits, while it is known."""
         self._sessions = sessions
         self._registration = registration
         self._locator = locator
@@ -90,6 +92,7 @@ class Lifecycle:
         self._greeting = greeting
         self._last_seen = last_seen
         self._changed = changed
+        self._ending = ending
 
     async def session_of(self, event: HookEvent, origin: Origin) -> LocalSession | None:
         """The session behind ``event``, made if need be; None when it is not to be made."""
@@ -151,6 +154,7 @@ class Lifecycle:
     async def end(self, session: LocalSession, why: str) -> None:
         """End a session here and at the coordinator; what it held is free."""
         _log.info("%s ends: %s", session.session_id, why)
+        self._ending(session)
         self._sessions.remove(session)
         self._last_seen.note(session, save=True)
         self._changed()

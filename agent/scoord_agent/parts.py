@@ -100,6 +100,7 @@ class Parts:
             machine=common.machine,
             clock=common.clock,
             changed=self._watch_projects,
+            ending=self._protection.look_at,
         )
 
     def _new_heart(self) -> Heart:
@@ -142,6 +143,7 @@ class Parts:
         while True:
             # The leases of all come before the registration of one.
             await _trying("heartbeat", self._heart.beat())
+            self._protection.look()
             await _trying("registration", self.lifecycle.take_up())
             await _trying("release", self.locking.taking.settle())
             self.common.background.start(self.locking.strays.give_back())

@@ -4,8 +4,8 @@ Between the two a lock may be broken or run out, and another be granted the path
 Then the edit was made without protection, and whoever has the path is to know.
 
 What was heard when it had happened may be seconds old. So it is remembered until the stream
-must have told of an end before it; and where that was silent, it is written down at once and
-the coordinator is asked, which knows what came first.
+must have told of an end before it; and where that is silent, it is written down, at once or with
+the next beat, and the coordinator is asked, which knows what came first.
 """
 
 from collections.abc import Callable
@@ -79,9 +79,8 @@ class Protection:
             self._reporting.begin()
 
     def _rely(self, session: LocalSession, edit: Edit, relied: Relied) -> None:
-        followed_at = self._neighbours.of(edit[0]).followed_at
         self._take_place(session, edit, relied.token)
-        if followed_at is None or relied.at - followed_at > FRESH_S:
+        if self._is_silent(edit[0], relied.at):
             self._note(edit[0], relied)
         else:
             session.remembered.relied[edit] = relied
@@ -94,6 +93,26 @@ class Protection:
         before = session.remembered.relied.pop(edit, None)
         if before is not None and before.token != token:
             self._note(edit[0], before)
+
+    def look(self) -> None:
+        """Write down what no stream tells of any more: this agent may not be there when it does."""
+        for session in self._sessions:
+            self.look_at(session)
+
+    def look_at(self, session: LocalSession) -> None:
+        """The same of one session, which may end now.
+
+        It is remembered no more then: what the stream tells once it is back is asked for already.
+        """
+        now, known = self._clock.now(), session.remembered.relied
+        for edit, relied in tuple(known.items()):
+            if self._is_silent(edit[0], now):
+                self._note(edit[0], relied)
+                known.pop(edit, None)
+
+    def _is_silent(self, project: ProjectId, now: float) -> bool:
+        followed_at = self._neighbours.of(project).followed_at
+        return followed_at is None or now - followed_at > FRESH_S
 
     def heard(self, project: ProjectId, response: WatchResponse) -> None:
         """One step of a project's stream: which edits it shows to be without protection.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
@@ -18,6 +18,7 @@ from scoord.errors import (
 )
 from scoord.names import path_key
 from scoord.patterns import matches
+from scoord.v1.events_pb2 import WatchResponse
 from scoord.v1.history_pb2 import HoldTime, ListHoldTimesRequest, ListHoldTimesResponse
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
@@ -50,6 +51,7 @@ from scoord.v1.sessions_pb2 import (
     RegisterRequest,
     RegisterResponse,
     SessionPulse,
+    UpdateRequest,
 )
 from scoord_agent.connection import Connection
 from scoord_agent.coordinator import CoordinatorClient
@@ -158,6 +160,17 @@ class ScriptedCoordinator:
     async def end(self, request: EndRequest, _patience_s: float = 0) -> None:
         """Take a lease back."""
         self.expire(request.lease_id)
+
+    async def update(self, _request: UpdateRequest) -> None:
+        """Nobody asks what a session is doing."""
+
+    async def watch(self, _project: str) -> AsyncGenerator[WatchResponse, None]:
+        """Tell nothing."""
+        await asyncio.Event().wait()
+        yield WatchResponse()
+
+    async def close(self) -> None:
+        """There is no channel."""
 
     async def acquire(self, request: AcquireRequest, _patience_s: float = 0) -> AcquireResponse:
         """Grant, or not; and answer, or not."""

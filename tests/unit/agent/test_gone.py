@@ -49,6 +49,7 @@ def life(sessions: Sessions) -> Lifecycle:
         machine=Machine(MachineId("m1"), "mbp", "alice"),
         clock=FakeClock(),
         changed=lambda: None,
+        ending=lambda _session: None,
     )
 
 

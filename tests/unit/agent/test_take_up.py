@@ -60,6 +60,7 @@ def lifecycle(sessions: Sessions, registration: Registrations) -> Lifecycle:
         machine=parts,
         clock=FakeClock(),
         changed=lambda: None,
+        ending=lambda _session: None,
     )
 
 

@@ -30,6 +30,7 @@ async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> N
         machine=nothing,
         clock=FakeClock(),
         changed=lambda: None,
+        ending=lambda _session: None,
     )
 
     assert (await lifecycle.terminal_session(os.getpid(), "/")).session_id == "coding"

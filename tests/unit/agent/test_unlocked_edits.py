@@ -512,6 +512,27 @@ async def test_an_edit_while_the_stream_is_silent_is_written_down_for_whoever_co
     assert [edit] == list(after)
 
 
+async def test_what_an_edit_relied_on_is_written_down_once_the_stream_has_fallen_silent(
+    house: House,
+) -> None:
+    token = await done(house)
+    cut_off(house)
+    house.clock.advance(FRESH_S)
+    house.protection.look()
+    assert [] == list(house.unreported)
+    house.clock.advance(1)
+    house.protection.look()
+
+    (edit,) = house.unreported
+    assert (True, token, FRESH_S + 1) == (
+        edit.relied,
+        edit.heard_revision,
+        house.clock.now() - edit.made_at,
+    )
+    house.hear(WatchResponse(revision=token + 9, snapshot=Snapshot()))
+    assert [edit] == list(house.unreported)
+
+
 def test_how_long_ago_an_edit_was_the_wall_clock_tells_only_after_a_reboot() -> None:
     edit = UnlockedEdit(
         RequestId("r"), Kind.UNASKED, A, AgentId(""), SHOP, "a.py", "", 1, 50_000, made_at=100.0
