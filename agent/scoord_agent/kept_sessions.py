@@ -60,6 +60,7 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "notices": list(session.notices),
         "left_out": session.left_out,
         "noticed": list(session.noticed)[-_MOST_KEPT_IDS:],
+        "acted_at": session.acted_at,
         "owed": kept_locks.given_back_to_json(session.owed),
     }
 
@@ -109,6 +110,7 @@ class _Line(BaseModel):
     held: list[kept_locks.KeptLock] = []
     owed: list[kept_locks.KeptLock] = []
     stood_at: float = 0.0
+    acted_at: float = 0.0
 
     @property
     def process(self) -> Process | None:
@@ -150,5 +152,6 @@ def from_line(line: str) -> LocalSession | None:
         noticed=deque(kept.noticed, maxlen=MAX_NOTICED),
         had=tuple(kept_locks.from_kept(SessionId(kept.session_id), kept.held)),
         had_at=kept.stood_at,
+        acted_at=kept.acted_at,
         owed=kept_locks.from_kept(SessionId(kept.session_id), kept.owed),
     )

@@ -45,6 +45,10 @@ STARTS_ANEW = frozenset({"clear", "resume", "fork"})
 _STILL_HERE = frozenset({"clear", "compact"})
 """Reasons of a session start before which it has missed nothing."""
 
+_FORGOTTEN_AFTER = 2
+"""How many ``session_timeout`` a session without a process is idle until it is over here: after
+the first it is ended at the coordinator, and is told so if it goes on."""
+
 MAX_INTENT = 120
 
 _IDLE = SessionStatus.SESSION_STATUS_IDLE
@@ -103,6 +107,8 @@ class Lifecycle:
             worktree = await worktree_of(self._locator, event.cwd)
             # Nothing is awaited from here on: two first events at once make one session.
             session = self._known(event, origin, process)
+            if session and process and session.process is None:
+                self._adopt(session, process, version)
             is_over = event.kind is EventKind.SESSION_END or _has_gone(origin, process)
             if session is None and not is_over:
                 session = self._make(event, origin, process, worktree, version)
@@ -213,6 +219,8 @@ class Lifecycle:
             idle_s = self._clock.now() - session.acted_at
             if idle_s < coordination.session_timeout or not coordination.auto_cleanup_stale:
                 await self._registration.enter(session, session.home, settings)
+            elif not session.process and idle_s >= _FORGOTTEN_AFTER * coordination.session_timeout:
+                await self.end(session, "it is idle, and nobody knows its process")
         elif session.inherited:
             # Its renewals do not tell what it holds; registering it again does.
             for project in tuple(session.aliases):
@@ -226,7 +234,7 @@ class Lifecycle:
         session = self._sessions.by_process(process) if process else None
         if session is None:
             known = self._sessions.all_by_client_id(event.client, event.client_session_id)
-            session = next((s for s in known if process in (None, s.process)), None)
+            session = next((s for s in known if None in (process, s.process)), None)
         if session is not None and event.client_session_id:
             if _is_another_conversation(session, event):
                 # What its prompts said is of the one before; the next says what it is now.
@@ -235,6 +243,13 @@ class Lifecycle:
         if session is not None:
             _take_over_intent(session, origin)
         return session
+
+    def _adopt(self, session: LocalSession, process: Process, version: str) -> None:
+        """A session was made while its process could not be found; from now on it ends with it."""
+        session.process = process
+        session.terminal = one_line(processes.tty_of(process.pid), 40)
+        session.client_version = one_line(version, 40)
+        self._sessions.save()
 
     def _rename(self, session: LocalSession, client_session_id: str) -> None:
         """The CLI knows it under a new id, after ``/clear``."""

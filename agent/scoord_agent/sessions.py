@@ -103,7 +103,8 @@ class Sessions:
     def load(self, now: float) -> None:
         """Read what the agent before us wrote down; what cannot be read is left out.
 
-        Each counts as having acted ``now``: nobody knows when it last did.
+        Each counts as having acted ``now``, as what is written down may be old; but one without
+        a process, which would never be over.
         """
         try:
             lines = self._file.read_text(encoding="utf-8").splitlines()
@@ -111,7 +112,9 @@ class Sessions:
             return
         for line in lines:
             if session := kept_sessions.from_line(line):
-                session.acted_at, session.inherited = now, True
+                if session.process or not 0 < session.acted_at <= now:
+                    session.acted_at = now
+                session.inherited = True
                 # Of before a boot nothing is known: then it is as if it had never stood.
                 session.had_at = session.had_at if session.had_at <= now else 0.0
                 self._take_in(session)

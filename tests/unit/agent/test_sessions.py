@@ -75,6 +75,18 @@ def test_what_is_written_down_is_what_is_read(file: Path) -> None:
     assert without_process == two
 
 
+def test_when_a_session_last_did_something_is_known_where_no_process_ends_it(file: Path) -> None:
+    sessions = Sessions(file)
+    for number, process, acted_at in (
+        (1, Process(1, 2.0), NOW - 9),
+        (2, None, NOW - 9),
+        (3, None, NOW + 9),  # of before a boot
+    ):
+        sessions.add(a_session(number, process=process, acted_at=acted_at))
+
+    assert [NOW, NOW - 9, NOW] == [session.acted_at for session in loaded(file)]
+
+
 def test_what_a_session_was_not_told_is_told_by_the_agent_after_us(file: Path) -> None:
     sessions = Sessions(file)
     session = a_session()

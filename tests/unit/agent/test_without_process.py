@@ -1,0 +1,73 @@
+"""Sessions whose process is not found: by its return they are known, by their silence they end."""
+
+import os
+from pathlib import Path
+
+from scoord_agent import processes
+from scoord_agent.lifecycle import Origin
+from scoord_hooks.neutral import EventKind, Verdict
+from support.clock import FakeClock
+from support.whole import Whole, whole_agent
+
+UNKNOWN = Origin()
+OWN = Origin(pid=os.getpid())
+
+TIMEOUT_S = 7200.0
+"""The default of ``session_timeout``."""
+
+
+async def idle(agent: Whole, seconds: float) -> None:
+    """Nobody does anything for so long; the coordinator ends who is idle."""
+    for session in agent.sessions:
+        agent.coordinator.expire(session.lease)
+    agent.clock.advance(seconds)
+    await agent.beat()
+
+
+async def test_its_process_is_its_own_once_that_is_found(tmp_path: Path, clock: FakeClock) -> None:
+    async with whole_agent(tmp_path, clock) as agent:
+        await agent.hear(EventKind.BEFORE_EDIT, UNKNOWN)
+        (session,) = agent.sessions
+
+        assert (await agent.hear(EventKind.BEFORE_EDIT, OWN)).verdict is not Verdict.DENY
+        assert [session] == agent.sessions
+        assert processes.find(os.getpid()) == session.process
+        await agent.hear(EventKind.SESSION_END, OWN)
+        assert [] == agent.sessions
+        assert {} == agent.coordinator.locks
+
+
+async def test_anothers_process_is_not_its_own(tmp_path: Path, clock: FakeClock) -> None:
+    async with whole_agent(tmp_path, clock) as agent:
+        await agent.hear(EventKind.BEFORE_EDIT, UNKNOWN)
+        await agent.hear(EventKind.BEFORE_EDIT, OWN, "c2")
+
+        assert [None, os.getpid()] == [it.process and it.process.pid for it in agent.sessions]
+
+
+async def test_it_is_forgotten_when_it_was_ended_as_idle_and_stays_so(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with whole_agent(tmp_path, clock) as agent:
+        await agent.hear(EventKind.BEFORE_EDIT, OWN, "c2")
+        (known,) = agent.sessions
+        await agent.hear(EventKind.BEFORE_EDIT, UNKNOWN)
+        await idle(agent, TIMEOUT_S + 300)
+        assert [False, False] == [session.registered for session in agent.sessions]
+
+        await idle(agent, TIMEOUT_S)
+        assert [known] == agent.sessions
+
+
+async def test_one_that_goes_on_before_is_told_what_it_lost(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with whole_agent(tmp_path, clock) as agent:
+        await agent.hear(EventKind.BEFORE_EDIT, UNKNOWN)
+        (session,) = agent.sessions
+        await idle(agent, TIMEOUT_S + 300)
+        session.tell_loss("a.py was free for others")
+
+        assert "free for others" in (await agent.hear(EventKind.PROMPT, UNKNOWN)).context
+        await idle(agent, TIMEOUT_S + 300)
+        assert [session] == agent.sessions
