@@ -58,6 +58,11 @@ again; ABORTED: try the larger step again; FAILED_PRECONDITION: not before
 something changed (https://grpc.github.io/grpc/core/md_doc_statuscodes.html)."""
 
 
+def status_of(error: ScoordError) -> grpc.StatusCode:
+    """Its status: one that a program refines goes out as the failure that it is a kind of."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
 def trailing_metadata(error: ScoordError) -> tuple[tuple[str, str], ...]:
     """What goes beside the status, so that the exact failure survives."""
     return ((METADATA_KEY, error.code),)

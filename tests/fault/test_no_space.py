@@ -13,7 +13,15 @@ import pytest
 from support.etcd import Etcd
 from support.lab.fault import Fault, Proof, happening
 from support.lab.trouble import filled_up
-from support.machines import FAST_LEASES, CodingSession, Machine, machines, refusal, started
+from support.machines import (
+    FAST_LEASES,
+    CodingSession,
+    Machine,
+    context,
+    machines,
+    refusal,
+    started,
+)
 from support.pair import clones
 from support.processes import coordinator, wait_until
 
@@ -21,6 +29,7 @@ pytestmark = pytest.mark.etcd
 
 TTL_S = float(FAST_LEASES["SCOORD_LEASES_TTL"])
 QUOTA_BYTES = 8 * 1024 * 1024
+ADVICE = "compact, defragment and disarm its alarm, or raise its quota"
 
 
 @dataclass(frozen=True)
@@ -56,10 +65,27 @@ NO_SPACE = Fault("etcd has no space", _no_space)
 
 @pytest.fixture
 def full(etcd_binary: None, tmp_path: Path) -> Iterator[Full]:
+    """No edit goes through while nobody can be asked."""
+    with _small(tmp_path, "block") as made:
+        yield made
+
+
+@pytest.fixture
+def full_and_open(etcd_binary: None, tmp_path: Path) -> Iterator[Full]:
+    """Each edit goes through while nobody can be asked."""
+    with _small(tmp_path, "warn") as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _small(tmp_path: Path, unreachable_action: str) -> Iterator[Full]:
     """Their sessions say every second what they use."""
     etcd = Etcd(tmp_path / "etcd")
     etcd.member.flags = (f"--quota-backend-bytes={QUOTA_BYTES}",)
-    env = {"SCOORD_UNREACHABLE_ACTION": "block", "SCOORD_HEARTBEAT_INTERVAL": "1"}
+    env = {
+        "SCOORD_UNREACHABLE_ACTION": unreachable_action,
+        "SCOORD_HEARTBEAT_INTERVAL": "1",
+    }
     try:
         etcd.start()
         with coordinator(tmp_path, "--etcd", etcd.member.endpoint) as running:
@@ -82,6 +108,7 @@ def test_without_space_what_is_held_stays_held_and_what_ends_is_free(full: Full)
 
     with happening(NO_SPACE, full):
         assert "no lock can be taken now" in refusal(bob.edit("b.py"))
+        assert ADVICE in refusal(bob.edit("b.py"))
         until = time.monotonic() + TTL_S + 1
         while time.monotonic() < until:
             assert "" == refusal(alice.edit("a.py")), "its lease is renewed all the same"
@@ -90,6 +117,33 @@ def test_without_space_what_is_held_stays_held_and_what_ends_is_free(full: Full)
         alice.end()
 
     wait_until("bob gets it", lambda: "" == refusal(bob.edit("a.py")), TTL_S / 3)
+
+
+def test_a_command_without_space_says_what_its_operator_can_do(full: Full) -> None:
+    holder = started(full.alice.machine.running_session(full.alice.cwd))
+    try:
+        with happening(NO_SPACE, full):
+            _, printed = holder.run("lock", "a.py")
+            assert ADVICE in " ".join(printed.split())
+    finally:
+        holder.kill()
+
+
+def test_an_edit_that_was_let_through_without_space_is_told_once_there_is_space_again(
+    full_and_open: Full,
+) -> None:
+    alice, bob = full_and_open.alice, full_and_open.bob
+    assert {} == alice.edit("a.py")
+
+    with happening(NO_SPACE, full_and_open):
+        assert ADVICE in context(bob.edit("b.py"))
+        bob.edited("b.py")
+        assert ADVICE in context(alice.edit("b.py"))
+        alice.edited("b.py")
+        time.sleep(3)  # in which both try to report it
+
+    assert "edited b.py while nobody could be asked" in alice.told_at_last("b.py")
+    assert "b.py" in bob.told_at_last("b.py")
 
 
 @pytest.mark.parametrize("name", ["a.py", "src/**"])

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import grpc
 
 from scoord.errors import InternalError, ScoordError
-from scoord.status import MACHINE_KEY, PERSON_KEY, STATUS, trailing_metadata
+from scoord.status import MACHINE_KEY, PERSON_KEY, status_of, trailing_metadata
 from scoord.text import one_line
 from scoord_server.rpc.caller import Caller, current
 from scoord_server.timely import time_left
@@ -86,7 +86,7 @@ async def _abort(context: Context, error: Exception) -> None:
     if failure is not error:
         machine = one_line(current.get().machine) or "a machine without a name"
         _log.error("an RPC of %s failed in a way nobody foresaw", machine, exc_info=error)
-    await context.abort(STATUS[type(failure)], failure.message, trailing_metadata(failure))
+    await context.abort(status_of(failure), failure.message, trailing_metadata(failure))
 
 
 def _caller(context: Context) -> Caller:

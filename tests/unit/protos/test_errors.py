@@ -1,11 +1,17 @@
 """The catalogue of failures is complete, and every failure survives the wire."""
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 
 import grpc
 import pytest
 from grpc.aio import AioRpcError, Metadata
 
+import scoord
+import scoord_agent
+import scoord_hooks
+import scoord_server
 from scoord.errors import (
     BY_CODE,
     CATALOGUE,
@@ -15,13 +21,26 @@ from scoord.errors import (
     InvalidConfig,
     ScoordError,
 )
-from scoord.status import METADATA_KEY, STATUS, from_rpc_error, trailing_metadata
+from scoord.status import METADATA_KEY, STATUS, from_rpc_error, status_of, trailing_metadata
+from scoord_server.store.etcd.failures import TokenRefused
+from scoord_server.store.etcd.watch import WatchRefused
+from scoord_server.store.port import StoreFull
+
+WORDS = "what is wrong, where, what to do"
 
 
 def _below(kind: type[ScoordError]) -> Iterator[type[ScoordError]]:
     for child in kind.__subclasses__():
         yield child
         yield from _below(child)
+
+
+def _import_all() -> None:
+    """Every module of the programs, since any of them may refine a failure."""
+    for package in (scoord, scoord_server, scoord_agent, scoord_hooks):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
 
 OURS = [kind for kind in _below(ScoordError) if kind.__module__ == ScoordError.__module__]
@@ -37,6 +56,13 @@ def _rpc_error(
     return AioRpcError(code, Metadata(), Metadata(*metadata), details, None)
 
 
+def _received(kind: type[ScoordError]) -> ScoordError:
+    """What arrives of a failure that is sent."""
+    sent = kind(WORDS)
+    wire = _rpc_error(status_of(sent), *trailing_metadata(sent), details=sent.message)
+    return from_rpc_error(wire, "there:7780")
+
+
 def test_every_failure_is_in_the_catalogue_exactly_once() -> None:
     listed = sorted((entry.error for entry in CATALOGUE), key=lambda k: k.__name__)
 
@@ -44,9 +70,12 @@ def test_every_failure_is_in_the_catalogue_exactly_once() -> None:
 
 
 def test_a_failure_refined_inside_a_program_keeps_the_code_of_the_catalogue() -> None:
+    _import_all()
     refined = [kind for kind in _below(ScoordError) if kind not in OURS]
 
+    assert {StoreFull, TokenRefused, WatchRefused} <= set(refined)
     assert [kind for kind in refined if "code" in vars(kind)] == []
+    assert {kind: "" for kind in refined if _received(kind).code != kind.code} == {}
 
 
 def test_every_failure_has_a_status() -> None:
@@ -67,12 +96,9 @@ def test_a_failure_is_shown_as_a_line_whatever_it_quotes(kind: type[ScoordError]
 
 @pytest.mark.parametrize("kind", LEAVES)
 def test_a_failure_survives_the_wire(kind: type[ScoordError]) -> None:
-    sent = kind("what is wrong, where, what to do")
-    wire = _rpc_error(STATUS[kind], *trailing_metadata(sent), details=sent.message)
+    received = _received(kind)
 
-    received = from_rpc_error(wire, "there:7780")
-
-    assert (kind, sent.message) == (type(received), received.message)
+    assert (kind, WORDS) == (type(received), received.message)
 
 
 @pytest.mark.parametrize("kind", LEAVES)
