@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 
 from scoord.clock import Clock
-from scoord.errors import Lagging, ScoordError, StoreUnavailable
+from scoord.errors import DeadlineExceeded, Lagging, ScoordError, StoreUnavailable
 from scoord.ids import FencingToken, LeaseId, ProjectId, SessionId
 from scoord_server.model.facts import LockFact, Room, SessionFact
 from scoord_server.past import Past, Span
@@ -36,6 +36,9 @@ QUIET_S = 0.02
 """Where changes come faster than this, the view must keep up instead."""
 
 _RETRY_S = 0.5
+_LISTING_S = (0.0, 3.0, 10.0, 30.0)
+"""How long a listing may take: at first as long as any call, since of several members one
+may stand still, and more each time that it was not enough. A large store takes seconds."""
 _LOOK_AGAIN_S = 0.005
 _SUBSCRIBER_BACKLOG = 10_000
 
@@ -74,6 +77,8 @@ class View:
         self._clock = clock
         self._picture = Picture(clock)
         self._revision = 0
+        self._late = 0
+        """How many listings in a row did not come in time."""
         self._heard_at: float | None = None
         self.past = Past()
         """Between which revisions the store was when, as far as is known here."""
@@ -201,7 +206,13 @@ class View:
 
     async def _load(self) -> None:
         root = keys.root_prefix()
-        listing = await self._store.range(root, prefix_end(root))
+        within_s = _LISTING_S[min(self._late, len(_LISTING_S) - 1)]
+        try:
+            listing = await self._store.range(root, prefix_end(root), within_s=within_s)
+        except DeadlineExceeded:
+            self._late += 1
+            raise
+        self._late = 0
         changes = tuple(self._picture.load(listing.kvs))
         self._advance(Step(listing.revision, changes, is_whole=False))
 

@@ -60,11 +60,17 @@ class Courteous(EmbeddedStore):
         return await super().grant(lease, ttl_s)
 
     async def range(
-        self, key: bytes, end: bytes = b"", *, limit: int = 0, descending: bool = False
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        limit: int = 0,
+        descending: bool = False,
+        within_s: float = 0.0,
     ) -> RangeResult:
         """Read, after others."""
         await asyncio.sleep(0)
-        return await super().range(key, end, limit=limit, descending=descending)
+        return await super().range(key, end, limit=limit, descending=descending, within_s=within_s)
 
 
 @dataclass

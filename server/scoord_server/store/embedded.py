@@ -106,7 +106,13 @@ class EmbeddedStore:
         return result
 
     async def range(
-        self, key: bytes, end: bytes = b"", *, limit: int = 0, descending: bool = False
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        limit: int = 0,
+        descending: bool = False,
+        within_s: float = 0.0,  # noqa: ARG002 (it answers at once)
     ) -> RangeResult:
         """Read ``key``, or all keys in ``[key, end)``, or the first few in either order."""
         self._check_open()

@@ -14,8 +14,8 @@ Consequences, method by method:
 * ``watch`` never loses or repeats an event between ``from_revision`` and the
   present; after compaction it raises ``Compacted`` and the caller lists anew.
 
-Every call ends within the adapter's own deadline with ``StoreUnavailable`` or
-``DeadlineExceeded``.
+Every call ends within the adapter's own deadline, or the longer one that it is given,
+with ``StoreUnavailable`` or ``DeadlineExceeded``.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -189,12 +189,19 @@ class Store(Protocol):
         """Run ``txn``. Raises LeaseNotFound when a put names a lease that is gone."""
 
     async def range(
-        self, key: bytes, end: bytes = b"", *, limit: int = 0, descending: bool = False
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        limit: int = 0,
+        descending: bool = False,
+        within_s: float = 0.0,
     ) -> RangeResult:
         """Read ``key``, or all keys in ``[key, end)``: the first ``limit`` of them, if not 0.
 
         ``descending`` begins at the last key. etcd reads the whole interval for that
-        before it cuts, so ask for no wider one than is needed.
+        before it cuts, so ask for no wider one than is needed. ``within_s`` is how long it
+        may take, where that is longer than the adapter gives any call.
         """
 
     async def count(self, key: bytes, end: bytes) -> int:

@@ -95,11 +95,19 @@ class StoreLink:
         return result
 
     async def range(
-        self, key: bytes, end: bytes = b"", *, limit: int = 0, descending: bool = False
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        limit: int = 0,
+        descending: bool = False,
+        within_s: float = 0.0,
     ) -> RangeResult:
         """As the store."""
         await self._there()
-        result = await self.store.range(key, end, limit=limit, descending=descending)
+        result = await self.store.range(
+            key, end, limit=limit, descending=descending, within_s=within_s
+        )
         await self._back()
         return result
 

@@ -1,25 +1,39 @@
 """What is asked of etcd: once, and of the present."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
 import pytest
 
-from scoord.errors import StoreUnavailable
+from scoord.clock import SystemClock
+from scoord.errors import DeadlineExceeded, StoreUnavailable
+from scoord_server.store.etcd import EtcdStore
 from scoord_server.store.etcd.link import Link
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.etcd.wire import Wire
 from scoord_server.store.port import Get, Txn
+from scoord_server.view import View
+
+DEADLINE_S = 0.3
 
 
 class _Member:
-    """A member that does what it is asked, and whose connection breaks before it says so."""
+    """A member whose connection breaks before it says what it has done.
 
-    def __init__(self) -> None:
+    What it has to read takes it ``takes_s``.
+    """
+
+    def __init__(self, takes_s: float = 0.0) -> None:
         self.done = 0
+        self.takes_s = takes_s
+
+    async def range(self, _request: Message, _context: object) -> Message:
+        await asyncio.sleep(self.takes_s)
+        return rpc.RangeResponse(header={"revision": 7})
 
     async def txn(self, _request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
         self.done += 1
@@ -29,10 +43,14 @@ class _Member:
     async def running(self) -> AsyncIterator[str]:
         """Where it listens."""
         server = grpc.aio.server()
-        handler = grpc.unary_unary_rpc_method_handler(
+        txn = grpc.unary_unary_rpc_method_handler(
             self.txn, rpc.TxnRequest.FromString, rpc.TxnResponse.SerializeToString
         )
-        service = grpc.method_handlers_generic_handler("etcdserverpb.KV", {"Txn": handler})
+        read = grpc.unary_unary_rpc_method_handler(
+            self.range, rpc.RangeRequest.FromString, rpc.RangeResponse.SerializeToString
+        )
+        methods = {"Txn": txn, "Range": read}
+        service = grpc.method_handlers_generic_handler("etcdserverpb.KV", methods)
         server.add_generic_rpc_handlers((service,))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -53,6 +71,25 @@ async def test_a_transaction_that_may_have_been_done_is_not_sent_to_another_memb
 
         await link.close()
     assert 1 == one.done + two.done
+
+
+async def test_a_store_that_takes_longer_to_read_than_a_command_may_is_read_all_the_same() -> None:
+    member = _Member(takes_s=2 * DEADLINE_S)
+    async with member.running() as here:
+        store = EtcdStore(Link(EtcdOptions((here,), deadline_s=DEADLINE_S)))
+        view = View(store, SystemClock())
+        following = asyncio.create_task(view.run())
+        try:
+            with pytest.raises(DeadlineExceeded):
+                await store.range(b"k")
+            with pytest.raises(StoreUnavailable, match="has not read its store yet"):
+                view.snapshot()
+            assert await view.caught_up(7, within_s=10.0)
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+            await store.close()
 
 
 def test_nothing_is_read_from_a_member_that_may_lag_behind() -> None:

@@ -86,9 +86,12 @@ class Link:
         self._token = ""
         self._authenticating = asyncio.Lock()
 
-    async def call(self, method: Method, request: Message) -> Message:
-        """Make one call. Raises what ``failures.explain`` makes of its error."""
-        ends_at = _now() + self.options.deadline_s
+    async def call(self, method: Method, request: Message, within_s: float = 0.0) -> Message:
+        """Make one call. Raises what ``failures.explain`` makes of its error.
+
+        ``within_s`` is for one that may take longer than others.
+        """
+        ends_at = _now() + max(within_s, self.options.deadline_s)
         try:
             return await self._attempt(method, request, await self.token(ends_at), ends_at)
         except TokenRefused:
@@ -117,7 +120,9 @@ class Link:
             return ""
         async with self._authenticating:
             if not self._token:
-                self._token = await self._authenticate(ends_at)
+                # Others wait for it, too, who have no more time than any call.
+                soon = min(ends_at, _now() + self.options.deadline_s)
+                self._token = await self._authenticate(soon)
         return self._token
 
     def forget(self, token: str) -> None:
@@ -125,11 +130,13 @@ class Link:
         if self._token == token:
             self._token = ""
 
-    def explain(self, error: AioRpcError, member: Member, token: str) -> Exception:
+    def explain(
+        self, error: AioRpcError, member: Member, token: str, within_s: float | None = None
+    ) -> Exception:
         """Say what a failed call means; avoid a slow member, and forget a dead token."""
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             member.avoid()
-        explained = explain(error, member.address, self.options.deadline_s)
+        explained = explain(error, member.address, within_s or self.options.deadline_s)
         if isinstance(explained, TokenRefused):
             self.forget(token)
         return explained
@@ -145,7 +152,7 @@ class Link:
         try:
             answer = await method(member)(request, timeout=left_s, metadata=metadata(token))
         except AioRpcError as error:
-            raise self.explain(error, member, token) from error
+            raise self.explain(error, member, token, round(left_s, 1)) from error
         # While there is no leader all are slow; who answers again is not one to avoid.
         member.avoid_until = 0.0
         return answer

@@ -52,12 +52,18 @@ class EtcdStore:
         return await self._groups.run(txn)
 
     async def range(
-        self, key: bytes, end: bytes = b"", *, limit: int = 0, descending: bool = False
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        limit: int = 0,
+        descending: bool = False,
+        within_s: float = 0.0,
     ) -> RangeResult:
         """Read ``key``, or all keys in ``[key, end)``, or the first few in either order."""
         check_key(key)
         request = self._wire.read(key, end, limit=limit, descending=descending)
-        answer = await self._link.call(_RANGE, request)
+        answer = await self._link.call(_RANGE, request, within_s)
         return RangeResult(self._wire.kvs(answer.kvs), answer.header.revision)
 
     async def count(self, key: bytes, end: bytes) -> int:
