@@ -169,11 +169,17 @@ def plan_update(
 def plan_note_end(
     fact: SessionFact, request: RequestId, why: str, held: Iterable[Holding], journal: Journal
 ) -> Txn:
-    """Write down that a session ends, while it lives. Its lease is revoked after."""
+    """Write down that a session ends, while it lives, once. Its lease is revoked after.
+
+    Where that fails, the command comes again. The session's name goes with its locks, not
+    before: who registers it anew in between finds the lease that they stand on.
+    """
     session = fact.record.session
     key = keys.session(session.project, session.session_id)
+    noted = keys.ended_by(session.project, session.session_id, request)
     line = journal.over(session, Kind.ENDED, request, why, held)
-    return Txn((is_grant(key, fact.create_revision),), (line,))
+    guards = (is_grant(key, fact.create_revision), absent(noted))
+    return Txn(guards, (line, Put(noted, b"", fact.lease)))
 
 
 def plan_end_idle(fact: SessionFact, held: Iterable[Holding], journal: Journal | None) -> Txn:

@@ -15,6 +15,7 @@
     /scoord/v1/p/{project}/tasks/{task}
     /scoord/v1/p/{project}/offers/{kind}/{name}
     /scoord/v1/begun/{project}/{session}/{register}             its end is not written down yet
+    /scoord/v1/ended/{project}/{session}/{request}              its end is, by this command
     /scoord/v1/taken/{project}/{token}/{key}/{request}          a grant that was taken away
     /scoord/v1/unused/{session}                                 why it was ended as unused
     /scoord/v1/events/{project}/{unix ms}-{request}
@@ -71,6 +72,7 @@ _GRAPH = "/scoord/v1/graph/"
 _COMPACTION = "/scoord/v1/compaction"
 _ARCHIVE = "/scoord/v1/archive/"
 _BEGUN = "/scoord/v1/begun/"
+_ENDED = "/scoord/v1/ended/"
 _TAKEN = "/scoord/v1/taken/"
 _UNUSED = "/scoord/v1/unused/"
 _ON = "@"
@@ -229,6 +231,11 @@ def begun(project: str, session_id: str, request_id: str) -> bytes:
 def begun_prefix() -> bytes:
     """Where it stands which sessions' ends are to come, of all projects."""
     return _BEGUN.encode()
+
+
+def ended_by(project: str, session_id: str, request_id: str) -> bytes:
+    """Where it stands that this very command has written the end of a session down."""
+    return f"{_ENDED}{_segment(project)}/{_holder(session_id, request_id)}".encode()
 
 
 def taken_by(project: str, token: int, name_key: str, request_id: str) -> bytes:

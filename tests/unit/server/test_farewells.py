@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from scoord.ids import ProjectId
+from scoord.errors import StoreUnavailable
+from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import LockMode
 from scoord.v1.records_pb2 import ArchiveRecord
 from scoord.v1.sessions_pb2 import UpdateRequest, WorkProgress
@@ -210,6 +211,47 @@ class TestFarewells:
         await b.acquire("b", *(f"{number}.py" for number in range(5)))
         await b.ends("b")
         assert 2 == len((await last(b)).paths)
+
+    async def test_an_end_that_is_said_again_as_its_lease_was_not_ended_is_one_line(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def away(_lease: LeaseId) -> None:
+            raise StoreUnavailable("no leader")
+
+        await b.session("a")
+        await b.session("a", project=OTHER, lease=b.leases["a"])
+        token, request = await b.token("a", "x.py"), b.request()
+        said = (request, PROJECT, SessionId("a"), b.leases["a"], "done")
+        with monkeypatch.context() as cut:
+            cut.setattr(b.coordinator.ground, "revoke", away)
+            with pytest.raises(StoreUnavailable):
+                await b.coordinator.end(*said)
+        assert "a" == await b.holder("x.py")
+        b.clock.advance(1)
+
+        await asyncio.gather(*(b.coordinator.end(*said) for _ in range(3)))
+        await b.settle()
+        await b.coordinator.farewells.look()
+
+        assert "" == await b.holder("x.py")
+        assert ["registered", "granted", "ended"] == await kinds(b)
+        assert [token] == list((await last(b)).tokens)
+        prefix = keys.event_prefix(OTHER)
+        assert 2 == await b.store.count(prefix, prefix_end(prefix))
+
+    async def test_one_that_is_taken_up_again_before_its_lease_was_ended_has_its_end_later(
+        self, b: Bench
+    ) -> None:
+        await b.session("a")
+        (seen,) = b.view.snapshot().sessions
+        await b.coordinator._note_end(seen.fact, b.request(), "gave up")
+        b.clock.advance(1)
+
+        await b.ends("a")
+        await b.coordinator.farewells.look()
+
+        assert ["registered", "ended", "ended"] == await kinds(b)
+        assert "done" == (await last(b)).reason
 
     async def test_one_that_ends_ends_in_every_project(self, b: Bench) -> None:
         await b.session("a")
