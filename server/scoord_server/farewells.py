@@ -10,7 +10,8 @@ import contextlib
 import logging
 from functools import partial
 
-from scoord.errors import Contended, ScoordError
+from scoord.bounded import BoundedDict
+from scoord.errors import Contended, ScoordError, Unknown
 from scoord.happenings import Kind
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.records_pb2 import SessionRecord
@@ -36,6 +37,7 @@ SKEW_MS = 10 * 60 * 1000
 """How far the clocks of replicas may differ before a work log misses lines."""
 
 _RETRY_S = 1.0
+_MOST_SAID = 1_000
 
 
 class Farewells:
@@ -44,6 +46,8 @@ class Farewells:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._looked_at = float("-inf")
+        self._said = BoundedDict[str, None](_MOST_SAID)
+        """Which ends fail, by their registers."""
 
     async def run(self) -> None:
         """Follow the view until cancelled. Every failure is tried again."""
@@ -75,7 +79,7 @@ class Farewells:
             and project in {"", record.session.project}
             and not self._is_seen(record)
         ]
-        return [record for record in found if await self.finish(record)]
+        return [record for record in found if await self._finish_if_possible(record)]
 
     async def finish(self, last: SessionRecord) -> bool:
         """Write the end of a session down, unless that is done, or it lives on.
@@ -96,6 +100,18 @@ class Farewells:
                 if (how := await self._finish(begun[0], last, successor)) is not None:
                     return how == Kind.EXPIRED
         raise Contended(f"{session.session_id} comes and goes too fast; try again")
+
+    async def _finish_if_possible(self, last: SessionRecord) -> bool:
+        """As ``finish``. What is wrong with one end keeps no other from being written down."""
+        try:
+            return await self.finish(last)
+        except Unknown:
+            raise
+        except Exception:  # noqa: BLE001 (whatever it is, it is of this one end)
+            if last.request_id not in self._said:
+                self._said[last.request_id] = None
+                _log.exception("the end of %s is not written down", last.session.session_id)
+            return False
 
     async def _finish(self, kv: KeyValue, last: SessionRecord, successor: int) -> str | None:
         """One try; how the session ended, None when something came between."""
@@ -151,7 +167,7 @@ class Farewells:
     async def _take_in(self, step: Snapshot | Step) -> None:
         for change in step.changes if isinstance(step, Step) else ():
             if isinstance(change, SessionGone):
-                await self.finish(change.last.record)
+                await self._finish_if_possible(change.last.record)
 
     def _is_seen(self, record: SessionRecord) -> bool:
         session = record.session

@@ -16,7 +16,7 @@ from scoord_server.store.port import Put
 
 MOST_PATHS: Final = 500
 MOST_PATH_BYTES: Final = 64 * 1024
-"""How many paths a line has room for, where there may be many."""
+"""How many paths a line or a work log has room for, where there may be many."""
 
 
 Holding = tuple[str, int]
@@ -101,7 +101,7 @@ def holder_of(session: Session) -> Holder:
 
 
 def room_for(paths: Iterable[str]) -> int:
-    """How many of ``paths`` a line has room for."""
+    """How many of ``paths`` a line or a work log has room for."""
     sizes = accumulate(len(path.encode()) for path in islice(paths, MOST_PATHS))
     return sum(1 for _ in takewhile(lambda size: size <= MOST_PATH_BYTES, sizes))
 

@@ -9,13 +9,10 @@ from scoord.ids import RequestId
 from scoord.names import path_key
 from scoord.v1.records_pb2 import ArchiveRecord, EventRecord, HoldRecord, SessionRecord
 from scoord_server.model.compares import absent, is_grant
-from scoord_server.model.history import Holding, Journal
+from scoord_server.model.history import Holding, Journal, room_for
 from scoord_server.model.recall import Holds, Line, Waits
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Operation, Put, Txn
-
-MOST_HOLDS = 500
-"""Of one work log; a session that held more has those that it held longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +112,13 @@ def work_log(last: SessionRecord, found: Found, end: End, kept_ms: int) -> Archi
 
 
 def _by_path(holds: Holds) -> Iterable[HoldRecord]:
-    """One for each path, in the order they were first held."""
+    """One for each path, in the order they were first held; of too many those held longest."""
     records: dict[str, HoldRecord] = {}
     for hold in holds.over:
         record = records.setdefault(path_key(hold.path), HoldRecord(path=hold.path))
         record.grants += 1
         record.held_ms += hold.held_ms
-    if len(records) <= MOST_HOLDS:
+    if room_for(record.path for record in records.values()) == len(records):
         return records.values()
-    return sorted(records.values(), key=lambda record: -record.held_ms)[:MOST_HOLDS]
+    longest = sorted(records.values(), key=lambda record: -record.held_ms)
+    return longest[: room_for(record.path for record in longest)]

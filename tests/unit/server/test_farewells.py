@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from scoord.errors import StoreUnavailable
+from scoord.errors import InvalidRequest, StoreUnavailable
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import LockMode
-from scoord.v1.records_pb2 import ArchiveRecord
+from scoord.v1.records_pb2 import ArchiveRecord, SessionRecord
 from scoord.v1.sessions_pb2 import UpdateRequest, WorkProgress
 from scoord_server.coordinator import Coordinator
 from scoord_server.model import history
@@ -16,7 +16,8 @@ from scoord_server.model.commands import Keep
 from scoord_server.model.recall import Wanted
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Put, Txn, TxnResult, prefix_end
+from scoord_server.store.limits import MAX_BYTES
+from scoord_server.store.port import Delete, KeyValue, Put, Txn, TxnResult, prefix_end
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
 from support.coordination import PROJECT, Bench, bench, kinds, last
@@ -311,6 +312,56 @@ class TestFarewells:
         (log,) = await logs(b)
         assert log.partial
         assert 0 < len(log.holds) < 9
+
+    async def test_a_log_of_very_long_paths_has_those_that_were_held_longest(
+        self, b: Bench
+    ) -> None:
+        await b.session("a", keep=ARCHIVE)
+        folder = "/".join(["d" * 200] * 11)
+        for number in range(510):
+            await b.token("a", f"{folder}/{number}.py")
+            b.clock.advance(0.01)
+        await b.dies("a")
+
+        await b.coordinator.farewells.look()
+
+        (log,) = await logs(b)
+        assert len(log.holds) > 20
+        assert [f"{folder}/{number}.py" for number in range(len(log.holds))] == [
+            hold.path for hold in log.holds
+        ]
+        assert log.ByteSize() < MAX_BYTES / 8
+
+    async def test_an_end_that_cannot_be_written_down_keeps_no_other_from_its_own(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        finish = b.coordinator.farewells._finish
+
+        async def too_big(kv: KeyValue, last: SessionRecord, successor: int) -> str | None:
+            if last.session.session_id == "a":
+                raise InvalidRequest("a transaction of 2 MB")
+            return await finish(kv, last, successor)
+
+        monkeypatch.setattr(b.coordinator.farewells, "_finish", too_big)
+        for name in "ab":
+            await b.session(name, keep=ARCHIVE)
+            await b.dies(name)
+
+        assert ["b"] == [r.session.session_id for r in await b.coordinator.farewells.look()]
+        assert [] == await b.coordinator.farewells.look()
+        for name in "ac":
+            await b.session(name, keep=ARCHIVE)
+        running = asyncio.create_task(b.coordinator.farewells.run())
+        await asyncio.sleep(0.05)
+        for name in "ac":
+            await b.dies(name)
+        await asyncio.sleep(0.1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+        assert ["c", "b"] == [log.session.session_id for log in await logs(b)]
+        said = [r for r in caplog.records if "the end of a is not written down" in r.message]
+        assert 2 == len(said), "once for each of its lives"
 
     async def test_a_log_is_found_by_person_and_age(self, b: Bench) -> None:
         for name in "ab":
