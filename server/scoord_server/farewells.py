@@ -22,7 +22,8 @@ from scoord_server.model.tasks import offered_to, plan_let_go, read_offers
 from scoord_server.pages import newest_first
 from scoord_server.seen import SessionGone
 from scoord_server.store import keys
-from scoord_server.store.port import KeyValue, prefix_end
+from scoord_server.store.port import prefix_end
+from scoord_server.store.readable import readable
 from scoord_server.view import Snapshot, Step
 
 _log = logging.getLogger(__name__)
@@ -72,10 +73,11 @@ class Farewells:
         self._looked_at = self._ground.clock.now()
         prefix = keys.begun_prefix()
         listing = await self._ground.store.range(prefix, prefix_end(prefix))
+        records = (unended.record for unended in readable(worklogs.Unended.of, listing.kvs))
         found = [
             record
-            for kv in listing.kvs
-            if (record := SessionRecord.FromString(kv.value)).session.project
+            for record in records
+            if record.session.project
             and project in {"", record.session.project}
             and not self._is_seen(record)
         ]
@@ -90,14 +92,15 @@ class Farewells:
         key = keys.begun(session.project, session.session_id, last.request_id)
         for _ in range(TRIES):
             begun = (await ground.store.range(key)).kvs
+            unended = next(readable(worklogs.Unended.of, begun), None)
             now = await ground.find_session(
                 ProjectId(session.project), SessionId(session.session_id)
             )
-            if not begun or (now and now.record.request_id == last.request_id):
+            if not unended or (now and now.record.request_id == last.request_id):
                 return False
             with contextlib.suppress(PlanAgain):
                 successor = now.create_revision if now else 0
-                if (how := await self._finish(begun[0], last, successor)) is not None:
+                if (how := await self._finish(unended, last, successor)) is not None:
                     return how == Kind.EXPIRED
         raise Contended(f"{session.session_id} comes and goes too fast; try again")
 
@@ -113,10 +116,11 @@ class Farewells:
                 _log.exception("the end of %s is not written down", last.session.session_id)
             return False
 
-    async def _finish(self, kv: KeyValue, last: SessionRecord, successor: int) -> str | None:
+    async def _finish(
+        self, unended: worklogs.Unended, last: SessionRecord, successor: int
+    ) -> str | None:
         """One try; how the session ended, None when something came between."""
         ground, session = self._ground, last.session
-        unended = worklogs.Unended(SessionRecord.FromString(kv.value), kv.key, kv.create_revision)
         journal = await ground.journal(session.project)
         found = await self._lines_of(unended)
         plan = worklogs.plan_finish(unended, last, found, successor, journal)

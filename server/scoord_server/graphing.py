@@ -16,6 +16,7 @@ from scoord_server.model.graph_changes import Change, Planned, Stored
 from scoord_server.model.tasks import not_removed, read_tasks
 from scoord_server.store import keys
 from scoord_server.store.port import Txn, prefix_end
+from scoord_server.store.readable import readable
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Graphing:
     async def _finished(self, project: ProjectId, now_ms: int) -> tuple[ArchiveRecord, ...]:
         recent = keys.archive_since(project, max(0, now_ms - FINISHED_SHOWN_MS))
         listing = await self._ground.store.range(recent.key, recent.end)
-        return tuple(ArchiveRecord.FromString(kv.value) for kv in listing.kvs)
+        return tuple(readable(lambda kv: ArchiveRecord.FromString(kv.value), listing.kvs))
 
     async def _tasks(self, project: ProjectId) -> tuple[tuple[str, TaskRecord], ...]:
         prefix = keys.task_prefix(project)

@@ -6,7 +6,6 @@ A value that cannot be read, as a newer program may have written it, is left out
 and said once: one strange key must not end the picture of all others.
 """
 
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
@@ -37,8 +36,7 @@ from scoord_server.seen import (
 )
 from scoord_server.store import keys
 from scoord_server.store.port import Event, KeyValue
-
-_log = logging.getLogger(__name__)
+from scoord_server.store.readable import readable, say_unreadable
 
 Place = tuple[str, str]
 """A project, and the key of a path in it."""
@@ -167,7 +165,7 @@ class Picture:
         try:
             return self._see(kv, keys.parse(kv.key), listed=listed)
         except DecodeError:
-            _log.warning("the value of %r cannot be read and is left out", kv.key)
+            say_unreadable(kv)
             return None
 
     def _see(self, kv: KeyValue, parsed: keys.ParsedKey, *, listed: bool) -> Change | None:
@@ -383,12 +381,19 @@ def _is_used(before: LockFact, after: LockFact) -> bool:
 def _traces(events: tuple[Event, ...]) -> dict[Place, list[TraceRecord]]:
     """A grant and the trace of its end change in one transaction, so in one batch."""
     found: dict[Place, list[TraceRecord]] = {}
-    for event in events:
-        parsed = keys.parse(event.kv.key)
-        if parsed.kind in keys.LEFT and not event.deleted:
-            record = TraceRecord.FromString(event.kv.value)
-            found.setdefault((parsed.project, parsed.name), []).append(record)
+    left = (event.kv for event in events if not event.deleted and _is_trace(event.kv))
+    for place, record in readable(_trace, left):
+        found.setdefault(place, []).append(record)
     return found
+
+
+def _is_trace(kv: KeyValue) -> bool:
+    return keys.parse(kv.key).kind in keys.LEFT
+
+
+def _trace(kv: KeyValue) -> tuple[Place, TraceRecord]:
+    parsed = keys.parse(kv.key)
+    return (parsed.project, parsed.name), TraceRecord.FromString(kv.value)
 
 
 def _of_grant(traces: Iterable[TraceRecord], token: FencingToken) -> TraceRecord | None:

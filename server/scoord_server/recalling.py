@@ -8,10 +8,11 @@ from scoord.bounded import BoundedDict
 from scoord.errors import Lagging
 from scoord.v1.records_pb2 import ArchiveRecord
 from scoord_server.ground import Ground
-from scoord_server.model.recall import Holds, Line, PastHold, Wanted, is_kept
+from scoord_server.model.recall import Holds, Line, PastHold, Wanted, is_kept, read_lines
 from scoord_server.pages import newest_first
 from scoord_server.store import keys
 from scoord_server.store.port import Compacted, KeyValue, WatchBatch
+from scoord_server.store.readable import readable
 
 MOST_READ = 5_000
 """Lines that are read for one page, whatever the filter lets through."""
@@ -74,8 +75,7 @@ class Recalling:
         async with contextlib.aclosing(self._pages(prefix, before, wanted.since_ms)) as pages:
             async for kvs, at in pages:
                 revision = revision or at
-                for kv in kvs:
-                    line = Line.of(kv, prefix)
+                for kv, line in readable(lambda kv: (kv, Line.of(kv, prefix)), kvs):
                     is_wanted = wanted.lets_through(line, now_ms)
                     lines += [line] if is_wanted else []
                     if budget.spend(kv, counts=is_wanted):
@@ -88,8 +88,7 @@ class Recalling:
         records, now_ms = list[ArchiveRecord](), self._ground.clock.wall_ms()
         async with contextlib.aclosing(self._pages(prefix, before, wanted.since_ms)) as pages:
             async for kvs, _ in pages:
-                for kv in kvs:
-                    record = ArchiveRecord.FromString(kv.value)
+                for kv, record in readable(_log_of, kvs):
                     is_wanted = _is_wanted(record, wanted, now_ms)
                     records += [record] if is_wanted else []
                     if budget.spend(kv, counts=is_wanted):
@@ -134,8 +133,7 @@ class Recalling:
         prefix, lines, read = keys.event_prefix(project), list[Line](), 0
         async with contextlib.aclosing(self._pages(prefix, "", 0)) as pages:
             async for kvs, _ in pages:
-                found = (Line.of(kv, prefix) for kv in kvs)
-                lines += (line for line in found if line.tells_of_holds)
+                lines += (line for line in read_lines(kvs, prefix) if line.tells_of_holds)
                 read += len(kvs)
                 if len(lines) >= HOLD_LINES or read >= MOST_READ_FOR_HOLDS:
                     break
@@ -155,7 +153,7 @@ class Recalling:
             async for kvs, read_at in pages:
                 at = at or read_at
                 new = [kv for kv in kvs if kv.mod_revision > revision]
-                lines += (Line.of(kv, prefix) for kv in new)
+                lines += read_lines(new, prefix)
                 old += len(kvs) - len(new)
                 if old >= MOST_READ:
                     break
@@ -197,7 +195,11 @@ def _in_order(lines: Iterable[Line]) -> tuple[Line, ...]:
 
 
 def _new_lines(batch: WatchBatch, prefix: bytes) -> Iterator[Line]:
-    return (Line.of(event.kv, prefix) for event in batch.events if not event.deleted)
+    return read_lines((event.kv for event in batch.events if not event.deleted), prefix)
+
+
+def _log_of(kv: KeyValue) -> tuple[KeyValue, ArchiveRecord]:
+    return kv, ArchiveRecord.FromString(kv.value)
 
 
 def _is_wanted(record: ArchiveRecord, wanted: Wanted, now_ms: int) -> bool:

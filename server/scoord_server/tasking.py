@@ -36,7 +36,7 @@ class Tasking:
         kvs, seen = listing.kvs, listing.revision
         for _ in range(TRIES):
             journal = await self._ground.journal(command.project)
-            plan, tasks = rules.plan_add(command, rules.read_tasks(kvs), seen, journal)
+            plan, tasks = rules.plan_add(command, rules.read_all_tasks(kvs), seen, journal)
             try:
                 result = await self._ground.txn(plan)
             except PlanAgain:

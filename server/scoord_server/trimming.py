@@ -10,6 +10,7 @@ How old something is the wall clocks of coordinators say, as it does where it is
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from scoord.clock import Clock
 from scoord.ids import ProjectId
@@ -18,6 +19,7 @@ from scoord_server.model.compares import unchanged
 from scoord_server.model.tasks import MOST_DONE, plan_forget, read_tasks, too_many_done
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, KeyValue, Store, Txn, prefix_end
+from scoord_server.store.readable import readable
 
 INTERVAL_S = 60.0
 
@@ -105,13 +107,15 @@ class Trimming:
         return deleted
 
     def _doomed(self, kind: _Kind, oldest: tuple[KeyValue, ...], excess: int) -> list[KeyValue]:
-        """Those of the oldest that are too many or too old, without a gap."""
-        now_ms, doomed = self._clock.wall_ms(), list[KeyValue]()
-        for number, kv in enumerate(oldest):
-            if number >= excess and kind.ends_ms(kv.value) > now_ms:
-                break
-            doomed.append(kv)
-        return doomed
+        """Those of the oldest that are too many or too old, without a gap.
+
+        For how long one is kept that cannot be read, it does not say: it goes with the next.
+        """
+        now_ms = self._clock.wall_ms()
+        ends = readable(lambda kv: (kv.key, kind.ends_ms(kv.value)), oldest[max(0, excess) :])
+        over = (key for key, end in takewhile(lambda one: one[1] <= now_ms, ends))
+        last = max(over, default=b"")
+        return [kv for number, kv in enumerate(oldest) if number < excess or kv.key <= last]
 
     async def _delete_up_to(self, prefix: bytes, last: KeyValue) -> bool:
         """Delete all up to ``last``; False when another was faster."""

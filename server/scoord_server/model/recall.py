@@ -6,6 +6,7 @@ where one thing must be told from another, revisions and tokens do it.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from scoord.happenings import Kind
 from scoord.names import path_key
@@ -15,6 +16,7 @@ from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
 from scoord_server.model.history import Holding
 from scoord_server.store.port import KeyValue
+from scoord_server.store.readable import readable
 
 GRANTS = frozenset({Kind.GRANTED, Kind.RESERVED, Kind.RECLAIMED})
 """Kinds whose token is the revision of their line."""
@@ -69,11 +71,16 @@ class Line:
         return tuple(self.record.tokens)
 
 
+def read_lines(kvs: Iterable[KeyValue], prefix: bytes) -> Iterator[Line]:
+    """The lines at ``kvs``, whose keys begin with ``prefix``; what cannot be read is none."""
+    return readable(partial(Line.of, prefix=prefix), kvs)
+
+
 def lines_of(session_id: str, kvs: Iterable[KeyValue], prefix: bytes) -> Iterator[Line]:
     """Those of the lines at ``kvs`` that are about one session, in their order."""
     # Most are about others: to look for the name is cheaper than to read them.
-    named = (Line.of(kv, prefix) for kv in kvs if session_id.encode() in kv.value)
-    return (line for line in named if line.session_id == session_id)
+    named = (kv for kv in kvs if session_id.encode() in kv.value)
+    return (line for line in read_lines(named, prefix) if line.session_id == session_id)
 
 
 @dataclass(frozen=True, slots=True)

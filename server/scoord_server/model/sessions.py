@@ -23,6 +23,7 @@ from scoord_server.model.history import Holding, Journal, holder_of
 from scoord_server.model.notices import plan_notice
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, KeyValue, Put, Txn, TxnResult
+from scoord_server.store.readable import readable
 
 _ALIAS: Final = re.compile(r"Session_[1-9][0-9]{0,5}")
 
@@ -232,8 +233,9 @@ def plan_find_holds(project: ProjectId) -> Txn:
 def read_holds(session: SessionId, result: TxnResult) -> tuple[LockFact, ...]:
     """What ``session`` holds of that."""
     kvs = (kv for found in result.results for kv in found.kvs)
-    holds = (LockFact.of(kv) for kv in kvs if keys.parse(kv.key).kind in keys.HOLDS)
-    return tuple(fact for fact in holds if fact.record.holder.session_id == session)
+    holds = (kv for kv in kvs if keys.parse(kv.key).kind in keys.HOLDS)
+    facts = readable(LockFact.of, holds)
+    return tuple(fact for fact in facts if fact.record.holder.session_id == session)
 
 
 def plan_check(sessions: Iterable[tuple[ProjectId, SessionId]]) -> Txn:

@@ -19,6 +19,7 @@ from scoord_server.model.compares import absent, lives, none_created_since, unch
 from scoord_server.model.history import Journal, holder_of, room_for
 from scoord_server.store import keys
 from scoord_server.store.port import Compare, Delete, Get, KeyValue, Put, Txn, TxnResult
+from scoord_server.store.readable import readable
 
 MOST_OPEN = 1000
 """Open tasks of one project."""
@@ -153,8 +154,16 @@ def plan_list(project: ProjectId) -> Txn:
 
 
 def read_tasks(kvs: Iterable[KeyValue]) -> tuple[TaskFact, ...]:
-    """The tasks, oldest first."""
-    facts = map(TaskFact.of, kvs)
+    """The tasks, oldest first; what cannot be read is none."""
+    return _in_order(readable(TaskFact.of, kvs))
+
+
+def read_all_tasks(kvs: Iterable[KeyValue]) -> tuple[TaskFact, ...]:
+    """The same, where none may be missing: a new one gets the next number. Raises DecodeError."""
+    return _in_order(map(TaskFact.of, kvs))
+
+
+def _in_order(facts: Iterable[TaskFact]) -> tuple[TaskFact, ...]:
     return tuple(sorted(facts, key=lambda fact: (fact.create_revision, fact.number)))
 
 
@@ -164,8 +173,8 @@ def not_removed(facts: Iterable[TaskFact]) -> tuple[TaskFact, ...]:
 
 
 def read_offers(kvs: Iterable[KeyValue]) -> tuple[OfferFact, ...]:
-    """The offers."""
-    return tuple(map(OfferFact.of, kvs))
+    """The offers; what cannot be read is none."""
+    return tuple(readable(OfferFact.of, kvs))
 
 
 def plan_add(

@@ -12,7 +12,7 @@ from scoord_server.model.compares import absent, is_grant
 from scoord_server.model.history import Holding, Journal, room_for
 from scoord_server.model.recall import Holds, Line, Waits
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Operation, Put, Txn
+from scoord_server.store.port import Delete, KeyValue, Operation, Put, Txn
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,11 @@ class Unended:
     key: bytes
     revision: int
     """Create revision of ``key``: when the session registered."""
+
+    @classmethod
+    def of(cls, kv: KeyValue) -> "Unended":
+        """Read the key of an end to come."""
+        return cls(SessionRecord.FromString(kv.value), kv.key, kv.create_revision)
 
 
 @dataclass(frozen=True, slots=True)

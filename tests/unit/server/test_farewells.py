@@ -14,10 +14,11 @@ from scoord_server.coordinator import Coordinator
 from scoord_server.model import history
 from scoord_server.model.commands import Keep
 from scoord_server.model.recall import Wanted
+from scoord_server.model.worklogs import Unended
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
 from scoord_server.store.limits import MAX_BYTES
-from scoord_server.store.port import Delete, KeyValue, Put, Txn, TxnResult, prefix_end
+from scoord_server.store.port import Delete, Put, Txn, TxnResult, prefix_end
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
 from support.coordination import PROJECT, Bench, bench, kinds, last
@@ -337,10 +338,10 @@ class TestFarewells:
     ) -> None:
         finish = b.coordinator.farewells._finish
 
-        async def too_big(kv: KeyValue, last: SessionRecord, successor: int) -> str | None:
+        async def too_big(unended: Unended, last: SessionRecord, successor: int) -> str | None:
             if last.session.session_id == "a":
                 raise InvalidRequest("a transaction of 2 MB")
-            return await finish(kv, last, successor)
+            return await finish(unended, last, successor)
 
         monkeypatch.setattr(b.coordinator.farewells, "_finish", too_big)
         for name in "ab":

@@ -1,0 +1,40 @@
+"""What a program of a newer version wrote, and this one cannot read: left out, and said once."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from scoord.bounded import BoundedDict
+from scoord_server.store.port import KeyValue
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_MOST_SAID: Final = 10_000
+_said = BoundedDict[tuple[bytes, int], None](_MOST_SAID)
+"""Which values were said: what looks every second finds them every time."""
+
+
+def readable(read: Callable[[KeyValue], T], kvs: Iterable[KeyValue]) -> Iterator[T]:
+    """What ``read`` makes of each of ``kvs`` that it can read.
+
+    Not for what a grant or a new key is decided by: what cannot be read may be in its way.
+    """
+    for kv in kvs:
+        try:
+            found = read(kv)
+        except DecodeError:
+            say_unreadable(kv)
+        else:
+            yield found
+
+
+def say_unreadable(kv: KeyValue) -> None:
+    """Say, once, that the value of a key is left out."""
+    written = kv.key, kv.mod_revision
+    if written not in _said:
+        _said[written] = None
+        _log.warning("the value of %r cannot be read and is left out", kv.key)
