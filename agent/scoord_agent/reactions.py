@@ -52,12 +52,16 @@ class Reactions:
         self._waits = waits
         self._asked = BoundedDict[Place, frozenset[_Thread]](_MOST_ASKED)
         """Which holders were told of a place in a queue."""
+        self._heard: dict[ProjectId, int] = {}
+        """How far each project's stream had come."""
 
     def react(self, project: ProjectId, response: WatchResponse) -> None:
         """One step of a project's stream."""
+        heard = self._heard.get(project, 0)
+        self._heard[project] = response.revision
         match response.WhichOneof("event"):
             case "snapshot":
-                self._reconcile(project, response.revision, response.snapshot)
+                self._reconcile(project, response.revision, heard, response.snapshot)
             case "lock":
                 self._lock(project, response.lock)
             case "lock_gone":
@@ -79,16 +83,19 @@ class Reactions:
             case "waiting_gone":
                 self._waiting_gone(project, response.waiting_gone)
 
-    def _reconcile(self, project: ProjectId, revision: int, snapshot: Snapshot) -> None:
+    def _reconcile(self, project: ProjectId, revision: int, heard: int, snapshot: Snapshot) -> None:
         """After an outage: what we hold and the snapshot does not know is lost.
 
         How, nobody tells: that is asked for. A token above the snapshot's revision is a
-        grant that is newer than it.
+        grant that is newer than it. Unless more was heard before: then this is of a replica
+        that lags behind, or the store was restored from a backup, and has it no more. Of what
+        is held alone the store says which, under its token; of the rest it cannot.
         """
         standing = {(path_key(lock.path), lock.is_pattern, lock.token) for lock in snapshot.locks}
         for lock in (*self._held, *self._held.overtaken()):
             known = (lock.key, lock.is_pattern, lock.token) in standing
-            if lock.project == project and not known and lock.token <= revision:
+            until = revision if lock.shared or lock.is_pattern else max(revision, heard)
+            if lock.project == project and not known and lock.token <= until:
                 self._held.lose(lock)
         for waiter in snapshot.waiters:
             self._queued(project, waiter)

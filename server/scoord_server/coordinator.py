@@ -31,6 +31,7 @@ from scoord_server.model.history import Holding
 from scoord_server.own_changes import OwnChangesStore
 from scoord_server.recalling import Recalling
 from scoord_server.reporting import Reporting
+from scoord_server.same_store import SameStore
 from scoord_server.store import keys
 from scoord_server.store.port import (
     Get,
@@ -61,7 +62,7 @@ class Coordinator:
     def __init__(
         self, store: Store, view: View, clock: Clock, *, most_lines: int = MOST_LINES
     ) -> None:
-        self._own = OwnChangesStore(DatedStore(store, clock, view.past))
+        self._own = OwnChangesStore(DatedStore(SameStore(store, view), clock, view.past))
         store = TimelyStore(self._own)
         self._store = store
         self._view = view

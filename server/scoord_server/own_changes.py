@@ -23,7 +23,10 @@ class OwnChangesStore(WrappedStore):
 
     async def txn(self, txn: Txn) -> TxnResult:
         """As the store."""
+        known = self.revision
         result = await self._store.txn(txn)
+        if result.revision < known:
+            self.revision = 0  # another store, which may never come that far
         if result.revision > self.revision and any(map(_is_present, changed(txn, result))):
             self.revision = result.revision
         return result

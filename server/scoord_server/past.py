@@ -80,6 +80,10 @@ class Past:
         self._fine.bounded(begun, revision)
         self._coarse.bounded(begun, revision)
 
+    def forget(self) -> None:
+        """Know nothing any more: all that was seen is of another store."""
+        self._fine, self._coarse = _Looks(FINE_S, _MOST_FINE), _Looks(COARSE_S, _MOST_COARSE)
+
     def span(self, at: float) -> Span:
         """Between which revisions the store was then. What nobody saw may be anything."""
         fine, coarse = self._fine.span(at), self._coarse.span(at)

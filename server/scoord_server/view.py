@@ -27,7 +27,7 @@ from scoord_server.seen import (
     SeenWaiter,
 )
 from scoord_server.store import keys
-from scoord_server.store.port import Compacted, Store, prefix_end
+from scoord_server.store.port import Compacted, Replaced, Store, prefix_end
 
 _log = logging.getLogger(__name__)
 
@@ -166,12 +166,25 @@ class View:
         """All grants of a project, and all places in its queues, as last seen."""
         return Room(self._revision, *self._picture.everything(project))
 
+    def forget(self) -> None:
+        """Know nothing, as before the first load: the store is not the one that was seen.
+
+        What is compared with the revision that was seen would hold of all that is new in it.
+        With 0, and nothing, only that holds which is so.
+        """
+        self._picture = Picture(self._clock)
+        self._revision, self._heard_at = 0, None
+        self.past.forget()
+
     async def run(self) -> None:
         """Follow the store until cancelled. Every failure is tried again."""
         while True:
             try:
                 await self._load()
                 await self._follow()
+            except Replaced as other:
+                _log.warning("all that was seen is gone, listing anew: %s", other)
+                self.forget()
             except Compacted as gone:
                 _log.warning("watch history is gone, listing anew: %s", gone)
             except ScoordError as error:
@@ -213,6 +226,8 @@ class View:
             self._late += 1
             raise
         self._late = 0
+        if listing.revision < self._revision:
+            self.forget()
         changes = tuple(self._picture.load(listing.kvs))
         self._advance(Step(listing.revision, changes, is_whole=False))
 
@@ -224,6 +239,8 @@ class View:
                 # answer of the one that caused this batch goes out first.
                 if self.age_s() > QUIET_S:
                     await asyncio.sleep(YIELD_S)
+                if self._heard_at is None:  # forgotten: this may still be of the one before
+                    raise Replaced(batch.revision)
                 self._advance(Step(batch.revision, tuple(self._picture.apply(batch.events))))
 
     def _advance(self, step: Step) -> None:

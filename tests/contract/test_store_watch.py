@@ -14,6 +14,7 @@ from scoord_server.store.port import (
     Event,
     KeyValue,
     Put,
+    Replaced,
 )
 from support.clock import FakeClock
 from support.stores import Subject, told
@@ -55,14 +56,15 @@ async def test_a_watch_from_zero_begins_now(subject: Subject) -> None:
     assert [event.kv.key for event in await watching] == [b"w/now"]
 
 
-async def test_a_watch_may_begin_in_the_future(subject: Subject) -> None:
+async def test_a_watch_from_beyond_the_present_says_that_what_was_seen_is_gone(
+    subject: Subject,
+) -> None:
     revision = await subject.revision()
-    watching = asyncio.create_task(subject.events(b"w/", revision + 3, 1))
-    await asyncio.sleep(0.1)
-    for number in (1, 2, 3):
-        await subject.put(b"w/%d" % number)
 
-    assert [event.kv.key for event in await watching] == [b"w/3"]
+    with pytest.raises(Replaced) as gone:
+        await subject.events(b"w/", revision + 3, 1)
+
+    assert revision == gone.value.revision
 
 
 async def test_an_event_holds_the_key_as_it_was(subject: Subject) -> None:

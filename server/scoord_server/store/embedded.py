@@ -28,7 +28,7 @@ from scoord.ids import LeaseId
 from scoord_server.store.keyspace import FIRST_REVISION, Change, Keyspace, Saved
 from scoord_server.store.ledger import Ledger
 from scoord_server.store.limits import check_grant, check_key, check_txn
-from scoord_server.store.port import Event, RangeResult, Txn, TxnResult, WatchBatch
+from scoord_server.store.port import Event, RangeResult, Replaced, Txn, TxnResult, WatchBatch
 
 _log = logging.getLogger(__name__)
 
@@ -147,10 +147,12 @@ class EmbeddedStore:
     async def watch(self, prefix: bytes, from_revision: int) -> AsyncGenerator[WatchBatch, None]:
         """Follow every change under ``prefix``, and an empty batch every few quiet seconds.
 
-        From the present on when ``from_revision`` is 0. Raises Compacted, and
+        From the present on when ``from_revision`` is 0. Raises Compacted, Replaced, and
         StoreUnavailable when the store is closed.
         """
         self._check_open()
+        if from_revision > self._keyspace.revision + 1:
+            raise Replaced(self._keyspace.revision)
         revision = from_revision or self._keyspace.revision + 1
         now = asyncio.get_running_loop().time
         quiet_until = now() + self._progress_interval_s

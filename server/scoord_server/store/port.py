@@ -12,7 +12,8 @@ Consequences, method by method:
   never decide on them.
 * ``keep_alive`` renews many leases at once. A lease it answers 0 for is gone.
 * ``watch`` never loses or repeats an event between ``from_revision`` and the
-  present; after compaction it raises ``Compacted`` and the caller lists anew.
+  present; after compaction it raises ``Compacted`` and the caller lists anew. Where the
+  store has not come to what was seen of it, it raises ``Replaced``.
 
 Every call ends within the adapter's own deadline, or the longer one that it is given,
 with ``StoreUnavailable`` or ``DeadlineExceeded``.
@@ -33,6 +34,17 @@ class Compacted(Exception):  # noqa: N818 (an answer of watch, not a failure)
     def __init__(self, revision: int) -> None:
         super().__init__(f"what was before revision {revision} is compacted")
         self.revision = revision
+
+
+class Replaced(Compacted):
+    """What was seen is of another store: this one was wiped, or restored from a backup.
+
+    Its ``revision`` says nothing of what was seen, which is to be forgotten before listing anew.
+    """
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(revision)
+        self.args = (f"the store is at revision {revision}, and what was seen is not of it",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +234,7 @@ class Store(Protocol):
     def watch(self, prefix: bytes, from_revision: int) -> AsyncGenerator[WatchBatch, None]:
         """Every change under ``prefix`` from ``from_revision`` on; 0 is from now on.
 
-        Raises Compacted.
+        Raises Compacted; and Replaced, if all before ``from_revision`` is not in the store.
 
         At least every few seconds an empty batch says up to which revision
         nothing was missed. Ends only by an error or by closing it.

@@ -8,7 +8,15 @@ import pytest
 
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, SessionId
 from scoord.limits import MOST_NOTICES
-from scoord.v1.events_pb2 import LockGone, Notice, SessionGone, Snapshot, Waiting, WatchResponse
+from scoord.v1.events_pb2 import (
+    LockGone,
+    Notice,
+    Progress,
+    SessionGone,
+    Snapshot,
+    Waiting,
+    WatchResponse,
+)
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockScope, Waiter
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
@@ -36,8 +44,8 @@ class House:
     suspected: list[SessionId] = field(default_factory=list)
     reactions: Reactions = field(init=False)
 
-    def react(self, **event: object) -> None:
-        self.reactions.react(SHOP, WatchResponse(revision=50, **event))  # type: ignore[arg-type]  # one of the oneof
+    def react(self, revision: int = 50, **event: object) -> None:
+        self.reactions.react(SHOP, WatchResponse(revision=revision, **event))  # type: ignore[arg-type]  # one of the oneof
 
     def turns_of(self, session: SessionId, agent: str = "") -> list[str]:
         """The paths whose turn it is told of now."""
@@ -397,6 +405,22 @@ def test_after_an_outage_what_the_snapshot_does_not_know_is_lost(house: House) -
     found = {(held.project, held.key) for held in house.held}
     assert {(SHOP, "kept.py"), (SHOP, "newer.py"), (other, "auth.py")} == found
     assert [7] == [lost.token for lost in house.held.losses.of(A)]
+
+
+def test_what_was_heard_of_and_is_not_in_an_earlier_snapshot_is_to_be_asked_for(
+    house: House,
+) -> None:
+    granted = HeldLock(SHOP, "heard.py", "heard.py", A, AgentId(""), FencingToken(60))
+    house.held.put(granted)
+    house.held.put(replace(granted, key="newer.py", token=FencingToken(62)))
+    house.held.put(replace(granted, key="shared.py", token=FencingToken(59), shared=True))
+    house.react(61, progress=Progress())
+
+    house.react(50, snapshot=Snapshot(locks=[lock(7)]))
+
+    # A replica that lags behind shows it, too: of the others the store cannot be asked.
+    assert ["heard.py"] == [lost.key for lost in house.held.losses.of(A)]
+    assert {"auth.py", "newer.py", "shared.py"} == {held.key for held in house.held}
 
 
 def test_the_stream_makes_a_session_suspect_and_not_dead(house: House) -> None:

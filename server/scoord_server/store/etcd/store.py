@@ -89,7 +89,7 @@ class EtcdStore:
     async def watch(self, prefix: bytes, from_revision: int) -> AsyncGenerator[WatchBatch, None]:
         """Follow every change under ``prefix``, over breaks of the connection.
 
-        From the present on when ``from_revision`` is 0. Raises Compacted, and
+        From the present on when ``from_revision`` is 0. Raises Compacted, Replaced, and
         StoreUnavailable when etcd could not be reached for long.
         """
         revision = from_revision or (await self.range(b"\0")).revision + 1

@@ -2,7 +2,9 @@
 
 When a stream breaks, the next one begins after the last revision that was handed
 out, at any member, so that no event is lost and none comes twice. etcd never
-splits a revision over two answers unless asked to, which is not asked here.
+splits a revision over two answers unless asked to, which is not asked here. Nor does
+it say that it has not come so far: where it was wiped or restored it would be silent
+until it has, and then tell of other changes. So that is looked at on each stream.
 
 An empty batch claims no more than what was handed out before it: etcd before
 3.4.25 and 3.5.8 lets an answer to a progress request overtake events (etcd issue
@@ -12,7 +14,7 @@ An empty batch claims no more than what was handed out before it: etcd before
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from scoord.errors import StoreUnavailable, Unknown
@@ -20,7 +22,7 @@ from scoord_server.store.etcd.link import Link, Member
 from scoord_server.store.etcd.stream import Stream
 from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.etcd.wire import Wire
-from scoord_server.store.port import Compacted, WatchBatch
+from scoord_server.store.port import Compacted, Replaced, WatchBatch
 
 _log = logging.getLogger(__name__)
 
@@ -49,11 +51,12 @@ class Watch:
         self._breaks = _Breaks(link.options.watch_patience_s)
         self._denied = 0
         """How often in a row; each time with a new token."""
+        self._cluster = 0
 
     async def batches(self) -> AsyncGenerator[WatchBatch, None]:
         """Yield all batches, over as many streams as it takes.
 
-        Raises Compacted, and StoreUnavailable when no stream held for too long.
+        Raises Compacted, Replaced, and StoreUnavailable when no stream held for too long.
         """
         while True:
             try:
@@ -72,6 +75,8 @@ class Watch:
             stream.send(self._wire.watch(self._prefix, self._next))
             while True:
                 message = await self._receive(stream)
+                if message.created and not message.canceled:
+                    await self._check_store(message.header)
                 self._check(message, stream)
                 if not message.created:
                     yield self._batch(message)
@@ -87,6 +92,20 @@ class Watch:
         if message is None:
             raise StoreUnavailable(f"etcd at {stream.address} does not answer on a watch")
         return message
+
+    async def _check_store(self, begun: Message) -> None:
+        """See whether this store is the one that was seen. Raises Replaced, Unknown.
+
+        Only now that the stream stands: a store that takes this one's place later breaks it.
+        The stream's member alone may lag behind; then it is asked how far all have come.
+        """
+        if self._cluster not in (0, begun.cluster_id):
+            raise Replaced(begun.revision)
+        self._cluster = begun.cluster_id
+        if begun.revision < self._next - 1:
+            answer = await self._link.call(_range, self._wire.count(b"\0", b""))
+            if answer.header.revision < self._next - 1:
+                raise Replaced(answer.header.revision)
 
     def _check(self, message: Message, stream: Stream) -> None:
         """See whether the watch stands. Raises Compacted, StoreUnavailable."""
@@ -138,3 +157,8 @@ class _Breaks:
 def _watch(member: Member) -> Callable[..., Any]:
     start: Callable[..., Any] = member.watch.Watch
     return start
+
+
+def _range(member: Member) -> Callable[..., Awaitable[Message]]:
+    read: Callable[..., Awaitable[Message]] = member.kv.Range
+    return read
