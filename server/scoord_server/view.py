@@ -44,20 +44,6 @@ _SUBSCRIBER_BACKLOG = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """Changes of whole revisions; none, when it only says that nothing was missed."""
-
-    revision: int
-    changes: tuple[Change, ...] = ()
-    is_whole: bool = True
-    """False when something may have come and gone in between that no change tells of."""
-
-
-Backlog = asyncio.Queue[Step | None]
-"""What a subscriber has not taken yet; None when it is cut off."""
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All there is at one revision."""
 
@@ -67,6 +53,20 @@ class Snapshot:
     waiters: tuple[SeenWaiter, ...]
     notices: tuple[SeenNotice, ...]
     offers: tuple[SeenOffer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Changes of whole revisions; none, when it only says that nothing was missed."""
+
+    revision: int
+    changes: tuple[Change, ...] = ()
+    picture: Snapshot | None = None
+    """All there is, where something may have come and gone that no change tells of."""
+
+
+Backlog = asyncio.Queue[Step | None]
+"""What a subscriber has not taken yet; None when it is cut off."""
 
 
 class View:
@@ -80,6 +80,8 @@ class View:
         self._late = 0
         """How many listings in a row did not come in time."""
         self._heard_at: float | None = None
+        self._newest: Snapshot | None = None
+        """The picture as it is, if somebody asked for it: one for all who ask."""
         self.past = Past()
         """Between which revisions the store was when, as far as is known here."""
         # In the order they came; a set's order would differ from run to run.
@@ -93,15 +95,9 @@ class View:
         """All there is. Raises StoreUnavailable before the first load."""
         if self._heard_at is None:
             raise _not_loaded()
-        seen = self._picture
-        return Snapshot(
-            self._revision,
-            seen.sessions(),
-            seen.locks(),
-            seen.waiters(),
-            seen.notices(),
-            seen.offers(),
-        )
+        if self._newest is None:
+            self._newest = self._taken_at(self._revision)
+        return self._newest
 
     def overdue(self) -> Overdue:
         """What may be ended now. Raises StoreUnavailable before the first load."""
@@ -173,7 +169,7 @@ class View:
         With 0, and nothing, only that holds which is so.
         """
         self._picture = Picture(self._clock)
-        self._revision, self._heard_at = 0, None
+        self._revision, self._heard_at, self._newest = 0, None, None
         self.past.forget()
 
     async def run(self) -> None:
@@ -204,12 +200,13 @@ class View:
         """The picture now, then every step after it. Raises Lagging when too slow.
 
         Steps that have come since the last one was taken come as one. A new picture
-        comes where steps are missing.
+        comes where steps are missing, the same for all, and then the steps after it.
         """
         with self._subscription() as queue:
             yield self.snapshot()
-            while (step := await self._next(queue)) is not None:
-                yield step
+            while (steps := await self._next(queue)) is not None:
+                for step in steps:
+                    yield step
         raise Lagging("the subscriber fell too far behind; start over")
 
     def hang_up(self) -> None:
@@ -229,7 +226,7 @@ class View:
         if listing.revision < self._revision:
             self.forget()
         changes = tuple(self._picture.load(listing.kvs))
-        self._advance(Step(listing.revision, changes, is_whole=False))
+        self._advance(Step(listing.revision, changes, self._taken_at(listing.revision)))
 
     async def _follow(self) -> None:
         root = keys.root_prefix()
@@ -244,7 +241,7 @@ class View:
                 self._advance(Step(batch.revision, tuple(self._picture.apply(batch.events))))
 
     def _advance(self, step: Step) -> None:
-        self._revision = step.revision
+        self._revision, self._newest = step.revision, step.picture
         self._heard_at = self._clock.now()
         self.past.seen(self._heard_at, step.revision)
         for queue in tuple(self._subscribers):
@@ -253,7 +250,18 @@ class View:
             except asyncio.QueueFull:
                 self._cut_off(queue)
 
-    async def _next(self, queue: Backlog) -> Snapshot | Step | None:
+    def _taken_at(self, revision: int) -> Snapshot:
+        seen = self._picture
+        return Snapshot(
+            revision,
+            seen.sessions(),
+            seen.locks(),
+            seen.waiters(),
+            seen.notices(),
+            seen.offers(),
+        )
+
+    async def _next(self, queue: Backlog) -> Sequence[Snapshot | Step] | None:
         """All that has come; None when the subscriber is cut off."""
         steps = [await queue.get()]
         while not queue.empty():
@@ -263,16 +271,21 @@ class View:
             return None
         return self._joined(whole)
 
-    def _joined(self, steps: Sequence[Step]) -> Snapshot | Step:
-        """``steps`` as one; after one that is not whole, only the picture tells all.
+    def _joined(self, steps: Sequence[Step]) -> Sequence[Snapshot | Step]:
+        """``steps`` as one; where one has a picture, only that tells all there was by then.
 
         A lock that was granted and lost while the view did not follow is in no change,
         and its holder would believe in it for ever.
         """
-        changes = tuple(change for step in steps for change in step.changes)
-        if all(step.is_whole for step in steps):
-            return Step(steps[-1].revision, changes)
-        return self.snapshot()
+        picture, later = None, list[Step]()
+        for step in steps:
+            if step.picture:
+                picture, later = step.picture, []
+            else:
+                later.append(step)
+        changes = tuple(change for step in later for change in step.changes)
+        joined = [Step(later[-1].revision, changes)] if later else []
+        return [picture, *joined] if picture else joined
 
     def _cut_off(self, queue: Backlog) -> None:
         self._subscribers.pop(queue, None)

@@ -19,6 +19,7 @@ from scoord.v1.events_pb2 import (
 from scoord.v1.events_pb2_grpc import EventServiceServicer
 from scoord_server.coordinator import Coordinator
 from scoord_server.rpc import checks, messages
+from scoord_server.rpc.snapshots import Snapshots
 from scoord_server.view import Snapshot, Step, View
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -37,13 +38,14 @@ class Events(EventServiceServicer):
         self._coordinator = coordinator
         self._view = view
         self._clock = clock
+        self._snapshots = Snapshots(clock)
 
     async def Watch(self, request: WatchRequest, context: Context) -> AsyncIterator[WatchResponse]:
         """First a snapshot, then every change after it, in order."""
         said_at = float("-inf")
         async with aclosing(self._view.subscribe()) as steps:
             async for step in steps:
-                responses = self._responses(step, request.project)
+                responses = await self._responses(step, request.project)
                 for response in responses:
                     yield response
                 # What an agent holds it believes in only while its stream is heard, and
@@ -66,9 +68,9 @@ class Events(EventServiceServicer):
         )
         return AcknowledgeResponse()
 
-    def _responses(self, step: Snapshot | Step, project: str) -> list[WatchResponse]:
+    async def _responses(self, step: Snapshot | Step, project: str) -> list[WatchResponse]:
         """What ``step`` tells of ``project``; empty when nothing in it is about that."""
         if isinstance(step, Snapshot):
-            return [messages.snapshot(step, project, self._clock)]
+            return [await self._snapshots.message(step, project)]
         changes = (messages.change(step.revision, c, project, self._clock) for c in step.changes)
         return [*filter(None, changes)]

@@ -117,8 +117,8 @@ def forgets_what_failed(send: Callable[..., Any]) -> Callable[..., Any]:
     return sent
 
 
-def without_pictures(self: View, steps: Sequence[Step]) -> Step:
-    return Step(steps[-1].revision, tuple(change for step in steps for change in step.changes))
+def without_pictures(self: View, steps: Sequence[Step]) -> Sequence[Step]:
+    return [Step(steps[-1].revision, tuple(change for step in steps for change in step.changes))]
 
 
 def as_if_just_come(
