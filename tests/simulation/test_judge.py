@@ -30,6 +30,7 @@ from support.simulation.machine import Agent, Hook
 from support.simulation.minds import Known
 from support.simulation.network import Exchange
 from support.simulation.people import Told
+from support.simulation.projects import PROJECT
 from support.simulation.reliance import Overtaken
 from support.simulation.slips import Denied, Reported, Slip, _may_be_earlier
 from support.simulation.truth import Grant, Waiter
@@ -230,7 +231,7 @@ def test_who_edited_by_what_passed_to_it_hears_of_it_in_place_of_the_main_thread
 
 def test_a_session_that_came_back_after_it_was_idle_is_idle_no_more() -> None:
     history = History(0)
-    history.truth.idle.add(1)
+    history.truth.idle[1] = PROJECT
     before, after = (grant(history, token, Claimant(ANN, MAIN)) for token in (7, 9))
     after.lease = 2
     change = Change(10)
@@ -437,7 +438,7 @@ def test_of_who_waits_is_to_be_told_whose_agent_has_heard_of_this_place(
     history.truth.waiters[b""] = place
     at = (place.path, bob.session, bob.agent, bob.branch)
     process = history.loop.world
-    history.asked._heard[process] = {at: _Heard(heard_s, is_new=True)}
+    history.asked._heard[process, PROJECT] = {at: _Heard(heard_s, is_new=True)}
     history.people[0].told += [
         Told(at_s, f"Bob waits for {held.path}, which you hold.") for at_s in [told_s] if at_s
     ]
@@ -474,7 +475,7 @@ def held(who: Claimant, revision: int) -> Event:
     """Its lock is put into the store, or its share."""
     mode, holder = who.mode, Holder(session_id=who.session, agent_id=who.agent)
     record = LockRecord(path="src/file.py", holder=holder, mode=mode)
-    at = ("p", "src/file.py")
+    at = (PROJECT, "src/file.py")
     key = keys.share(*at, who.session, who.agent) if who.shared else keys.lock(*at)
     return Event(
         KeyValue(key, record.SerializeToString(), revision, revision, 1, LeaseId(1)), False
@@ -485,7 +486,7 @@ def test_what_one_step_takes_and_gives_back_ends_no_turn() -> None:
     """Of a subagent that waits for more than its main thread shares, ahead of whom BOB waits."""
     history = History(0)
     truth, helper = history.truth, Waiter("src/file.py", "", Claimant(ANN, SUBAGENT), 9, 0.0)
-    truth.sessions = {ANN: 1, BOB: 1}
+    truth.sessions = {(PROJECT, ANN): 1, (PROJECT, BOB): 1}
     truth.waiters = {b"1": replace(helper, who=Claimant(BOB, MAIN), since=8), b"2": helper}
     share, alone = held(Claimant(ANN, MAIN, shared=True), 2), held(Claimant(ANN, MAIN), 3)
     truth.observe(Change(2, (share,)))

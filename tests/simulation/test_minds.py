@@ -7,7 +7,9 @@ import pytest
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, SessionId
 from scoord.v1.locks_pb2 import AcquireRequest, LockMode, LockRef, LockScope
-from support.simulation.minds import Heard, Known, Mind, granted_as
+from support.simulation.minds import Known, Mind, granted_as
+from support.simulation.projects import PROJECT
+from support.simulation.streams import Heard
 
 MAIN = Claimant(SessionId("Session_a"), AgentId(""))
 """On every branch: it was taken while none was checked out."""
@@ -26,7 +28,9 @@ def _writes(mind: Mind, who: Claimant, branch: str) -> bool:
 
 def test_what_was_given_back_is_no_known_conflict() -> None:
     mind = Mind()
-    mind.heard["auth.py", 7] = Heard("auth.py", 7, HELPER, is_pattern=False, at_s=1.0)
+    mind.stream(PROJECT).heard["auth.py", 7] = Heard(
+        "auth.py", 7, HELPER, is_pattern=False, at_s=1.0
+    )
     assert mind.known_conflict("auth.py", [MAIN], since_s=2.0)
 
     mind.end("auth.py", 7)
@@ -141,7 +145,7 @@ def test_what_is_granted_is_known_as_the_answer_says_it_stands() -> None:
 
 def test_what_its_stream_began_without_is_over_though_its_answer_comes_later() -> None:
     mind = Mind()
-    mind.see_all([("auth.py", 3)], 8)
+    mind.see_all(PROJECT, [("auth.py", 3)], 8)
     for token in (3, 7, 9):
         mind.adopt(Known(f"{token}.py" if token == 9 else "auth.py", token, MAIN))
 
@@ -150,8 +154,8 @@ def test_what_its_stream_began_without_is_over_though_its_answer_comes_later() -
 
 def test_a_stream_that_is_behind_does_not_bring_it_back() -> None:
     mind = Mind()
-    mind.see_all([], 8)
-    mind.see_all([("auth.py", 7)], 7)
+    mind.see_all(PROJECT, [], 8)
+    mind.see_all(PROJECT, [("auth.py", 7)], 7)
     mind.adopt(LOCK)
 
     assert not mind.locks

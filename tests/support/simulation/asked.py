@@ -16,6 +16,7 @@ from support.simulation.loop import Process
 from support.simulation.machine import Agent, Hook
 from support.simulation.oracle import excludes
 from support.simulation.people import Person
+from support.simulation.projects import project_of
 from support.simulation.truth import Grant, Waiter
 
 _ROOM = 5
@@ -47,17 +48,19 @@ class Asked:
 
     beliefs: Beliefs
     people: Sequence[Person]
-    _heard: dict[Process, dict[_Place, _Heard]] = field(default_factory=dict)
-    """By agent process: the places that it was told of."""
+    _heard: dict[tuple[Process, str], dict[_Place, _Heard]] = field(default_factory=dict)
+    """By agent process and project: the places that it was told of."""
 
-    def streamed(self, process: Process, response: Any) -> None:
+    def streamed(self, process: Process, project: str, response: Any) -> None:
         """A stream's message arrives."""
-        heard, now = self._heard.setdefault(process, {}), self.beliefs.record.loop.true_s
+        heard = self._heard.setdefault((process, project), {})
+        now = self.beliefs.record.loop.true_s
         match response.WhichOneof("event"):
             case "snapshot":
                 waiters = (one for one in response.snapshot.waiters if not one.has_turn)
                 places = [_place(one.path, one.holder, one.scope) for one in waiters]
-                self._heard[process] = {at: _Heard(now, at not in heard) for at in places}
+                new = {at: _Heard(now, at not in heard) for at in places}
+                self._heard[process, project] = new
             case "waiting":
                 waiting = response.waiting
                 place = _place(waiting.path, waiting.waiter, waiting.scope)
@@ -88,7 +91,8 @@ class Asked:
         """
         mind = self.beliefs.mind(agent.process)
         for lock in agent.parts.held:
-            if (lock.session, lock.agent) == thread and lock.token <= mind.whole_to:
+            is_own = (lock.session, lock.agent) == thread
+            if is_own and lock.token <= mind.stream(lock.project).whole_to:
                 for grant in self.beliefs.truth.of(lock.token):
                     if grant.path == lock.key and grant.first == grant.who == lock.claimant:
                         yield grant
@@ -101,7 +105,7 @@ class Asked:
         And since when it counts that they were told of. What was heard before a subagent
         began, that has it by a command of another of its name, was for its main thread.
         """
-        known = self._heard.get(process, {})
+        known = self._heard.get((process, project_of(grant.path)), {})
         latest_s = self.beliefs.record.loop.true_s - _A_MOMENT_S
         for waiter in self.beliefs.truth.waiters.values():
             who = waiter.who

@@ -22,6 +22,7 @@ from support.simulation.machine import Hook, Machine, current_hook, hands_back
 from support.simulation.minds import Known, Mind, asker_of, granted_as
 from support.simulation.network import Exchange
 from support.simulation.oracle import excludes
+from support.simulation.projects import project_of
 from support.simulation.record import Record
 from support.simulation.slips import Denied, Slips
 from support.simulation.truth import Grant, Truth
@@ -149,13 +150,21 @@ class Beliefs:
     def answered(self, exchange: Exchange) -> None:
         """An answer arrives."""
         if (hook := current_hook.get()) is not None:
-            hook.asked.append(self._outcome(exchange))
-            hook.contested |= _contested(exchange, hook)
+            self._note_outcome(hook, exchange)
         if exchange.response is None:
             self._failed(exchange)
             return
         if learn := self._learns.get(exchange.method):
             learn(exchange)
+
+    def _note_outcome(self, hook: Hook, exchange: Exchange) -> None:
+        outcome = self._outcome(exchange)
+        hook.asked.append(outcome)
+        hook.contested |= _contested(exchange)
+        if outcome == "granted":
+            hook.granted |= {path_key(ref.path) for ref in exchange.response.granted.locks}
+        elif exchange.response is None:
+            hook.failed_in.add(_project(exchange))
 
     def _outcome(self, exchange: Exchange) -> str:
         outcome = _outcome(exchange)
@@ -164,26 +173,18 @@ class Beliefs:
             return LATE_GRANT
         return outcome
 
-    def streamed(self, process: Process, response: Any) -> None:
+    def streamed(self, process: Process, project: str, response: Any) -> None:
         """A stream's message arrives."""
         mind = self.mind(process)
-        mind.hear(response, self.record.loop.true_s)
-        if response.revision != mind.revision:
-            mind.whole_to, mind.revision = mind.revision, response.revision
-        event = response.WhichOneof("event")
-        if event != "snapshot":
-            mind.followed_at = process.clock.now()
-        match event:
-            case "progress":
-                mind.whole_to = response.revision
+        mind.stream(project).hear(response, self.record.loop.true_s, process.clock.now())
+        match response.WhichOneof("event"):
             case "lock_gone":
                 lock = response.lock_gone.lock
                 mind.end(path_key(lock.path), lock.token)
             case "snapshot":
-                mind.whole_to = response.revision
                 locks = response.snapshot.locks
                 standing = ((path_key(lock.path), lock.token) for lock in locks)
-                mind.see_all(standing, response.revision)
+                mind.see_all(project, standing, response.revision)
 
     def _failed(self, exchange: Exchange) -> None:
         if exchange.method not in {"Register", *TAKES} or exchange.code not in _OVER:
@@ -195,7 +196,10 @@ class Beliefs:
 
     def _registered(self, exchange: Exchange) -> None:
         mind, response = self.mind(exchange.process), exchange.response
-        session = exchange.request.session.session_id
+        session, project = exchange.request.session.session_id, exchange.request.session.project
+        if mind.leases.get(session, response.lease_id) != response.lease_id:
+            mind.enter_anew(session, project)
+        mind.enter(session, project)
         if mind.leases.get(session) != response.lease_id:
             mind.lapse(session)
         mind.leases[session] = response.lease_id
@@ -212,6 +216,9 @@ class Beliefs:
         for session, lease in leases.items():
             if mind.leases.setdefault(session, lease) != lease:
                 continue
+            for beat in exchange.request.beats:
+                if beat.session_id == session:
+                    mind.enter(session, beat.project)
             if session in dead:
                 mind.lapse(session)
             else:
@@ -255,6 +262,7 @@ class Beliefs:
         # A restarted agent knows its sessions' leases from its file.
         mind, request = self.mind(exchange.process), exchange.request
         if request.lease_id == mind.leases.setdefault(request.session_id, request.lease_id):
+            mind.enter(request.session_id, request.project)
             mind.adopt(known)
 
     def _reported(self, exchange: Exchange) -> None:
@@ -294,18 +302,18 @@ class Beliefs:
         if hook.decision.verdict is Verdict.ALLOW:
             self._goes_on(machine, process, session, hook)
         else:
-            self._check_denied(process, hook, tuple(self._claimants(machine, session, hook)))
+            self._check_denied(machine, process, session, hook)
 
     def _goes_on(self, machine: Machine, process: Process, session: str, hook: Hook) -> None:
         """C1: an edit that is allowed has its lock, or the settings let it through without."""
-        mind, (who, *before) = self.mind(process), self._claimants(machine, session, hook)
-        believed = list(self.believed(process))
+        mind, believed = self.mind(process), list(self.believed(process))
         for path in map(path_key, hook.event.paths):
+            who, *before = self._claimants(machine, session, hook, path)
             known = mind.right_of(path, (who, *before))
             # A fresh grant allows this one edit, even if nothing was renewed of late; and that
             # the file is another's by an answer, says that what it had is over.
             is_held = known in believed and path not in hook.contested
-            if known and (is_held or "granted" in hook.asked):
+            if known and (is_held or path in hook.granted):
                 self.record.counts["allowed by lock"] += 1
                 self.wishes.rely(path, known.token, who.agent)
                 self.slips.reliance.allowed(process, session, hook, path, known.token)
@@ -319,12 +327,16 @@ class Beliefs:
             else:
                 self.record.violate("C1", f"{who} edits {path} by {known}: {hook.asked}")
 
-    def _check_denied(self, process: Process, hook: Hook, who: Sequence[Claimant]) -> None:
+    def _check_denied(self, machine: Machine, process: Process, session: str, hook: Hook) -> None:
         """C5: nobody is refused at once, without a question, what it has beyond doubt."""
-        if not hook.asked and hook.answered_s - hook.called_s < AT_ONCE_S:
-            mine = [self._surely_has(process, path_key(path), who) for path in hook.event.paths]
-            if all(mine):
-                self.record.violate("C5", f"{who} has {mine}, and is refused: {hook.decision}")
+        if hook.asked or hook.answered_s - hook.called_s >= AT_ONCE_S:
+            return
+        mine = list[Known | None]()
+        for path in map(path_key, hook.event.paths):
+            who = self._claimants(machine, session, hook, path)
+            mine.append(self._surely_has(process, path, who))
+        if all(mine):
+            self.record.violate("C5", f"{session} has {mine}, and is refused: {hook.decision}")
 
     def _surely_has(self, process: Process, path: str, who: Sequence[Claimant]) -> Known | None:
         """What it may edit a path by for a while yet, whichever of ``who`` it is taken for."""
@@ -334,7 +346,8 @@ class Beliefs:
             return None
         stands = any(grant.path == path for grant in self.truth.of(known.token))
         renewed = mind.renewed.get(known.who.session, float("-inf"))
-        is_sure = now - renewed < limit_s and now - mind.followed_at < limit_s
+        followed_at = mind.stream_of(path).followed_at
+        is_sure = now - renewed < limit_s and now - followed_at < limit_s
         return known if stands and is_sure else None
 
     def _is_kept(self, machine: Machine, hook: Hook, path: str, who: Sequence[Claimant]) -> bool:
@@ -359,9 +372,9 @@ class Beliefs:
         named = sessions.all_by_client_id(hook.event.client, hook.event.client_session_id)
         return not hook.undecided or any(one.session_id == who.session for one in named)
 
-    def _claimants(self, machine: Machine, session: str, hook: Hook) -> list[Claimant]:
+    def _claimants(self, machine: Machine, session: str, hook: Hook, path: str) -> list[Claimant]:
         """Who edits: by the branch that is checked out now, and by those since it began."""
-        checkout, branches = machine.checkout_at(hook.event.cwd), [""]
+        checkout, branches = machine.checkout_of(path, hook.event.cwd), [""]
         if self.settings.session_coordination.scope == "branch":
             branches = [checkout.branch, *sorted(checkout.since(hook.called_s))]
         agent, session_id = hook.event.agent_id, SessionId(session)
@@ -383,11 +396,12 @@ class Beliefs:
             followed_at = agent.parts.neighbours.of(lock.project).followed_at
             if believes and held.is_followed(followed_at, now):
                 self._check_followed(machine, lock, mind, now)
-            self._check_heard(machine, lock, mind.whole_to)
+            self._check_heard(machine, lock, mind.stream(lock.project).whole_to)
 
     def _check_followed(self, machine: Machine, lock: HeldLock, mind: Mind, now: float) -> None:
         """C1: nobody relies on a lock whose end its stream could not have told for so long."""
-        if now - mind.followed_at >= self.settings.leases.belief + QUIET_S:
+        followed_at = mind.stream(lock.project).followed_at
+        if now - followed_at >= self.settings.leases.belief + QUIET_S:
             self.record.violate("C1", f"{machine.name} relies on {lock}, and hears nothing")
         for grant in self.truth.grants.get(lock.token, []):
             if grant.path == lock.key and self._is_long_over(grant):
@@ -463,7 +477,7 @@ class Beliefs:
         if coordination.conflict_action != "block" and _met_others(hook, path):
             return True
         may_pass = coordination.unreachable_action != "block" or in_pattern
-        return may_pass and hook.unasked
+        return may_pass and hook.is_unasked_in(project_of(path))
 
     def session_of(self, machine: Machine, hook: Hook) -> str:
         """The session that a hook is of, as its agent knows it; empty when it is gone."""
@@ -507,6 +521,13 @@ def _check_rising(record: Record, answers: list[Answer]) -> None:
             highest, index = max(highest, answered[index].token), index + 1
         if answer.token < highest:
             record.violate("C2", f"{answer} came after token {highest}")
+
+
+def _project(exchange: Exchange) -> str:
+    """The project that a command is for; empty where it is for several."""
+    request = exchange.request
+    of = request.session if exchange.method == "Register" else request
+    return str(getattr(of, "project", ""))
 
 
 def _outcome(exchange: Exchange) -> str:

@@ -2,21 +2,24 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scoord.claimant import Claimant
+from scoord.ids import ProjectId
 from scoord.names import path_key
+from scoord_agent.local_session import LocalSession
+from scoord_agent.neighbours import Neighbours
 from scoord_hooks.neutral import EventKind
 from scoord_server.store import keys
 from support.simulation.alarms import Alarms
 from support.simulation.beliefs import Beliefs, Loss, was_written
 from support.simulation.decrees import Decrees
 from support.simulation.early import Early
-from support.simulation.edges import PROJECT
 from support.simulation.machine import Machine
 from support.simulation.oracle import excludes
 from support.simulation.people import SUBAGENTS, Person
+from support.simulation.projects import project_of
 from support.simulation.record import Record
 from support.simulation.storage import ObservedStore
 from support.simulation.truth import Grant, Truth, Waiter, is_kept
@@ -48,8 +51,6 @@ WANTED_S = 20.0
 
 SERVED_S = 10.0
 """Longer than it takes to serve those whose turn it is, apart from claims that are not used."""
-
-COMMON = "src/common.py"
 
 TAKEN_AWAY = frozenset({"broken", "idle", "lasted"})
 """Ends after which a lock is its session's again only if that asks for it."""
@@ -93,7 +94,8 @@ class Calm:
         await self._free_all()
         await self._serve_queues()
         await self._serve_wants()
-        await self._check_told()
+        for folder in self._folders:
+            await self._check_told(f"{folder}/common.py")
         await self._free_all()
         await self.early.check(self.people)
         await asyncio.sleep(3.0)
@@ -101,6 +103,11 @@ class Calm:
         self.beliefs.slips.check(self.people)
         self._check_pictures()
         await self._let_go()
+
+    @property
+    def _folders(self) -> Sequence[str]:
+        """Where there are files: one folder of each project."""
+        return ("src", "lib") if self.people[0].second_files else ("src",)
 
     async def _each(self) -> None:
         """Every thread hears what it is told: one of its session is not told for another."""
@@ -276,20 +283,20 @@ class Calm:
             what = f"{person.name} waits for {sorted(person.wants)}: {self.truth.standing}"
             self.record.violate("C5", what)
 
-    async def _check_told(self) -> None:
+    async def _check_told(self, path: str) -> None:
         """C5: whoever was refused is told when the file is free."""
         first, *others = self.people
-        if not await first.edit([COMMON]):
+        if not await first.edit([path]):
             self.record.violate("C5", f"{first.name} does not get a free file")
-        refused = [p for p in others if not await p.edit([COMMON])]
+        refused = [p for p in others if not await p.edit([path])]
         # On other branches than the first they may have got it, too.
         for person in self.people:
             if person not in refused:
-                await person.unlock(COMMON)
+                await person.unlock(path)
         for person in refused:
             await asyncio.sleep(3.0)
-            await self._check_turn(person, COMMON, "")
-            await person.unlock(COMMON)
+            await self._check_turn(person, path, "")
+            await person.unlock(path)
 
     async def _is_told(self, person: Person, place: Waiter, agent: str) -> bool:
         """Whether it has heard of its turn; of one that has just come it hears within a moment."""
@@ -302,7 +309,7 @@ class Calm:
         """C5: whoever is next in a queue is told, and gets the file."""
         mine = (p for p in self.truth.queue(path) if f"_{person.pid}_" in p.who.session)
         place = next((p for p in mine if p.who.agent == agent), None)
-        is_there = person.go_to(place.who.branch if place else "")
+        is_there = person.go_to(path, place.who.branch if place else "")
         await person.call(_hook_of(agent), agent=agent)
         if place is None:
             # On another branch its turn may have come at once, and its claim have run out.
@@ -321,18 +328,14 @@ class Calm:
 
     def _check_pictures(self) -> None:
         """C5: what the agents hold and have heard is what the store has."""
-        standing = {(g.path, g.token) for g in self.truth.standing.values()}
         known = set[str]()
         for machine in self.machines:
             assert machine.agent is not None
             parts = machine.agent.parts
-            heard = parts.neighbours.of(PROJECT).locks
-            seen = {(path_key(lock.path), lock.token) for lock in heard}
-            if any(parts.sessions) and seen != standing:
-                self.record.violate("C5", f"{machine.name} sees {seen}, the store has {standing}")
+            for project in sorted({it for session in parts.sessions for it in session.aliases}):
+                self._check_picture(machine.name, parts.neighbours, project)
             for session in parts.sessions:
-                if session.registered and self.truth.sessions.get(session.session_id) is None:
-                    self.record.violate("C5", f"{session.session_id} takes itself for live")
+                self._check_live(session)
             own = {session.session_id for session in parts.sessions}
             known |= own
             held = {(lock.key, lock.token, lock.agent) for lock in parts.held}
@@ -342,6 +345,25 @@ class Calm:
                 what = f"{machine.name} holds {held}, the store has {stored}"
                 self.record.violate("C5", what)
         self._check_whose(known)
+
+    def _check_picture(self, name: str, neighbours: Neighbours, project: ProjectId) -> None:
+        standing = {
+            (grant.path, grant.token)
+            for grant in self.truth.standing.values()
+            if project_of(grant.path) == project
+        }
+        seen = {(path_key(lock.path), lock.token) for lock in neighbours.of(project).locks}
+        if seen != standing:
+            self.record.violate("C5", f"{name} sees {seen}, the store has {standing}")
+
+    def _check_live(self, session: LocalSession) -> None:
+        """One that takes itself for live is so in each of its projects, on its one lease."""
+        name, of = session.session_id, session.aliases if session.registered else ()
+        if any(self.truth.sessions.get((it, name)) != session.lease for it in of):
+            self.record.violate("C5", f"{name} takes itself for live")
+        places = (project for project, one in self.truth.sessions if one == name)
+        if stray := [project for project in places if project not in of]:
+            self.record.violate("C6", f"{name} lives in {stray}, and its agent does not know")
 
     def _check_whose(self, known: set[str]) -> None:
         """C6: what somebody has, or waits for, is of a session that an agent knows."""
@@ -353,7 +375,7 @@ class Calm:
     async def _let_go(self) -> None:
         """C6: sessions that end take everything with them, at once or within the TTL."""
         for number, person in enumerate(self.people):
-            await person.edit([f"src/own{number}.py"])
+            await person.edit([f"{folder}/own{number}.py" for folder in self._folders])
             if number % 2:
                 person.die()
             else:
@@ -390,7 +412,7 @@ class Calm:
         if twice := [request for request, times in ends.items() if times > lives[request]]:
             self.record.violate("C7", f"more than once in history: {twice}")
         for begun in self.store.begun():
-            if self.truth.sessions.get(begun.session.session_id) is None:
+            if (begun.session.project, begun.session.session_id) not in self.truth.sessions:
                 self.record.violate("C7", f"nobody wrote down the end of {begun.session}")
 
 

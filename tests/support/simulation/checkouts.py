@@ -1,10 +1,13 @@
 """What is checked out on each machine, and what is changed there: git, without git."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scoord.ids import ProjectId
 from scoord.names import path_key
 from scoord.paths import Head
+from support.simulation.projects import PROJECT
 
 MAIN, OTHER, LINKED = "main", "feature", "topic"
 
@@ -16,6 +19,7 @@ class Checkout:
     root: Path
     branch: str
     """Empty where it is detached."""
+    project: ProjectId = PROJECT
     changed: dict[str, None] = field(default_factory=dict)
     """The keys of files that were edited since they were last committed."""
     branches: list[tuple[float, str]] = field(default_factory=list)
@@ -46,6 +50,12 @@ class Checkout:
     def since(self, at_s: float) -> set[str]:
         """Every branch that was checked out then or later."""
         return {self.branch, *(branch for until_s, branch in self.branches if until_s >= at_s)}
+
+
+def whose(checkouts: Sequence[Checkout], project: str, cwd: str) -> Checkout:
+    """Where somebody at ``cwd`` finds the files of a project: there, or in its own worktree."""
+    there = [checkout for checkout in checkouts if checkout.project == project]
+    return next((checkout for checkout in there if str(checkout.root) == cwd), there[0])
 
 
 class Checkouts(dict[Path, Checkout]):

@@ -32,8 +32,11 @@ class Early:
     async def check(self, people: list[Person]) -> None:
         """C5: nobody waits longer for what its holder does not need any more."""
         for number, person in enumerate(people):
-            for name, agent, end in self._ways(person):
-                await self._check(person, f"src/early{number}.py", agent, name, end)
+            for folder in ("src", "lib") if person.second_files else ("src",):
+                path = f"{folder}/early{number}.py"
+                person.go_to(path, "")
+                for name, agent, end in self._ways(person):
+                    await self._check(person, path, agent, name, end)
 
     async def _check(
         self,
@@ -54,7 +57,6 @@ class Early:
     def _ways(self, person: Person) -> Iterator[Way]:
         """Those that the settings have, where it works."""
         coordination = self.settings.session_coordination
-        person.at = 0
         yield "subagent's end", "a0", _end_subagent
         yield "end of its last subagents, unheard,", "a1", _be_alone
         if coordination.release_on == "stop":

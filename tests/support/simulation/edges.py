@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from scoord import git
 from scoord.config import Settings, SettingsCache
-from scoord.ids import MachineId, ProjectId
+from scoord.ids import MachineId
 from scoord.names import path_key
 from scoord.paths import FileIdentity, Head, Locator, NamedBy, Worktree
 from scoord_agent import lifecycle, sessions, unreported
@@ -22,20 +22,25 @@ from scoord_agent.suggest import Instead
 from scoord_agent.wording_work import ELSEWHERE
 from support.simulation.checkouts import Checkout, Checkouts
 from support.simulation.loop import running_process
-
-PROJECT = ProjectId("example.org/team/shop")
+from support.simulation.projects import project_of
 
 
 class NamedFiles(Locator):
-    """Files are known by their name alone; all are in one project."""
+    """Files are known by their names alone, which tell their projects."""
 
     def __init__(self, machine: MachineId, checkouts: Sequence[Checkout]) -> None:
         super().__init__(machine)
         self._checkouts = {checkout.root: checkout for checkout in checkouts}
+        self._worktrees = {str(checkout.root): _worktree(checkout) for checkout in checkouts}
+        # The first of each is its machine's own.
+        self._own = {checkout.project: _worktree(checkout) for checkout in reversed(checkouts)}
 
     def locate(self, path: str, cwd: str) -> FileIdentity:
-        """The file of that name."""
-        return FileIdentity(PROJECT, path, path_key(path), self.worktree_of(cwd))
+        """The file of that name: where its caller works, or in its project's own worktree."""
+        project, worktree = project_of(path), self._worktrees[cwd]
+        if worktree.project != project:
+            worktree = self._own[project]
+        return FileIdentity(project, path, path_key(path), worktree)
 
     def locate_at_once(self, path: str, cwd: str) -> FileIdentity:
         """The same: git is never asked."""
@@ -43,11 +48,15 @@ class NamedFiles(Locator):
 
     def worktree_of(self, cwd: str) -> Worktree | None:
         """All work in the top folders of worktrees."""
-        return Worktree(Path(cwd), PROJECT, shared=True, named_by=NamedBy.ORIGIN)
+        return self._worktrees[cwd]
 
     def head_at(self, root: Path) -> Head:
         """What is checked out now."""
         return self._checkouts[root].head
+
+
+def _worktree(checkout: Checkout) -> Worktree:
+    return Worktree(checkout.root, checkout.project, shared=True, named_by=NamedBy.ORIGIN)
 
 
 class FixedSettings(SettingsCache):

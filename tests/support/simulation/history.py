@@ -23,6 +23,7 @@ from support.simulation.loop import HostClock, VirtualLoop
 from support.simulation.machine import Hook, Machine
 from support.simulation.network import Network
 from support.simulation.people import Person
+from support.simulation.projects import SECOND, SECOND_FILES, chance_of_second, has_second
 from support.simulation.record import CRASH, Record
 from support.simulation.refusals import Refusals
 from support.simulation.replica import Replica
@@ -75,7 +76,9 @@ class History:
         self.settings = drawn_settings(self.rng)
         self._draw_store()
         self.files = tuple(f"src/file{n}.py" for n in range(2 + int(self.rng.random() * 3)))
-        self.truth = Truth(self.record, self.files)
+        self.second = chance_of_second(self.seed) if has_second(self.seed) else None
+        self.second_files = SECOND_FILES if self.second else ()
+        self.truth = Truth(self.record, (*self.files, *self.second_files))
         self.slips = Slips(self.record, self.truth, self.settings)
         self.truth.edited.append(self.slips.reported)
         self.truth.reclaimed.append(self.slips.reclaimed)
@@ -188,7 +191,10 @@ class History:
         branches = {"shop": self.rng.choice((MAIN, MAIN, OTHER, ""))}
         if self.rng.random() < _HAS_LINKED:
             branches["linked"] = LINKED
-        made = (Checkout(Path("/simulated", name, at), on) for at, on in branches.items())
+        made = [Checkout(Path("/simulated", name, at), on) for at, on in branches.items()]
+        if self.second:
+            branch = self.second.choice((MAIN, MAIN, OTHER, ""))
+            made.append(Checkout(Path("/simulated", name, "tools"), branch, SECOND))
         return tuple(map(self.checkouts.add, made))
 
     def _decided(self, machine: Machine, hook: Hook) -> None:
@@ -196,14 +202,17 @@ class History:
             self.beliefs.decided(machine, hook)
         assert machine.agent is not None
         session = self.beliefs.session_of(machine, hook)
-        branch = machine.checkout_at(hook.event.cwd).branch
-        self.turns_told.decided(machine.agent.process, session, hook, branch)
+        cwd = hook.event.cwd
+        self.turns_told.decided(
+            machine.agent.process, session, hook, lambda at: machine.checkout_of(at, cwd).branch
+        )
         for person in self.people:
             person.hear(hook)
         self.asked.decided(machine.agent, session, hook)
 
     def _person(self, name: str, machine: Machine) -> Person:
-        return Person(name, machine, self.table, self.record, self._chance(), self.files)
+        files, second = self.files, self.second_files
+        return Person(name, machine, self.table, self.record, self._chance(), files, second)
 
 
 def drawn_settings(rng: random.Random) -> Settings:

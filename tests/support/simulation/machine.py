@@ -37,10 +37,11 @@ from scoord_agent.settings import SettingsFor
 from scoord_agent.status_desk import AgentFacts, StatusDesk
 from scoord_agent.unreported import Unreported
 from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
-from support.simulation.checkouts import Checkout
+from support.simulation.checkouts import Checkout, whose
 from support.simulation.edges import FixedSettings, MemoryFile, NamedFiles
 from support.simulation.loop import HostClock, Process, VirtualLoop
 from support.simulation.network import Channel, Network
+from support.simulation.projects import project_of
 
 HOOK_TIMEOUT_S = 5.0
 """How long a coding CLI waits, whatever became of the agent."""
@@ -84,8 +85,12 @@ class Hook:
     """Of which session its agent took it for when it came, if that was plain."""
     asked: list[str] = field(default_factory=list)
     """What became of the commands it sent: granted, held, or a failure."""
+    granted: set[str] = field(default_factory=set)
+    """The files that it was granted by these answers."""
     contested: set[str] = field(default_factory=set)
     """The files that others had by these answers."""
+    failed_in: set[str] = field(default_factory=set)
+    """The projects in which commands failed; an empty one is for all of them."""
 
     @property
     def unasked(self) -> bool:
@@ -93,8 +98,15 @@ class Hook:
 
         Or it waited for another event's command, which did not come back in time.
         """
-        failed = self.undecided or any("failed" in word for word in self.asked)
-        return failed or self.answered_s - self.called_s > 1.0
+        return bool(self.failed_in) or self._is_late
+
+    def is_unasked_in(self, project: str) -> bool:
+        """The same of one project, which is asked for itself."""
+        return bool(self.failed_in & {project, ""}) or self._is_late
+
+    @property
+    def _is_late(self) -> bool:
+        return self.undecided or self.answered_s - self.called_s > 1.0
 
 
 @dataclass
@@ -122,7 +134,7 @@ class Machine:
     decided: Callable[["Machine", Hook], None]
     """Told of every decision, at the moment it is made."""
     checkouts: Sequence[Checkout]
-    """Its own worktree, and linked ones."""
+    """Its own worktree, and linked ones; then that of the second project."""
     agent: Agent | None = None
     file: MemoryFile = field(default_factory=MemoryFile)
     unreported: MemoryFile = field(default_factory=MemoryFile)
@@ -135,6 +147,10 @@ class Machine:
     def checkout_at(self, cwd: str) -> Checkout:
         """The worktree that somebody works in."""
         return next(checkout for checkout in self.checkouts if str(checkout.root) == cwd)
+
+    def checkout_of(self, name: str, cwd: str) -> Checkout:
+        """The worktree that a file or pattern is in, for somebody who works there."""
+        return whose(self.checkouts, project_of(name), cwd)
 
     def start_agent(self) -> Agent:
         """Start a process, which takes up the sessions of the one before."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scoord.claimant import Claimant
-from scoord.names import path_key
 from scoord.patterns import matches
-from scoord.v1.locks_pb2 import Holder, Lock, LockMode, LockRef, LockScope
+from scoord.v1.locks_pb2 import Holder, LockMode, LockRef, LockScope
 from support.simulation.oracle import excludes
+from support.simulation.projects import project_of
+from support.simulation.streams import Heard, Stream
 from support.simulation.truth import Grant
 
 Place = tuple[str, str, str, str]
@@ -62,22 +63,6 @@ class Known:
         return is_own and self.covers(path) and self.who.branch in ("", who.branch)
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A lock that stands, whosoever it is, as an agent has heard."""
-
-    path: str
-    token: int
-    who: Claimant
-    is_pattern: bool
-    at_s: float
-
-    def keeps(self, path: str, who: Iterable[Claimant]) -> bool:
-        """Whether it is in the way of an edit of a path, by whichever of ``who`` that is."""
-        covers = matches(self.path, path) if self.is_pattern else self.path == path
-        return covers and all(excludes(self.who, one) for one in who)
-
-
 @dataclass
 class Mind:
     """What one agent process knows."""
@@ -88,39 +73,39 @@ class Mind:
     locks: dict[Place, Known] = field(default_factory=dict)
     over: set[tuple[str, int]] = field(default_factory=set)
     """Paths and tokens that were given back or are known to be over."""
-    followed_at: float = float("-inf")
-    """When its stream last told what is new, by the machine's clock."""
-    revision: int = 0
-    whole_to: int = 0
-    """The last revision of which its stream has told everything."""
-    listed_at: int = 0
-    """The revision of the newest picture that a stream of its began with."""
-    listed: frozenset[tuple[str, int]] = frozenset()
-    """Paths and tokens of what stood then: an older grant that is not among it is over."""
-    heard: dict[tuple[str, int], Heard] = field(default_factory=dict)
-    """By path and token: the locks of all that stand as its stream has told."""
+    streams: dict[str, Stream] = field(default_factory=dict)
+    """What it has heard of each project."""
+    projects: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Those that each session is in; without any there, a project is not followed."""
 
-    def hear(self, response: Any, now_s: float) -> None:
-        """A stream's message about who has what."""
-        match response.WhichOneof("event"):
-            case "snapshot":
-                before, self.heard = self.heard, {}
-                for lock in response.snapshot.locks:
-                    self._heard(lock, now_s)
-                self.heard |= {key: before[key] for key in before.keys() & self.heard.keys()}
-            case "lock":
-                self._heard(response.lock, now_s)
-            case "lock_gone":
-                lock = response.lock_gone.lock
-                self.heard.pop((path_key(lock.path), lock.token), None)
+    def stream(self, project: str) -> Stream:
+        """What it has heard of a project."""
+        return self.streams.setdefault(project, Stream())
 
-    def _heard(self, lock: Lock, now_s: float) -> None:
-        path, who = path_key(lock.path), Claimant.of(lock.holder, lock.mode, lock.scope)
-        self.heard[path, lock.token] = Heard(path, lock.token, who, lock.is_pattern, now_s)
+    def stream_of(self, name: str) -> Stream:
+        """What it has heard of the project of a file or pattern."""
+        return self.stream(project_of(name))
+
+    def enter(self, session: str, project: str) -> None:
+        """A session is in a project."""
+        self.projects.setdefault(session, {})[project] = None
+
+    def enter_anew(self, session: str, project: str) -> None:
+        """A session is in this project, and in no other any more: it is on another lease."""
+        before = self.projects.get(session, {})
+        self.projects[session] = {project: None}
+        self._leave(it for it in before if it != project)
+
+    def _leave(self, projects: Iterable[str]) -> None:
+        followed = {project for known in self.projects.values() for project in known}
+        for project in projects:
+            if project not in followed:
+                self.stream(project).leave()
 
     def known_conflict(self, path: str, who: Sequence[Claimant], since_s: float) -> Heard | None:
         """What was heard by ``since_s`` to be in the way of an edit, and stands as far as heard."""
-        stands = (it for at, it in self.heard.items() if at not in self.over)
+        heard = self.stream_of(path).heard
+        stands = (it for at, it in heard.items() if at not in self.over)
         found = (it for it in stands if it.at_s < since_s and it.keeps(path, who))
         return next(found, None)
 
@@ -131,11 +116,10 @@ class Mind:
             del self.locks[known.place]
 
     def leave(self, session: str) -> None:
-        """A session ends; without any there is nobody for whom the project would be followed."""
+        """A session ends, in all its projects."""
         self.lapse(session)
         self.leases[session] = 0
-        if not any(self.leases.values()):
-            self.heard.clear()
+        self._leave(self.projects.pop(session, {}))
 
     def end(self, path: str, token: int) -> None:
         """One grant is over."""
@@ -143,17 +127,16 @@ class Mind:
         for known in self.of_grant(path, token):
             del self.locks[known.place]
 
-    def see_all(self, standing: Iterable[tuple[str, int]], revision: int) -> None:
+    def see_all(self, project: str, standing: Iterable[tuple[str, int]], revision: int) -> None:
         """All that stood at a revision: another grant is over, also where its answer comes yet."""
-        if revision < self.listed_at:
-            return  # of a coordinator that is behind: what is known to be over stays so
-        self.listed, self.listed_at = frozenset(standing), revision
+        if not self.stream(project).list(standing, revision):
+            return
         for known in list(self.locks.values()):
-            if self._is_unlisted(known):
+            if project_of(known.path) == project and self._is_unlisted(known):
                 self.end(known.path, known.token)
 
     def _is_unlisted(self, known: Known) -> bool:
-        return known.token <= self.listed_at and (known.path, known.token) not in self.listed
+        return self.stream_of(known.path).lists_no(known.path, known.token)
 
     def of_grant(self, path: str, token: int) -> list[Known]:
         """What is known of one grant."""

@@ -105,8 +105,8 @@ class Network:
     """Told when a try leaves the client."""
     answered: list[Callable[[Exchange], None]] = field(default_factory=list)
     """Told when its answer or failure has reached the client."""
-    streamed: list[Callable[[Process, Any], None]] = field(default_factory=list)
-    """Told when a stream's message has reached the client."""
+    streamed: list[Callable[[Process, str, Any], None]] = field(default_factory=list)
+    """Told when a message of a project's stream has reached the client."""
     _links: dict[tuple[str, int], Link] = field(default_factory=dict)
 
     def link(self, machine: str, replica: int) -> Link:
@@ -197,9 +197,8 @@ class Channel:
         """A method that answers again and again."""
 
         def call(request: Any, metadata: tuple[Metadatum, ...]) -> Stream:
-            return Stream(
-                self, method, request_serializer(request), metadata, response_deserializer
-            )
+            data = request_serializer(request)
+            return Stream(self, method, request.project, data, metadata, response_deserializer)
 
         return call
 
@@ -314,11 +313,13 @@ class Stream:
         self,
         channel: Channel,
         method: str,
+        project: str,
         data: bytes,
         metadata: tuple[Metadatum, ...],
         deserialize: Callable[[bytes], Any],
     ) -> None:
         self._channel = channel
+        self._project = project
         self._network = channel.network
         self._deserialize = deserialize
         self._client = running_process()
@@ -346,7 +347,7 @@ class Stream:
                 raise arrived
             response = self._deserialize(arrived)
             for listener in self._network.streamed:
-                listener(self._client, response)
+                listener(self._client, self._project, response)
             yield response
 
     def _arrive(self, method: str, data: bytes, metadata: tuple[Metadatum, ...]) -> None:

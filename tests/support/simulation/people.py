@@ -9,7 +9,7 @@ from typing import Any
 from scoord.ids import AgentId
 from scoord_agent.wishes import Breaking, Wish
 from scoord_hooks.neutral import EventKind, HookEvent, Verdict
-from support.simulation.checkouts import Checkout
+from support.simulation.checkouts import Checkout, whose
 from support.simulation.edges import ProcessTable
 from support.simulation.machine import (
     Agent,
@@ -19,6 +19,7 @@ from support.simulation.machine import (
     hands_back,
     wish_keys,
 )
+from support.simulation.projects import PATTERNS, PROJECT, SECOND, project_of, spans
 from support.simulation.record import Record
 
 CLIENT = "claude-code"
@@ -38,7 +39,11 @@ _IN_TERMINAL = 0.3
 SUBAGENTS = ("a0", "a1", "a2")
 """The last one works beside other threads of its session, the others while these wait."""
 
-PATTERNS = ("src/**", "src/*0.py", "src/file1*", "file2.py/")
+_ELSEWHERE = 0.2
+"""The chance that one works in the second project's worktree for a while."""
+
+_OF_SECOND, _OF_BOTH = 0.25, 0.4
+"""The chance that an edit is of the second project's files alone; and of those, or of both's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ class Person:
     record: Record
     rng: random.Random
     files: Sequence[str]
+    second_files: Sequence[str] = ()
+    """Those of the second project, if there is one."""
     pid: int = 0
     wants: set[str] = field(default_factory=set)
     """Files that were refused since it last had them."""
@@ -90,11 +97,23 @@ class Person:
         """The same, as its events say."""
         return str(self.checkout.root)
 
-    def go_to(self, branch: str) -> bool:
+    def go_to(self, path: str, branch: str) -> bool:
         """Work where that branch is checked out; False where it is not. Empty is any."""
-        branches = [checkout.branch for checkout in self.machine.checkouts]
-        self.at = branches.index(branch) if branch in branches else 0
-        return not branch or branch in branches
+        checkouts, project = self.machine.checkouts, project_of(path)
+        there = [at for at, one in enumerate(checkouts) if one.project == project]
+        on = [at for at in there if checkouts[at].branch == branch]
+        self.at = on[0] if on else there[0]
+        return not branch or bool(on)
+
+    def _go_on(self) -> None:
+        """Work somewhere, drawn."""
+        own = sum(checkout.project == PROJECT for checkout in self.machine.checkouts)
+        if self.second_files and self.rng.random() < _ELSEWHERE:
+            self.at = own
+        elif own > 1:
+            self.at = int(self.rng.random() * own)
+        elif self.second_files:
+            self.at = 0
 
     # -- one hook each --------------------------------------------------------------
 
@@ -185,7 +204,9 @@ class Person:
             return False
         self.wants -= set(paths) if not agent else set()
         for path in paths:
-            self.checkout.edit(path)
+            self._where(path).edit(path)
+            self.record.counts["second project: edits"] += project_of(path) == SECOND
+        self.record.counts["second project: edits of both"] += spans(paths)
         await asyncio.sleep(work_s)
         if self._lives == lives:
             await self.call(EventKind.AFTER_EDIT, paths, agent)
@@ -198,7 +219,7 @@ class Person:
 
     async def _unlock(self, checkout: Checkout, more: Sequence[str] = ()) -> None:
         """Give back what it holds in one worktree, by the command line."""
-        pid, files = self.pid, [*self.files, *PATTERNS, *more]
+        pid, files = self.pid, [*self.files, *self.second_files, *PATTERNS[checkout.project], *more]
 
         async def release(agent: Agent) -> object:
             hands_back.set(True)
@@ -209,7 +230,8 @@ class Person:
 
     async def hold(self, name: str, *, shared: bool = False, lasts_s: float = 0.0) -> None:
         """Take a file or a pattern by the command line."""
-        wish = Wish(self.cwd, (name,), self.pid, shared=shared, lasts_s=lasts_s)
+        cwd = str(self._where(name).root)
+        wish = Wish(cwd, (name,), self.pid, shared=shared, lasts_s=lasts_s)
 
         async def acquire(agent: Agent) -> object:
             asked_for.set(wish_keys([name]))
@@ -241,7 +263,7 @@ class Person:
 
     def switch(self) -> None:
         """Check another branch out in its machine's own worktree, for all who work there."""
-        checkout = self.machine.checkouts[0]
+        checkout = whose(self.machine.checkouts, self.checkout.project, "")
         checkout.switch(self.record.loop.true_s)
         self.record.say(self.name, "switches to", checkout.branch)
 
@@ -258,8 +280,9 @@ class Person:
             by = f"{self.name}-{self.record.counts['breaks']}"
             self.record.say(self.name, "breaks", lock["path"], lock["token"])
             path, token = lock["path"], lock["token"]
+            cwd = str(self._where(path).root)
             return await agent.break_desk.break_lock(
-                Breaking(self.cwd, self.pid, path, token, by, "in a hurry")
+                Breaking(cwd, self.pid, path, token, by, "in a hurry")
             )
 
         self.record.say(self.name, "broke", await self._command("break", take))
@@ -286,10 +309,11 @@ class Person:
     async def live(self, until_s: float) -> None:
         """Work until then."""
         await asyncio.sleep(self.rng.random() * 3)
+        if self.second_files:
+            self._go_on()
         await self.begin()
         while self.record.loop.true_s < until_s:
-            if len(self.machine.checkouts) > 1:
-                self.at = int(self.rng.random() * len(self.machine.checkouts))
+            self._go_on()
             if self.rng.random() < _BESIDE:
                 beside = self._type if self.rng.random() < _IN_TERMINAL else self._delegate
                 await asyncio.gather(self._act(), beside())
@@ -348,12 +372,14 @@ class Person:
 
     async def _act_by_command(self) -> None:
         rng, choice = self.rng, self.rng.random()
-        (file,) = rng.sample(list(self.files), 1)
+        files = self._files_of_one()
+        (file,) = rng.sample(list(files), 1)
         lasts_s = 2.0 + rng.random() * 15
         if choice < 0.4:
             await self.hold(file, shared=True, lasts_s=lasts_s if choice < 0.2 else 0.0)
         elif choice < 0.65:
-            pattern = PATTERNS[int(rng.random() * len(PATTERNS))]
+            patterns = PATTERNS[project_of(file)]
+            pattern = patterns[int(rng.random() * len(patterns))]
             await self.hold(pattern, shared=rng.random() < 0.3, lasts_s=lasts_s)
         else:
             await self.wait(file, rng.random() * 10)
@@ -375,8 +401,27 @@ class Person:
             await asyncio.sleep(rng.random() * 40)
 
     def _some_files(self) -> list[str]:
+        choice = self.rng.random() if self.second_files else 1.0
+        if _OF_SECOND <= choice < _OF_BOTH:
+            return self._one_of_each()
         count = 2 if self.rng.random() < 0.2 else 1
-        return self.rng.sample(list(self.files), count)
+        files = self.second_files if choice < _OF_SECOND else self.files
+        return self.rng.sample(list(files), count)
+
+    def _one_of_each(self) -> list[str]:
+        """One file of each project, in either order."""
+        both = [self.rng.choice(files) for files in (self.files, self.second_files)]
+        self.rng.shuffle(both)
+        return both
+
+    def _files_of_one(self) -> Sequence[str]:
+        """The files of one project, drawn."""
+        is_second = self.second_files and self.rng.random() < _OF_SECOND
+        return self.second_files if is_second else self.files
+
+    def _where(self, name: str) -> Checkout:
+        """The worktree that a file or pattern is in."""
+        return self.machine.checkout_of(name, self.cwd)
 
 
 def _told_by(outcome: Any) -> object:  # what a desk answers, or None

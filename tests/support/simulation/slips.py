@@ -167,7 +167,7 @@ class Slips:
             holder = _alive(people, grant.session)
             if grant in report.met or holder is None or _hears_of(holder, slip):
                 continue
-            if self.truth.sessions.get(grant.session) != grant.lease:
+            if self.truth.lease_of(grant.session, grant.path) != grant.lease:
                 self.record.gaps["met one whose lease was over by the report"] += 1
             elif report.request in self.by_clock and _may_be_earlier(grant, slip, report):
                 self.record.gaps["met one whose lock was over by then, by clocks that differ"] += 1
@@ -204,7 +204,8 @@ class Slips:
         That is C4; or it has it again, and is told of the edit by that.
         """
         pairs = zip(report.met, report.leases, strict=True)
-        return (grant for grant, lease in pairs if self.truth.sessions.get(grant.session) == lease)
+        of = self.truth.lease_of
+        return (grant for grant, lease in pairs if of(grant.session, grant.path) == lease)
 
 
 def _is_of(report: Reported, slip: Slip) -> bool:

@@ -1,6 +1,6 @@
 """The store's own account: every change since revision 1, as grants, queues and their ends."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from scoord.claimant import Claimant
@@ -16,6 +16,7 @@ from scoord_server.store import keys
 from scoord_server.store.keyspace import Change
 from scoord_server.store.port import Event
 from support.simulation.oracle import excludes
+from support.simulation.projects import SECOND, of_project, project_of
 from support.simulation.record import Record
 
 _JUST_NOW_S = 2.5
@@ -122,11 +123,11 @@ class Truth:
     """By token: the paths of one command are granted in one revision."""
     standing: dict[bytes, Grant] = field(default_factory=dict)
     waiters: dict[bytes, Waiter] = field(default_factory=dict)
-    sessions: dict[str, int] = field(default_factory=dict)
-    """Live sessions, with their leases."""
+    sessions: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Live sessions by their projects, with their leases: one that is in both has one lease."""
     traces: dict[bytes, TraceRecord] = field(default_factory=dict)
-    idle: set[int] = field(default_factory=set)
-    """The leases of sessions that were ended although these stood: they were idle.
+    idle: dict[int, str] = field(default_factory=dict)
+    """The leases of sessions that were ended although these stood: they were idle there.
 
     Not the sessions: those come back, under the same name and on another lease.
     """
@@ -149,8 +150,9 @@ class Truth:
     """Told of every edit that is reported, with the key of its path."""
     left: list[Callable[[Waiter, str], None]] = field(default_factory=list)
     """Told of every place that ends, and why; empty when nothing says why."""
-    _active: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """By lease: for how long its session may be unused, and when it was last used."""
+    _active: dict[tuple[int, str], tuple[float, float]] = field(default_factory=dict)
+    """By lease and project: for how long its session may be unused there, and when it was last
+    used."""
     reclaimed: list[Callable[[Grant, int], None]] = field(default_factory=list)
     """Told of every lost lock that is given back, with the token that it had."""
 
@@ -166,11 +168,21 @@ class Truth:
             self._event(event, parsed, change)
         # What a step takes and gives back, as it gives its holder more, is no turn's end.
         for _, _, parsed in ranked:
-            for path in self.files if parsed.kind == keys.RESERVATIONS else (parsed.name,):
+            for path in self._concerned(parsed):
                 self.moved_s[path] = self.record.loop.true_s
                 self._note_turn(path)
         if not change.ended:
-            self.idle |= {before[session] for session in gone_sessions(change)}
+            self.idle |= {before[gone]: gone[0] for gone in gone_sessions(change)}
+
+    def _concerned(self, parsed: keys.ParsedKey) -> Sequence[str]:
+        """The paths of which something changes with a key."""
+        if parsed.kind == keys.RESERVATIONS:
+            return of_project(parsed.project, self.files)
+        return (parsed.name,)
+
+    def lease_of(self, session: str, name: str) -> int | None:
+        """The lease of a session where it has a file or pattern; None where it does not live."""
+        return self.sessions.get((project_of(name), session))
 
     def at(self, path: str) -> list[Grant]:
         """All grants of a path that stand, those of patterns too."""
@@ -243,6 +255,8 @@ class Truth:
         return self.record.loop.true_s - since_s if turn else 0.0
 
     def _event(self, event: Event, parsed: keys.ParsedKey, change: Change) -> None:
+        if parsed.kind != keys.SESSIONS and parsed.project != project_of(parsed.name):
+            self.record.violate("C3", f"{parsed} is of another project")
         if parsed.kind in keys.LEFT and not event.deleted:
             self._trace(event.kv.key, parsed.name, TraceRecord.FromString(event.kv.value))
         elif parsed.kind in keys.HOLDS:
@@ -251,7 +265,7 @@ class Truth:
             else:
                 self._hold(event, parsed, change)
         elif parsed.kind == keys.SESSIONS:
-            self._session(parsed.name, event)
+            self._session((parsed.project, parsed.name), event)
         elif parsed.kind == keys.QUEUE:
             self._waiter(parsed.name, event, change)
 
@@ -262,18 +276,26 @@ class Truth:
             for listener in self.edited:
                 listener(name, trace)
 
-    def _session(self, name: str, event: Event) -> None:
-        if not event.deleted:
-            self.sessions[name] = event.kv.lease
-            limit_ms = SessionRecord.FromString(event.kv.value).session_timeout_ms
-            self._active[event.kv.lease] = limit_ms / 1000, self.record.loop.true_s
+    def _session(self, at: tuple[str, str], event: Event) -> None:
+        project, name = at
+        if event.deleted:
+            self.sessions.pop(at, None)
+            self.record.say("store", "session gone", name, *_second(project))
             return
-        self.sessions.pop(name, None)
-        self.record.say("store", "session gone", name)
+        lease, record = event.kv.lease, SessionRecord.FromString(event.kv.value)
+        if event.kv.create_revision == event.kv.mod_revision:
+            self._enters(name, project, lease)
+        self.sessions[at] = lease
+        self._active[lease, project] = record.session_timeout_ms / 1000, self.record.loop.true_s
+
+    def _enters(self, name: str, project: str, lease: int) -> None:
+        others = (own for (of, one), own in self.sessions.items() if one == name and of != project)
+        self.record.counts["second project: sessions"] += project == SECOND
+        self.record.counts["second project: one lease"] += lease in others
 
     def unused_s(self, lease: int) -> tuple[float, float]:
-        """For how long the session on a lease may be unused, and for how long it was."""
-        limit_s, used_s = self._active.get(lease, (0.0, 0.0))
+        """For how long the session on a lease may be unused where it was ended, and was."""
+        limit_s, used_s = self._active.get((lease, self.idle.get(lease, "")), (0.0, 0.0))
         return limit_s, self.record.loop.true_s - used_s
 
     def _waiter(self, path: str, event: Event, change: Change) -> None:
@@ -287,7 +309,7 @@ class Truth:
             return
         wish = WaiterRecord.FromString(event.kv.value)
         who = Claimant.of(wish.waiter, wish.mode, wish.scope)
-        if self.sessions.get(who.session) != event.kv.lease:
+        if self.lease_of(who.session, path) != event.kv.lease:
             self.record.violate("C6", f"a place of {who} is not on the lease of a live session")
         before, since_s = self.waiters.get(key), self.record.loop.true_s
         if before is None:
@@ -324,7 +346,7 @@ class Truth:
         self._check_alone(grant)
         self._check_turn(grant)
         self._check_given_back(grant, change)
-        if self.sessions.get(grant.session) != grant.lease:
+        if self.lease_of(grant.session, grant.path) != grant.lease:
             self.record.violate("C6", f"{grant} is not on the lease of a live session")
         self.standing[grant.key] = grant
         self.grants.setdefault(grant.token, []).append(grant)
@@ -433,10 +455,10 @@ def _grant(
     return Grant(kv.key, parsed.name, token, who, kv.lease, is_pattern, request, now_s)
 
 
-def gone_sessions(change: Change) -> set[str]:
-    """The sessions that one change ends."""
+def gone_sessions(change: Change) -> list[tuple[str, str]]:
+    """The sessions that one change ends, and where."""
     found = (keys.parse(event.kv.key) for event in change.events if event.deleted)
-    return {parsed.name for parsed in found if parsed.kind == keys.SESSIONS}
+    return [(parsed.project, parsed.name) for parsed in found if parsed.kind == keys.SESSIONS]
 
 
 def is_history(key: bytes) -> bool:
@@ -518,6 +540,11 @@ def _lines(change: Change) -> Iterator[EventRecord]:
     for event in change.events:
         if is_history(event.kv.key) and not event.deleted:
             yield EventRecord.FromString(event.kv.value)
+
+
+def _second(project: str) -> Iterable[str]:
+    """What a line of the log says beside what is the same in both projects."""
+    return ("in the second",) if project == SECOND else ()
 
 
 def _words(who: Claimant) -> Iterable[str]:

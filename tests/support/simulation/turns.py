@@ -1,7 +1,7 @@
 """What sessions are told of turns: each while it lasts, as far as their agents can know."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,22 +31,25 @@ class TurnsTold:
     settings: Settings
     _came: dict[_Place, float] = field(default_factory=dict)
 
-    def streamed(self, process: Process, response: Any) -> None:
+    def streamed(self, process: Process, _project: str, response: Any) -> None:
         """A stream's message arrives."""
         for waiter in _with_turn(response):
             who = Claimant.of(waiter.holder, LockMode.LOCK_MODE_EXCLUSIVE, waiter.scope)
             place = (process, who.session, who.agent, path_key(waiter.path), who.branch)
             self._came[place] = self.record.loop.true_s
 
-    def decided(self, process: Process, session: str, hook: Hook, branch: str) -> None:
-        """A hook is answered by the relay, where ``branch`` is checked out."""
+    def decided(
+        self, process: Process, session: str, hook: Hook, branch_at: Callable[[str], str]
+    ) -> None:
+        """A hook is answered by the relay; ``branch_at`` tells what is checked out for a path."""
         decision, agent = hook.decision, hook.event.agent_id
         text = f"{decision.reason}\n{decision.context}" if decision else ""
         refused = set(map(path_key, _REFUSED.findall(text)))
         for shown, on in _FREE.findall(text):
             path = path_key(shown)
             came_s = self._came.get((process, session, agent, path, on), float("-inf"))
-            if path in refused and on in ("", branch) and came_s < hook.called_s:
+            is_old = path in refused and came_s < hook.called_s
+            if is_old and on in ("", branch_at(path)):
                 self.record.violate("C5", f"{session} is refused {path}, and told that it is free")
             if self.record.loop.true_s - came_s > self._longest_s():
                 self.record.violate("C5", f"{session} is told of a turn at {path} that is over")
