@@ -17,6 +17,7 @@ from scoord.names import path_key
 from scoord.v1.locks_pb2 import LockMode
 from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import EventKind, Verdict
+from support.simulation import outcomes
 from support.simulation.loop import Process
 from support.simulation.machine import Hook, Machine, current_hook, hands_back
 from support.simulation.minds import Known, Mind, asker_of, granted_as
@@ -27,7 +28,7 @@ from support.simulation.record import Record
 from support.simulation.slips import Denied, Slips
 from support.simulation.truth import Grant, Truth
 from support.simulation.turns import SLOWEST
-from support.simulation.wishes import LATE_GRANT, TAKES, Wishes, is_outrun
+from support.simulation.wishes import TAKES, Wishes, is_outrun
 
 BY_DECREE = frozenset({"broken", "idle", "lasted", "idle session"})
 """Ends that the coordinator decides, whatever the holder believes: it is told, as C4
@@ -150,28 +151,12 @@ class Beliefs:
     def answered(self, exchange: Exchange) -> None:
         """An answer arrives."""
         if (hook := current_hook.get()) is not None:
-            self._note_outcome(hook, exchange)
+            outcomes.note(hook, exchange, self.settings.leases.belief)
         if exchange.response is None:
             self._failed(exchange)
             return
         if learn := self._learns.get(exchange.method):
             learn(exchange)
-
-    def _note_outcome(self, hook: Hook, exchange: Exchange) -> None:
-        outcome = self._outcome(exchange)
-        hook.asked.append(outcome)
-        hook.contested |= _contested(exchange)
-        if outcome == "granted":
-            hook.granted |= {path_key(ref.path) for ref in exchange.response.granted.locks}
-        elif exchange.response is None:
-            hook.failed_in.add(_project(exchange))
-
-    def _outcome(self, exchange: Exchange) -> str:
-        outcome = _outcome(exchange)
-        age_s = exchange.process.clock.now() - exchange.sent_at
-        if outcome == "granted" and age_s >= self.settings.leases.belief:
-            return LATE_GRANT
-        return outcome
 
     def streamed(self, process: Process, project: str, response: Any) -> None:
         """A stream's message arrives."""
@@ -501,16 +486,6 @@ def _met_others(hook: Hook, path: str) -> bool:
     return path in hook.contested or is_outrun(hook)
 
 
-def _contested(exchange: Exchange, hook: Hook) -> set[str]:
-    """What is another's, by an answer to an edit; not to who asks for a lost share meanwhile."""
-    request = exchange.request
-    if exchange.method != "Acquire" or exchange.response is None:
-        return set()
-    if (request.mode, request.agent_id) != (LockMode.LOCK_MODE_EXCLUSIVE, hook.event.agent_id):
-        return set()
-    return {path_key(conflict.path) for conflict in exchange.response.held.conflicts}
-
-
 def _check_rising(record: Record, answers: list[Answer]) -> None:
     """Sweep over the times of asking; remember the highest token answered before."""
     asked = sorted(answers, key=lambda a: a.asked_s)
@@ -521,18 +496,3 @@ def _check_rising(record: Record, answers: list[Answer]) -> None:
             highest, index = max(highest, answered[index].token), index + 1
         if answer.token < highest:
             record.violate("C2", f"{answer} came after token {highest}")
-
-
-def _project(exchange: Exchange) -> str:
-    """The project that a command is for; empty where it is for several."""
-    request = exchange.request
-    of = request.session if exchange.method == "Register" else request
-    return str(getattr(of, "project", ""))
-
-
-def _outcome(exchange: Exchange) -> str:
-    if exchange.response is None:
-        return f"{exchange.method} failed {exchange.code or exchange.error}"
-    if exchange.method == "Acquire":
-        return str(exchange.response.WhichOneof("outcome"))
-    return exchange.method
