@@ -140,7 +140,8 @@ def test_who_was_let_through_is_to_hear_of_it() -> None:
 
 def test_who_was_outrun_twice_and_let_through_without_it_need_not() -> None:
     outrun = lost(Verdict.ALLOW)
-    outrun.history.beliefs.wishes.edits[outrun.grant.request].asked += ["granted", "granted"]
+    hook = outrun.history.beliefs.wishes.edits[outrun.grant.request]
+    hook.times_granted[outrun.grant.path] = 2
 
     assert outrun.is_no_news()
 

@@ -20,6 +20,7 @@ from support.simulation.machine import Agent, Hook
 from support.simulation.minds import Known, Mind
 from support.simulation.projects import PROJECT, SECOND, has_second
 from support.simulation.streams import Heard
+from support.simulation.wishes import is_outrun
 
 ANN = SessionId("Session_ann")
 WHO = Claimant(ANN, AgentId(""))
@@ -160,3 +161,12 @@ def test_what_the_one_project_grants_is_no_grant_of_the_others_files() -> None:
     history.beliefs._goes_on(machine, process, ANN, hook)
 
     assert ["C1"] == checks(history)
+
+
+def test_a_grant_of_each_is_not_one_that_was_over_and_again() -> None:
+    hook = edit(HERE, THERE)
+    hook.times_granted.update([HERE, THERE])
+    assert not is_outrun(hook, HERE)
+
+    hook.times_granted.update([HERE])
+    assert is_outrun(hook, HERE)

@@ -483,7 +483,7 @@ def was_written(loss: Loss) -> bool:
 
 def _met_others(hook: Hook, path: str) -> bool:
     """Whether a file was another's, or taken away from it at once, and then again."""
-    return path in hook.contested or is_outrun(hook)
+    return path in hook.contested or is_outrun(hook, path)
 
 
 def _check_rising(record: Record, answers: list[Answer]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -86,7 +87,9 @@ class Hook:
     asked: list[str] = field(default_factory=list)
     """What became of the commands it sent: granted, held, or a failure."""
     granted: set[str] = field(default_factory=set)
-    """The files that it was granted by these answers."""
+    """The files that it was granted by these answers, and not too late."""
+    times_granted: "Counter[str]" = field(default_factory=Counter)
+    """How often it was granted each file, too late or not."""
     contested: set[str] = field(default_factory=set)
     """The files that others had by these answers."""
     failed_in: set[str] = field(default_factory=set)

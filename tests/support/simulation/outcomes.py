@@ -10,10 +10,12 @@ def note(hook: Hook, exchange: Exchange, belief_s: float) -> None:
     """One is answered, or has failed."""
     outcome = _outcome(exchange, belief_s)
     hook.asked.append(outcome)
-    if outcome == "granted":
-        hook.granted |= {path_key(ref.path) for ref in exchange.response.granted.locks}
-    elif exchange.response is None:
+    if exchange.response is None:
         hook.failed_in.add(_project(exchange))
+    elif outcome in {"granted", LATE_GRANT}:
+        paths = [path_key(ref.path) for ref in exchange.response.granted.locks]
+        hook.times_granted.update(paths)
+        hook.granted |= set(paths if outcome == "granted" else ())
     elif exchange.method == "Acquire":
         conflicts = exchange.response.held.conflicts
         hook.contested |= {path_key(conflict.path) for conflict in conflicts}

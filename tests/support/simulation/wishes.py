@@ -48,13 +48,13 @@ class Wishes:
     def was_in_vain(self, grant: Grant) -> bool:
         """Whether only an edit asked for it that did without, and none was ever allowed by it."""
         hook = self.edits.get(grant.request)
-        did_without = hook is not None and (_is_refused(hook) or is_outrun(hook))
+        did_without = hook is not None and (_is_refused(hook) or is_outrun(hook, grant.path))
         return did_without and (grant.path, grant.token) not in self.relied
 
 
-def is_outrun(hook: Hook) -> bool:
-    """Whether what it was granted was over when its answer came, or may have been, and again."""
-    return sum(word in {"granted", LATE_GRANT} for word in hook.asked) >= CONTENDED_AFTER
+def is_outrun(hook: Hook, path: str) -> bool:
+    """Whether a file that it was granted was over when its answer came, or may be, and again."""
+    return hook.times_granted[path] >= CONTENDED_AFTER
 
 
 def _is_refused(hook: Hook) -> bool:
