@@ -18,7 +18,7 @@ from support.simulation.edges import NamedFiles
 from support.simulation.history import History, simulate
 from support.simulation.machine import Agent, Hook
 from support.simulation.minds import Known, Mind
-from support.simulation.projects import PROJECT, SECOND, has_second
+from support.simulation.projects import PROJECT, SECOND, chance_of_second
 from support.simulation.streams import Heard
 from support.simulation.wishes import is_outrun
 
@@ -26,8 +26,8 @@ ANN = SessionId("Session_ann")
 WHO = Claimant(ANN, AgentId(""))
 HERE, THERE = "src/file0.py", "lib/other0.py"
 
-WITH = next(seed for seed in range(100) if has_second(seed))
-WITHOUT = next(seed for seed in range(100) if not has_second(seed))
+WITH = next(seed for seed in range(100) if chance_of_second(seed))
+WITHOUT = next(seed for seed in range(100) if not chance_of_second(seed))
 
 
 def event(key: bytes, value: bytes, revision: int, *, deleted: bool = False) -> Event:
@@ -60,7 +60,7 @@ def test_only_some_histories_have_it() -> None:
     counts = simulate(WITH).record.counts
     assert min(counts[what] for what in campaign.FLOORS if what.startswith("second project"))
     assert not History(WITHOUT).second_files
-    assert 200 < sum(map(has_second, range(1000))) < 450
+    assert 200 < sum(chance_of_second(seed) is not None for seed in range(1000)) < 450
 
 
 def test_a_file_is_of_its_project_wherever_it_is_named() -> None:

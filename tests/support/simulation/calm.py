@@ -77,6 +77,7 @@ class Calm:
     async def check(self) -> None:
         """Let it settle, serve everyone, then let everyone go."""
         self.record.say("calm")
+        self.record.is_calm = True
         calm_s = self.record.loop.true_s
         await asyncio.sleep(SETTLE_S)
         self.decrees.check(calm_s)

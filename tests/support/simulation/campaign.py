@@ -43,10 +43,10 @@ FLOORS: Mapping[str, float] = {
     "command: break": 1.5,
     "command: wait": 0.8,
     "command: leave": 0.2,
-    "second project: edits": 1.0,
-    "second project: edits of both": 0.3,
-    "second project: sessions": 0.3,
-    "second project: one lease": 0.3,
+    "second project: edits": 1.5,
+    "second project: edits of both": 0.4,
+    "second project: sessions": 0.7,
+    "second project: one lease": 0.7,
     **{f"fault: {fault.name}": 0.1 for fault in FAULTS},
 }
 """How often each happens in a valid history, on average and at least: about a third of what it

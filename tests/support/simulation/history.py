@@ -23,7 +23,7 @@ from support.simulation.loop import HostClock, VirtualLoop
 from support.simulation.machine import Hook, Machine
 from support.simulation.network import Network
 from support.simulation.people import Person
-from support.simulation.projects import SECOND, SECOND_FILES, chance_of_second, has_second
+from support.simulation.projects import SECOND, SECOND_FILES, chance_of_second
 from support.simulation.record import CRASH, Record
 from support.simulation.refusals import Refusals
 from support.simulation.replica import Replica
@@ -76,7 +76,7 @@ class History:
         self.settings = drawn_settings(self.rng)
         self._draw_store()
         self.files = tuple(f"src/file{n}.py" for n in range(2 + int(self.rng.random() * 3)))
-        self.second = chance_of_second(self.seed) if has_second(self.seed) else None
+        self.second = chance_of_second(self.seed)
         self.second_files = SECOND_FILES if self.second else ()
         self.truth = Truth(self.record, (*self.files, *self.second_files))
         self.slips = Slips(self.record, self.truth, self.settings)

@@ -19,7 +19,7 @@ from support.simulation.machine import (
     hands_back,
     wish_keys,
 )
-from support.simulation.projects import PATTERNS, PROJECT, SECOND, project_of, spans
+from support.simulation.projects import PATTERNS, PROJECT, SECOND, of_project, project_of, spans
 from support.simulation.record import Record
 
 CLIENT = "claude-code"
@@ -205,8 +205,8 @@ class Person:
         self.wants -= set(paths) if not agent else set()
         for path in paths:
             self._where(path).edit(path)
-            self.record.counts["second project: edits"] += project_of(path) == SECOND
-        self.record.counts["second project: edits of both"] += spans(paths)
+        self.record.count_in_trouble("second project: edits", len(of_project(SECOND, paths)))
+        self.record.count_in_trouble("second project: edits of both", spans(paths))
         await asyncio.sleep(work_s)
         if self._lives == lives:
             await self.call(EventKind.AFTER_EDIT, paths, agent)

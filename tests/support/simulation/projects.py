@@ -28,20 +28,13 @@ def project_of(name: str) -> ProjectId:
     return SECOND if name.startswith("lib/") else PROJECT
 
 
-def has_second(seed: int) -> bool:
-    """Whether the history of a seed has a second project; drawn apart from all else there."""
-    return _of_second(seed).random() < _OFTEN
+def chance_of_second(seed: int) -> random.Random | None:
+    """What is drawn of the second project, if the history of a seed has one.
 
-
-def chance_of_second(seed: int) -> random.Random:
-    """What is drawn of the second project alone: the rest stays as it is without one."""
-    rng = _of_second(seed)
-    rng.random()
-    return rng
-
-
-def _of_second(seed: int) -> random.Random:
-    return random.Random(f"second project of {seed}")
+    Apart from all else there: the rest stays as it is without one.
+    """
+    rng = random.Random(f"second project of {seed}")
+    return rng if rng.random() < _OFTEN else None
 
 
 def spans(names: Iterable[str]) -> bool:

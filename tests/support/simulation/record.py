@@ -49,6 +49,13 @@ class Record:
     gaps: "Counter[str]" = field(default_factory=Counter)
     """Promises that are known not to be kept yet."""
     violations: list[Violation] = field(default_factory=list)
+    is_calm: bool = False
+    """Whether the time of trouble is over."""
+
+    def count_in_trouble(self, what: str, times: int) -> None:
+        """Count what comes of chance; when all is calm it is done for the checks."""
+        if times and not self.is_calm:
+            self.counts[what] += times
 
     def say(self, *words: object) -> None:
         """Add a line."""

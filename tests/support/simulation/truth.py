@@ -290,8 +290,8 @@ class Truth:
 
     def _enters(self, name: str, project: str, lease: int) -> None:
         others = (own for (of, one), own in self.sessions.items() if one == name and of != project)
-        self.record.counts["second project: sessions"] += project == SECOND
-        self.record.counts["second project: one lease"] += lease in others
+        self.record.count_in_trouble("second project: sessions", project == SECOND)
+        self.record.count_in_trouble("second project: one lease", lease in others)
 
     def unused_s(self, lease: int) -> tuple[float, float]:
         """For how long the session on a lease may be unused where it was ended, and was."""
