@@ -1,6 +1,7 @@
 """What the simulation judges by is right itself, where it once was not."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -20,9 +21,11 @@ from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
 from scoord_server.store import keys
 from scoord_server.store.keyspace import Change
 from scoord_server.store.port import Event, KeyValue
+from support.clock import FakeClock
+from support.simulation import outcomes
 from support.simulation.alarms import Alarms
 from support.simulation.asked import _Heard, _was_told
-from support.simulation.beliefs import Loss, _contested, _met_others
+from support.simulation.beliefs import Loss, _met_others
 from support.simulation.calm import _has_gone
 from support.simulation.history import History
 from support.simulation.loop import HostClock, Process
@@ -395,10 +398,14 @@ def test_a_file_is_anothers_by_the_answer_to_the_edit_and_not_by_that_to_a_lost_
     event = HookEvent("claude-code", EventKind.BEFORE_EDIT, "", "", "", agent_id=SUBAGENT)
     request = AcquireRequest(mode=mode, agent_id=agent, paths=["file.py"])
     answer = AcquireResponse(held=Held(conflicts=[Conflict(path="file.py")]))
-    process = cast("Process", None)
+    process = cast("Process", SimpleNamespace(clock=FakeClock()))
     acquire = Exchange(process, "Acquire", request, 0.0, 0.0, answer)
 
-    assert is_its == bool(_contested(acquire, Hook(event, 1, 0.0)))
+    edit = Hook(event, 1, 0.0)
+
+    outcomes.note(edit, acquire, belief_s=20.0)
+
+    assert is_its == bool(edit.contested)
 
 
 def test_what_is_answered_is_what_was_granted_and_as_far() -> None:

@@ -1,6 +1,7 @@
 """What became of the commands that a hook sent, by the answers that reached its agent."""
 
 from scoord.names import path_key
+from scoord.v1.locks_pb2 import LockMode
 from support.simulation.machine import Hook
 from support.simulation.network import Exchange
 from support.simulation.wishes import LATE_GRANT
@@ -16,9 +17,17 @@ def note(hook: Hook, exchange: Exchange, belief_s: float) -> None:
         paths = [path_key(ref.path) for ref in exchange.response.granted.locks]
         hook.times_granted.update(paths)
         hook.granted |= set(paths if outcome == "granted" else ())
-    elif exchange.method == "Acquire":
+    elif _is_of_the_edit(hook, exchange):
         conflicts = exchange.response.held.conflicts
         hook.contested |= {path_key(conflict.path) for conflict in conflicts}
+
+
+def _is_of_the_edit(hook: Hook, exchange: Exchange) -> bool:
+    """Whether it asks for what the hook edits; meanwhile a lost share may be asked for again."""
+    if exchange.method != "Acquire":
+        return False
+    asked = exchange.request.mode, exchange.request.agent_id
+    return asked == (LockMode.LOCK_MODE_EXCLUSIVE, hook.event.agent_id)
 
 
 def _outcome(exchange: Exchange, belief_s: float) -> str:
