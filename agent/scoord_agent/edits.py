@@ -15,7 +15,7 @@ and the rest follows ``unreachable_action``.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from scoord.claimant import Claimant
 from scoord.clock import Clock
@@ -27,6 +27,7 @@ from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator, UnnamedFile
 from scoord.v1.locks_pb2 import Conflict, Granted, Lock
 from scoord_agent import wording
+from scoord_agent.edit_parts import Edit, Outcome, Unasked, by_project, decided
 from scoord_agent.held import HeldLocks
 from scoord_agent.hold_times import HoldTimes
 from scoord_agent.local_session import LocalSession
@@ -46,29 +47,8 @@ from scoord_hooks.neutral import ALLOW, Decision, HookEvent, Verdict
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Unasked:
-    """Nobody could be asked, or what was answered is over already."""
-
-    why: str
-    contended: bool = False
-    """Whether it was answered: others take the file, or take it away, all the while."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    """One file of an event, and who it is that edits it."""
-
-    file: FileIdentity
-    settings: Settings
-    who: Claimant | None
-    """None where its file is not locked at all."""
-
-
 Noted = Callable[[LocalSession, FileIdentity], None]
 """Is told of a session's edit of a file."""
-
-Outcome = Granted | list[Conflict] | Unasked
 
 
 class Edits:
@@ -112,8 +92,7 @@ class Edits:
         Raises InvalidPath, and DeadlineExceeded when git cannot say in time whose file it is.
         """
         edits = [await self._look(session, event, path) for path in event.paths]
-        requests = list(self._requests(session, event.agent_id, edits))
-        pairs = [pair for request in requests for pair in await self._outcomes(request, until)]
+        pairs = await self._ask_all(session, event.agent_id, edits, until)
         decision = _worst([self._judge(*pair) for pair in pairs])
         if decision.verdict is not Verdict.DENY:
             self._let_through(session, edits, pairs)
@@ -147,7 +126,7 @@ class Edits:
     def _let_through(
         self,
         session: LocalSession,
-        edits: Iterable[_Edit],
+        edits: Iterable[Edit],
         outcomes: Iterable[tuple[Request, Outcome]],
     ) -> None:
         """The edit goes on: remember by what right, and what is to be reported."""
@@ -174,15 +153,15 @@ class Edits:
             who = claimant(request.session, request.agent, request.settings, head)
             self._reporting.note(kind, request.project, file.shown, who, heard)
 
-    async def _look(self, session: LocalSession, event: HookEvent, path: str) -> _Edit:
+    async def _look(self, session: LocalSession, event: HookEvent, path: str) -> Edit:
         return self._edit(session, event.agent_id, await self._locate(path, event.cwd))
 
-    def _edit(self, session: LocalSession, agent: AgentId, file: FileIdentity) -> _Edit:
+    def _edit(self, session: LocalSession, agent: AgentId, file: FileIdentity) -> Edit:
         settings = self._settings.of(file.worktree)
         if not _is_locked(file, settings):
-            return _Edit(file, settings, None)
+            return Edit(file, settings, None)
         head = self._locator.head(file.worktree)
-        return _Edit(file, settings, claimant(session, agent, settings, head))
+        return Edit(file, settings, claimant(session, agent, settings, head))
 
     def _known(self, path: str, cwd: str) -> FileIdentity | None:
         try:
@@ -198,7 +177,7 @@ class Edits:
         return await asyncio.to_thread(self._locator.locate, path, cwd)
 
     def _requests(
-        self, session: LocalSession, agent: AgentId, edits: Iterable[_Edit]
+        self, session: LocalSession, agent: AgentId, edits: Iterable[Edit]
     ) -> Iterable[Request]:
         """What must be asked for, a project and branch at a time; if all is held, nothing.
 
@@ -206,18 +185,47 @@ class Edits:
         held when the question leaves may be lost when its answer comes.
         """
         now = self._clock.now()
-        wanted: dict[tuple[ProjectId, str], list[tuple[_Edit, Claimant]]] = {}
-        for edit in edits:
-            if edit.who is not None:
-                at = edit.file.project, edit.who.branch
-                wanted.setdefault(at, []).append((edit, edit.who))
-        for found in wanted.values():
+        for found in by_project(edits):
             # Each that is held is used, also behind one that is not.
             mine = [self._use_if_mine(edit.file, who, now) for edit, who in found]
             if not all(mine):
                 yield self._request(session, agent, [edit for edit, _ in found])
 
-    def _request(self, session: LocalSession, agent: AgentId, edits: Sequence[_Edit]) -> Request:
+    async def _ask_all(
+        self, session: LocalSession, agent: AgentId, edits: Sequence[Edit], until: float
+    ) -> list[tuple[Request, Outcome]]:
+        """What becomes of each request.
+
+        While one project is asked, what is had in another may be lost: it is asked for again.
+        """
+        pairs, requests = list[tuple[Request, Outcome]](), [*self._requests(session, agent, edits)]
+        for _ in range(2):
+            for request in requests:
+                pairs += await self._outcomes(request, until)
+            if not (lost := self._lost(edits, pairs)):
+                return pairs
+            requests = [self._request(session, agent, group) for group in lost]
+        again = "granted and lost at once; try again"
+        return [*pairs, *((request, Unasked(again, contended=True)) for request in requests)]
+
+    def _lost(
+        self, edits: Iterable[Edit], pairs: Iterable[tuple[Request, Outcome]]
+    ) -> list[list[Edit]]:
+        """By project, what is not had any more, and was not refused meanwhile.
+
+        In one project alone nothing has happened since the answer.
+        """
+        over = {name for pair in pairs for name in decided(*pair)}
+        groups, now = by_project(edits), self._clock.now()
+        lost = [
+            [edit for edit, who in group if not self._held.use(*edit.name, who, now)]
+            for group in groups
+            if len(groups) > 1
+        ]
+        left = ([edit for edit in group if edit.name not in over] for group in lost)
+        return [group for group in left if group]
+
+    def _request(self, session: LocalSession, agent: AgentId, edits: Sequence[Edit]) -> Request:
         """For files of one project, on one branch."""
         settings, files = edits[0].settings, tuple(edit.file for edit in edits)
         return Request(

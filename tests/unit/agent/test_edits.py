@@ -205,6 +205,26 @@ async def test_files_of_several_projects_have_one_time_together(house: House) ->
     assert asyncio.get_running_loop().time() - begun < 1.8 * DECIDE_S
 
 
+async def test_what_is_given_back_while_another_project_is_asked_is_asked_for_again(
+    house: House,
+) -> None:
+    other = repository(house.root.parent / "library", "https://example.com/library")
+    await house.edit("a.py")
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.append(Fate.LATE_ANSWER)
+    edit = asyncio.create_task(house.edit("a.py", str(other / "b.py")))
+    await asyncio.sleep(0.02)
+    given = asyncio.create_task(house.taking.release(house.session, list(house.held)))
+    await asyncio.sleep(0.02)
+
+    house.coordinator.gate.set()
+
+    assert (await edit).verdict is Verdict.ALLOW
+    await given
+    assert {"a.py", "b.py"} == {lock.key for lock in house.held}
+    assert 2 == [list(request.paths) for request in house.coordinator.acquires].count(["a.py"])
+
+
 async def test_nothing_waits_for_git(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await house.edit()
     slow = house.root.parent / "bin" / "git"
