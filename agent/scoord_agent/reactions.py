@@ -213,25 +213,28 @@ class Reactions:
         return self._held.right(place.project, place.key, place.claimant) is not None
 
     def _notice(self, project: ProjectId, notices: Iterable[Notice]) -> None:
-        """Tell our sessions what lies in their inboxes, and empty these."""
+        """Tell our sessions what lies in their inboxes, and empty these.
+
+        What was told before, too: its acknowledgement may have been lost, and would not be sent
+        again.
+        """
         told: dict[SessionId, list[str]] = {}
         for notice in notices:
-            session = self._sessions.get(notice.session_id)
-            if session is not None and self._tell_once(session, project, notice):
+            if session := self._sessions.get(notice.session_id):
+                self._tell_once(session, project, notice)
                 told.setdefault(session.session_id, []).append(notice.notice_id)
         for session_id, notice_ids in told.items():
             for start in range(0, len(notice_ids), MOST_NOTICES):
                 part = notice_ids[start : start + MOST_NOTICES]
                 self._acknowledge(project, session_id, part)
 
-    def _tell_once(self, session: LocalSession, project: ProjectId, notice: Notice) -> bool:
+    def _tell_once(self, session: LocalSession, project: ProjectId, notice: Notice) -> None:
         """Tell a notice unless it was told before its acknowledgement arrived."""
         if notice.notice_id in session.noticed:
-            return False
+            return
         session.noticed.append(notice.notice_id)
         thread = self._thread_of(project, notice)
         session.tell_editor(wording.noticed(notice), thread, person=True)
-        return True
 
     def _thread_of(self, project: ProjectId, notice: Notice) -> AgentId:
         """Which thread of its session has the path of a notice; the main one where none does."""

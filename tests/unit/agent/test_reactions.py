@@ -337,7 +337,9 @@ def test_nobody_is_told_that_he_waits_for_himself(house: House) -> None:
     assert [] == house.a.take_notices()
 
 
-def test_what_lies_in_an_inbox_is_told_once_and_acknowledged(house: House) -> None:
+def test_what_lies_in_an_inbox_is_told_once_and_acknowledged_until_it_is_gone(
+    house: House,
+) -> None:
     notice = Notice(
         notice_id="n1", session_id=A, kind="overlap", path="auth.py", sender=OTHER, text="fix"
     )
@@ -348,7 +350,7 @@ def test_what_lies_in_an_inbox_is_told_once_and_acknowledged(house: House) -> No
     assert ['⚠️ Session_9 (bob@mini) edits auth.py too, which you hold: "fix".'] == (
         house.a.take_notices()
     )
-    assert [(A, ["n1"])] == house.acknowledged
+    assert 3 * [(A, ["n1"])] == house.acknowledged, "one of them may have been lost"
 
 
 def test_a_large_inbox_is_emptied_in_as_many_commands_as_it_takes(house: House) -> None:
