@@ -2,30 +2,44 @@
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scoord.ids import AgentId, LeaseId, ProjectId, SessionId
+from scoord.names import path_key
 from scoord.v1.sessions_pb2 import SessionStatus
 from scoord_agent import kept_locks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.kept_work import KeptWork, from_kept, to_json
 from scoord_agent.local_session import MAX_NOTICED, LocalSession
 from scoord_agent.processes import Process
-from scoord_agent.turns import Place
+from scoord_agent.turns import Place, Queued
 from scoord_agent.wanted import Waiters, Wanted
 
 _MOST_KEPT_IDS = 50
 
 
-def to_line(session: LocalSession, held: Sequence[HeldLock], stood_at: float) -> str:
-    """``session``, which has or has lost ``held``; all of that stood at ``stood_at``."""
+def to_line(
+    session: LocalSession,
+    held: Sequence[HeldLock],
+    stood_at: float,
+    waits: Mapping[Place, Queued],
+) -> str:
+    """``session``, which has or has lost ``held``; all of that stood at ``stood_at``.
+
+    It is yet to hear of its turn where it ``waits``.
+    """
     locks = {"held": kept_locks.to_json((*session.had, *held))}
     at = {"stood_at": session.had_at if session.had else stood_at}
-    return json.dumps(_to_json(session) | locks | at, ensure_ascii=True)
+    waited = {"waits": [_place_to_json(place, queued) for place, queued in waits.items()]}
+    return json.dumps(_to_json(session) | locks | at | waited, ensure_ascii=True)
+
+
+def _place_to_json(place: Place, queued: Queued) -> list[Any]:
+    return [place.project, place.agent, place.branch, queued.path, queued.revision]
 
 
 def _to_json(session: LocalSession) -> dict[str, Any]:
@@ -77,6 +91,19 @@ def _wanted(kept: "_Line") -> dict[AgentId, Waiters]:
     return found
 
 
+_Revision = Annotated[int, Field(ge=0, lt=2**63)]
+_KeptPlace = tuple[ProjectId, AgentId, str, str, _Revision]
+"""Where it waits: the project, the thread, the branch, the path, and when that was asked for."""
+
+
+def _waited(kept: "_Line") -> dict[Place, Queued]:
+    found: dict[Place, Queued] = {}
+    for project, agent, branch, path, revision in kept.waits:
+        place = Place(project, path_key(path), SessionId(kept.session_id), agent, branch)
+        found[place] = Queued(path, revision, branch)
+    return found
+
+
 class _Line(BaseModel):
     """One session as it is written down. A full disk or a crash may have left anything."""
 
@@ -104,6 +131,7 @@ class _Line(BaseModel):
     subagents: dict[AgentId, list[str]] = {}
     asides: dict[AgentId, list[str]] = {}
     wanted_by: list[_KeptWanted] = []
+    waits: list[_KeptPlace] = []
     notices: list[str] = []
     left_out: Annotated[int, Field(ge=0)] = 0
     noticed: list[str] = []
@@ -147,6 +175,7 @@ def from_line(line: str) -> LocalSession | None:
         subagents={agent: deque(told) for agent, told in kept.subagents.items()},
         asides={agent: deque(told) for agent, told in kept.asides.items()},
         wanted=_wanted(kept),
+        waited=_waited(kept),
         notices=deque(kept.notices),
         left_out=kept.left_out,
         noticed=deque(kept.noticed, maxlen=MAX_NOTICED),

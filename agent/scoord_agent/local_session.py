@@ -6,7 +6,7 @@ several.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -20,7 +20,7 @@ from scoord_agent.delivery import Delivery
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.processes import Process
 from scoord_agent.remembered import Remembered
-from scoord_agent.turns import Place
+from scoord_agent.turns import Place, Queued
 from scoord_agent.wanted import Waiters, Wanted
 from scoord_agent.work import Work
 
@@ -80,6 +80,8 @@ class LocalSession:
     had_at: float = 0.0
     """When all of that was known to stand, on the machine's clock: a session does not
     outlive its boot."""
+    waited: Mapping[Place, Queued] = field(default_factory=dict)
+    """Where it was yet to hear of its turn when the agent before us last wrote it down."""
     owed: list[HeldLock] = field(default_factory=list)
     """What it has given back, and was not told that it is over: an agent after us goes on
     with that."""

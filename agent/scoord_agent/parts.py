@@ -37,6 +37,8 @@ class Parts:
         self._writing_down = WritingDown(common.sessions, common.background)
         common.sessions.changed = self._writing_down.soon
         common.sessions.held, common.sessions.stood_at = self.held.known, self.held.stood_at
+        common.turns.changed = self._writing_down.soon
+        common.sessions.unheard = common.turns.unheard
         self.awareness = Awareness(
             common, lapsed=self._suspect, acknowledge=self._acknowledge, heard=self._heard
         )
@@ -123,6 +125,7 @@ class Parts:
         self.sessions.load(self.common.clock.now())
         for session in self.sessions:
             self.locking.owed.take_over(session)
+            self.common.turns.take_up(session.waited)
         self.common.unreported.load()
         self.common.last_seen.load()
 

@@ -1,6 +1,6 @@
 """What a change at the coordinator means for the sessions of this machine."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from scoord.bounded import BoundedDict
 from scoord.claimant import Claimant
@@ -102,6 +102,7 @@ class Reactions:
             if waiter.has_turn and not self._turns.has_come(waits_at(project, waiter)):
                 self._turn(project, waiter)
         places = {waits_at(project, waiter) for waiter in snapshot.waiters}
+        self._missed(project, revision, places)
         self._forget_asked(project, lambda place: place not in places)
         self._ask_holders(project, snapshot)
         for seen in snapshot.locks:
@@ -111,8 +112,20 @@ class Reactions:
     def _queued(self, project: ProjectId, waiter: Waiter) -> None:
         """A place that one of ours has: the agent before us may have been given it."""
         place = waits_at(project, waiter)
-        if self._sessions.get(place.session) and not self._has(place):
+        # A coordinator that is behind may show one that is known to be gone.
+        is_gone = self._has(place) or self._turns.is_gone(place, waiter.revision)
+        if self._sessions.get(place.session) and not is_gone:
             self._turns.queued(place, waiter.path, waiter.revision)
+
+    def _missed(self, project: ProjectId, revision: int, places: Collection[Place]) -> None:
+        """What nobody told: places of ours are gone. They are told so at their next hooks."""
+        ours = {place for place in places if self._sessions.is_here(place.session)}
+        self._turns.seen(project, revision, ours)
+        for session in self._sessions:
+            missed = [at for at in self._turns.missed(session.session_id) if at.project == project]
+            standing = {place.key for place in ours if place.session == session.session_id}
+            over = [place.key for place in missed if place.key not in standing]
+            self._waits.over(session, project, over)
 
     def _lock(self, project: ProjectId, lock: Lock) -> None:
         """Tell those of ours that hold the same path on another branch."""

@@ -240,12 +240,25 @@ class Relay:
         self, session: LocalSession, agent: AgentId, most: int, delivery: Delivery
     ) -> list[str]:
         """The turns that have come; of one that is over by now, that it is."""
+        self._see_missed(session)
         turns = self._turns.take(session.session_id, agent, most, delivery)
         if not turns:
             return []
         now = self._clock.now()
         claim_s = self._settings_of(session).session_coordination.claim_timeout
         return [_of_turn(turn, now - turn.came_at, claim_s) for turn in turns]
+
+    def _see_missed(self, session: LocalSession) -> None:
+        """Places that went unheard, with the agent or its stream away, are to be told.
+
+        Not before it is known what the session has, and not while the answer is on its way
+        that tells of a grant or another place: only now, not when they were missed.
+        """
+        for place in () if session.inherited else self._turns.missed(session.session_id):
+            if self._held.right(place.project, place.key, place.claimant):
+                self._turns.had(place)
+            elif not self._taking.is_open(place):
+                self._turns.used(place)
 
     def _is_held_by(self, session: LocalSession, agent: AgentId) -> Callable[[Place], bool]:
         """Whether a thread has what is waited for at a place: else that is no news to it.
@@ -265,6 +278,8 @@ class Relay:
 def _of_turn(turn: Turn, age_s: float, claim_s: float) -> str:
     if turn.never_came:
         return wording.place_gone(turn.path, turn.branch)
+    if turn.is_unseen:
+        return wording.place_missed(turn.path, turn.branch)
     if turn.is_over or age_s >= claim_s:
         return wording.turn_over(turn.path, age_s, turn.branch, shared=turn.shared)
     return wording.turn(turn.path, turn.branch, shared=turn.shared)

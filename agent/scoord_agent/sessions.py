@@ -6,7 +6,7 @@ their names and leases.
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -17,6 +17,7 @@ from scoord_agent import kept_sessions, processes
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.processes import Process
+from scoord_agent.turns import Place, Queued
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Sessions:
         """What a session has or has lost, to be written down with it."""
         self.stood_at: Callable[[SessionId], float] = lambda _session: 0.0
         """When all of that was last known to stand."""
+        self.unheard: Callable[[SessionId], Mapping[Place, Queued]] = lambda _session: {}
+        """Where it waits to hear of its turn, to be written down with it."""
         self._writing = Lock()
         self._made = itertools.count(1)
         self._last_written = 0
@@ -87,7 +90,8 @@ class Sessions:
 
     def _to_line(self, session: LocalSession) -> str:
         who = session.session_id
-        return kept_sessions.to_line(session, self.held(who), self.stood_at(who))
+        held, stood_at, waits = self.held(who), self.stood_at(who), self.unheard(who)
+        return kept_sessions.to_line(session, held, stood_at, waits)
 
     def write(self, written: "Written") -> None:
         """Write it down, unless something newer is; from any thread."""

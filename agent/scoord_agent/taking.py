@@ -163,6 +163,10 @@ class Taking:
             or self._unsettled.is_open(lock)
         )
 
+    def is_open(self, place: Place) -> bool:
+        """Whether it is asked for just now, or its last outcome was not heard."""
+        return self._unsettled.is_open(place)
+
     async def give_back_unasked(self, session: LocalSession, lock: HeldLock) -> None:
         """Give back a grant that nobody asked for. Raises what the coordinator says."""
         self._turns.used(_place_of(lock))
@@ -350,6 +354,7 @@ class Taking:
         for place in request.places:
             if conflict := refused.get(place.key):
                 self._turns.queued(place, conflict.path, conflict.place_revision)
+                self._turns.refused_anew(place)
 
     def _note_granted(self, request: Request, lock: HeldLock) -> None:
         session = request.session

@@ -54,6 +54,8 @@ class Turn:
     """Whether it is known that the place is gone."""
     never_came: bool = False
     """Whether it went with its lease while others were before it: its session still waits."""
+    is_unseen: bool = False
+    """Whether nobody here saw how it went: the turn may have come, and passed."""
     shared: bool = False
     """Whether it waited to share the file, and not to edit it."""
 
@@ -67,7 +69,11 @@ class Turns:
         self._untold: dict[Place, Turn] = {}
         self._queued: dict[Place, Queued] = {}
         """The places that refusals gave."""
+        self._seen: dict[ProjectId, tuple[int, frozenset[Place]]] = {}
+        """The places of this machine that stood at the latest revision that was seen whole."""
         self._waiting: dict[Place, list[asyncio.Event]] = {}
+        self.changed: Callable[[], None] | None = None
+        """Is called when ``unheard`` would say something else of a session."""
 
     def come(self, place: Place) -> bool:
         """Its turn has come: wake who waits for it. Whether there was one."""
@@ -86,8 +92,41 @@ class Turns:
 
     def queued(self, place: Place, path: str, revision: int = 0) -> None:
         """A refusal gave it this place; answers may come in another order than questions."""
-        revision = max(revision, self.revision(place))
+        is_new, revision = place not in self._queued, max(revision, self.revision(place))
         self._queued[place] = Queued(path, revision, place.branch)
+        if is_new:
+            self._change()
+
+    def take_up(self, places: Mapping[Place, Queued]) -> None:
+        """The agent before us was given these: the next snapshot tells which of them stand."""
+        self._queued.update(places)
+
+    def unheard(self, session: SessionId) -> dict[Place, Queued]:
+        """Where it is yet to hear of its turn, or that it waits no more: its next agent tells it.
+
+        A command that waits asks that one again.
+        """
+        told = self._come.keys() | self._waiting.keys()
+        found = {place: it for place, it in self._queued.items() if place not in told}
+        for place, turn in self._untold.items():
+            found[place] = Queued(turn.path, self.revision(place), place.branch)
+        return {place: it for place, it in found.items() if place.session == session}
+
+    def seen(self, project: ProjectId, revision: int, places: Iterable[Place]) -> None:
+        """These stood at a revision. A coordinator that is behind does not undo what was seen."""
+        if revision >= self._seen.get(project, (0, ()))[0]:
+            self._seen[project] = revision, frozenset(places)
+
+    def missed(self, session: SessionId) -> list[Place]:
+        """Its places that were gone when all were seen: one that was asked for since stands."""
+        mine = {place: it for place, it in self._queued.items() if place.session == session}
+        gone = [place for place, it in mine.items() if self.is_gone(place, it.revision)]
+        return [place for place in gone if place not in self._waiting]
+
+    def is_gone(self, place: Place, revision: int) -> bool:
+        """Whether a place that was last asked for at a revision was gone when all were seen."""
+        seen, places = self._seen.get(place.project, (-1, ()))
+        return revision <= seen and place not in places
 
     def revision(self, place: Place) -> int:
         """When a place was last asked for, as far as an answer told; else 0."""
@@ -95,16 +134,37 @@ class Turns:
 
     def had(self, place: Place) -> None:
         """It was granted, or given up: there is no such place any more."""
-        self._queued.pop(place, None)
+        queued, turn = self._queued.pop(place, None), self._untold.pop(place, None)
         self._come.pop(place, None)
-        self._untold.pop(place, None)
+        if queued or turn:
+            self._change()
 
     def used(self, place: Place) -> None:
-        """Its place is gone and its holder has nothing: an untold turn is told as over."""
-        turn = self._untold.get(place)
+        """Its place is gone and its holder has nothing: an untold turn is told as over.
+
+        Who has not heard of its turn otherwise hears that it waits no more.
+        """
+        if place in self._come and place not in self._untold:
+            self.had(place)
+        else:
+            self._gone(place, is_unseen=True)
+
+    def _gone(self, place: Place, *, is_unseen: bool = False, never_came: bool = False) -> None:
+        """A command that waits asks for its place again, and is told by its answer."""
+        queued, turn, now = self._queued.get(place), self._untold.get(place), self._clock.now()
         self.had(place)
         if turn:
             self._untold[place] = replace(turn, is_over=True)
+        elif queued and place not in self._waiting:
+            gone = Turn(queued.path, now, place.branch, is_over=True)
+            self._untold[place] = replace(gone, is_unseen=is_unseen, never_came=never_came)
+        self._change()
+
+    def refused_anew(self, place: Place) -> None:
+        """It was given its place by a refusal just now: that one before is gone is no news."""
+        turn = self._untold.get(place)
+        if turn and turn.is_over:
+            del self._untold[place]
 
     def leave(self, is_left: Callable[[Place], bool]) -> dict[Place, Queued]:
         """Nothing is wanted at these places any more: those that are to be given up.
@@ -126,21 +186,11 @@ class Turns:
         return [paths[place] for place in mine if place not in self._waiting]
 
     def lapse(self, session: SessionId) -> None:
-        """Its places went with its lease; of what it was to be told of, it hears so.
-
-        A command that waits asks for its place again, and is told by its answer.
-        """
+        """Its places went with its lease; of what it was to be told of, it hears so."""
         # In the order they came: that of a set differs from run to run.
         for place in dict.fromkeys((*self._queued, *self._untold, *self._come)):
             if place.session == session:
-                self._lapse(place)
-
-    def _lapse(self, place: Place) -> None:
-        queued, now = self._queued.get(place), self._clock.now()
-        self.used(place)
-        if queued and place not in self._waiting:
-            gone = Turn(queued.path, now, place.branch, is_over=True, never_came=True)
-            self._untold.setdefault(place, gone)
+                self._gone(place, never_came=True)
 
     def waits(self, project: ProjectId, key: str, session: SessionId) -> bool:
         """Whether any holder of the session has a place at this path."""
@@ -157,6 +207,7 @@ class Turns:
     def keep(self, place: Place, path: str, *, shared: bool = False) -> None:
         """Its turn has come, and it is to be told so: its holder asks when it has time."""
         self._untold[place] = Turn(path, self._clock.now(), place.branch, shared=shared)
+        self._change()
 
     def untold(self, places: Iterable[Place]) -> dict[Place, Turn]:
         """The turns at ``places`` that nobody was told of."""
@@ -167,6 +218,7 @@ class Turns:
         for place, turn in turns.items():
             if self._untold.get(place) == turn:
                 del self._untold[place]
+                self._change()
 
     def take(
         self, session: SessionId, agent: AgentId, most: int, delivery: Delivery | None = None
@@ -174,13 +226,20 @@ class Turns:
         """What this holder is to be told now, and then no more, unless the ``delivery`` fails."""
         mine = [p for p in self._untold if (p.session, p.agent) == (session, agent)]
         taken = {place: self._untold.pop(place) for place in mine[: max(0, most)]}
-        if taken and delivery:
-            delivery.takes(partial(self._put_back, taken))
+        if taken:
+            (delivery or Delivery()).takes(partial(self._put_back, taken))
+            self._change()
         return list(taken.values())
 
     def _put_back(self, taken: Mapping[Place, Turn]) -> None:
-        """A turn at one of these places that has come since is the one to be told."""
-        self._untold = {**taken, **self._untold}
+        """A turn at one of these places that has come since is the one to be told.
+
+        That one is over is old where a refusal has given it its place anew meanwhile.
+        """
+        old = [place for place, turn in taken.items() if turn.is_over and place in self._queued]
+        again = {place: turn for place, turn in taken.items() if place not in old}
+        self._untold = {**again, **self._untold}
+        self._change()
 
     def keep_only(self, sessions: Container[SessionId]) -> None:
         """Forget what has come to sessions that have ended."""
@@ -208,3 +267,7 @@ class Turns:
         left = [one for one in self._waiting.pop(place, []) if one is not event]
         if left:
             self._waiting[place] = left
+
+    def _change(self) -> None:
+        if self.changed:
+            self.changed()

@@ -141,6 +141,14 @@ def place_gone(path: str, branch: str = "") -> str:
     )
 
 
+def place_missed(path: str, branch: str = "") -> str:
+    """A place in a queue is gone, and nobody saw how: its turn may have come meanwhile."""
+    return (
+        f"You do not wait for {one_line(path)}{_on(branch)} any more: your place in its queue is"
+        " gone. Edit it to ask again."
+    )
+
+
 def _use(shared: bool) -> str:  # noqa: FBT001 (what is said alike twice)
     """What a turn is for: who shares a file does not edit it."""
     return "take" if shared else "edit"

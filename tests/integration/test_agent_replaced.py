@@ -103,6 +103,36 @@ def test_a_place_that_was_taken_before_a_restart_is_left_by_a_subagent_that_ends
     seconds_until("it has left the queue", is_left, 5)
 
 
+@pytest.mark.parametrize("passes", [True, False], ids=["its turn passes", "its lease runs out"])
+def test_who_was_promised_its_turn_hears_from_the_next_agent_that_its_place_is_gone(
+    tmp_path: Path, passes: bool
+) -> None:
+    settings = "session_coordination: {claim_timeout: 1}\n"
+    short = clones(tmp_path, FILES | {"coordination.yaml": settings})
+    with pair(tmp_path, **FAST_LEASES) as two:
+        alice, bob = two.alice.running_session(short.alices), two.bob.running_session(short.bobs)
+        alice.start()
+        bob.start()
+        alice.edit("auth.py")
+        assert "will be told when it is free" in refusal(bob.edit("auth.py"))
+        time.sleep(0.3)  # that is written down behind the answer
+        end_agent(two.bob, "killed" if passes else "stopped")
+        if passes:
+            alice.run("release", "auth.py")
+
+        def is_gone() -> bool:
+            return [] == list(two.alice.status(short.alices)["waiters"])
+
+        seconds_until("its place is gone", is_gone, TTL_S + 2)
+        two.bob.start_agent()
+
+        def is_told() -> bool:
+            return "You do not wait for auth.py any more" in context(bob.prompt("go on"))
+
+        seconds_until("bob hears it", is_told, 5)
+        assert not is_told(), "it is told once"
+
+
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_what_a_session_was_not_told_is_told_by_the_next_agent(
     two: Pair, shop: Clones, how: str

@@ -158,6 +158,13 @@ MUTANTS = (
         ("tests/unit/agent/test_sessions.py", "tests/unit/agent/test_writing_down.py"),
     ),
     Mutant(
+        "what a session was promised is not known to the next agent",
+        f"{AGENT}/kept_sessions.py",
+        "        waited=_waited(kept),\n",
+        "",
+        ("tests/unit/agent/test_sessions.py", "tests/unit/agent/test_missed_places.py"),
+    ),
+    Mutant(
         "what a hook that has gone was to be told is told to nobody",
         f"{AGENT}/listener.py",
         "        if not written:\n            delivery.failed()\n",

@@ -20,6 +20,7 @@ from support.simulation.machine import Machine
 from support.simulation.oracle import excludes
 from support.simulation.people import SUBAGENTS, Person
 from support.simulation.projects import project_of
+from support.simulation.promised import Promised
 from support.simulation.record import Record
 from support.simulation.storage import ObservedStore
 from support.simulation.truth import Grant, Truth, Waiter, is_kept
@@ -73,6 +74,7 @@ class Calm:
     ttl_s: float
     """How long a lease outlives its last renewal, in true time."""
     early: Early
+    promised: Promised
 
     async def check(self) -> None:
         """Let it settle, serve everyone, then let everyone go."""
@@ -89,6 +91,7 @@ class Calm:
         await asyncio.sleep(BEAT_S)
         await self._each()
         self._check_losses()
+        self.promised.check()
         Alarms(self.record, self.truth).check(self.people)
         await asyncio.sleep(RELEASE_S)
         self._check_known()

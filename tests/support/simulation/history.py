@@ -24,6 +24,7 @@ from support.simulation.machine import Hook, Machine
 from support.simulation.network import Network
 from support.simulation.people import Person
 from support.simulation.projects import SECOND, SECOND_FILES, chance_of_second
+from support.simulation.promised import Promised
 from support.simulation.record import CRASH, Record
 from support.simulation.refusals import Refusals
 from support.simulation.replica import Replica
@@ -98,6 +99,10 @@ class History:
         self.network.streamed.append(self.beliefs.streamed)
         self.turns_told = TurnsTold(self.record, self.settings)
         self.network.streamed.append(self.turns_told.streamed)
+        self.promised = Promised(self.record, self.truth, self.people)
+        self.network.sent.append(self.promised.sent)
+        self.network.answered.append(self.promised.answered)
+        self.truth.left.append(self.promised.left)
         self.asked = Asked(self.beliefs, self.people)
         self.network.streamed.append(self.asked.streamed)
         self._draw_people()
@@ -148,6 +153,7 @@ class History:
             self.people,
             self.settings.leases.ttl / self._store_clock.rate,
             Early(self.record, self.truth, self.settings),
+            self.promised,
         )
 
     def _chance(self) -> random.Random:
@@ -202,13 +208,23 @@ class History:
             self.beliefs.decided(machine, hook)
         assert machine.agent is not None
         session = self.beliefs.session_of(machine, hook)
-        cwd = hook.event.cwd
-        self.turns_told.decided(
-            machine.agent.process, session, hook, lambda at: machine.checkout_of(at, cwd).branch
-        )
+        self._note_told(machine, session, hook)
         for person in self.people:
             person.hear(hook)
         self.asked.decided(machine.agent, session, hook)
+
+    def _note_told(self, machine: Machine, session: str, hook: Hook) -> None:
+        """What it says of turns and places, by what is checked out where their files are."""
+        assert machine.agent is not None
+        process, cwd = machine.agent.process, hook.event.cwd
+        is_confined = self.settings.session_coordination.scope == "branch"
+
+        def branch_of(path: str) -> str:
+            return machine.checkout_of(path, cwd).branch
+
+        self.turns_told.decided(process, session, hook, branch_of)
+        place_of = branch_of if is_confined else lambda _: ""
+        self.promised.decided(process, session, hook, place_of)
 
     def _person(self, name: str, machine: Machine) -> Person:
         files, second = self.files, self.second_files

@@ -22,7 +22,7 @@ from scoord_agent.registration import Registration
 from scoord_agent.relay import Relay
 from scoord_agent.sessions import Sessions
 from scoord_agent.strays import Strays
-from scoord_agent.turns import Turn, Turns
+from scoord_agent.turns import Place, Turn, Turns
 from scoord_hooks.neutral import ALLOW, Decision, Verdict
 from scoord_server.coordinator import Coordinator
 from scoord_server.farewells import Farewells
@@ -119,6 +119,10 @@ def forgets_what_failed(send: Callable[..., Any]) -> Callable[..., Any]:
 
 def without_pictures(self: View, steps: Sequence[Step]) -> Sequence[Step]:
     return [Step(steps[-1].revision, tuple(change for step in steps for change in step.changes))]
+
+
+def misses_no_place(self: Turns, session: SessionId) -> list[Place]:
+    return []
 
 
 def as_if_just_come(

@@ -193,6 +193,12 @@ MUTANTS: tuple[Mutant, ...] = (
         _method(Turns, "take", mistakes.as_if_just_come),
     ),
     Mutant(
+        "missed places not told",
+        "who was promised its turn never hears that its place went unheard",
+        ("C5",),
+        _method(Turns, "missed", mistakes.misses_no_place),
+    ),
+    Mutant(
         "a dead agent's locks forgotten",
         "what was lost while the agent was dead is never told",
         ("C4",),

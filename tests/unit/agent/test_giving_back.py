@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -17,52 +15,14 @@ from scoord_agent.background import Background
 from scoord_agent.delivery import Delivery
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.kept_locks import KeptLock, from_kept, to_json
-from scoord_agent.lifecycle import Origin
 from scoord_agent.local_session import MAIN
-from scoord_agent.relay import Relay
-from scoord_hooks.neutral import EventKind, HookEvent
+from scoord_hooks.neutral import EventKind
 from support.clock import FakeClock
+from support.hooks import Hooks
 from support.house import SHOP, A, House, editing_house, settle, until
 from support.scripted_coordinator import Fate
 
 ONE, TWO = AgentId("agent-1"), AgentId("agent-2")
-
-
-class Hooks:
-    """The relay, with all that is not about giving back left out."""
-
-    def __init__(self, house: House, background: Background) -> None:
-        async def session_of(*_: object) -> object:
-            return house.session
-
-        nothing: Any = SimpleNamespace(
-            session_of=session_of,
-            rested=lambda _session: None,
-            worked=lambda _session: None,
-            prompted=lambda *_: None,
-            look_anew=lambda _session: None,
-            look=lambda _session: False,
-            after_turn=house.taking.turn_over,
-        )
-        self.relay = Relay(
-            lifecycle=nothing,
-            edits=house.edits,
-            taking=house.taking,
-            held=house.held,
-            handing_back=nothing,
-            activity=nothing,
-            publishing=nothing,
-            dependents=nothing,
-            pursuits=nothing,
-            settings=house.settings,
-            background=background,
-            turns=house.turns,
-            clock=house.clock,
-        )
-
-    async def send(self, kind: EventKind, agent: AgentId = MAIN, *, is_alone: bool = False) -> None:
-        event = HookEvent("claude-code", kind, kind, "c1", "/", agent_id=agent, is_alone=is_alone)
-        await self.relay.decide(event, Origin(), 1.0, Delivery())
 
 
 @pytest.fixture

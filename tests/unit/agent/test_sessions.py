@@ -21,7 +21,7 @@ from scoord_agent.local_session import (
 )
 from scoord_agent.processes import Process
 from scoord_agent.sessions import Sessions
-from scoord_agent.turns import Place
+from scoord_agent.turns import Place, Queued
 from scoord_agent.wanted import Wanted
 
 NOW = 1_000.0
@@ -120,6 +120,18 @@ def test_who_waits_is_known_with_the_branch_and_also_as_an_older_agent_wrote_it(
         MAIN: {on_branch: Wanted("bob waits")},
         HELPER: {PLACE: Wanted("bob waits for it", 7)},
     } == after.wanted
+
+
+def test_where_a_session_waits_is_known_to_the_agent_after_us(file: Path) -> None:
+    sessions, session = Sessions(file), a_session()
+    mine = Place(ProjectId("shop"), "auth.py", session.session_id, HELPER, "topic")
+    places = {mine: Queued("Auth.py", 7, "topic")}
+    sessions.unheard = lambda _session: places
+    sessions.add(session)
+
+    (after,) = loaded(file)
+
+    assert places == after.waited
 
 
 def test_what_is_known_of_an_inbox_is_known_to_the_agent_after_us(file: Path) -> None:
@@ -223,6 +235,8 @@ def test_without_a_file_there_are_no_sessions(file: Path) -> None:
         ("branch", ["main"]),
         ("intent", {}),
         ("losses", [1]),
+        ("waits", [["shop", "", "", "a.py", "7"]]),
+        ("waits", [["shop", "", "", "a.py", -1]]),
         ("held", [{"project": "shop", "path": "a.py", "agent": "", "token": 0}]),
         ("owed", [{"project": "shop", "path": "a.py", "agent": "", "token": "7"}]),
     ],

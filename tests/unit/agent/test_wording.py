@@ -186,6 +186,7 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
         wording.turn(evil): 1,
         wording.turn(evil, evil): 1,
         wording.place_gone(evil, evil): 1,
+        wording.place_missed(evil, evil): 1,
         wording_losses.lasted(evil): 1,
         wording_branches.crossing(evil, evil, refused.lock, shared=False): 1,
         wording_branches.crossing(evil, evil, refused.lock, shared=True): 1,
