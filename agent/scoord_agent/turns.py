@@ -179,8 +179,11 @@ class Turns:
         return queued
 
     def promised(self, session: SessionId, branch: str) -> list[str]:
-        """The paths at which a session is to be told of its turn there: no command waits."""
-        untold = {place: turn.path for place, turn in self._untold.items() if not turn.is_over}
+        """The paths at which a session is to be told of its turn there: no command waits.
+
+        Also that it is over: who has left the branch hears of it no other way.
+        """
+        untold = {place: turn.path for place, turn in self._untold.items()}
         paths = {place: queued.path for place, queued in self._queued.items()} | untold
         mine = (place for place in paths if (place.session, place.branch) == (session, branch))
         return [paths[place] for place in mine if place not in self._waiting]

@@ -49,14 +49,23 @@ class Promised:
     """Places that ended otherwise than by their holders' doing, and when."""
     _renewed_s: dict[_Place, float] = field(default_factory=dict)
     """When each was last given up, or asked for anew and answered."""
+    _left_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    """By session and path: when its main thread's place was last given up."""
 
     def sent(self, exchange: Exchange) -> None:
-        """A command leaves: whoever gives a place up is told nothing of it."""
+        """A command leaves: whoever gives a place up is told nothing of it.
+
+        Where its person does, those of its subagents go too: a command that fails on the way
+        has sent the main thread's only.
+        """
         request = exchange.request
         if exchange.method == "Leave":
             for path, branch in zip(request.paths, request.place_branches, strict=True):
                 place = (request.session_id, request.agent_id, path_key(path), branch)
                 self._is_old(place)
+                mine = (request.session_id, path_key(path))
+                if not request.agent_id:
+                    self._left_s[mine] = self.record.loop.true_s
 
     def answered(self, exchange: Exchange) -> None:
         """An answer arrives: what was promised before it is old."""
@@ -116,11 +125,12 @@ class Promised:
         return None if is_lost else person
 
     def _is_heard(self, person: Person, place: _Place, promise: _Promise) -> bool:
-        _, agent, path, _ = place
+        session, agent, path, _ = place
+        renewed_s = self._renewed_s.get(place, 0.0), self._left_s.get((session, path), 0.0)
         told = (one for one in person.told if one.agent == agent and one.at_s > promise.at_s)
         lines = (line for one in told for line in one.text.splitlines())
         is_told = any(path in path_key(line) and _says(line) for line in lines)
-        return is_told or self._renewed_s.get(place, 0.0) > promise.at_s
+        return is_told or max(renewed_s) > promise.at_s
 
 
 def _says(line: str) -> bool:

@@ -69,8 +69,11 @@ def test_a_session_is_to_be_told_of_turns_that_come_or_have_come_on_a_branch() -
     turns.keep(replace(on_main, key="other.py"), "other.py")
     turns.queued(replace(on_main, branch="topic"), "Auth.py")
     turns.queued(replace(on_main, session=SessionId("Session_2")), "Auth.py")
+    over = replace(on_main, key="over.py")
+    turns.keep(over, "over.py")
+    turns.used(over)
 
-    assert ["Auth.py", "other.py"] == turns.promised(SessionId("Session_1"), "main")
+    assert ["Auth.py", "other.py", "over.py"] == turns.promised(SessionId("Session_1"), "main")
 
 
 async def test_who_gives_up_leaves_the_others_waiting() -> None:
