@@ -81,7 +81,7 @@ class Reactions:
             case "turn":
                 self._turn(project, response.turn)
             case "waiting_gone":
-                self._waiting_gone(project, response.waiting_gone)
+                self._waiting_gone(project, response.revision, response.waiting_gone)
 
     def _reconcile(self, project: ProjectId, revision: int, heard: int, snapshot: Snapshot) -> None:
         """After an outage: what we hold and the snapshot does not know is lost.
@@ -169,10 +169,12 @@ class Reactions:
             self._asked.pop(waits_at(project, waiter), None)
         self._ask(project, waiter, waiting.holders, waiting.more)
 
-    def _waiting_gone(self, project: ProjectId, waiter: Waiter) -> None:
-        """Nobody is to be told any more that it waits."""
+    def _waiting_gone(self, project: ProjectId, revision: int, waiter: Waiter) -> None:
+        """Nobody is to be told any more that it waits; if it is ours, how it went shows later."""
         gone = waits_at(project, waiter)
         self._forget_asked(project, lambda place: place == gone)
+        if self._sessions.is_here(gone.session) and self._turns.revision(gone) <= revision:
+            self._turns.ended(gone, revision)
 
     def _ask_holders(self, project: ProjectId, snapshot: Snapshot) -> None:
         """Ask those of ours that somebody began to wait for while nobody listened here."""

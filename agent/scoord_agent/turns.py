@@ -71,6 +71,8 @@ class Turns:
         """The places that refusals gave."""
         self._seen: dict[ProjectId, tuple[int, frozenset[Place]]] = {}
         """The places of this machine that stood at the latest revision that was seen whole."""
+        self._ended: dict[Place, int] = {}
+        """Places that are gone, until asked for again, and by which revision."""
         self._waiting: dict[Place, list[asyncio.Event]] = {}
         self.changed: Callable[[], None] | None = None
         """Is called when ``unheard`` would say something else of a session."""
@@ -113,9 +115,18 @@ class Turns:
         return {place: it for place, it in found.items() if place.session == session}
 
     def seen(self, project: ProjectId, revision: int, places: Iterable[Place]) -> None:
-        """These stood at a revision. A coordinator that is behind does not undo what was seen."""
-        if revision >= self._seen.get(project, (0, ()))[0]:
-            self._seen[project] = revision, frozenset(places)
+        """These stood at a revision; of a store that was wiped it is lower than before.
+
+        A coordinator that is behind does not undo what was seen of those that are known here.
+        """
+        for place, queued in self._queued.items():
+            if place.project == project and self.is_gone(place, queued.revision):
+                self.ended(place, queued.revision)
+        self._seen[project] = revision, frozenset(places)
+
+    def ended(self, place: Place, revision: int) -> None:
+        """A place is gone that was last asked for at ``revision``, or before."""
+        self._ended[place] = max(revision, self._ended.get(place, revision))
 
     def missed(self, session: SessionId) -> list[Place]:
         """Its places that were gone when all were seen: one that was asked for since stands."""
@@ -126,7 +137,8 @@ class Turns:
     def is_gone(self, place: Place, revision: int) -> bool:
         """Whether a place that was last asked for at a revision was gone when all were seen."""
         seen, places = self._seen.get(place.project, (-1, ()))
-        return revision <= seen and place not in places
+        is_missed = revision <= seen and place not in places
+        return is_missed or revision <= self._ended.get(place, -1)
 
     def revision(self, place: Place) -> int:
         """When a place was last asked for, as far as an answer told; else 0."""
@@ -136,6 +148,8 @@ class Turns:
         """It was granted, or given up: there is no such place any more."""
         queued, turn = self._queued.pop(place, None), self._untold.pop(place, None)
         self._come.pop(place, None)
+        if queued:
+            self.ended(place, queued.revision)
         if queued or turn:
             self._change()
 
@@ -192,7 +206,11 @@ class Turns:
         """Its places went with its lease; of what it was to be told of, it hears so."""
         # In the order they came: that of a set differs from run to run.
         for place in dict.fromkeys((*self._queued, *self._untold, *self._come)):
-            if place.session == session:
+            if place.session != session:
+                continue
+            if self.is_gone(place, self.revision(place)):
+                self.used(place)
+            else:
                 self._gone(place, never_came=True)
 
     def waits(self, project: ProjectId, key: str, session: SessionId) -> bool:
@@ -204,8 +222,9 @@ class Turns:
         return place in self._queued and place not in self._come
 
     def over(self, place: Place) -> None:
-        """It is asked for anew: that its turn has come is old."""
+        """It is asked for anew: that its turn has come is old, or that it is gone."""
         self._come.pop(place, None)
+        self._ended.pop(place, None)
 
     def keep(self, place: Place, path: str, *, shared: bool = False) -> None:
         """Its turn has come, and it is to be told so: its holder asks when it has time."""
@@ -246,9 +265,10 @@ class Turns:
 
     def keep_only(self, sessions: Container[SessionId]) -> None:
         """Forget what has come to sessions that have ended."""
-        for place in {*self._queued, *self._come, *self._untold}:
+        for place in {*self._queued, *self._come, *self._untold, *self._ended}:
             if place.session not in sessions:
                 self.had(place)
+                self._ended.pop(place, None)
 
     async def wait(self, places: Collection[Place], within_s: float) -> bool:
         """Wait until the turn of one of ``places`` has come, or it is given up; False if not."""

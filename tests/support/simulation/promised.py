@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from scoord.names import path_key
+from scoord_agent.local_session import MAIN
 from support.simulation.loop import Process
 from support.simulation.machine import Hook
 from support.simulation.minds import asker_of
@@ -68,13 +69,14 @@ class Promised:
                     self._left_s[mine] = self.record.loop.true_s
 
     def answered(self, exchange: Exchange) -> None:
-        """An answer arrives: what was promised before it is old."""
+        """An answer arrives: what was promised before it is old, also for every branch."""
         request, response = exchange.request, exchange.response
         if exchange.method != "Acquire" or response is None or request.takes_nothing:
             return
         who = asker_of(request)
         for path in map(path_key, request.paths):
-            self._is_old((who.session, who.agent, path, who.branch))
+            for branch in dict.fromkeys((who.branch, "")):
+                self._is_old((who.session, who.agent, path, branch))
 
     def _is_old(self, place: _Place) -> None:
         self._renewed_s[place] = self.record.loop.true_s
@@ -125,9 +127,11 @@ class Promised:
         return None if is_lost else person
 
     def _is_heard(self, person: Person, place: _Place, promise: _Promise) -> bool:
+        """In the same breath, too: its turn may come while it is refused."""
         session, agent, path, _ = place
         renewed_s = self._renewed_s.get(place, 0.0), self._left_s.get((session, path), 0.0)
-        told = (one for one in person.told if one.agent == agent and one.at_s > promise.at_s)
+        own = (agent, MAIN)  # of a branch that is left the main thread hears for all
+        told = (one for one in person.told if one.agent in own and one.at_s >= promise.at_s)
         lines = (line for one in told for line in one.text.splitlines())
         is_told = any(path in path_key(line) and _says(line) for line in lines)
         return is_told or max(renewed_s) > promise.at_s

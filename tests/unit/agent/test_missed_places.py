@@ -89,6 +89,39 @@ async def test_who_was_promised_its_turn_hears_once_that_its_place_is_gone(home:
     assert "" == await home.told(), "that coordinator was behind"
 
 
+async def test_a_store_that_was_wiped_takes_no_place_from_who_is_refused_after_that(
+    home: Home,
+) -> None:
+    home.sees(100_000)
+    home.sees(3)
+    await home.refused()
+
+    assert "" == await home.told()
+
+
+async def test_a_turn_that_was_told_and_not_used_is_no_news_when_its_lease_is_over(
+    home: Home,
+) -> None:
+    asked = await home.refused()
+    home.reactions.react(SHOP, WatchResponse(revision=asked + 1, turn=waiter(asked)))
+    assert "a.py is free now" in await home.told()
+
+    home.reactions.react(SHOP, WatchResponse(revision=asked + 2, waiting_gone=waiter(asked)))
+    home.house.registration.lapse(home.house.session)
+
+    assert "" == await home.told()
+
+
+async def test_what_was_left_does_not_come_back_by_an_old_snapshot(home: Home) -> None:
+    asked = await home.refused()
+    home.house.turns.leave(lambda _place: True)
+
+    home.sees(asked, waiter(asked))
+    home.sees(asked + 2)
+
+    assert "" == await home.told()
+
+
 async def test_a_place_is_not_missed_by_a_coordinator_that_is_behind(home: Home) -> None:
     asked = await home.refused()
 
@@ -259,8 +292,7 @@ def begin_anew(home: Home, file: Path) -> None:
     after = Sessions(file)
     after.load(home.house.clock.now())
     (session,) = after
-    for at in home.house.turns.unheard(A):
-        home.house.turns.had(at)
+    home.house.turns.keep_only(())
     home.house.turns.take_up(session.waited)
 
 

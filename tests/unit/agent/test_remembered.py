@@ -26,6 +26,7 @@ async def test_nothing_is_remembered_of_a_session_that_has_ended(house: House) -
     await house.taking.leaving.all_of(house.session, AgentId(""))
     house.sessions.remove(house.session)
     await house.registration.end(house.session, "it is over")
+    house.turns.keep_only(())
 
     assert not is_known(A, *parts)
 
