@@ -99,6 +99,14 @@ class HeldLocks:
             if is_over and not is_same(other, lock):
                 self.drop(other)
                 self._overtaken[_grant(other)] = other
+        self._find_passed(lock)
+
+    def _find_passed(self, lock: HeldLock) -> None:
+        """What its main thread lost is not lost: it has gone on with it, under its token."""
+        for lost in self.losses.of(lock.session):
+            is_same_grant = (_path(lost), lost.token) == (_path(lock), lock.token)
+            if is_same_grant and lost.claimant.passes_to(lock.claimant):
+                self.losses.settle(lost)
 
     def turn_down(self, lock: HeldLock) -> bool:
         """A grant that is given back at once: what ended by it is over, and its holder misses it.
@@ -134,6 +142,7 @@ class HeldLocks:
             if replaced:
                 over.append(other)
         path[_who(lock)] = lock
+        self._find_passed(lock)
         self._note_overtaken(over)
         wanted_no_more = [lost for lost in self.losses if self.has_more(lost)]
         for lost in wanted_no_more:
@@ -236,8 +245,8 @@ class HeldLocks:
     def void(self, lock: HeldLock) -> None:
         """It was taken away, so what its holder has more did not come of it, nor has its end."""
         for now in self._in_place_of(lock):
-            if now.ends_at == lock.ends_at:
-                self._replace(replace(now, ends_at=0.0))
+            ends_at = 0.0 if now.ends_at == lock.ends_at else now.ends_at
+            self._replace(replace(now, ends_at=ends_at, passed=False))
 
     def _in_place_of(self, lock: HeldLock) -> list[HeldLock]:
         return [k for k in self._paths.get(_path(lock), {}).values() if is_in_place_of(k, lock)]

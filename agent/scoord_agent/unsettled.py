@@ -204,6 +204,8 @@ class Unsettled:
             outcome = await send(self._client, _taking_nothing(cut.message))
             if not cut.let_through:  # it may be meanwhile, with the answer of other files
                 return outcome
+            if cut.is_live:
+                self._heard(cut, outcome)
         return await send(self._client, cut.message)
 
     def _is_connected(self) -> bool:

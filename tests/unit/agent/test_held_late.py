@@ -221,3 +221,31 @@ def test_what_is_had_on_another_branch_meanwhile_is_not_over(
 
     assert {before, now} == set(held)
     assert [] == held.overtaken()
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_what_a_subagent_goes_on_with_its_main_thread_has_not_lost(
+    held: HeldLocks, *, is_settled: bool
+) -> None:
+    held.lose(LOCK)
+    passed = replace(LOCK, agent=AgentId("a1"))
+
+    if is_settled:
+        held.put(passed)
+    else:
+        held.pass_on(passed)
+
+    assert [] == held.losses.of(A)
+
+
+def test_of_what_was_taken_away_a_subagent_has_not_gone_on() -> None:
+    on_main = replace(LOCK, branch="main", token=FencingToken(5))
+    held = HeldLocks(BELIEF_S)
+    held.put(on_main)
+    everywhere = replace(LOCK, agent=AgentId("a1"), token=FencingToken(8))
+    held.put(everywhere)
+    assert next(iter(held)).passed
+
+    held.void(on_main)
+
+    assert not next(iter(held)).passed
