@@ -248,7 +248,8 @@ class Taking:
     async def _turn_down(self, request: Request, new: Sequence[HeldLock]) -> None:
         """Give back at once what is granted and not wanted. Raises what the coordinator says."""
         if passed := [lock.shown for lock in new if self._held.turn_down(lock)]:
-            request.session.tell_loss(wording_losses.went_with_subagent(passed))
+            told = wording_losses.went_with_subagent(passed, has_ended=_is_in_vain(request))
+            request.session.tell_loss(told)
         for lock in new:
             for place in _places_of(request, lock):
                 self._turns.used(place)

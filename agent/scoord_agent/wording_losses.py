@@ -139,14 +139,15 @@ def lost(path: str) -> str:
     )
 
 
-def went_with_subagent(paths: Sequence[str]) -> str:
-    """Our subagent took our locks over with its edits, and has ended."""
+def went_with_subagent(paths: Sequence[str], *, has_ended: bool = True) -> str:
+    """Our subagent took our locks over with its edits, and has ended, or was refused these."""
+    over = "and has ended" if has_ended else "which was refused"
     is_one = len(paths) == 1
     locks, them = ("lock", "it") if is_one else ("locks", "them")
     again = _AGAIN if is_one else "Read the files again before you edit them."
     return (
         f"⚠️ Your {locks} on {names(paths)} went with the subagent that took {them} over by its"
-        f" edit and has ended; others may have had {them} since. {again}"
+        f" edit {over}; others may have had {them} since. {again}"
     )
 
 

@@ -16,7 +16,7 @@ from scoord_agent.delivery import Delivery
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.kept_locks import KeptLock, from_kept, to_json
 from scoord_agent.local_session import MAIN
-from scoord_hooks.neutral import EventKind
+from scoord_hooks.neutral import EventKind, Verdict
 from support.clock import FakeClock
 from support.hooks import Hooks
 from support.house import SHOP, A, House, editing_house, settle, until
@@ -316,6 +316,21 @@ async def test_so_is_what_a_subagent_takes_over_that_has_ended_by_the_answer(
 
     await until(lambda: not stands(house))
     assert [WENT] == told_to_main(house)
+
+
+async def test_of_a_subagent_whose_edit_was_refused_it_is_not_said_that_it_has_ended(
+    house: House,
+) -> None:
+    await edit(house, "a.py", MAIN)
+    house.block()
+    house.coordinator.fates.append(Fate.LOST_ANSWER)
+    house.session.hear(ONE)
+
+    assert (await house.edit("a.py", agent=ONE)).verdict is Verdict.DENY
+    house.coordinator.connection.answered(house.clock.now())
+
+    await until(lambda: not stands(house))
+    assert [wording_losses.went_with_subagent(["a.py"], has_ended=False)] == told_to_main(house)
 
 
 @pytest.mark.parametrize("had_by", [MAIN, ONE])
