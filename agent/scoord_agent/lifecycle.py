@@ -234,7 +234,11 @@ class Lifecycle:
         session = self._sessions.by_process(process) if process else None
         if session is None:
             known = self._sessions.all_by_client_id(event.client, event.client_session_id)
-            session = next((s for s in known if None in (process, s.process)), None)
+            # Another process that takes up the conversation is another session.
+            adopts = not (event.kind is EventKind.SESSION_START and event.reason in STARTS_ANEW)
+            session = next(
+                (s for s in known if process is None or (adopts and not s.process)), None
+            )
         if session is not None and event.client_session_id:
             if _is_another_conversation(session, event):
                 # What its prompts said is of the one before; the next says what it is now.

@@ -1,11 +1,12 @@
 """Sessions whose process is not found: by its return they are known, by their silence they end."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from scoord_agent import processes
 from scoord_agent.lifecycle import Origin
-from scoord_hooks.neutral import EventKind, Verdict
+from scoord_hooks.neutral import EventKind, HookEvent, Verdict
 from support.clock import FakeClock
 from support.whole import Whole, whole_agent
 
@@ -43,6 +44,21 @@ async def test_anothers_process_is_not_its_own(tmp_path: Path, clock: FakeClock)
         await agent.hear(EventKind.BEFORE_EDIT, OWN, "c2")
 
         assert [None, os.getpid()] == [it.process and it.process.pid for it in agent.sessions]
+
+
+async def test_another_process_that_takes_up_its_conversation_is_another_session(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with whole_agent(tmp_path, clock) as agent:
+        await agent.hear(EventKind.BEFORE_EDIT, UNKNOWN)
+        (before,) = agent.sessions
+
+        start = HookEvent("claude-code", EventKind.SESSION_START, "", "c1", str(agent.root))
+
+        another = await agent.parts.lifecycle.session_of(replace(start, reason="resume"), OWN)
+
+        assert before.process is None
+        assert [before, another] == agent.sessions
 
 
 async def test_it_is_forgotten_when_it_was_ended_as_idle_and_stays_so(
