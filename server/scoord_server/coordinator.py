@@ -130,7 +130,8 @@ class Coordinator:
             granted = await self._hold(own, ttl_s, new=not lease)
             # Nobody believes in what stands there. It would be kept where it is asked for
             # again, and go with that lease while it is believed in.
-            await self._end_leases({lapsed, fact.lease if fact else lapsed} - {own})
+            before = {lapsed, fact.lease if fact else lapsed} - {own}
+            await self._end_leases(session.session_id, before)
             fact = await self._enter(session, request, own, timeout_ms, keep=keep)
             if fact.lease == own:
                 return Registered(fact.record.session.alias, own, granted)
@@ -187,6 +188,8 @@ class Coordinator:
             raise NotAllowed(f"{session} lives on another lease than the one given")
         if over := fact.lease if fact else lease:
             facts = self._everywhere(over, fact)
+            if any(one.record.session.session_id != session for one in facts):
+                raise NotAllowed("another session lives on the lease that is given")
             await asyncio.gather(*(self._note_end(one, request, why) for one in facts))
             await self.ground.revoke(over)
 
@@ -246,7 +249,11 @@ class Coordinator:
             raise SessionEnded("the session's lease is over; register it anew")
         return left
 
-    async def _end_leases(self, leases: Iterable[LeaseId]) -> None:
+    async def _end_leases(self, session: str, leases: Iterable[LeaseId]) -> None:
+        """End the leases that a session had. Raises NotAllowed where another lives there."""
+        seen = (one for lease in leases for one in self._view.of_lease(lease))
+        if any(one.record.session.session_id != session for one in seen):
+            raise NotAllowed(f"another session lives on the lease that {session} says it had")
         await asyncio.gather(*(self.ground.revoke(lease) for lease in sorted(leases) if lease))
 
     async def _enter(

@@ -112,6 +112,17 @@ async def test_nothing_of_another_machine_ends_by_a_register(b: Bench) -> None:
     assert b.leases["alice"] in await leases_of(b)
 
 
+async def test_nobody_ends_the_lease_of_another_session(b: Bench) -> None:
+    theirs = (await b.session("bob")).lease
+
+    with pytest.raises(NotAllowed, match="another session"):
+        await register(b, OTHER, lapsed=theirs)
+    with pytest.raises(NotAllowed, match="another session"):
+        await b.coordinator.end(b.request(), OTHER, b.asker("alice").session, theirs, "done")
+
+    assert (await b.store.keep_alive([theirs]))[theirs]
+
+
 async def test_the_end_of_a_session_frees_what_it_has_in_other_projects(b: Bench) -> None:
     await register(b, OTHER, b.leases["alice"])
     await takes_lib(b)
