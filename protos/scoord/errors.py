@@ -15,6 +15,7 @@
     │   └── NotAllowed
     ├── Unknown               the outcome is not known; never shown as granted
     │   ├── StoreUnavailable
+    │   ├── StoreFull
     │   ├── CoordinatorUnreachable
     │   ├── DeadlineExceeded
     │   ├── Contended
@@ -119,6 +120,15 @@ class StoreUnavailable(Unknown):
     code = "STORE_UNAVAILABLE"
 
 
+class StoreFull(Unknown):
+    """The store takes nothing more, and did nothing; it still deletes, revokes and renews.
+
+    Neither another try nor another coordinator changes that.
+    """
+
+    code = "STORE_FULL"
+
+
 class CoordinatorUnreachable(Unknown):
     """No coordinator can be asked now."""
 
@@ -177,6 +187,7 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(LimitReached, "finish or remove some first"),
     CatalogueEntry(NotAllowed, "ask someone who may"),
     CatalogueEntry(StoreUnavailable, "check the store (etcd, or the embedded store's disk)"),
+    CatalogueEntry(StoreFull, "make room in the store: compact and defragment etcd"),
     CatalogueEntry(CoordinatorUnreachable, "check `scoord status` and the coordinator's address"),
     CatalogueEntry(DeadlineExceeded, "try again; the coordinator or its store is slow"),
     CatalogueEntry(Contended, "try again"),

@@ -27,6 +27,7 @@ from scoord.errors import (
     SessionEnded,
     SessionNotFound,
     StoreDamaged,
+    StoreFull,
     StoreUnavailable,
     TaskNotFound,
 )
@@ -46,6 +47,7 @@ STATUS: dict[type[ScoordError], grpc.StatusCode] = {
     LimitReached: grpc.StatusCode.RESOURCE_EXHAUSTED,
     NotAllowed: grpc.StatusCode.PERMISSION_DENIED,
     StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     CoordinatorUnreachable: grpc.StatusCode.UNAVAILABLE,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     Contended: grpc.StatusCode.ABORTED,

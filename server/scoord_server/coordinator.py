@@ -13,7 +13,14 @@ from dataclasses import replace
 from functools import partial
 
 from scoord.clock import Clock
-from scoord.errors import Contended, NotAllowed, SessionEnded, SessionNotFound, Unknown
+from scoord.errors import (
+    Contended,
+    NotAllowed,
+    SessionEnded,
+    SessionNotFound,
+    StoreFull,
+    Unknown,
+)
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.sessions_pb2 import Session, UpdateRequest
 from scoord_server.dated import DatedStore
@@ -38,7 +45,6 @@ from scoord_server.store.port import (
     LeaseExists,
     LeaseNotFound,
     Store,
-    StoreFull,
     Txn,
     prefix_end,
 )

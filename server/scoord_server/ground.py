@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 
 from scoord.clock import Clock
-from scoord.errors import Contended, SessionEnded
+from scoord.errors import Contended, SessionEnded, StoreFull
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import NoticeRecord
@@ -16,7 +16,7 @@ from scoord_server.model.notices import plan_notice
 from scoord_server.retention import Retention
 from scoord_server.rolling import TRACE_S, RollingLease
 from scoord_server.store import keys
-from scoord_server.store.port import LeaseNotFound, Store, StoreFull, Txn, TxnResult
+from scoord_server.store.port import LeaseNotFound, Store, Txn, TxnResult
 from scoord_server.view import View
 
 TRIES = 16

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from scoord.errors import Contended, InvalidRequest, NotAllowed
+from scoord.errors import Contended, InvalidRequest, NotAllowed, StoreFull
 from scoord.happenings import Kind
 from scoord.ids import FencingToken, ProjectId, RequestId, SessionId
 from scoord.names import path_digest
@@ -26,7 +26,6 @@ from scoord_server.model.facts import Known, LockFact, LockName, Room, WaiterFac
 from scoord_server.refusing import Refusing
 from scoord_server.seen import SeenLock, SeenWaiter
 from scoord_server.store import keys
-from scoord_server.store.port import StoreFull
 
 _log = logging.getLogger(__name__)
 

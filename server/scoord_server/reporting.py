@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from scoord.errors import Contended, SessionEnded
+from scoord.errors import Contended, SessionEnded, StoreFull
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
@@ -21,7 +21,7 @@ from scoord_server.pages import newest_first
 from scoord_server.past import Span
 from scoord_server.rolling import SURE_S
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, StoreFull, Txn, TxnResult
+from scoord_server.store.port import Delete, Txn, TxnResult
 
 _log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from scoord.errors import StoreFull
 from scoord.happenings import Kind
 from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder
@@ -28,7 +29,7 @@ from scoord_server.model.facts import LockFact, LockName
 from scoord_server.model.recall import Wanted
 from scoord_server.store import keys
 from scoord_server.store.embedded import EmbeddedStore
-from scoord_server.store.port import Put, RangeResult, StoreFull, Txn, TxnResult, prefix_end
+from scoord_server.store.port import Put, RangeResult, Txn, TxnResult, prefix_end
 from scoord_server.view import View
 from support.clock import FakeClock
 

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from scoord.errors import StoreUnavailable
 from scoord.ids import LeaseId
 
 
@@ -180,10 +179,6 @@ class WatchBatch:
 
     revision: int
     events: tuple[Event, ...]
-
-
-class StoreFull(StoreUnavailable):
-    """The store takes nothing more, and did nothing; it still deletes, revokes and renews."""
 
 
 class LeaseNotFound(Exception):  # noqa: N818 (an answer, not a failure)

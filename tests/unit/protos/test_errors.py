@@ -24,7 +24,6 @@ from scoord.errors import (
 from scoord.status import METADATA_KEY, STATUS, from_rpc_error, status_of, trailing_metadata
 from scoord_server.store.etcd.failures import TokenRefused
 from scoord_server.store.etcd.watch import WatchRefused
-from scoord_server.store.port import StoreFull
 
 WORDS = "what is wrong, where, what to do"
 
@@ -73,7 +72,7 @@ def test_a_failure_refined_inside_a_program_keeps_the_code_of_the_catalogue() ->
     _import_all()
     refined = [kind for kind in _below(ScoordError) if kind not in OURS]
 
-    assert {StoreFull, TokenRefused, WatchRefused} <= set(refined)
+    assert {TokenRefused, WatchRefused} <= set(refined)
     assert [kind for kind in refined if "code" in vars(kind)] == []
     assert {kind: "" for kind in refined if _received(kind).code != kind.code} == {}
 

@@ -9,9 +9,10 @@ from scoord.errors import (
     InvalidRequest,
     ScoordError,
     StoreDamaged,
+    StoreFull,
     StoreUnavailable,
 )
-from scoord_server.store.port import LeaseExists, LeaseNotFound, StoreFull
+from scoord_server.store.port import LeaseExists, LeaseNotFound
 
 _TOKEN_TROUBLE = ("invalid auth token", "user name is empty", "revision of auth store is old")
 """etcd's words for a token that was lost in a restart, timed out, or is outdated."""
