@@ -202,10 +202,10 @@ class Unsettled:
     async def _send_again(self, cut: Cut) -> AcquireResponse:
         if not cut.let_through:
             outcome = await send(self._client, _taking_nothing(cut.message))
-            if not cut.let_through:  # it may be meanwhile, with the answer of other files
+            # The edit may go on meanwhile, with the answer of other files: then what was not
+            # granted is asked for.
+            if not cut.let_through or outcome.WhichOneof("outcome") == "granted":
                 return outcome
-            if cut.is_live:
-                self._heard(cut, outcome)
         return await send(self._client, cut.message)
 
     def _is_connected(self) -> bool:

@@ -114,9 +114,15 @@ def test_who_writes_a_file_may_be_taken_to_share_it_yet_and_not_the_other_way_ro
 
     assert LOCK.allows(share)
     assert not share.allows(LOCK)
-    assert not LOCK.allows(replace(LOCK, token=5))
     assert not LOCK.allows(replace(share, path="b.py"))
     assert not LOCK.allows(replace(share, token=9))
+
+
+def test_so_is_what_its_holder_had_under_a_token_before() -> None:
+    before = replace(LOCK, token=5)
+
+    assert LOCK.allows(before)
+    assert not before.allows(LOCK)
 
 
 def test_so_is_what_its_holder_had_on_one_branch_and_has_on_all() -> None:

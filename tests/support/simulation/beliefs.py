@@ -303,6 +303,8 @@ class Beliefs:
                 self.wishes.rely(path, known.token, who.agent)
                 self.slips.reliance.allowed(process, session, hook, path, known.token)
                 self._check_alone(known)
+            elif path in hook.granted and mind.has_passed(path, who):
+                self.record.counts["passed on at once"] += 1  # two threads of one session
             elif self._is_kept(machine, hook, path, (who, *before)):
                 self.record.violate("C1", f"{who} edits {path}, which is known to be another's")
             elif self._is_excused(hook, path, in_pattern=any(k.keeps(path, who) for k in believed)):

@@ -38,9 +38,9 @@ class Known:
         """Whether its agent may believe in ``seen``: that it is, or it is more.
 
         What was granted may wait for what else is asked for, and the share before is seen, or
-        what it had on its branch alone.
+        what it had on its branch alone, or what it had under a token before.
         """
-        is_it = (self.place, self.token) == (seen.place, seen.token)
+        is_it = self.place == seen.place and self.token >= seen.token
         is_less = _is_less(seen, self) or _is_part(seen, self)
         return is_it or (self.path == seen.path and is_less)
 
@@ -108,6 +108,10 @@ class Mind:
         stands = (it for at, it in heard.items() if at not in self.over)
         found = (it for it in stands if it.at_s < since_s and it.keeps(path, who))
         return next(found, None)
+
+    def has_passed(self, path: str, who: Claimant) -> bool:
+        """Whether another thread of its session has a path now."""
+        return any(k.path == path and k.who.session == who.session for k in self.locks.values())
 
     def lapse(self, session: str) -> None:
         """All that the session held is over."""
