@@ -9,7 +9,7 @@ import pytest
 from scoord_server.store.embedded import EmbeddedStore
 from scoord_server.store.etcd import EtcdStore
 from support.clock import FakeClock
-from support.etcd import Etcd
+from support.etcd import Etcd, started
 from support.stores import Subject
 
 PROGRESS_S = 0.3
@@ -22,12 +22,8 @@ ADAPTERS = ["memory", "file", pytest.param("etcd", marks=pytest.mark.etcd)]
 @pytest.fixture(scope="package")
 def etcd(etcd_binary: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
     """An etcd of this folder's own: its tests count revisions, and nobody else may add one."""
-    server = Etcd(tmp_path_factory.mktemp("etcd"))
-    try:
-        server.start()
+    with started(Etcd(tmp_path_factory.mktemp("etcd"))) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(params=ADAPTERS)

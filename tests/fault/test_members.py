@@ -9,7 +9,7 @@ import pytest
 from scoord.errors import Unknown
 from scoord.ids import LeaseId
 from scoord_server.store.etcd import EtcdStore
-from support.etcd import Etcd, Member
+from support.etcd import Etcd, Member, started
 from support.lab.fault import happening
 from support.lab.line_faults import MEMBER_STILL
 
@@ -21,12 +21,8 @@ AGENT_WAITS_S = 0.5
 
 @pytest.fixture
 def cluster(etcd_binary: None, tmp_path: Path) -> Iterator[Etcd]:
-    etcd = Etcd(tmp_path, size=3)
-    try:
-        etcd.start()
+    with started(Etcd(tmp_path, size=3)) as etcd:
         yield etcd
-    finally:
-        etcd.stop()
 
 
 async def renewed(store: EtcdStore, lease: LeaseId) -> bool:

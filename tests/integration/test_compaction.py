@@ -16,7 +16,7 @@ from scoord_server.store import keys
 from scoord_server.store.etcd import EtcdStore
 from scoord_server.store.port import Put, Txn
 from scoord_server.view import Snapshot, View
-from support.etcd import Etcd
+from support.etcd import Etcd, started
 
 pytestmark = [pytest.mark.etcd, pytest.mark.usefixtures("etcd_binary")]
 
@@ -28,12 +28,8 @@ CHANGES = 60
 @pytest.fixture
 def own_etcd(tmp_path: Path) -> Iterator[Etcd]:
     """A single member of this test's own: compaction is for all that is in one."""
-    server = Etcd(tmp_path / "etcd")
-    try:
-        server.start()
+    with started(Etcd(tmp_path / "etcd")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from scoord_server.store.port import (
     TxnResult,
     prefix_end,
 )
-from support.etcd import Etcd
+from support.etcd import Etcd, started
 from support.stores import absent
 
 pytestmark = [pytest.mark.etcd, pytest.mark.usefixtures("etcd_binary")]
@@ -40,25 +40,20 @@ DEADLINE_S = 1.5
 @pytest.fixture
 def own_etcd(tmp_path: Path) -> Iterator[Etcd]:
     """A single member of this test's own, to be mistreated."""
-    yield from running(Etcd(tmp_path / "etcd"))
+    with started(Etcd(tmp_path / "etcd")) as etcd:
+        yield etcd
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Etcd]:
-    yield from running(Etcd(tmp_path / "etcd", size=3))
+    with started(Etcd(tmp_path / "etcd", size=3)) as etcd:
+        yield etcd
 
 
 @pytest.fixture
 def tls_etcd(tmp_path: Path) -> Iterator[Etcd]:
-    yield from running(Etcd(tmp_path / "etcd", tls=True))
-
-
-def running(etcd: Etcd) -> Iterator[Etcd]:
-    try:
-        etcd.start()
+    with started(Etcd(tmp_path / "etcd", tls=True)) as etcd:
         yield etcd
-    finally:
-        etcd.stop()
 
 
 @contextlib.asynccontextmanager

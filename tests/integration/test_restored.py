@@ -20,7 +20,7 @@ from scoord_server.model.facts import LockName
 from scoord_server.seen import Turn
 from scoord_server.store.etcd import EtcdStore
 from scoord_server.view import Snapshot, Step, View
-from support.etcd import Etcd
+from support.etcd import Etcd, started
 
 pytestmark = [pytest.mark.etcd, pytest.mark.usefixtures("etcd_binary")]
 
@@ -32,12 +32,8 @@ Answer = TypeVar("Answer")
 
 @pytest.fixture
 def own_etcd(tmp_path: Path) -> Iterator[Etcd]:
-    server = Etcd(tmp_path / "etcd")
-    try:
-        server.start()
+    with started(Etcd(tmp_path / "etcd")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @dataclass
@@ -103,10 +99,7 @@ async def once_back(ask: Callable[[], Awaitable[Answer]]) -> Answer:
 async def test_in_a_store_that_was_wiped_locks_exclude_each_other(
     own_etcd: Etcd, replica: Replica
 ) -> None:
-    lease = await replica.registers("before")
-    for number in range(50):
-        await replica.acquires("before", lease, f"{number}.py")
-    await at_rest(own_etcd, shutil.rmtree)
+    await wiped(own_etcd, replica)
 
     # At once, before the view can have read it anew.
     alice = await once_back(lambda: replica.registers("alice"))
@@ -119,10 +112,7 @@ async def test_in_a_store_that_was_wiped_locks_exclude_each_other(
 async def test_in_a_store_that_was_wiped_who_waits_is_told(
     own_etcd: Etcd, replica: Replica
 ) -> None:
-    lease = await replica.registers("before")
-    for number in range(50):
-        await replica.acquires("before", lease, f"{number}.py")
-    await at_rest(own_etcd, shutil.rmtree)
+    await wiped(own_etcd, replica)
     alice = await once_back(lambda: replica.registers("alice"))
     bob = await replica.registers("bob")
     held = await replica.acquires("alice", alice, "a.py")
@@ -168,6 +158,14 @@ async def test_of_a_store_that_was_restored_what_came_after_the_backup_is_seen_n
     assert replica.view.revision < before
     assert isinstance(await replica.acquires("bob", bob, "lost.py"), Granted)
     assert isinstance(await replica.acquires("bob", bob, "kept.py"), Held)
+
+
+async def wiped(etcd: Etcd, replica: Replica) -> None:
+    """Much was done there before: the new store does not soon come that far."""
+    lease = await replica.registers("before")
+    for number in range(50):
+        await replica.acquires("before", lease, f"{number}.py")
+    await at_rest(etcd, shutil.rmtree)
 
 
 async def at_rest(etcd: Etcd, change: Callable[[Path], object]) -> None:

