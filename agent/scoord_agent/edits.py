@@ -142,7 +142,7 @@ class Edits:
             # After the answer: what it finds is for the next hook, and no edit waits for it.
             asyncio.get_running_loop().call_soon(self._editing, session, edit.file)
             if edit.who:
-                asked = (edit.file.project, edit.file.key) not in reported
+                asked = edit.name not in reported
                 self._protection.allow(session, edit.file, edit.who, asked=asked)
 
     def _note_unlocked(self, request: Request, kind: Unlocked) -> None:

@@ -104,8 +104,7 @@ class HeldLocks:
     def _find_passed(self, lock: HeldLock) -> None:
         """What its main thread lost is not lost: it has gone on with it, under its token."""
         for lost in self.losses.of(lock.session):
-            is_same_grant = (_path(lost), lost.token) == (_path(lock), lock.token)
-            if is_same_grant and lost.claimant.passes_to(lock.claimant):
+            if _goes_on_as(lost, lock):
                 self.losses.settle(lost)
 
     def turn_down(self, lock: HeldLock) -> bool:
@@ -128,9 +127,7 @@ class HeldLocks:
         return [self._overtaken.pop(_grant(other)) for other in self._passed(lock)]
 
     def _passed(self, lock: HeldLock) -> list[HeldLock]:
-        over = (other for other in self._overtaken.values() if other.token == lock.token)
-        on_path = (other for other in over if _path(other) == _path(lock))
-        return [other for other in on_path if other.claimant.passes_to(lock.claimant)]
+        return [other for other in self._overtaken.values() if _goes_on_as(other, lock)]
 
     def _put(self, lock: HeldLock) -> None:
         path, over = self._paths.setdefault(_path(lock), {}), list[HeldLock]()
@@ -385,6 +382,12 @@ class HeldLocks:
 
 def _path(lock: HeldLock) -> _Path:
     return lock.project, lock.key, lock.is_pattern
+
+
+def _goes_on_as(before: HeldLock, lock: HeldLock) -> bool:
+    """Whether a main thread's grant has passed on, under its token, and is ``lock`` now."""
+    is_one = before.token == lock.token and _path(before) == _path(lock)
+    return is_one and before.claimant.passes_to(lock.claimant)
 
 
 def _who(lock: HeldLock) -> _Who:

@@ -6,7 +6,7 @@ The coordinator tells the others; this tells the session that edited.
 import logging
 from collections.abc import Awaitable, Callable
 
-from scoord.bounded import BoundedDict
+from scoord.bounded import Once
 from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.errors import BadRequest, Broken, Refused
@@ -53,8 +53,8 @@ class Reporting:
         self._is_running = False
         self._unsent: set[RequestId] = set()
         """The reports that were never sent: nobody has answered them by what was so then."""
-        self._said: BoundedDict[RequestId, None] = BoundedDict(MOST_EDITS)
-        """The reports that the coordinator failed at, as was said in the log."""
+        self._failed = Once[RequestId](MOST_EDITS)
+        """The reports that a coordinator failed at, as was said in the log."""
 
     def note(
         self,
@@ -155,8 +155,7 @@ class Reporting:
             await self._written()
 
     def _say_once(self, edit: UnlockedEdit, error: Broken) -> None:
-        if edit.report_id not in self._said:
-            self._said[edit.report_id] = None
+        if self._failed.is_new(edit.report_id):
             _log.warning("the edit of %s is not reported yet: %s", edit.path, error)
 
     def _message(self, edit: UnlockedEdit) -> ReportRequest:

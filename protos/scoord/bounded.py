@@ -1,4 +1,4 @@
-"""A dict that forgets what was put in first, for what can be found out again.
+"""What forgets what was put in first, for what can be found out again.
 
 Programs that run for weeks meet ever new folders; what they remember of each must
 not grow with them.
@@ -6,7 +6,7 @@ not grow with them.
 
 from contextlib import suppress
 from threading import Lock
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,3 +36,17 @@ class BoundedDict(dict[K, V]):
         # Others may pop while this looks for it; it is looked for again then.
         with suppress(RuntimeError, StopIteration):
             self.pop(next(iter(self)), None)
+
+
+class Once(Generic[K]):
+    """Which of many were met before, as far back as ``most`` others."""
+
+    def __init__(self, most: int) -> None:
+        self._met = BoundedDict[K, None](most)
+
+    def is_new(self, one: K) -> bool:
+        """Whether it is met for the first time; from now on it is not."""
+        if one in self._met:
+            return False
+        self._met[one] = None
+        return True

@@ -194,8 +194,7 @@ class Coordinator:
             raise NotAllowed(f"{session} lives on another lease than the one given")
         if over := fact.lease if fact else lease:
             facts = self._everywhere(over, fact)
-            if any(one.record.session.session_id != session for one in facts):
-                raise NotAllowed("another session lives on the lease that is given")
+            _check_own(session, facts)
             await asyncio.gather(*(self._note_end(one, request, why) for one in facts))
             await self.ground.revoke(over)
 
@@ -257,9 +256,7 @@ class Coordinator:
 
     async def _end_leases(self, session: str, leases: Iterable[LeaseId]) -> None:
         """End the leases that a session had. Raises NotAllowed where another lives there."""
-        seen = (one for lease in leases for one in self._view.of_lease(lease))
-        if any(one.record.session.session_id != session for one in seen):
-            raise NotAllowed(f"another session lives on the lease that {session} says it had")
+        _check_own(session, (one for lease in leases for one in self._view.of_lease(lease)))
         await asyncio.gather(*(self.ground.revoke(lease) for lease in sorted(leases) if lease))
 
     async def _enter(
@@ -337,6 +334,12 @@ class Coordinator:
             # The leases are renewed, which a store without space still does: a beat that
             # failed for this would end what its sessions believe.
             _log.warning("what a session does is not published: %s", error)
+
+
+def _check_own(session: str, facts: Iterable[SessionFact]) -> None:
+    """See that nobody else lives on a lease that a session names. Raises NotAllowed."""
+    if any(fact.record.session.session_id != session for fact in facts):
+        raise NotAllowed(f"another session lives on a lease that {session} names")
 
 
 def _is_its(fact: SessionFact, session: Session, lease: LeaseId, lapsed: LeaseId) -> bool:

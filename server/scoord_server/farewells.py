@@ -10,7 +10,7 @@ import contextlib
 import logging
 from functools import partial
 
-from scoord.bounded import BoundedDict
+from scoord.bounded import Once
 from scoord.errors import Contended, ScoordError, Unknown
 from scoord.happenings import Kind
 from scoord.ids import ProjectId, SessionId
@@ -47,7 +47,7 @@ class Farewells:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._looked_at = float("-inf")
-        self._said = BoundedDict[str, None](_MOST_SAID)
+        self._failed = Once[str](_MOST_SAID)
         """Which ends fail, by their registers."""
 
     async def run(self) -> None:
@@ -111,8 +111,7 @@ class Farewells:
         except Unknown:
             raise
         except Exception:  # noqa: BLE001 (whatever it is, it is of this one end)
-            if last.request_id not in self._said:
-                self._said[last.request_id] = None
+            if self._failed.is_new(last.request_id):
                 _log.exception("the end of %s is not written down", last.session.session_id)
             return False
 

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from scoord.bounded import BoundedDict
+from scoord.bounded import Once
 from scoord_server.store.port import KeyValue
 
 T = TypeVar("T")
@@ -14,7 +14,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _MOST_SAID: Final = 10_000
-_said = BoundedDict[tuple[bytes, int], None](_MOST_SAID)
+_unreadable = Once[tuple[bytes, int]](_MOST_SAID)
 """Which values were said: what looks every second finds them every time."""
 
 
@@ -34,7 +34,5 @@ def readable(read: Callable[[KeyValue], T], kvs: Iterable[KeyValue]) -> Iterator
 
 def say_unreadable(kv: KeyValue) -> None:
     """Say, once, that the value of a key is left out."""
-    written = kv.key, kv.mod_revision
-    if written not in _said:
-        _said[written] = None
+    if _unreadable.is_new((kv.key, kv.mod_revision)):
         _log.warning("the value of %r cannot be read and is left out", kv.key)

@@ -15,6 +15,7 @@ token before it does anything.
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc.aio import AioRpcError
@@ -161,7 +162,7 @@ class Link:
         """Ask for a token, without the old one: etcd refuses even this with a dead token."""
         request = rpc.AuthenticateRequest(name=self.options.user, password=self.options.password)
         try:
-            answer = await self._attempt(_authenticate, request, "", ends_at)
+            answer = await self._attempt(_AUTHENTICATE, request, "", ends_at)
         except InvalidRequest as error:
             raise StoreUnavailable(f"{error}; check user {self.options.user!r}") from error
         return str(answer.token)
@@ -172,9 +173,18 @@ def metadata(token: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return (("token", token), *more) if token else more
 
 
-def _authenticate(member: Member) -> Callable[..., Awaitable[Message]]:
-    authenticate: Callable[..., Awaitable[Message]] = member.auth.Authenticate
-    return authenticate
+def method(service: str, name: str) -> Method:
+    """Name a call of etcd, to be made on whichever member's turn it is."""
+
+    def of(member: Member) -> Callable[..., Awaitable[Any]]:
+        call: Callable[..., Awaitable[Any]] = getattr(getattr(member, service), name)
+        return call
+
+    return of
+
+
+RANGE = method("kv", "Range")
+_AUTHENTICATE = method("auth", "Authenticate")
 
 
 def _member(address: str, options: EtcdOptions) -> Member:

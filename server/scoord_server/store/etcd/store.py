@@ -1,14 +1,14 @@
 """The store port on a real etcd."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Any, Self
+from collections.abc import AsyncGenerator, Sequence
+from typing import Self
 
 from scoord.errors import InvalidConfig, InvalidRequest
 from scoord.ids import LeaseId
 from scoord_server.store.etcd.groups import Groups
 from scoord_server.store.etcd.keepalive import Keepalive
-from scoord_server.store.etcd.link import Link, Member, Method
+from scoord_server.store.etcd.link import RANGE, Link, method
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import rpc
 from scoord_server.store.etcd.versions import judge
@@ -63,13 +63,13 @@ class EtcdStore:
         """Read ``key``, or all keys in ``[key, end)``, or the first few in either order."""
         check_key(key)
         request = self._wire.read(key, end, limit=limit, descending=descending)
-        answer = await self._link.call(_RANGE, request, within_s)
+        answer = await self._link.call(RANGE, request, within_s)
         return RangeResult(self._wire.kvs(answer.kvs), answer.header.revision)
 
     async def count(self, key: bytes, end: bytes) -> int:
         """How many keys are in ``[key, end)``, linearizably."""
         check_key(key)
-        answer = await self._link.call(_RANGE, self._wire.count(key, end))
+        answer = await self._link.call(RANGE, self._wire.count(key, end))
         return int(answer.count)
 
     async def grant(self, lease: LeaseId, ttl_s: int) -> int:
@@ -123,23 +123,12 @@ class EtcdStore:
 _ALREADY_COMPACTED = "has been compacted"
 
 
-def _method(service: str, name: str) -> Method:
-    """Name a call of etcd, to be made on whichever member's turn it is."""
-
-    def of(member: Member) -> Callable[..., Awaitable[Any]]:
-        call: Callable[..., Awaitable[Any]] = getattr(getattr(member, service), name)
-        return call
-
-    return of
-
-
-_TXN = _method("kv", "Txn")
-_RANGE = _method("kv", "Range")
-_COMPACT = _method("kv", "Compact")
-_GRANT = _method("lease", "LeaseGrant")
-_REVOKE = _method("lease", "LeaseRevoke")
-_STATUS = _method("maintenance", "Status")
-_MEMBERS = _method("cluster", "MemberList")
+_TXN = method("kv", "Txn")
+_COMPACT = method("kv", "Compact")
+_GRANT = method("lease", "LeaseGrant")
+_REVOKE = method("lease", "LeaseRevoke")
+_STATUS = method("maintenance", "Status")
+_MEMBERS = method("cluster", "MemberList")
 
 
 async def _check_version(link: Link) -> None:

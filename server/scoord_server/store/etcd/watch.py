@@ -14,11 +14,11 @@ An empty batch claims no more than what was handed out before it: etcd before
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from scoord.errors import StoreUnavailable, Unknown
-from scoord_server.store.etcd.link import Link, Member
+from scoord_server.store.etcd.link import RANGE, Link, Member
 from scoord_server.store.etcd.stream import Stream
 from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.etcd.wire import Wire
@@ -103,7 +103,7 @@ class Watch:
             raise Replaced(begun.revision)
         self._cluster = begun.cluster_id
         if begun.revision < self._next - 1:
-            answer = await self._link.call(_range, self._wire.count(b"\0", b""))
+            answer = await self._link.call(RANGE, self._wire.count(b"\0", b""))
             if answer.header.revision < self._next - 1:
                 raise Replaced(answer.header.revision)
 
@@ -157,8 +157,3 @@ class _Breaks:
 def _watch(member: Member) -> Callable[..., Any]:
     start: Callable[..., Any] = member.watch.Watch
     return start
-
-
-def _range(member: Member) -> Callable[..., Awaitable[Message]]:
-    read: Callable[..., Awaitable[Message]] = member.kv.Range
-    return read
