@@ -16,7 +16,7 @@ from scoord_server.model.notices import plan_notice
 from scoord_server.retention import Retention
 from scoord_server.rolling import TRACE_S, RollingLease
 from scoord_server.store import keys
-from scoord_server.store.port import LeaseNotFound, Store, Txn, TxnResult
+from scoord_server.store.port import LeaseNotFound, Put, Store, Txn, TxnResult
 from scoord_server.view import View
 
 TRIES = 16
@@ -52,7 +52,7 @@ class Ground:
         try:
             return await self.store.txn(plan)
         except LeaseNotFound as gone:
-            if await self._traces.forget_if_gone() or await self._retention.forget_gone():
+            if await self._are_ours_gone(plan):
                 raise PlanAgain from gone
             raise SessionEnded(f"the lease of {session} is over; register it anew") from gone
 
@@ -103,6 +103,10 @@ class Ground:
             branch=terms.branch,
             commit=terms.commit,
         )
+
+    async def _are_ours_gone(self, plan: Txn) -> bool:
+        used = {op.lease for op in (*plan.then, *plan.otherwise) if isinstance(op, Put)}
+        return await self._traces.is_gone(used) or await self._retention.is_gone(used)
 
     async def _session(self, project: ProjectId, session: SessionId) -> Session:
         seen = self.view.session(project, session)

@@ -131,12 +131,12 @@ class Locking:
 
     async def _acquire_once_each(self, command: Acquire) -> Granted | Held:
         holder = await self._ground.holder(command.asker, command.terms)
-        seen, facts = self._ground.view.reservations(command.asker.project)
-        known = Known(seen, facts)
+        known = self._known(command)
         for _ in range(TRIES):
             try:
                 outcome = await self._attempt(command, holder, known)
             except PlanAgain:
+                known = self._known(command)  # what was read may be of the store before
                 continue
             if not isinstance(outcome, Raced):
                 return outcome
@@ -166,6 +166,9 @@ class Locking:
         plan = queues.plan_wait(command, holder, found, known, journal)
         result = await ground.txn(plan, asker.session)
         return _if_live(queues.read_wait(command, found, result), asker)
+
+    def _known(self, command: Acquire) -> Known:
+        return Known(*self._ground.view.reservations(command.asker.project))
 
     def _left_ms(self, project: ProjectId, known: Known) -> dict[bytes, int]:
         """What remains of what was taken for a time, as was seen, or is reckoned, here."""
@@ -243,7 +246,7 @@ class Locking:
         try:
             result = await ground.txn(plan, asker.session)
         except PlanAgain:
-            return found
+            return ground.view.everything(asker.project)
         outcome = reservations.read_reserve(command, before, result)
         return outcome if isinstance(outcome, Granted) else _live_room(command, outcome)
 

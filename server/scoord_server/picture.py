@@ -3,7 +3,8 @@
 It answers who holds what, who waits, and whose turn it is; ``seen.py`` has the answers.
 
 A value that cannot be read, as a newer program may have written it, is left out
-and said once: one strange key must not end the picture of all others.
+and said once: one strange key must not end the picture of all others. Of a grant is
+remembered since when there is one: nothing beside it is granted by this picture alone.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,6 +53,8 @@ class Picture:
         self._reservations: dict[str, dict[bytes, SeenLock]] = {}
         self._notices: dict[bytes, SeenNotice] = {}
         self._offers: dict[bytes, SeenOffer] = {}
+        self._unread: dict[bytes, tuple[str, int]] = {}
+        """The grants that cannot be read: their projects, and their modification revisions."""
         self._touched: dict[Place, None] = {}
         self._granted: list[SeenLock] = []
         self._gone: list[SeenLock] = []
@@ -141,6 +144,11 @@ class Picture:
         holds = (seen.fact for seen in self.locks() if seen.project == project)
         return tuple(holds), tuple(fact for path in paths for fact in path.queue_facts())
 
+    def whole_until(self, project: str, revision: int) -> int:
+        """Up to which revision, at most this one, all grants of a project are in the picture."""
+        unread = (at - 1 for of, at in self._unread.values() if of == project)
+        return min((revision, *unread))
+
     # -- what changes -------------------------------------------------------------
 
     def apply(self, events: Iterable[Event]) -> list[Change]:
@@ -162,10 +170,14 @@ class Picture:
         return [*gone, *changes, *self._turns()]
 
     def _put(self, kv: KeyValue, *, listed: bool = False) -> Change | None:
+        parsed = keys.parse(kv.key)
+        self._unread.pop(kv.key, None)
         try:
-            return self._see(kv, keys.parse(kv.key), listed=listed)
+            return self._see(kv, parsed, listed=listed)
         except DecodeError:
             say_unreadable(kv)
+            if parsed.kind in keys.HOLDS:
+                self._unread[kv.key] = parsed.project, kv.mod_revision
             return None
 
     def _see(self, kv: KeyValue, parsed: keys.ParsedKey, *, listed: bool) -> Change | None:
@@ -267,6 +279,7 @@ class Picture:
     def _drop(self, key: bytes, traces: dict[Place, list[TraceRecord]]) -> Change | None:
         parsed = keys.parse(key)
         place = (parsed.project, parsed.name)
+        self._unread.pop(key, None)
         if parsed.kind == keys.SESSIONS and (session := self._sessions.pop(place, None)):
             return SessionGone(session.fact)
         if parsed.kind == keys.INBOX:
@@ -312,6 +325,7 @@ class Picture:
             yield from reservations
         yield from self._notices
         yield from self._offers
+        yield from self._unread
 
     # -- who is asked ---------------------------------------------------------------
 

@@ -4,6 +4,7 @@ What is written while none of them lives is kept as long as was last asked for.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from scoord.bounded import BoundedDict
@@ -54,9 +55,9 @@ class Retention:
             rolling = self._leases[kept_s] = RollingLease(self._store, self._clock, kept_s)
         return Kept(await rolling.lease(), kept_s * 1000)
 
-    async def forget_gone(self) -> bool:
-        """Begin those leases anew next time that the store has lost; whether there were any."""
-        return any([await rolling.forget_if_gone() for rolling in tuple(self._leases.values())])
+    async def is_gone(self, used: Collection[LeaseId]) -> bool:
+        """Whether one of ours among ``used`` is lost; then the next is begun anew."""
+        return any([await rolling.is_gone(used) for rolling in tuple(self._leases.values())])
 
     def _kept_s(self, project: str) -> int:
         known, now = self._asked.get(project), self._clock.now()

@@ -7,6 +7,8 @@ the same one: so the store has a handful of them, however much is written.
 
 import math
 import secrets
+from collections import deque
+from collections.abc import Collection
 
 from scoord.clock import Clock
 from scoord.ids import LeaseId
@@ -26,6 +28,9 @@ HISTORY_S = 7 * 24 * 3600.0
 SHARE = 8
 """What is kept lasts this part of its time longer at most: 7 days become 7 d 21 h."""
 
+_RECENT = 8
+"""Of how many that were handed out is known that they are ours: a command takes a moment."""
+
 
 def new_lease_id() -> LeaseId:
     """An id for a lease that is to begin: by chance, so that no two replicas choose the same."""
@@ -41,6 +46,7 @@ class RollingLease:
         self._kept_s = kept_s
         self._lease = LeaseId(0)
         self._good_until = 0.0
+        self._recent = deque[LeaseId](maxlen=_RECENT)
 
     async def lease(self) -> LeaseId:
         """A lease that lasts as long as what is bound to it now is kept, and a bit longer."""
@@ -49,13 +55,17 @@ class RollingLease:
             lease, share_s = new_lease_id(), self._kept_s / SHARE
             await self._store.grant(lease, math.ceil(self._kept_s + share_s))
             self._lease, self._good_until = lease, now + share_s
+            self._recent.append(lease)
         return self._lease
 
-    async def forget_if_gone(self) -> bool:
-        """Begin it anew next time if the store, restored perhaps, has lost it; whether it has."""
-        lease = self._lease  # another command may begin it anew meanwhile
-        if not lease or (await self._store.keep_alive([lease]))[lease] > 0:
-            return False
-        if self._lease == lease:
+    async def is_gone(self, used: Collection[LeaseId]) -> bool:
+        """Whether one of ours among ``used`` is lost, by a store that was restored perhaps.
+
+        Then the next is begun anew. Another command may have begun it meanwhile.
+        """
+        ours = [lease for lease in self._recent if lease in used]
+        left_s = await self._store.keep_alive(ours) if ours else {}
+        gone = [lease for lease in ours if left_s[lease] <= 0]
+        if self._lease in gone:
             self._good_until = 0.0
-        return True
+        return bool(gone)

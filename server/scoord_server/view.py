@@ -155,12 +155,14 @@ class View:
         return self._picture.waiter(store_key)
 
     def reservations(self, project: ProjectId) -> tuple[int, tuple[LockFact, ...]]:
-        """The patterns held in a project, and the revision at which they were."""
-        return self._revision, self._picture.reservations(project)
+        """The patterns held in a project, and the revision up to which these are all."""
+        seen = self._picture.whole_until(project, self._revision)
+        return seen, self._picture.reservations(project)
 
     def everything(self, project: ProjectId) -> Room:
         """All grants of a project, and all places in its queues, as last seen."""
-        return Room(self._revision, *self._picture.everything(project))
+        seen = self._picture.whole_until(project, self._revision)
+        return Room(seen, *self._picture.everything(project))
 
     def forget(self) -> None:
         """Know nothing, as before the first load: the store is not the one that was seen.

@@ -231,7 +231,7 @@ class Bench:
         """Let the view catch up."""
         revision = (await self.store.range(keys.root_prefix())).revision
         while (  # noqa: ASYNC110 (the view tells nobody; it only moves on)
-            self.view.age_s() == float("inf") or self.view.reservations(PROJECT)[0] < revision
+            self.view.age_s() == float("inf") or self.view.revision < revision
         ):
             await asyncio.sleep(0.001)
 

@@ -13,8 +13,8 @@ from scoord_server.model.recall import Wanted
 from scoord_server.model.tasks import AddTasks, NewTask
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
-from scoord_server.store.port import Put, Txn, prefix_end
-from support.coordination import PROJECT, Bench, bench, kinds
+from scoord_server.store.port import Delete, Put, Txn, prefix_end
+from support.coordination import PROJECT, Bench, bench, granted, kinds
 
 STRANGE = b"\xff\xff\xff"
 DAY_MS = 24 * 3600 * 1000
@@ -182,3 +182,21 @@ async def test_who_follows_history_goes_on_after_a_line_that_cannot_be_read(b: B
 
     assert "registered" == (await asyncio.wait_for(first, 5)).record.kind
     await following.aclose()
+
+
+async def test_beside_a_pattern_that_cannot_be_read_nothing_is_granted(b: Bench) -> None:
+    await b.session("a")
+    await b.session("b")
+    pattern = keys.reservation(PROJECT, "strange", "newer", "")
+    await writes(b, (pattern, STRANGE), on="b")
+    await b.session("what the view has seen later")
+
+    with pytest.raises(DecodeError):
+        await b.acquire("a", "a.py")
+    with pytest.raises(DecodeError):
+        await b.reserve("a", "src/**")
+
+    await b.store.txn(Txn((), (Delete(pattern),)))
+    await b.settle()
+    await b.token("a", "a.py")
+    granted(await b.reserve("a", "src/**"))
