@@ -186,7 +186,7 @@ class Locks(LockServiceServicer):
         seen = await self._coordinator.present()
         return pb.ListLocksResponse(
             locks=messages.locks(seen, request.project, self._clock),
-            view_age=messages.duration(round(self._view.age_s() * 1000)),
+            view_age=messages.age(self._view.age_s()),
             waiters=messages.waiters(seen, request.project, self._clock),
         )
 

@@ -67,6 +67,11 @@ def duration(milliseconds: int) -> Duration:
     return result
 
 
+def age(seconds: float) -> Duration:
+    """How old the view is, on the wire; one that has forgotten all is endlessly old."""
+    return duration(round(min(seconds, MOST_S) * 1000))
+
+
 def milliseconds(field: str, duration: Duration, most_s: int = MOST_S) -> int:
     """A duration from the wire, rounded up: next to nothing is not "0 is never".
 

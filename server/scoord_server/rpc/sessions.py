@@ -104,7 +104,7 @@ class Sessions(SessionServiceServicer):
             revision=truth.revision,
             last_change=truth.last_change,
             view_revision=self._view.revision,
-            view_age=messages.duration(round(self._view.age_s() * 1000)),
+            view_age=messages.age(self._view.age_s()),
         )
 
     async def ListSessions(
@@ -113,7 +113,7 @@ class Sessions(SessionServiceServicer):
         """List live sessions, from the view."""
         seen = await self._coordinator.present()
         found = messages.sessions(seen, request.project, self._clock)
-        age = messages.duration(round(self._view.age_s() * 1000))
+        age = messages.age(self._view.age_s())
         return pb.ListSessionsResponse(sessions=found, view_age=age)
 
     def _registered(self, project: str, outcome: Registered) -> pb.RegisterResponse:
