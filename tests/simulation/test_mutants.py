@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 from scoord_server.farewells import Farewells
+from support.simulation import noted
 from support.simulation.campaign import Finding, first_finding, processes
 from support.simulation.mutants import BY_NAME, MUTANTS, Mutant
 from support.simulation.record import CHECKS, CRASH
@@ -49,3 +51,20 @@ def test_a_mistake_that_crashes_is_not_found(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(BY_NAME, crash.name, crash)
 
     assert first_finding(crash.name, range(2)) is None
+
+
+def test_what_was_noted_is_tried_first_and_all_else_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noted, "FILE", tmp_path / "noted.json")
+    noted.FILE.write_text("{}")
+
+    assert [0, 1, 2] == [*noted.first("a mistake", 3)]
+    noted.note("a mistake", 1)
+    noted.note("another", 7)
+    assert [1, 0, 2] == [*noted.first("a mistake", 3)]
+    assert [7, 0, 1, 2] == [*noted.first("another", 3)]
+
+
+def test_only_mistakes_that_there_are_are_noted() -> None:
+    assert noted.seeds().keys() <= BY_NAME.keys()

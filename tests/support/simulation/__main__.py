@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 
+from support.simulation import noted
 from support.simulation.campaign import (
     FOUND,
     NOT_FOUND,
@@ -27,10 +28,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--mutant", choices=sorted(BY_NAME), default="", help="plant a mistake")
     parser.add_argument("--find", choices=sorted(BY_NAME), help="the first seed that shows it")
+    parser.add_argument("--note", action="store_true", help="note the seed that --find finds")
     parser.add_argument("--log", action="store_true", help="print the first seed's history")
     given = parser.parse_args()
     if given.find:
-        return _find(given.find)
+        return _find(given.find, keep=given.note)
     if given.log:
         return _show(given.first, given.mutant)
     return _run(given.first, given.seeds, given.jobs, given.mutant)
@@ -45,12 +47,14 @@ def _show(seed: int, mutant: str) -> int:
     return 0 if result.passed else 1
 
 
-def _find(mutant: str) -> int:
+def _find(mutant: str, *, keep: bool) -> int:
     """Look for a planted mistake, and print in one line what shows it."""
     finding = first_finding(mutant)
     if finding is None:
         print(f"none of {WITHIN_SEEDS} histories shows that {BY_NAME[mutant].breaks}")
         return NOT_FOUND
+    if keep:
+        noted.note(mutant, finding.seed)
     print(FOUND, finding)
     return 0
 

@@ -5,11 +5,12 @@ import multiprocessing
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
+from support.simulation import noted
 from support.simulation.faults import FAULTS
 from support.simulation.history import Result, simulate
 from support.simulation.mutants import BY_NAME, Mutant
@@ -167,14 +168,15 @@ class Finding:
         return f"seed {self.seed}, {self.violation.check}"
 
 
-def first_finding(mutant: str, seeds: Sequence[int] = range(WITHIN_SEEDS)) -> Finding | None:
+def first_finding(mutant: str, seeds: Iterable[int] | None = None) -> Finding | None:
     """The first history in which a check that is there for ``mutant`` sees it; None in none.
 
     Nothing is proved by one that a crash has spoilt, or that breaks a promise without it.
+    Without ``seeds`` the one is tried first that showed it when they were last noted.
     """
     _set_modules_aside()
     planted = BY_NAME[mutant]
-    for seed in seeds:
+    for seed in noted.first(mutant, WITHIN_SEEDS) if seeds is None else seeds:
         with planted.plant():
             seen = _seen(simulate(seed), planted)
         if seen and simulate(seed).passed:
