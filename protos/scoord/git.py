@@ -46,10 +46,9 @@ class Repository:
     """What all worktrees share: settings, refs, objects."""
 
     @property
-    def main_root(self) -> str:
-        """The main worktree's root; this one's where there is no main worktree."""
-        parent, name = os.path.split(self.common_dir)
-        return parent if name == ".git" else self.root
+    def place(self) -> str:
+        """Where the repository is, the same for all its worktrees: as a rule the main one."""
+        return os.path.realpath(self.common_dir).removesuffix("/.git") or "/"
 
 
 def containing(directory: str) -> Repository | None:
@@ -64,6 +63,14 @@ def containing(directory: str) -> Repository | None:
         if found or parent == directory:
             return found
         directory = parent
+
+
+def at(place: str) -> Repository | None:
+    """Return the repository in just this folder, a worktree or bare; None if none can be read."""
+    try:
+        return _at(place) or _bare(place)
+    except (InvalidPath, OSError):
+        return None
 
 
 def branch(root: str) -> str:
@@ -119,6 +126,26 @@ def origin(directory: str, until: float) -> str | None:
     if asked.returncode and "No such remote" in asked.stderr:
         return None
     return _answer(directory, asked).partition("\n")[0] or None
+
+
+def main_root(repository: Repository, until: float) -> str | None:
+    """Return the main worktree's root; None where there is none, or nothing tells which.
+
+    Git does not know it either once the repository is elsewhere, by a link or by
+    ``--separate-git-dir``: only the main worktree knows its repository then. Raises
+    as ``origin``.
+    """
+    parent, name = os.path.split(repository.common_dir)
+    if name == ".git":
+        return parent
+    if repository.git_dir == repository.common_dir:
+        return repository.root
+    # Of a submodule, the settings tell. Most others are bare: git is not started for these.
+    if "worktree" not in _line(f"{repository.common_dir}/config").lower():
+        return None
+    asked = _ask(until, repository.common_dir, "rev-parse", "--show-toplevel")
+    main = at(asked.stdout.rstrip("\n")) if not asked.returncode else None
+    return main.root if main and main.place == repository.place else None
 
 
 def root_commit(directory: str, until: float) -> str | None:
@@ -244,6 +271,11 @@ def _at(root: str) -> Repository | None:
     return _linked(root, dot_git) if stat.S_ISREG(mode) else None
 
 
+def _bare(place: str) -> Repository | None:
+    common_dir = _common_dir(place)
+    return Repository(place, place, common_dir) if common_dir else None
+
+
 def _at_or_none(root: str) -> Repository | None:
     try:
         return _at(root)
@@ -330,7 +362,7 @@ def _ask(until: float, directory: str, *arguments: str) -> subprocess.CompletedP
         # Not an answer about the path: another name than usual would be another lock.
         raise DeadlineExceeded(
             f"git took over {GIT_PATIENCE_S:g} s to read {directory};"
-            " set `project:` in its coordination.yaml, and it is not asked"
+            " set `project:` in coordination.yaml, and it is not asked"
         ) from failure
 
 

@@ -27,8 +27,10 @@ _SAME_HOST = {
     "ssh.dev.azure.com": "dev.azure.com",
     "www.github.com": "github.com",
 }
-# Azure DevOps: org/project/_git/name by https, v3/org/project/name by ssh.
-_NOT_A_NAME = {"dev.azure.com": frozenset({"v3", "_git"})}
+_AZURE = "dev.azure.com"
+_BITBUCKET_SERVERS_PORT = ":7999"
+"""Where its ssh listens unless told otherwise. Its URLs show it by nothing else: a group of
+another host may be called ``scm``, so that is not left out of what comes by https."""
 
 
 def normalise_origin(url: str) -> str | None:
@@ -38,9 +40,9 @@ def normalise_origin(url: str) -> str | None:
     is not known.
     """
     host, path = _host_and_path(url.strip())
-    host = _SAME_HOST.get(host, host)
-    skipped = _NOT_A_NAME.get(host, frozenset())
-    parts = [part for part in path.split("/") if part not in ("", ".", *skipped)]
+    host, parts = _SAME_HOST.get(host, host), _parts(path)
+    if host == _AZURE:
+        parts = _of_azure(parts)
     if not _HOST.fullmatch(host) or _LOOPBACK.fullmatch(host) or ".." in parts:
         return None
     name = "/".join(parts).removesuffix(".git").rstrip("/")
@@ -64,7 +66,9 @@ def _host_and_path(url: str) -> tuple[str, str]:
     found = None if local_path(url) else _SCP_LIKE.fullmatch(url)
     if not found or found["path"].startswith(":"):  # "helper::address"
         return "", ""
-    return _host(found["host"]), found["path"]
+    host = _host(found["host"])
+    # Azure shows such an address with escapes; elsewhere they are part of the name.
+    return host, _decoded(found["path"]) if _SAME_HOST.get(host) == _AZURE else found["path"]
 
 
 def _of_url(url: str) -> tuple[str, str]:
@@ -75,7 +79,27 @@ def _of_url(url: str) -> tuple[str, str]:
         host = _host_of(parts)
     except ValueError:  # brackets that do not close, or no address between them
         return "", ""
-    return host, _decoded(parts.path)
+    return host, _with_scm(parts, _decoded(parts.path))
+
+
+def _with_scm(url: SplitResult, path: str) -> str:
+    """Return the path as Bitbucket Server has it by https too: ``scm/project/name``."""
+    by_ssh = url.scheme == "ssh" and url.netloc.endswith(_BITBUCKET_SERVERS_PORT)
+    return f"scm/{path}" if by_ssh and len(_parts(path)) == 2 else path
+
+
+def _of_azure(parts: list[str]) -> list[str]:
+    """Return organisation, project and name; anything else is left as it is."""
+    match parts:
+        case [organisation, project, "_git", name] | ["v3", organisation, project, name]:
+            return [organisation, project, name]
+        case [organisation, "_git", name]:  # short for a project's repository of its own name
+            return [organisation, name, name]
+    return parts
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 def _host_of(parts: SplitResult) -> str:

@@ -2,15 +2,16 @@
 
 Owns the way from a path, as a tool got it, to the project and the path that every
 session, worktree, clone and machine names the file by. ``scoord.names`` has the
-form of those names, ``scoord.git`` reads repositories. It knows nothing of locks.
+form of those names, ``scoord.git`` reads repositories, ``scoord.lineage`` follows
+clones to their source. It knows nothing of locks.
 
 A project is named by the first of these that there is:
 
 1. ``project:`` in ``coordination.yaml``, the main worktree's before this one's, so
    that worktrees on branches without the file go along;
 2. the URL of the remote ``origin``. An origin on this machine is asked for its own;
-3. the root commit's id;
-4. this machine and the worktree's place on it. This one cannot meet other machines.
+3. the root commit's id, of the last of these origins before this one's own;
+4. this machine and that repository's place on it. This one cannot meet other machines.
 """
 
 import errno
@@ -28,9 +29,10 @@ from scoord.bounded import BoundedDict
 from scoord.clock import Clock, SystemClock
 from scoord.config import CONFIG_FILE, project_name
 from scoord.errors import InvalidConfig, InvalidPath, ScoordError
-from scoord.filestamp import FileStamp, stamp
+from scoord.filestamp import stamp
 from scoord.git import Repository
 from scoord.ids import MachineId, ProjectId
+from scoord.lineage import Stamps, named_by_origin, root_commits
 from scoord.names import (
     check_characters,
     check_path,
@@ -39,7 +41,6 @@ from scoord.names import (
     path_key,
     path_project,
 )
-from scoord.origins import local_path, normalise_origin
 
 RECHECK_S = 1.0
 """How old an answer about directories may be; a new ``git init`` is seen within it."""
@@ -48,7 +49,6 @@ _KERNEL_TELLS = sys.platform == "linux" and os.path.isdir("/proc/self/fd")  # no
 _REMOVED = " (deleted)"
 _MOST_DIRECTORIES = 4096
 _MOST_WORKTREES = 512
-_MOST_ORIGINS = 8  # a clone of a clone of a clone, on one machine
 
 
 class NamedBy(StrEnum):
@@ -61,7 +61,7 @@ class NamedBy(StrEnum):
     ROOT_COMMIT = "root-commit"
     """The first commit of the history."""
     PATH = "path"
-    """This machine and the worktree's place on it; no other machine can say the same."""
+    """This machine and the repository's place on it; no other machine can say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,7 @@ class _Name:
 
     project: ProjectId = ProjectId("")
     by: NamedBy = NamedBy.PATH
-    read: dict[str, FileStamp | None] = field(default_factory=dict)
+    read: Stamps = field(default_factory=dict)
 
     def reads(self, path: str) -> None:
         self.read.setdefault(path, stamp(path))
@@ -281,25 +281,18 @@ class _Name:
 
 
 def _named(repository: Repository, machine: MachineId) -> _Name:
-    name, history = _Name(), _history(repository)
-    found = next(_candidates(repository, name), None)
-    if found:
-        name.project, name.by = found
-    else:
-        name.project = path_project(machine, repository.root)
-        name.read |= history
+    name = _Name()
+    name.project, name.by = next(_candidates(repository, machine, name))
     return name
 
 
-def _history(repository: Repository) -> dict[str, FileStamp | None]:
-    """Return what changes with a first commit, or when a shallow clone gets the rest."""
-    names = ("shallow", "packed-refs", "refs/heads", "reftable/tables.list")
-    return {path: stamp(path) for path in (f"{repository.common_dir}/{name}" for name in names)}
-
-
-def _candidates(repository: Repository, name: _Name) -> Iterator[tuple[ProjectId, NamedBy]]:
+def _candidates(
+    repository: Repository, machine: MachineId, name: _Name
+) -> Iterator[tuple[ProjectId, NamedBy]]:
     """Yield the names a worktree may have, the strongest first; later ones cost more."""
-    for root in dict.fromkeys((repository.main_root, repository.root)):
+    until = git.patience()
+    main_root = git.main_root(repository, until) or repository.root
+    for root in dict.fromkeys((main_root, repository.root)):
         file = f"{root}/{CONFIG_FILE}"
         name.reads(file)
         configured = project_name(Path(file))
@@ -307,35 +300,12 @@ def _candidates(repository: Repository, name: _Name) -> Iterator[tuple[ProjectId
             yield ProjectId(configured), NamedBy.CONFIG
     for file in (f"{repository.common_dir}/config", f"{repository.git_dir}/config.worktree"):
         name.reads(file)
-    until = git.patience()
-    origin = _origin(repository.root, name, until)
+    origin, source = named_by_origin(repository, until, name.read)
     if origin:
         yield ProjectId(origin), NamedBy.ORIGIN
-    commit = git.root_commit(repository.root, until)
-    if commit:
+    for commit in root_commits(repository, source, until, name.read):
         yield commit_project(commit), NamedBy.ROOT_COMMIT
-
-
-def _origin(root: str, name: _Name, until: float) -> str | None:
-    """Return the name that ``origin`` gives, through origins on this machine to theirs."""
-    url = git.origin(root, until)
-    for _ in range(_MOST_ORIGINS):
-        known = normalise_origin(url) if url else None
-        local = local_path(url) if url else None
-        if known or not local:
-            return known
-        root = os.path.realpath(f"{root}/{local}" if not local.startswith("/") else local)
-        for file in (f"{root}/config", f"{root}/.git/config"):
-            name.reads(file)
-        url = _origin_elsewhere(root, until)
-    return None
-
-
-def _origin_elsewhere(root: str, until: float) -> str | None:
-    try:
-        return git.origin(root, until)
-    except InvalidPath:  # gone, or another user's: it cannot help to name this one
-        return None
+    yield path_project(machine, source.place), NamedBy.PATH
 
 
 def _resolved(path: str, cwd: str) -> str:

@@ -59,6 +59,35 @@ def test_an_origin_is_named_by_host_and_path(url: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("https", "ssh", "name"),
+    [
+        (
+            "https://fab@dev.azure.com/fab/My%20Project/_git/My%20Repo",
+            "git@ssh.dev.azure.com:v3/fab/My%20Project/My%20Repo",
+            "dev.azure.com/fab/my project/my repo",
+        ),
+        (
+            "https://dev.azure.com/fab/_git/Proj",
+            "ssh://git@ssh.dev.azure.com/v3/fab/Proj/Proj",
+            "dev.azure.com/fab/proj/proj",
+        ),
+        (
+            "https://git.acme.com/scm/PROJ/repo.git",
+            "ssh://git@git.acme.com:7999/proj/repo.git",
+            "git.acme.com/scm/proj/repo",
+        ),
+        (
+            "https://git.acme.com/scm/~user/repo.git",
+            "ssh://git@git.acme.com:7999/~user/repo.git",
+            "git.acme.com/scm/~user/repo",
+        ),
+    ],
+)
+def test_hosts_with_another_path_by_ssh_have_one_name(https: str, ssh: str, name: str) -> None:
+    assert (normalise_origin(https), normalise_origin(ssh)) == (name, name)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",
@@ -96,6 +125,12 @@ def test_an_origin_that_means_nothing_elsewhere_names_nothing(url: str) -> None:
         ("https://github.com/a/b/c", "https://github.com/a/c"),
         ("https://host/a#b", "https://host/a#c"),
         ("https://host/%FF", "https://host/%FE"),
+        ("git@host:org/a%20b", "git@host:org/a b"),
+        ("https://dev.azure.com/fab/v3/_git/a", "https://dev.azure.com/fab/_git/a"),
+        ("https://dev.azure.com/fab/one/_git/a", "https://dev.azure.com/fab/_git/a"),
+        ("https://gitlab.acme.com/scm/team/a", "https://gitlab.acme.com/team/a"),
+        ("https://gitlab.acme.com/a/name", "https://gitlab.acme.com/name"),
+        ("ssh://git@host:7999/scm/team/a", "ssh://git@host:7999/team/scm/a"),
     ],
 )
 def test_two_repositories_have_two_names(one: str, other: str) -> None:

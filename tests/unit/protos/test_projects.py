@@ -22,6 +22,12 @@ def same(file: FileIdentity | None) -> tuple[str, str]:
     return file.project, file.key
 
 
+def located(locator: Locator, root: Path) -> Worktree:
+    found = locator.worktree_of(str(root))
+    assert found
+    return found
+
+
 # What the project is called.
 
 
@@ -93,6 +99,65 @@ def test_a_clone_of_a_clone_has_the_name_of_the_first(
     assert found.project == NAME
 
 
+def test_a_relative_origin_is_where_the_main_worktree_says_from_every_worktree(
+    locator: Locator, repo: Path, tmp_path: Path
+) -> None:
+    main = clone(repo, tmp_path / "main")
+    git(main, "remote", "set-url", "origin", "../repo")
+    deeper = worktree(main, tmp_path / "worktrees" / "feature", "feature")
+
+    assert located(locator, deeper).project == NAME
+
+
+def test_clones_of_a_part_of_a_local_repository_have_its_name(
+    locator: Locator, tmp_path: Path
+) -> None:
+    local = repository(tmp_path / "local")
+    git(local, "checkout", "-q", "--orphan", "older")
+    git(local, "commit", "-q", "-m", "pages", at=1_600_000_000)
+    oldest = git(local, "rev-parse", "HEAD")
+    git(local, "checkout", "-q", "main")
+    url, parts = f"file://{local}", ("--single-branch", "--depth=1")
+    for part in parts:
+        git(local, "clone", "-q", "-b", "main", part, url, str(tmp_path / part))
+    roots = (local, clone(local, tmp_path / "all"), *(tmp_path / part for part in parts))
+
+    found = {located(locator, root).project for root in roots}
+
+    assert found == {f"root:{oldest}"}
+
+
+def test_a_clone_whose_source_is_gone_has_its_own_root_commit(
+    locator: Locator, tmp_path: Path
+) -> None:
+    two = clone(repository(tmp_path / "one"), tmp_path / "two")
+    (tmp_path / "one").rename(tmp_path / "elsewhere")
+
+    assert located(locator, two).project == f"root:{git(two, 'rev-parse', 'HEAD')}"
+
+
+def test_a_repository_around_the_origin_is_not_the_origin(
+    locator: Locator, repo: Path, tmp_path: Path
+) -> None:
+    other = repository(tmp_path / "other", str(repo / "src"))
+
+    assert located(locator, other).named_by is NamedBy.ROOT_COMMIT
+
+
+def test_clones_of_an_empty_repository_meet_before_and_after_the_first_push(
+    locator: Locator, tmp_path: Path, clock: FakeClock
+) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "hub.git")
+    one, two = (clone(tmp_path / "hub.git", tmp_path / name) for name in ("one", "two"))
+    assert located(locator, one).project == located(locator, two).project
+    git(one, "commit", "-q", "--allow-empty", "-m", "first")
+    git(one, "push", "-q", "origin", "HEAD:main")
+    clock.advance(RECHECK_S)
+
+    for root in (one, two):
+        assert located(locator, root).project == f"root:{git(one, 'rev-parse', 'HEAD')}"
+
+
 def test_two_origins_that_name_each_other_end_in_the_root_commit(
     locator: Locator, tmp_path: Path
 ) -> None:
@@ -128,6 +193,7 @@ def test_a_shallow_clone_cannot_know_the_root_commit(locator: Locator, tmp_path:
     git(local, "commit", "-q", "--allow-empty", "-m", "second")
     shallow = tmp_path / "shallow"
     git(local, "clone", "-q", "--depth", "1", f"file://{local}", str(shallow))
+    git(shallow, "remote", "remove", "origin")
 
     found = locator.worktree_of(str(shallow))
 
@@ -154,6 +220,52 @@ def test_worktrees_of_a_bare_repository_are_one_project(
     linked = [worktree(bare, tmp_path / name, name) for name in ("one", "two")]
 
     assert len({same(locator.locate("src/a.py", str(root))) for root in linked}) == 1
+
+
+def test_worktrees_of_a_submodule_have_the_name_that_its_main_worktree_says(
+    locator: Locator, repo: Path, tmp_path: Path
+) -> None:
+    around = repository(tmp_path / "around")
+    git(around, "submodule", "add", "-q", str(repo), "library")
+    linked = worktree(around / "library", tmp_path / "linked", "feature")
+    (around / "library" / "coordination.yaml").write_text("project: ours\n")
+
+    assert located(locator, linked).project == "ours"
+
+    # Settings that were copied, and name another's worktree.
+    (repo / "coordination.yaml").write_text("project: theirs\n")
+    git(around / ".git" / "modules" / "library", "config", "core.worktree", str(repo))
+    assert located(Locator(MachineId("m1")), linked).project == NAME
+
+
+def test_of_a_repository_put_elsewhere_its_settings_may_tell_the_main_worktree(
+    locator: Locator, repo: Path, tmp_path: Path
+) -> None:
+    (repo / ".git").rename(tmp_path / "moved")
+    (repo / ".git").symlink_to(tmp_path / "moved")
+    (repo / "coordination.yaml").write_text("project: ours\n")
+    linked = worktree(repo, tmp_path / "linked", "feature")
+    git(repo, "config", "core.worktree", str(repo))
+
+    assert {located(locator, root).project for root in (repo, linked)} == {"ours"}
+
+
+def test_worktrees_that_only_a_place_can_name_are_one_project(
+    locator: Locator, repo: Path, tmp_path: Path
+) -> None:
+    git(repo, "commit", "-q", "--allow-empty", "-m", "second")
+    kinds = {"plain": (), "bare": ("--bare",), "apart": (f"--separate-git-dir={tmp_path}/git",)}
+    for kind, options in kinds.items():
+        shallow = tmp_path / kind
+        git(repo, "clone", "-q", "--depth=1", *options, f"file://{repo}", str(shallow))
+        git(shallow, "remote", "remove", "origin")
+    (tmp_path / "plain" / ".git").rename(tmp_path / "moved")
+    (tmp_path / "plain" / ".git").symlink_to(tmp_path / "moved")
+    for kind in kinds:
+        roots = [worktree(tmp_path / kind, tmp_path / f"{kind}-{n}", f"b{n}") for n in "12"]
+        roots += [] if kind == "bare" else [tmp_path / kind]
+        (project,) = {located(locator, root).project for root in roots}
+        assert project.startswith("machine:m1/")
 
 
 def test_git_rewrites_the_origin_as_its_user_says(
@@ -237,12 +349,6 @@ def test_of_many_worktrees_the_latest_are_remembered(
 
     assert [str(root) for root in roots[1:]] == list(locator._names)
     assert roots[1:] == list(locator._heads)
-
-
-def located(locator: Locator, root: Path) -> Worktree:
-    found = locator.worktree_of(str(root))
-    assert found
-    return found
 
 
 def test_a_changed_origin_is_seen(locator: Locator, repo: Path, clock: FakeClock) -> None:
