@@ -3,7 +3,8 @@
 A pattern is a list of names; ``**`` stands for any number of them. One without a
 slash inside matches at any depth, and every pattern matches all that is below
 what it matches (https://git-scm.com/docs/gitignore#_pattern_format). A character
-class counts as ``?``: so two patterns may be said to meet that do not.
+class counts as ``?``, and so does a star or a question mark behind a backslash:
+so two patterns may be said to meet that do not.
 
 The other way round there is one exception: ``*.py`` is taken to name files, not
 folders called so, or it would meet ``*.md`` in ``a.py/b.md``. Nothing is edited
@@ -17,7 +18,7 @@ from functools import cache, lru_cache, partial
 from scoord.names import path_key
 
 _ANY_DEPTH = "**"
-_CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
+_ESCAPED_OR_CLASS = re.compile(r"(?s)\\(.)|\[[!^]?\]?[^\]]*\]")
 _FILE = re.compile(r"[^.].*\.\w+")
 _WILD = re.compile(r"[*?\[\\]")
 
@@ -35,15 +36,21 @@ def literal_prefix(pattern: str) -> str:
     """
     plain: list[str] = []
     # The last name may be a file's, so it has no slash for certain.
-    for name in path_key(pattern.strip()).rstrip("/").split("/")[:-1]:
+    for name in _written(pattern).rstrip("/").split("/")[:-1]:
         if name == _ANY_DEPTH or _WILD.search(name):
             break
         plain.append(name)
     return "".join(f"{name}/" for name in plain if name)
 
 
+def _written(pattern: str) -> str:
+    """What counts of a pattern: a space at its end only behind a backslash."""
+    key = path_key(pattern)
+    return key if key.endswith("\\ ") else key.rstrip()
+
+
 def _names(pattern: str) -> tuple[str, ...]:
-    written = path_key(pattern.strip())
+    written = _written(pattern)
     bare = written.rstrip("/")
     names = [name for name in bare.split("/") if name]
     above = [] if "/" in bare else [_ANY_DEPTH]
@@ -52,8 +59,13 @@ def _names(pattern: str) -> tuple[str, ...]:
 
 
 def _plain(name: str) -> str:
-    """A name with classes, and what a backslash takes the meaning from, as ``?``."""
-    return re.sub(r"\\.", "?", _CLASS.sub("?", name))
+    """A name in which only ``*`` and ``?`` are special: a class is ``?``."""
+    # From left to right: a bracket that a backslash takes the meaning from begins no class.
+    return _ESCAPED_OR_CLASS.sub(_stands_for, name)
+
+
+def _stands_for(found: re.Match[str]) -> str:
+    return found[1] if found[1] and found[1] not in "*?" else "?"
 
 
 def _meet(
