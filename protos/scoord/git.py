@@ -31,6 +31,7 @@ _MOST_COMMITS = 200  # that are looked into at once
 
 _SMALL = 4096  # bytes; .git files, HEAD and loose refs are one short line
 _MOST_LINKS = 5  # git follows as many from one symbolic ref to the next
+_TRUST = "safe.directory"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _KEPT_VARIABLES = frozenset({"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"})
 
@@ -261,7 +262,8 @@ def _linked(root: str, dot_git: str) -> Repository | None:
     common_dir = _common_dir(git_dir)
     if common_dir is None:
         raise InvalidPath(
-            f"{dot_git} names a repository that is not there: {git_dir};"
+            f"{dot_git} names a repository that is not there, or not whole: {git_dir};"
+            " in a container, mount that repository at this very place, too; if it was moved,"
             " `git worktree repair` in the main worktree may mend it"
         )
     return Repository(root, git_dir, common_dir)
@@ -343,6 +345,8 @@ def _ask(until: float, directory: str, *arguments: str) -> subprocess.CompletedP
 
 def _answer(directory: str, asked: subprocess.CompletedProcess[str]) -> str:
     if asked.returncode:
-        said = asked.stderr.strip().partition("\n")[0] or f"exit code {asked.returncode}"
-        raise InvalidPath(f"git cannot read {directory}: {said}")
+        said, *more = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
+        # Of a repository of another user's: the command that trusts it all the same.
+        advice = "".join(f"; if you trust it: {line.strip()}" for line in more if _TRUST in line)
+        raise InvalidPath(f"git cannot read {directory}: {said}{advice}")
     return asked.stdout
