@@ -6,7 +6,8 @@ simulation can run the same wiring.
 """
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from scoord.errors import ScoordError
@@ -145,17 +146,20 @@ class Parts:
         """Bring every session to life that is not, then renew them all; again and again."""
         while True:
             # The leases of all come before the registration of one.
-            await _trying("heartbeat", self._heart.beat())
-            self._protection.look()
-            await _trying("registration", self.lifecycle.take_up())
-            await _trying("release", self.locking.taking.settle())
-            self.common.background.start(self.locking.strays.give_back())
-            self._reclaim()
-            self._reporting.begin(of_all=True)
-            self.awareness.publishing.renew()
-            self.awareness.pursuits.renew()
-            self._watch_projects()
+            await _trying("heartbeat", self._heart.beat)
+            await _trying("look at the streams", self._protection.look)
+            await _trying("registration", self.lifecycle.take_up)
+            await _trying("release", self.locking.taking.settle)
+            await _trying("release of strays", self._give_back_strays)
+            await _trying("reclaim", self._reclaim)
+            await _trying("report", partial(self._reporting.begin, of_all=True))
+            await _trying("publishing", self.awareness.publishing.renew)
+            await _trying("pursuit", self.awareness.pursuits.renew)
+            await _trying("watch", self._watch_projects)
             await self._heart.wait(self.common.leases.heartbeat)
+
+    def _give_back_strays(self) -> None:
+        self.common.background.start(self.locking.strays.give_back())
 
     def _registered(self) -> None:
         """A session has a new lease, or is in a new project: a restarted agent must know."""
@@ -196,10 +200,11 @@ class Parts:
         self._heart.hurry()
 
 
-async def _trying(what: str, work: Coroutine[Any, Any, None]) -> None:
-    """Do ``work``; a loop that others live on outlives whatever happens in it."""
+async def _trying(what: str, step: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
+    """Do a step; a loop that others live on outlives whatever happens in it."""
     try:
-        await work
+        if work := step():
+            await work
     except ScoordError as error:
         _log.warning("no %s: %s", what, error)
     except Exception:  # noqa: BLE001 (as said)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoord.errors import DeadlineExceeded, InvalidPath
+from scoord.regular import read_regular
 
 GIT_PATIENCE_S = 1.5
 """How long git may take for all that one look at a repository asks. A hook that waits for
@@ -24,12 +25,13 @@ it answers within 1.9 s, and shall have the time to say why."""
 
 _TAIL = 65_536  # bytes of a reflog: some hundred entries
 _MOST_BYTES = 16 * 1024 * 1024
-"""Of what git lists; what is over that is left out."""
+"""Of what git lists or keeps in one file; what is over that is left out."""
 
 _MOST_COMMITS = 200  # that are looked into at once
 
 _SMALL = 4096  # bytes; .git files, HEAD and loose refs are one short line
 _MOST_LINKS = 5  # git follows as many from one symbolic ref to the next
+_TRUST = "safe.directory"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _KEPT_VARIABLES = frozenset({"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"})
 
@@ -288,11 +290,12 @@ def _linked(root: str, dot_git: str) -> Repository | None:
     line = _line(dot_git)
     if not line.startswith("gitdir: "):
         return None
-    git_dir = str(Path(root, line.removeprefix("gitdir: ")).resolve())
+    git_dir = _real(root, line.removeprefix("gitdir: "))
     common_dir = _common_dir(git_dir)
     if common_dir is None:
         raise InvalidPath(
-            f"{dot_git} names a repository that is not there: {git_dir};"
+            f"{dot_git} names a repository that is not there, or not whole: {git_dir};"
+            " in a container, mount that repository at this very place, too; if it was moved,"
             " `git worktree repair` in the main worktree may mend it"
         )
     return Repository(root, git_dir, common_dir)
@@ -303,9 +306,14 @@ def _common_dir(git_dir: str) -> str | None:
     if not os.path.lexists(f"{git_dir}/HEAD"):
         return None
     named = _line(f"{git_dir}/commondir")
-    common = Path(git_dir, named).resolve() if named else Path(git_dir)
+    common = Path(_real(git_dir, named) if named else git_dir)
     complete = (common / "objects").is_dir() and (common / "refs").is_dir()
     return str(common) if complete else None
+
+
+def _real(start: str, path: str) -> str:
+    # Not Path.resolve: at a link to itself it fails, in some versions of Python.
+    return os.path.realpath(Path(start, path))
 
 
 def _ref(repository: Repository, name: str) -> str:
@@ -315,7 +323,7 @@ def _ref(repository: Repository, name: str) -> str:
 
 def _packed(common_dir: str, name: str) -> str:
     try:
-        packed = Path(common_dir, "packed-refs").read_bytes()
+        packed = read_regular(f"{common_dir}/packed-refs", _MOST_BYTES) or b""
     except OSError:
         return ""
     end = packed.find(b" " + os.fsencode(name) + b"\n")
@@ -325,20 +333,21 @@ def _packed(common_dir: str, name: str) -> str:
 
 
 def _line(path: str) -> str:
-    """Return a small file's text without the newline at its end; empty if it cannot be read."""
+    """Return a small file's text without the newline at its end; empty if it cannot be read.
+
+    As git reads it, it ends at a NUL: nothing can be looked for by a name with one in it.
+    """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  # strings: the way of every edit
-            return os.fsdecode(file.read(_SMALL)).rstrip("\r\n")
+        text = os.fsdecode(read_regular(path, _SMALL) or b"")
     except OSError:
         return ""
+    return text.partition("\0")[0].rstrip("\r\n")
 
 
 def _tail(path: str) -> list[str]:
     """Return the last lines of a file; none if it cannot be read."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  # strings: the way of every edit
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-            return os.fsdecode(file.read(_TAIL)).splitlines()
+        return os.fsdecode(read_regular(path, _TAIL, end=True) or b"").splitlines()
     except OSError:
         return []
 
@@ -368,6 +377,8 @@ def _ask(until: float, directory: str, *arguments: str) -> subprocess.CompletedP
 
 def _answer(directory: str, asked: subprocess.CompletedProcess[str]) -> str:
     if asked.returncode:
-        said = asked.stderr.strip().partition("\n")[0] or f"exit code {asked.returncode}"
-        raise InvalidPath(f"git cannot read {directory}: {said}")
+        said, *more = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
+        # Of a repository of another user's: the command that trusts it all the same.
+        advice = "".join(f"; if you trust it: {line.strip()}" for line in more if _TRUST in line)
+        raise InvalidPath(f"git cannot read {directory}: {said}{advice}")
     return asked.stdout

@@ -1,5 +1,6 @@
 """Gitignore-style patterns: which files are locked at all, and which a pattern holds."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,6 +10,7 @@ from pathspec import GitIgnoreSpec
 from scoord.errors import InvalidConfig
 from scoord.globs import may_meet
 from scoord.names import path_key
+from scoord.text import one_line
 
 # A pattern becomes a regular expression that tries all ways to share a path among
 # its stars. A cloned repository must not be able to keep the agent busy with that.
@@ -58,6 +60,10 @@ def check_pattern(pattern: str) -> str:
         raise InvalidConfig(f"{pattern!r} has too many stars ({most})")
     try:
         compiled = _compiled_alone(pattern).patterns
+    except re.error as error:
+        # Git takes [A-_], which is [a-_] where paths are compared, and ends before it begins.
+        why = f"{one_line(error.msg)} (in lower case, as paths are compared)"
+        raise InvalidConfig(f"{pattern!r} is not a pattern: {why}") from error
     except ValueError as error:
         raise InvalidConfig(f"{pattern!r} is not a pattern") from error
     if not any(each.include is not None for each in compiled):

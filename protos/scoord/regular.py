@@ -9,15 +9,20 @@ from functools import partial
 from pathlib import Path
 
 
-def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes | None:
-    """Return the first ``most`` bytes of a file; None if it is something else than a file.
+def read_regular(
+    path: Path | str, most: int, *, follow: bool = True, end: bool = False
+) -> bytes | None:
+    """Return the first ``most`` bytes of a file, or its last if it is about its ``end``.
 
-    Raises OSError; also for a link, if ``follow`` says not to go where it leads.
+    None if it is something else than a file. Raises OSError; also for a link, if ``follow``
+    says not to go where it leads.
     """
     opener = partial(_without_waiting, extra=0 if follow else os.O_NOFOLLOW)
     with open(path, "rb", opener=opener) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return None
+        if end:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
         return file.read(most)
 
 

@@ -55,12 +55,15 @@ class Whole:
         return list(self.parts.sessions)
 
     async def beat(self) -> None:
-        """Let one beat pass."""
+        """Let one beat pass. Raises what ended one of the loops."""
         loops = [asyncio.ensure_future(loop) for loop in self.parts.loops()]
         await settle()
+        ended = [loop for loop in loops if loop.done()]
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
+        for loop in ended:
+            loop.result()
 
 
 @asynccontextmanager

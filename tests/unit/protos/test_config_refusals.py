@@ -59,6 +59,12 @@ HEARTBEAT_TOO_SLOW = (
         ("critical_files: {a: b}", 2, "critical_files: a mapping is not allowed"),
         ("critical_files:\n    - '*.py'\n    - 7", 4, "critical_files: 7 is not allowed"),
         ("critical_files: ['*.py',\n    '!']", 3, "critical_files: '!' is not a pattern"),
+        ("critical_files: ['[A-_]*']", 2, "'[A-_]*' is not a pattern: bad character range a-_ (in"),
+        (
+            'critical_files: ["[z-\\n]"]',
+            2,
+            "is not a pattern: bad character range z- (in lower case",
+        ),
         ("critical_files: ['# no']", 2, "critical_files: '# no' matches nothing"),
         ("critical_files: ['*a*b*c*']", 2, "critical_files: '*a*b*c*' has too many stars"),
         ("critical_files: ['**/a/**/b/**/c']", 2, "has too many stars (at most 3 in a name, and 2"),

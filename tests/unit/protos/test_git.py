@@ -7,7 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from scoord.git import changed, commits_since, files, files_of, patience, touched
+import pytest
+
+from scoord.errors import InvalidPath
+from scoord.git import (
+    branch,
+    changed,
+    commit,
+    commits_since,
+    files,
+    files_of,
+    patience,
+    touched,
+)
 from scoord.paths import Head, Locator
 from support.repositories import git, worktree
 
@@ -80,6 +92,45 @@ def test_a_worktree_that_is_gone_has_no_branch_and_no_commit(locator: Locator, r
 
     assert found
     assert locator.head(found) == Head("", "")
+
+
+@pytest.mark.parametrize(
+    ("file", "written"),
+    [
+        ("HEAD", b"ref: refs/heads/ma\0in\n"),
+        ("HEAD", None),
+        ("commondir", b"x\0y\n"),
+        ("commondir", None),
+        ("refs/heads/main", b"\0"),
+        ("refs/heads/main", None),
+        ("packed-refs", None),
+        ("logs/HEAD", None),
+    ],
+)
+def test_what_is_damaged_in_a_repository_is_not_known_and_not_waited_for(
+    repo: Path, file: str, written: bytes | None
+) -> None:
+    """None is a pipe, at which nobody writes."""
+    damaged = repo / ".git" / file
+    (repo / ".git" / "refs/heads/main").unlink()
+    damaged.unlink(missing_ok=True)
+    damaged.write_bytes(written) if written else os.mkfifo(damaged)
+
+    assert "" == commit(str(repo))
+    assert branch(str(repo)) in ("", "ma", "main")
+    assert [] == commits_since(str(repo), "1" * 40)
+
+
+@pytest.mark.parametrize("target", [b"loop", b"loop/on", b"a\0b", b"", b"x" * 3000])
+def test_a_worktree_of_a_repository_that_cannot_be_is_refused(
+    locator: Locator, tmp_path: Path, target: bytes
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / ".git").write_bytes(b"gitdir: " + target + b"\n")
+
+    assert ("", "") == (branch(str(tmp_path)), commit(str(tmp_path)))
+    with pytest.raises(InvalidPath, match="names a repository that is not there"):
+        locator.locate("a.py", str(tmp_path))
 
 
 def test_what_differs_from_the_commit_is_told(repo: Path) -> None:

@@ -211,8 +211,9 @@ def test_a_worktree_whose_repository_is_gone_is_refused(
 ) -> None:
     linked = worktree(repo, tmp_path / "linked", "feature")
     shutil.rmtree(repo)
+    missing = re.escape(f"{repo}/.git/worktrees/linked; in a container, mount that repository")
 
-    with pytest.raises(InvalidPath, match="names a repository that is not there"):
+    with pytest.raises(InvalidPath, match=f"names a repository that is not there.*: {missing}"):
         locator.locate("src/a.py", str(linked))
 
 
@@ -286,8 +287,11 @@ def test_a_repository_that_git_does_not_trust_is_refused(locator: Locator, repo:
     for file in (repo, repo / ".git"):
         os.chown(file, NOBODY, NOBODY)
 
-    with pytest.raises(InvalidPath, match=r"git cannot read .*dubious ownership"):
+    with pytest.raises(InvalidPath, match=r"git cannot read .*dubious ownership") as caught:
         locator.locate("src/a.py", str(repo))
+
+    trusting = f"; if you trust it: git config --global --add safe.directory {repo}"
+    assert caught.value.message.endswith(trusting)
 
 
 def test_a_machine_without_git_is_told_so(
