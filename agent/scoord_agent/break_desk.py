@@ -10,7 +10,7 @@ from scoord.paths import FileIdentity, Locator
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import BreakRequest, Lock, LockRef
 from scoord_agent.actors import Actors
-from scoord_agent.arguments import identify
+from scoord_agent.arguments import Meaning, meanings
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
 from scoord_agent.rows import lock_row, waiter_row
 from scoord_agent.sessions import Sessions
@@ -46,10 +46,17 @@ class BreakDesk:
 
         Of a name that several hold each is told, and for whom it is kept once it is free.
         """
-        cwd, path = wanted.cwd, wanted.path
-        files, patterns = await asyncio.to_thread(identify, self._locator, [path], cwd)
-        (named,) = (*files, *patterns)
-        spot = self._spot(named, wanted.pid, is_pattern=bool(patterns))
+        may_be = await asyncio.to_thread(meanings, self._locator, wanted.path, wanted.cwd)
+        answers = list[Answer]()
+        for meant in may_be:
+            answers.append(await self._broken(wanted, meant))
+            if answers[-1]["broken"] or answers[-1]["current"]:
+                return answers[-1]
+        return answers[0]
+
+    async def _broken(self, wanted: Breaking, meant: Meaning) -> Answer:
+        named = meant.what
+        spot = self._spot(named, wanted.pid, is_pattern=meant.is_pattern)
         request = BreakRequest(
             request_id=new_request_id(),
             project=named.project,
@@ -65,7 +72,8 @@ class BreakDesk:
             return {"broken": True, "unrecorded": unrecorded, "kept": kept}
         if response.not_broken.HasField("current"):
             return {"broken": False, **await self._standing(spot, response.not_broken.current)}
-        return {"broken": False, "current": None, "within": await self._within(files, cwd)}
+        files = [] if meant.is_pattern else [named]
+        return {"broken": False, "current": None, "within": await self._within(files, wanted.cwd)}
 
     def _spot(self, named: FileIdentity, pid: int, *, is_pattern: bool) -> Spot:
         session = self._sessions.above(pid)

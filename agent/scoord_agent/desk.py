@@ -17,7 +17,7 @@ from scoord.text import one_line
 from scoord.v1.locks_pb2 import Conflict, LockRef
 from scoord_agent import turned_away, unguarded
 from scoord_agent.all_or_none import AllOrNone, Named, Refusal, names_of
-from scoord_agent.arguments import identify, together
+from scoord_agent.arguments import Meaning, identify, meanings, sorted_out, together
 from scoord_agent.giving_up import GivingUp
 from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
@@ -119,7 +119,9 @@ class Desk:
         What nobody could be asked to free is owed: it is not held from now on.
         """
         session = await self._lifecycle.terminal_session(pid, cwd)
-        files, patterns = await asyncio.to_thread(identify, self._locator, paths, cwd)
+        may_be = await asyncio.to_thread(self._may_be, paths, cwd)
+        named = (next(filter(partial(self._is_any, session), each), each[0]) for each in may_be)
+        files, patterns = sorted_out(named)
         own = all_of(session, self._held)
         mine = self._there(own, files, patterns)
         with contextlib.suppress(Unknown):  # they are owed then
@@ -134,6 +136,17 @@ class Desk:
             **{fate: [n.shown for n in mine if fates[n] == fate] for fate in FATES},
             "within": all_within(others, patterns_held, cwd),
         }
+
+    def _may_be(self, paths: Sequence[str], cwd: str) -> list[list[Meaning]]:
+        return [meanings(self._locator, path, cwd) for path in paths]
+
+    def _is_any(self, session: LocalSession, meant: Meaning) -> bool:
+        """Whether the session has a lock of it, or waits for it."""
+        what, is_pattern = meant.what, meant.is_pattern
+        locks = (*all_of(session, self._held), *session.owed)
+        held = (lock for lock in locks if lock.is_pattern == is_pattern)
+        is_held = any(self._is_there(lock, what) for lock in held)
+        return is_held or (not is_pattern and self._giving_up.waits(session, what))
 
     def _there(
         self,

@@ -38,7 +38,7 @@ class GivingUp:
         coordinator says, and Unknown only where there is something to give up.
         """
         mine = [file for file in files if file.project in session.aliases]
-        asked = [f for f in mine if f not in given_back or self._is_known(session, f)]
+        asked = [f for f in mine if f not in given_back or self.waits(session, f)]
         left = list[FileIdentity]()
         for project in dict.fromkeys(file.project for file in asked):
             there = [file for file in asked if file.project == project]
@@ -55,12 +55,13 @@ class GivingUp:
         try:
             waiters = (await self._client.list_locks(project)).waiters
         except Unknown:
-            if any(self._is_known(session, file) for file in files):
+            if any(self.waits(session, file) for file in files):
                 raise
             return []
         return [waiter for waiter in waiters if waiter.holder.session_id == session.session_id]
 
-    def _is_known(self, session: LocalSession, file: FileIdentity) -> bool:
+    def waits(self, session: LocalSession, file: FileIdentity) -> bool:
+        """Whether it is known here to wait for the file."""
         return self._turns.waits(file.project, file.key, session.session_id)
 
     def _places(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
 from pathspec import GitIgnoreSpec
 
@@ -17,6 +18,11 @@ from scoord.text import one_line
 _MOST_STARS = 3
 _MOST_DEEP_STARS = 2
 _LONGEST = 400
+
+BRACES: Final = re.compile(r"(?<!\\)\{[^{},]*,[^{}]*\}")
+"""As a shell says several names at once. To git they are part of a name."""
+
+NO_BRACES: Final = "has braces, which no pattern knows; say each by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ def check_pattern(pattern: str) -> str:
 
     Raises InvalidConfig.
     """
+    if BRACES.search(pattern):
+        raise InvalidConfig(f"{pattern!r} {NO_BRACES}")
     names = pattern.split("/")
     if max(map(_stars, names)) > _MOST_STARS or names[:-1].count("**") > _MOST_DEEP_STARS:
         most = f"at most {_MOST_STARS} in a name, and {_MOST_DEEP_STARS} **/"

@@ -133,7 +133,7 @@ def test_a_pattern_ends_when_its_time_is_over(two: Pair, shop: Clones) -> None:
         ("src", "*.py", "src/**/*.py"),
         (".", "*.py", "*.py"),
         (".", "src/", "/src/"),
-        ("src/api", "/src/web/**", "/src/web/**"),
+        ("src/api", "/src/web/**", "src/web/**"),
     ],
 )
 def test_a_pattern_is_of_the_folder_it_is_said_in(
@@ -152,12 +152,46 @@ def test_a_file_with_brackets_in_its_name_is_a_file(two: Pair, shop: Clones) -> 
     assert (row["path"], row["is_pattern"]) == ("src/web/[id].py", False)
 
 
+def test_a_folder_with_brackets_in_its_name_is_held_as_its_refusal_advises(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    for root in (shop.alices, shop.bobs):
+        (root / "app/[id]").mkdir(parents=True)
+
+    code, output = alice.run("lock", "app/[id]")
+    assert code == 2
+    assert "say 'app/[id]/'" in output
+    assert alice.run("lock", "app/[id]/")[0] == 0
+
+    assert "app/[id]/page.tsx lies in " in refusal(bob.edit("app/[id]/page.tsx"))
+    assert refusal(bob.edit("app/i/page.tsx")) == ""
+    assert alice.run("release", "app/[id]/")[0] == 0
+
+
+@pytest.mark.parametrize("file", ["app/[slug]/page.tsx", "src/what?.md"])
+def test_the_lock_of_a_new_file_is_found_by_its_name_whatever_is_in_that(
+    two: Pair, shop: Clones, file: str
+) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    alice.edit(file)
+
+    assert bob.run("wait", "--timeout", "1", file)[0] == 1
+    assert bob.run("unlock", "--force", "--yes", file)[0] == 0
+    assert [] == held(two, shop)
+    bob.edit(file)
+    assert bob.run("release", file) == (0, f"released {file}\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (["../../**"], 2, "leads out of the worktree"),
-        (["src/../**"], 2, "cannot be held"),
+        (["src/*/../**"], 2, "cannot be held"),
         (["!src/**"], 2, "cannot be held"),
+        (["src/*", "!src/web/page.py"], 2, "cannot be held"),
+        (["src/*.{ts,tsx}"], 2, "has braces, which no pattern knows; say each by itself"),
+        (["/usr/**"], 2, "patterns are held in a repository; there is none"),
         (["src/**", "--for", "soon"], 2, "'soon' is not a duration; want for example 90s"),
         (["src/**", "--for", "0s"], 2, "'0s' is out of range; want 1s to 365d"),
         (["src/**", "--for", "9999d"], 2, "'9999d' is out of range; want 1s to 365d"),

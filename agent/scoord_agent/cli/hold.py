@@ -44,9 +44,10 @@ def lock(
 ) -> None:
     """Take the locks of files and patterns, all or none: up to 30 in a project.
 
-    A PATH with *, ? or [, or with a slash at its end, is a pattern as in
+    A PATH with * or ?, or with a slash at its end, is a pattern as in
     .gitignore: 'src/api/**' holds all that is or will be below src/api. Put it in
-    quotes. Locks belong to the coding session that runs this command; in a
+    quotes. The names ahead of the first * or ? are names: 'app/[id]/' is that
+    very folder. Locks belong to the coding session that runs this command; in a
     terminal of yours, to that terminal, until it is closed. What you have
     already ends as --for says now, and is held for what --reason says now;
     without them, as before.

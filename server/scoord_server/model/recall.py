@@ -136,10 +136,11 @@ def concerns(shown: str, wanted: str) -> bool:
     """Whether a path or pattern is, or matches, the file or is in the folder ``wanted``.
 
     The slashes at a pattern's ends say where it is anchored and that it is a folder's; they
-    are no part of the folder's name.
+    are no part of the folder's name, and neither are the backslashes before brackets.
     """
     key, name = path_key(shown).strip("/"), wanted.strip("/")
-    return key == name or key.startswith(f"{name}/") or _matches(shown, wanted)
+    spellings = f"{key}/", key.replace("\\[", "[") + "/"
+    return any(each.startswith(f"{name}/") for each in spellings) or _matches(shown, wanted)
 
 
 def _matches(shown: str, wanted: str) -> bool:

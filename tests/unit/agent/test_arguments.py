@@ -7,32 +7,175 @@ import pytest
 from scoord.errors import InvalidPath, InvalidRequest
 from scoord.ids import MachineId, ProjectId
 from scoord.paths import FileIdentity, Locator, NamedBy, Worktree
-from scoord.patterns import matches
-from scoord_agent.arguments import anchored, identify, is_pattern, is_rooted, together
-from support.repositories import repository
+from scoord_agent.arguments import Meaning, identify, is_rooted, meanings, together
+from support.repositories import repository, worktree
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with some folders."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    root = repository(tmp_path / "shop", "https://example.com/shop")
+    for folder in ("src/api", "src/web", "docs", "packages/pkg", "app/[id]"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def only(*arguments: str, cwd: Path) -> Meaning:
+    """What the one argument means to a command that takes it."""
+    files, patterns = identify(Locator(MachineId("m1")), arguments, str(cwd))
+    (what,) = (*files, *patterns)
+    return Meaning(what, is_pattern=bool(patterns))
+
+
+def held(argument: str, cwd: Path) -> str:
+    meant = only(argument, cwd=cwd)
+    assert meant.is_pattern
+    return meant.what.shown
 
 
 @pytest.mark.parametrize(
     ("said", "folder", "meant"),
     [
-        ("src/api/**", "", "src/api/**"),
-        ("*.py", "", "*.py"),
-        ("./*.py", "", "/*.py"),
-        ("docs/", "", "/docs/"),
-        ("./docs/", "", "/docs/"),
-        ("test*/", "", "test*/"),
+        ("src/api/**", ".", "src/api/**"),
+        ("src//api//**", ".", "src/api/**"),
+        ("*.py", ".", "*.py"),
+        ("./*.py", ".", "/*.py"),
+        ("docs/", ".", "/docs/"),
+        ("./docs/", ".", "/docs/"),
         ("api/**", "src", "src/api/**"),
+        ("api/", "src", "src/api/"),
         ("*.py", "src", "src/**/*.py"),
         ("./*.py", "src", "src/*.py"),
-        ("**", "src", "src/**"),
-        ("**/x.py", "src", "src/**/x.py"),
         ("../*.py", "src/web", "src/*.py"),
         ("../../*.py", "src/web", "/*.py"),
-        ("*.py", "pages/[id]", r"pages/\[id]/**/*.py"),
+        ("web/../api/*.py", "src", "src/api/*.py"),
+        ("./", "src/web", "src/web/"),
+        ("./", ".", "/**"),
+        ("/src/**", "src/web", "src/**"),
+        ("/docs/", "src", "/docs/"),
+        ("/new/", "src", "/new/"),
+        ("app/[id]/", ".", r"app/\[id]/"),
+        ("app/[id]/*.tsx", ".", r"app/\[id]/*.tsx"),
+        ("app/[...new]/*.tsx", ".", r"app/\[...new]/*.tsx"),
     ],
 )
-def test_a_pattern_is_of_the_folder_that_says_it(said: str, folder: str, meant: str) -> None:
-    assert meant == anchored(said, folder)
+def test_a_pattern_is_of_the_folder_that_says_it(
+    shop: Path, said: str, folder: str, meant: str
+) -> None:
+    assert meant == held(said, shop / folder)
+    assert meant == held(meant, shop), "as it is shown it is said in the top folder"
+
+
+def test_the_names_ahead_of_a_wildcard_lead_where_those_of_a_file_lead(
+    shop: Path, tmp_path: Path
+) -> None:
+    (shop / "vendor").symlink_to("packages")
+    (tmp_path / "link").symlink_to(shop)
+    other = worktree(shop, tmp_path / "other", "topic")
+
+    assert held("vendor/pkg/", shop) == "packages/pkg/"
+    assert held(f"{tmp_path}/link/src/**", shop) == "src/**"
+    assert held(f"{tmp_path}/link/docs/", tmp_path / "link") == "/docs/"
+    assert held(f"{shop}//src/*.py", shop / "docs") == "src/*.py"
+    elsewhere = only(f"{other}/src/new/**", cwd=shop)
+    assert (elsewhere.what.shown, elsewhere.what.project) == ("src/new/**", "example.com/shop")
+    assert elsewhere.what.worktree is not None
+    assert elsewhere.what.worktree.root == other
+
+
+def test_a_submodules_files_are_held_in_its_own_project(shop: Path) -> None:
+    lib = repository(shop / "lib", "https://example.com/lib")
+
+    for said, shown in (("lib/", "/**"), ("lib/**", "/**"), ("lib/src/", "/src/")):
+        meant = only(said, cwd=shop).what
+        assert (meant.project, meant.shown) == ("example.com/lib", shown)
+    meant = only("../src/*", cwd=lib).what
+    assert (meant.project, meant.shown) == ("example.com/shop", "src/*")
+
+
+@pytest.mark.parametrize("said", ["app/[id]/new.tsx", "app/[...slug]/page.tsx", "[id].tsx"])
+def test_brackets_in_a_name_are_a_files_whether_it_is_there_or_not(shop: Path, said: str) -> None:
+    before = only(said, cwd=shop)
+    (shop / said).parent.mkdir(exist_ok=True)
+    (shop / said).touch()
+
+    assert before == only(said, cwd=shop)
+    assert (before.what.shown, before.is_pattern) == (said, False)
+
+
+def test_a_pattern_is_the_same_one_once_something_is_called_so(shop: Path) -> None:
+    before = only("what?.md", cwd=shop)
+    (shop / "what?.md").touch()
+
+    assert before == only("what?.md", cwd=shop)
+    assert before.is_pattern
+
+
+def test_a_file_that_is_called_as_a_pattern_is_found_where_the_pattern_is_not_held(
+    shop: Path, tmp_path: Path
+) -> None:
+    locator = Locator(MachineId("m1"))
+
+    may_be = meanings(locator, "what?.md", str(shop))
+    *_, outside = meanings(locator, str(tmp_path / "what?.md"), str(shop))
+
+    assert [("what?.md", True), ("what?.md", False)] == [
+        (each.what.shown, each.is_pattern) for each in may_be
+    ]
+    assert (outside.what.worktree, outside.is_pattern) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("../*.py", r"'\.\./\*\.py' leads out of the worktree"),
+        ("../", "leads out of the worktree"),
+        ("*/../x.py", "cannot be held"),
+        ("/usr/**", "there is none"),
+        ("!docs/**", "cannot be held"),
+        ("!docs/a.md", "cannot be held"),
+        ("!*.md", "cannot be held"),
+        ("src/*.{ts,tsx}", "has braces"),
+        ("src/{a,b}.py", "has braces"),
+        ("src/{api,web}/", "has braces"),
+        (".git/**", r"files inside \.git cannot be locked"),
+        ("start.txt/", "is a file, not a folder"),
+        ("start.txt/*.py", "is a file, not a folder"),
+    ],
+)
+def test_what_would_hold_nothing_of_what_is_meant_is_refused(
+    shop: Path, said: str, why: str
+) -> None:
+    (shop / "start.txt").touch()
+
+    with pytest.raises((InvalidRequest, InvalidPath), match=why):
+        only(said, cwd=shop)
+
+
+def test_a_name_that_is_there_is_meant_whatever_it_has_in_it(shop: Path) -> None:
+    for folder in ("!odd", "a{b,c}", "[ab]", "a"):
+        (shop / folder).mkdir()
+        (shop / folder / "x.md").touch()
+
+    assert held("!odd/*.md", shop) == r"\!odd/*.md"
+    assert held("a{b,c}/*.md", shop) == r"a\{b,c}/*.md"
+    assert held("[ab]/", shop) == r"/\[ab]/"
+    for new in ("!odd/new.md", "a{b,c}/new.md", "[ab]/new.md"):
+        assert only(new, cwd=shop).what.shown == new
+
+
+def test_brackets_that_may_be_meant_as_a_class_are_asked_about(shop: Path) -> None:
+    (shop / "src/web/a.py").touch()
+
+    with pytest.raises(InvalidRequest) as refused:
+        only("src/web/[ab].py", cwd=shop)
+
+    assert "'a.py' is there" in refused.value.message
+    assert r"say 'src/web/\\[ab].py' for a new one" in refused.value.message
+    assert held("src/web/[ab]*.py", shop) == "src/web/[ab]*.py"
+    assert held(r"src/web/\[ab].py", shop) == r"src/web/\[ab].py"
+    assert meanings(Locator(MachineId("m1")), "src/web/[ab].py", str(shop))[0].what.shown
 
 
 def test_what_is_asked_for_at_once_is_of_one_project_and_branch(tmp_path: Path) -> None:
@@ -49,29 +192,6 @@ def test_what_is_asked_for_at_once_is_of_one_project_and_branch(tmp_path: Path) 
     asked = [second, on_main, on_topic, on_main, far]
     assert [(far,), (second, on_main), (on_topic,)] == list(together(asked, branch))
     assert [(far,), (second, on_main)] == list(together(asked, lambda _file: ""))
-
-
-@pytest.mark.parametrize("said", ["../*.py", "./", "a/../*.py", "a/./*", "../"])
-def test_a_pattern_that_leads_nowhere_is_refused(said: str) -> None:
-    with pytest.raises(InvalidRequest):
-        anchored(said, "")
-
-
-def test_a_folder_with_a_wildcard_in_its_name_is_that_folder_only() -> None:
-    pattern = anchored("*.py", "pages/[id]")
-
-    assert matches(pattern, "pages/[id]/deep/a.py")
-    assert not matches(pattern, "pages/i/a.py")
-
-
-def test_what_exists_under_that_name_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "[id].tsx").touch()
-
-    assert not is_pattern("[id].tsx", str(tmp_path))
-    assert is_pattern("[no].tsx", str(tmp_path))
-    assert is_pattern("docs/", str(tmp_path))
-    assert not is_pattern("docs", str(tmp_path))
-    assert is_pattern("a*\0", str(tmp_path)) is False
 
 
 def test_the_lock_of_a_folder_is_named_from_the_root_as_it_is_shown(tmp_path: Path) -> None:

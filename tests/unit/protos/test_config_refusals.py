@@ -68,6 +68,11 @@ HEARTBEAT_TOO_SLOW = (
         ("critical_files: ['# no']", 2, "critical_files: '# no' matches nothing"),
         ("critical_files: ['*a*b*c*']", 2, "critical_files: '*a*b*c*' has too many stars"),
         ("critical_files: ['**/a/**/b/**/c']", 2, "has too many stars (at most 3 in a name, and 2"),
+        (
+            "critical_files: ['src/*.{ts,tsx}']",
+            2,
+            "critical_files: 'src/*.{ts,tsx}' has braces, which no pattern knows; say each by",
+        ),
         ("conflict_acton: block", 2, "conflict_acton: unknown key; did you mean conflict_action?"),
         ("frobnicate: 1", 2, "frobnicate: unknown key (allowed: auto_register, session_timeout,"),
         ("<<: {auto_register: no}", 2, "\u2039\u2039: unknown key"),

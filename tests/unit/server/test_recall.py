@@ -87,6 +87,14 @@ def test_the_lock_of_a_folder_concerns_it_and_all_that_is_in_it(name: str) -> No
     assert not Wanted(path="doc").lets_through(reserved, NOW_MS)
 
 
+@pytest.mark.parametrize("name", ["app/[id]", "app/[id]/page.tsx", "app"])
+def test_the_lock_of_a_folder_with_brackets_in_its_name_concerns_it(name: str) -> None:
+    reserved = line("reserved", at_s=999, paths=["app/\\[id]/"])
+
+    assert Wanted(path=name).lets_through(reserved, NOW_MS)
+    assert not Wanted(path="app/i").lets_through(reserved, NOW_MS)
+
+
 @pytest.mark.parametrize("name", ["!", "odd\\"])
 def test_a_file_whose_name_is_no_pattern_is_itself_only(name: str) -> None:
     """All questions about files of its project failed while its line was kept."""
