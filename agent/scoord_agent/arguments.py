@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 from scoord.errors import InvalidConfig, InvalidPath, InvalidRequest
@@ -21,16 +21,19 @@ def identify(
 ) -> tuple[list[FileIdentity], list[FileIdentity]]:
     """The files, and the patterns, that ``arguments`` mean to a command in ``cwd``.
 
-    Raises InvalidPath and InvalidRequest, and what ``Locator.locate`` raises. It may
-    start git.
+    What is checked out where they are is read anew: a command often follows a switch. Raises
+    InvalidPath and InvalidRequest, and what ``Locator.locate`` raises. It may start git.
     """
     patterns = [argument for argument in arguments if is_pattern(argument, cwd)]
     files = [argument for argument in arguments if argument not in patterns]
     folder = Path(cwd).resolve() if patterns else Path(cwd)
-    return (
+    named = (
         [_file(locator, file, cwd) for file in files],
         [_pattern(pattern, folder, locator.worktree_of(cwd)) for pattern in patterns],
     )
+    for worktree in {one.worktree for one in chain(*named) if one.worktree}:
+        locator.look_anew(worktree.root)
+    return named
 
 
 def together(
