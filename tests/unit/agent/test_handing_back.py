@@ -1,6 +1,7 @@
 """Locks that are given back before their session ends."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ class House:
         return lock
 
     def head(self) -> str:
-        return git(self.root, "rev-parse", "HEAD").strip()
+        return scoord_git.commit(str(self.root))
 
     def set(self, setting: str) -> None:
         text = f"session_coordination: {{{setting}}}\n"
@@ -134,6 +135,21 @@ async def test_after_a_commit_what_it_has_in_and_is_unchanged_is_given_back(hous
         assert house.head() == asked_again.commit, "the next commit decides, not the next hook"
     house.commit("changed.py")
     assert ["a.py", "changed.py"] == await house.looked()
+
+
+async def test_so_it_is_with_a_repositorys_first_commit(house: House) -> None:
+    house.set("release_on: commit")
+    shutil.rmtree(house.root / ".git")
+    git(house.root, "init", "-q")
+    house.handing_back.look(house.session)
+    for name in ("a.py", "other.py"):
+        house.hold(name)
+
+    house.commit("a.py")
+
+    assert ["a.py"] == await house.looked()
+    house.handing_back.look(house.session)
+    assert [(A, 1)] == house.commits
 
 
 async def test_what_is_taken_for_a_time_ends_then_and_not_with_a_commit(house: House) -> None:
