@@ -23,7 +23,7 @@ from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import MAIN, LocalSession
-from scoord_agent.places import root_of
+from scoord_agent.places import is_gone, root_of
 from scoord_agent.request import NO_HEAD
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
@@ -136,10 +136,17 @@ class HandingBack:
         self._give_back(session, over)
 
     def after_commit(self, session: LocalSession) -> None:
-        """Give back what was committed since it was granted or last used."""
+        """Give back what was committed since it was granted or last used.
+
+        So is what was in a worktree that is gone: what was committed there nobody can ask.
+        """
         for root, locks in self._moved(session).items():
             mine = session.session_id, root
-            if self._release_on_at(root) == "commit" and mine not in self._asking:
+            if self._release_on_at(root) != "commit" or mine in self._asking:
+                continue
+            if self._is_gone(root):
+                self._give_back(session, locks)
+            else:
                 self._asking.add(mine)
                 self._background.start(self._give_back_committed(session, root, locks))
 
@@ -158,8 +165,12 @@ class HandingBack:
         return session.remembered.awaits(lock, self._clock.now() - EDIT_WITHIN_S)
 
     def _has_moved(self, lock: HeldLock, root: Path) -> bool:
-        """Whether another commit is checked out than was."""
-        return bool(lock.commit) and self._head(root).commit not in ("", lock.commit)
+        """Whether another commit is checked out than was, or none is any more."""
+        commit = self._head(root).commit
+        return bool(lock.commit and commit != lock.commit) if commit else self._is_gone(root)
+
+    def _is_gone(self, root: Path) -> bool:
+        return self._head(root) == NO_HEAD and is_gone(root)
 
     async def _give_back_committed(
         self, session: LocalSession, root: Path, locks: Sequence[HeldLock]

@@ -152,6 +152,24 @@ async def test_so_it_is_with_a_repositorys_first_commit(house: House) -> None:
     assert [(A, 1)] == house.commits
 
 
+@pytest.mark.parametrize("setting", ["commit", "session_end"])
+async def test_a_worktree_that_is_removed_holds_nothing_back(house: House, setting: str) -> None:
+    linked = worktree(house.root, house.root.parent / "linked", "feature")
+    text = f"session_coordination: {{release_on: {setting}}}\n"
+    (linked / "coordination.yaml").write_text(text, encoding="utf-8")
+    house.hold("a.py", worktree=str(linked))
+    house.hold("timed.py", worktree=str(linked), ends_at=house.clock.now() + 1800)
+    house.handing_back.look_anew(house.session)
+    house.handing_back.after_commit(house.session)
+
+    git(house.root, "worktree", "remove", "--force", str(linked))
+    house.clock.advance(RECHECK_S)
+    house.handing_back.after_commit(house.session)
+    await asyncio.sleep(0.1)
+
+    assert (["a.py"] if setting == "commit" else []) == house.released
+
+
 async def test_what_is_taken_for_a_time_ends_then_and_not_with_a_commit(house: House) -> None:
     house.set("release_on: commit")
     house.hold("timed.py", ends_at=house.clock.now() + 1800)
