@@ -87,9 +87,12 @@ def is_rooted(argument: str, root: Path) -> bool:
 
 
 def _meaning(locator: Locator, argument: str, cwd: str) -> Meaning:
-    if is_pattern(argument):
-        return Meaning(_pattern(locator, argument, cwd), is_pattern=True)
-    return Meaning(_file(locator, argument, cwd), is_pattern=False)
+    """A command often follows a switch: what is checked out where it leads is read anew."""
+    pattern = is_pattern(argument)
+    what = (_pattern if pattern else _file)(locator, argument, cwd)
+    if what.worktree:
+        locator.look_anew(what.worktree.root)
+    return Meaning(what, is_pattern=pattern)
 
 
 def _file(locator: Locator, argument: str, cwd: str) -> FileIdentity:

@@ -1,4 +1,4 @@
-"""Whose commits they are, where several sessions work in one worktree.
+"""What commits have in, and whose they are, where several sessions work in one worktree.
 
 Git says who the author is, and that is the person of all of them. A commit is whose files
 are in it: that holds them, or else has edited them.
@@ -13,6 +13,7 @@ from scoord.names import path_key
 from scoord.patterns import matches
 from scoord_agent.background import Background
 from scoord_agent.held import HeldLocks
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.places import root_of
 
@@ -32,6 +33,29 @@ class _Files:
 
     def _holds(self, key: str) -> bool:
         return key in self.held or any(matches(pattern, key) for pattern in self.patterns)
+
+
+def committed(root: str, locks: Sequence[HeldLock], until: float) -> set[HeldLock]:
+    """Which of ``locks`` are of files that were committed since, and have no change left.
+
+    Only commits that were made in the worktree at ``root`` count. What a pull, a merge or a
+    switch brought is others' work, and what was amended, rebased or picked there may be.
+    Raises what ``git.changed`` raises; git is asked ``until`` then.
+    """
+    made = {at: git.commits_since(root, at) for at in {lock.commit for lock in locks}}
+    # The one that reaches back furthest has all of the others in.
+    commits = max(made.values(), key=len)
+    if not commits:
+        return set()
+    files = {commit: _keys(names) for commit, names in git.files_of(root, commits, until).items()}
+    # Also where nothing was found: of a git that is too slow this tells.
+    changed = _keys(git.changed(root, [lock.shown for lock in locks], until))
+    clean = [lock for lock in locks if lock.key not in changed]
+    return {k for k in clean if any(k.key in files.get(c, ()) for c in made[k.commit])}
+
+
+def _keys(names: Iterable[str]) -> set[str]:
+    return set(map(path_key, names))
 
 
 class Commits:
@@ -76,6 +100,6 @@ class Commits:
         root = str(files[0].session.root)
         changed = await asyncio.to_thread(git.files_of, root, commits, git.patience())
         for commit in commits:
-            keys = set(map(path_key, changed.get(commit, ())))
+            keys = _keys(changed.get(commit, ()))
             whose = max(files, key=lambda one: one.part(keys))
             self._committed(whose.session, 1)

@@ -160,6 +160,9 @@ class Edits:
         settings = self._settings.of(file.worktree)
         if not _is_locked(file, settings):
             return Edit(file, settings, None)
+        if file.worktree and settings.session_coordination.scope == "branch":
+            # On another branch somebody else may have it: a moment ago is not enough.
+            self._locator.look_anew(file.worktree.root)
         head = self._locator.head(file.worktree)
         return Edit(file, settings, claimant(session, agent, settings, head))
 

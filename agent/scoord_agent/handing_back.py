@@ -6,7 +6,7 @@ when another branch is checked out in its worktree, whatever is set.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scoord import git
@@ -14,16 +14,16 @@ from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.errors import ScoordError
 from scoord.ids import SessionId
-from scoord.names import path_key
 from scoord.paths import RECHECK_S, Head, Locator
 from scoord.text import one_line
 from scoord_agent import wording_branches
 from scoord_agent.background import Background
+from scoord_agent.commits import committed
 from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import MAIN, LocalSession
-from scoord_agent.places import root_of
+from scoord_agent.places import is_gone, root_of
 from scoord_agent.request import NO_HEAD
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
@@ -136,35 +136,50 @@ class HandingBack:
         self._give_back(session, over)
 
     def after_commit(self, session: LocalSession) -> None:
-        """Give back what was committed since it was granted or last used."""
-        by_root: dict[Path, list[HeldLock]] = {}
+        """Give back what was committed since it was granted or last used.
+
+        So is what was in a worktree that is gone: what was committed there nobody can ask.
+        """
+        for root, locks in self._moved(session).items():
+            mine = session.session_id, root
+            if self._release_on_at(root) != "commit" or mine in self._asking:
+                continue
+            if self._is_gone(root):
+                self._give_back(session, locks)
+            else:
+                self._asking.add(mine)
+                self._background.start(self._give_back_committed(session, root, locks))
+
+    def _moved(self, session: LocalSession) -> dict[Path, list[HeldLock]]:
+        """By worktree, what may be in a commit: another one is checked out there by now."""
+        moved: dict[Path, list[HeldLock]] = {}
         for lock in self._held.of(session.session_id):
             root = root_of(session, lock)
-            if not (root and lock.commit and self._has_moved(lock, root)) or lock.is_pattern:
-                continue
-            if not self._is_to_be_edited(session, lock):
-                by_root.setdefault(root, []).append(lock)
-        for root, locks in by_root.items():
-            mine = session.session_id, root
-            if self._release_on(session, locks[0]) == "commit" and mine not in self._asking:
-                self._asking.add(mine)
-                self._background.start(self._give_back_clean(session, root, locks))
+            is_moved = root and _ends_with_commits(lock) and self._has_moved(lock, root)
+            if root and is_moved and not self._is_to_be_edited(session, lock):
+                moved.setdefault(root, []).append(lock)
+        return moved
 
     def _is_to_be_edited(self, session: LocalSession, lock: HeldLock) -> bool:
         """Whether an edit that it allowed has not happened yet: no commit has that."""
         return session.remembered.awaits(lock, self._clock.now() - EDIT_WITHIN_S)
 
     def _has_moved(self, lock: HeldLock, root: Path) -> bool:
-        """Whether there is a new commit, which may have the file in."""
-        return self._head(root).commit not in ("", lock.commit)
+        """Whether another commit is checked out than was, or none is any more."""
+        commit = self._head(root).commit
+        return bool(lock.commit and commit != lock.commit) if commit else self._is_gone(root)
 
-    async def _give_back_clean(
-        self, session: LocalSession, root: Path, locks: Iterable[HeldLock]
+    def _is_gone(self, root: Path) -> bool:
+        return self._head(root) == NO_HEAD and is_gone(root)
+
+    async def _give_back_committed(
+        self, session: LocalSession, root: Path, locks: Sequence[HeldLock]
     ) -> None:
-        """Those with no change left. The others wait for the next commit."""
+        """Those that are in a commit, with no change left. The others wait for the next one."""
         commit = self._head(root).commit
         try:
-            keys = await self._changed(root, locks)
+            # In a thread, and for a moment only: git may be slow.
+            over = await asyncio.to_thread(committed, str(root), locks, git.patience())
         except ScoordError as error:
             _log.info("what is committed in %s is not known: %s", root, error)
             return
@@ -172,15 +187,9 @@ class HandingBack:
             self._asking.discard((session.session_id, root))
         unused = [lock for lock in locks if self._is_unused_since(lock)]
         for lock in unused:
-            if lock.key in keys:
+            if lock not in over:
                 self._held.renew_commit(lock, commit)
-        await self._taking.release(session, [lock for lock in unused if lock.key not in keys])
-
-    async def _changed(self, root: Path, locks: Iterable[HeldLock]) -> set[str]:
-        """The keys of what is changed. In a thread, and for a moment only: git may be slow."""
-        paths = [lock.shown for lock in locks]
-        changed = await asyncio.to_thread(git.changed, str(root), paths, git.patience())
-        return set(map(path_key, changed))
+        await self._taking.release(session, [lock for lock in unused if lock in over])
 
     def _is_unused_since(self, lock: HeldLock) -> bool:
         """Whether no edit of it began while git was asked: that one relies on it."""
@@ -199,3 +208,8 @@ class HandingBack:
 
     def _head(self, root: Path | None) -> Head:
         return self._locator.head_at(root) if root else NO_HEAD
+
+
+def _ends_with_commits(lock: HeldLock) -> bool:
+    """Whether a commit may end it: patterns stay, and what is taken for a time has that."""
+    return not (lock.is_pattern or lock.ends_at)

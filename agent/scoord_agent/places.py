@@ -37,6 +37,17 @@ def root_of(session: LocalSession, lock: HeldLock) -> Path | None:
     return session.root if lock.project == session.home else None
 
 
+def is_gone(root: Path) -> bool:
+    """Whether a worktree is not there any more. One that cannot be looked at may be."""
+    try:
+        root.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 @lru_cache
 def _root(worktree: str) -> Path:
     # One object, which keeps its hash: hooks ask this of all that their session holds.

@@ -12,6 +12,7 @@ from scoord.bounded import BoundedDict
 from scoord.config import RECHECK_S, Settings, SettingsCache
 from scoord.errors import InvalidConfig
 from scoord.paths import Worktree
+from scoord_agent.places import is_gone
 
 _MOST_WORKTREES = 512
 
@@ -41,8 +42,13 @@ class SettingsFor:
             self._problems[root] = error.message
             return self._good.get(root, self._fallback)
         self._problems.pop(root, None)
-        if self._good.get(root) is not settings:
-            self._good[root] = settings
+        good = self._good.get(root)
+        if good is settings:
+            return good
+        if good and root and is_gone(root):
+            # Removed with its files: what its sessions still have is by these.
+            return good
+        self._good[root] = settings
         return settings
 
     def problem(self, root: Path | None) -> str:

@@ -29,6 +29,9 @@ _MOST_BYTES = 16 * 1024 * 1024
 
 _MOST_COMMITS = 200  # that are looked into at once
 
+UNBORN = "0" * 40
+"""What is checked out before a repository's first commit, as git's own logs write it."""
+
 _SMALL = 4096  # bytes; .git files, HEAD and loose refs are one short line
 _MOST_LINKS = 5  # git follows as many from one symbolic ref to the next
 _TRUST = "safe.directory"
@@ -85,13 +88,18 @@ def branch(root: str) -> str:
 
 
 def commit(root: str) -> str:
-    """Return the id of the commit checked out at ``root``; empty when unknown."""
+    """Return the id of the commit checked out at ``root``; empty when unknown.
+
+    ``UNBORN`` before the repository's first.
+    """
     repository = _at_or_none(root)
     value = _line(f"{repository.git_dir}/HEAD") if repository else ""
     for _ in range(_MOST_LINKS):
         if repository is None or not value.startswith("ref: refs/") or ".." in value:
             break
         value = _ref(repository, value.removeprefix("ref: "))
+    if repository and not value and _is_unborn(repository):
+        return UNBORN
     return value if _COMMIT.fullmatch(value) else ""
 
 
@@ -106,11 +114,13 @@ def commits_since(root: str, before: str) -> list[str]:
     made = list[str]()
     for line in reversed(lines):
         names, _, what = line.partition("\t")
-        after = names.split(" ", 2)[1:2]
+        was, *after = names.split(" ", 2)[:2]
         if after == [before]:
             return made
         if what.startswith(("commit: ", "commit (initial): ", "commit (merge): ")):
             made += after
+        if before == UNBORN and after and was == "0" * len(after[0]):
+            return made
     return []
 
 
@@ -210,7 +220,7 @@ def files_of(root: str, commits: Sequence[str], until: float) -> dict[str, list[
 
     Bounded and raises as ``files``; nothing is told of what git does not know.
     """
-    plain = ("--no-renames", "--no-color", "--no-show-signature", "--no-relative", "-c")
+    plain = ("--no-renames", "--no-color", "--no-show-signature", "--no-relative", "-c", "--root")
     which = ("--name-only", "--format=%x01%H", "--no-walk=unsorted", *commits[:_MOST_COMMITS])
     told = _read(until, root, "log", "-z", *plain, *which, "--").split(b"\x01")[1:]
     names = ([os.fsdecode(name.strip(b"\n")) for name in each.split(b"\0")] for each in told)
@@ -314,6 +324,14 @@ def _common_dir(git_dir: str) -> str | None:
 def _real(start: str, path: str) -> str:
     # Not Path.resolve: at a link to itself it fails, in some versions of Python.
     return os.path.realpath(Path(start, path))
+
+
+def _is_unborn(repository: Repository) -> bool:
+    """Whether nothing was ever checked out there, of which a log would be there.
+
+    A branch whose ref is not to be seen, as in the midst of renaming it, is no such.
+    """
+    return bool(branch(repository.root)) and not os.path.lexists(f"{repository.git_dir}/logs/HEAD")
 
 
 def _ref(repository: Repository, name: str) -> str:

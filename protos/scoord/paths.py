@@ -115,6 +115,7 @@ class Head:
 
     branch: str = ""
     commit: str = ""
+    """``git.UNBORN`` before the first."""
 
 
 class Locator:

@@ -157,7 +157,9 @@ class Holder(_message.Message):
     branch: _builtins.str
     """The branch it was taken on, or is held on by now; empty when unknown."""
     commit: _builtins.str
-    """The commit it was taken at, or that is checked out by now; empty when unknown."""
+    """The commit it was taken at, or that is checked out by now; empty when unknown, zeros before
+    the first.
+    """
     def __init__(
         self,
         *,

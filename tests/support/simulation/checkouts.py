@@ -24,6 +24,8 @@ class Checkout:
     """The keys of files that were edited since they were last committed."""
     branches: list[tuple[float, str]] = field(default_factory=list)
     """What was checked out before, and until when."""
+    committed: dict[str, list[str]] = field(default_factory=dict)
+    """The files of each commit that was made here, oldest first."""
     _commits: int = 0
 
     @property
@@ -38,6 +40,7 @@ class Checkout:
     def commit(self, paths: list[str]) -> None:
         """A new commit has these files as they are."""
         self._commits += 1
+        self.committed[self.head.commit] = paths
         for path in paths:
             self.changed.pop(path_key(path), None)
 
@@ -75,5 +78,11 @@ class Checkouts(dict[Path, Checkout]):
         return [path for path in paths if path_key(path) in self[Path(root)].changed]
 
     def commits_since(self, root: str, before: str) -> list[str]:
-        """As ``git.commits_since``: a switch is none, and nobody counts here."""
-        return []
+        """As ``git.commits_since``: a switch is none."""
+        made = reversed(self[Path(root)].committed)
+        return [commit for commit in made if int(commit, 16) > int(before, 16)]
+
+    def files_of(self, root: str, commits: Sequence[str], until: float) -> dict[str, list[str]]:
+        """As ``git.files_of``."""
+        committed = self[Path(root)].committed
+        return {commit: committed[commit] for commit in commits}

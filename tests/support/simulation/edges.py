@@ -183,6 +183,7 @@ def replaced(seed: int, table: ProcessTable, checkouts: Checkouts) -> Iterator[U
         patch.object(lifecycle, "branch", checkouts.branch_of),
         patch.object(git, "changed", checkouts.changed_of),
         patch.object(git, "commits_since", checkouts.commits_since),
+        patch.object(git, "files_of", checkouts.files_of),
         # No file is there, so none is suggested; to look for each on the disk costs time.
         patch.object(Instead, "of", lambda *_: ELSEWHERE),
         patch.object(sessions, "atomic_write", lambda file, data: file.write(data)),

@@ -8,7 +8,8 @@ from scoord.errors import InvalidPath, InvalidRequest
 from scoord.ids import MachineId, ProjectId
 from scoord.paths import FileIdentity, Locator, NamedBy, Worktree
 from scoord_agent.arguments import Meaning, identify, is_rooted, meanings, together
-from support.repositories import repository, worktree
+from support.clock import FakeClock
+from support.repositories import git, repository, worktree
 
 
 @pytest.fixture
@@ -218,6 +219,21 @@ def test_files_and_patterns_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
     assert ["src/**/*.MD", "src/*.py"] == [pattern.shown for pattern in patterns]
     assert ["src/**/*.md", "src/*.py"] == [pattern.key for pattern in patterns]
     assert {"example.com/shop"} == {each.project for each in (*files, *patterns)}
+
+
+@pytest.mark.parametrize("argument", ["src/a.py", "src/*.py"])
+def test_a_command_right_after_a_switch_is_of_the_branch_that_is_checked_out_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    root = repository(tmp_path / "shop", "https://example.com/shop")
+    locator = Locator(MachineId("m1"), FakeClock())
+    assert "main" == locator.head_at(root).branch
+    git(root, "switch", "-q", "-c", "feature")
+
+    identify(locator, [argument], str(root))
+
+    assert "feature" == locator.head_at(root).branch
 
 
 def test_outside_a_repository_there_are_no_patterns(tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from scoord import git as git_files
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.names import path_key
 from scoord_agent.background import Background
-from scoord_agent.commits import Commits
+from scoord_agent.commits import Commits, committed
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
@@ -141,3 +143,33 @@ async def test_sessions_of_other_worktrees_have_not_made_it(desk: Desk) -> None:
     one = desk.session("one")
 
     assert ["one"] == await desk.count(one, desk.commit("a.md"))
+
+
+async def test_what_many_locks_are_committed_in_git_is_asked_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, names, heads = desk.session("one"), [f"{n}.md" for n in range(30)], [desk.commit()]
+    heads += [desk.commit(*names[n : n + 10]) for n in (0, 10, 20)]
+    locks = [
+        replace(desk.hold(session, name), commit=heads[n // 10 + late])
+        for n, name in enumerate(names)
+        for late in (0, 1)
+    ]
+    asked_of, asked_changed = Mock(wraps=git_files.files_of), Mock(wraps=git_files.changed)
+    monkeypatch.setattr(git_files, "files_of", asked_of)
+    monkeypatch.setattr(git_files, "changed", asked_changed)
+
+    over = committed(str(desk.root), locks, git_files.patience())
+
+    assert set(locks[::2]) == over, "a commit that was before the grant ends nothing"
+    assert 1 == asked_of.call_count == asked_changed.call_count
+
+
+async def test_where_nothing_was_committed_git_is_not_asked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = replace(desk.hold(desk.session("one"), "a.md"), commit=desk.commit())
+    git(desk.root, "commit", "-q", "--allow-empty", "--amend", "-m", "again")
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    assert set() == committed(str(desk.root), [lock], git_files.patience())

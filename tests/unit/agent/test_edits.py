@@ -444,3 +444,17 @@ async def test_a_place_is_used_up_by_a_grant_that_holds_further_than_was_asked_f
 
     assert [] == house.taking.leaving.promised(house.session, branch)
     assert [""] == [lock.branch for lock in house.held.at(SHOP, "a.py")]
+
+
+async def test_an_edit_right_after_a_switch_is_of_the_branch_that_is_checked_out_now(
+    house: House,
+) -> None:
+    house.set("scope: branch")
+    await house.edit("b.py")
+    git(house.root, "switch", "-q", "-c", "feature")
+
+    await house.edit("a.py")
+
+    assert ["main"] == [lock.branch for lock in house.held.at(SHOP, "b.py")]
+    assert ["feature"] == [lock.branch for lock in house.held.at(SHOP, "a.py")]
+    assert "feature" == house.coordinator.acquires[-1].branch

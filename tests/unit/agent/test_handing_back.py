@@ -1,6 +1,7 @@
 """Locks that are given back before their session ends."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from scoord import git as scoord_git
 from scoord.claimant import Claimant
 from scoord.config import SettingsCache, load
 from scoord.ids import AgentId, FencingToken, MachineId, ProjectId, SessionId
@@ -21,7 +23,7 @@ from scoord_agent.remembered import Allowed
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
 from support.clock import FakeClock
-from support.repositories import git, repository
+from support.repositories import git, repository, worktree
 
 SHOP = ProjectId("example.com/shop")
 A = SessionId("Session_a")
@@ -65,16 +67,30 @@ class House:
         return lock
 
     def head(self) -> str:
-        return git(self.root, "rev-parse", "HEAD").strip()
+        return scoord_git.commit(str(self.root))
 
     def set(self, setting: str) -> None:
         text = f"session_coordination: {{{setting}}}\n"
         (self.root / "coordination.yaml").write_text(text, encoding="utf-8")
         self.clock.advance(RECHECK_S)
 
-    def commit(self) -> None:
-        git(self.root, "commit", "-q", "--allow-empty", "-m", "next")
+    def write(self, *names: str) -> None:
+        for name in names:
+            with (self.root / name).open("a", encoding="utf-8") as file:
+                file.write("1\n")
+
+    def commit(self, *names: str) -> None:
+        self.write(*names)
+        git(self.root, "add", "--", *names)
+        git(self.root, "commit", "-q", "--allow-empty", "-m", "next", "--", *names)
         self.clock.advance(RECHECK_S)
+
+    async def looked(self) -> list[str]:
+        """All that was given back, once git is asked what is committed."""
+        self.asked.clear()
+        self.handing_back.after_commit(self.session)
+        await self.finish()
+        return self.released
 
     def switch(self, *arguments: str) -> None:
         git(self.root, "switch", "-q", *arguments)
@@ -102,29 +118,133 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await background.close()
 
 
-async def test_after_a_commit_what_is_unchanged_is_given_back(house: House) -> None:
+async def test_after_a_commit_what_it_has_in_and_is_unchanged_is_given_back(house: House) -> None:
+    house.set("release_on: commit")
+    for name in ("a.py", "changed.py", "other.py"):
+        house.hold(name)
+    house.hold("src/**", is_pattern=True)
+    house.handing_back.after_commit(house.session)
+    house.commit("a.py", "changed.py")
+    house.write("changed.py")
+
+    assert ["a.py"] == await house.looked()
+
+    for name in ("changed.py", "other.py"):
+        asked_again = house.held.find(SHOP, name, Claimant(A, AgentId("")))
+        assert asked_again
+        assert house.head() == asked_again.commit, "the next commit decides, not the next hook"
+    house.commit("changed.py")
+    assert ["a.py", "changed.py"] == await house.looked()
+
+
+async def test_so_it_is_with_a_repositorys_first_commit(house: House) -> None:
+    house.set("release_on: commit")
+    shutil.rmtree(house.root / ".git")
+    git(house.root, "init", "-q")
+    house.handing_back.look(house.session)
+    for name in ("a.py", "other.py"):
+        house.hold(name)
+
+    house.commit("a.py")
+
+    assert ["a.py"] == await house.looked()
+    house.handing_back.look(house.session)
+    assert [(A, 1)] == house.commits
+
+
+@pytest.mark.parametrize("setting", ["commit", "session_end"])
+async def test_a_worktree_that_is_removed_holds_nothing_back(house: House, setting: str) -> None:
+    linked = worktree(house.root, house.root.parent / "linked", "feature")
+    text = f"session_coordination: {{release_on: {setting}}}\n"
+    (linked / "coordination.yaml").write_text(text, encoding="utf-8")
+    house.hold("a.py", worktree=str(linked))
+    house.hold("timed.py", worktree=str(linked), ends_at=house.clock.now() + 1800)
+    house.handing_back.look_anew(house.session)
+    house.handing_back.after_commit(house.session)
+
+    git(house.root, "worktree", "remove", "--force", str(linked))
+    house.clock.advance(RECHECK_S)
+    house.handing_back.after_commit(house.session)
+    await asyncio.sleep(0.1)
+
+    assert (["a.py"] if setting == "commit" else []) == house.released
+
+
+async def test_what_is_taken_for_a_time_ends_then_and_not_with_a_commit(house: House) -> None:
+    house.set("release_on: commit")
+    house.hold("timed.py", ends_at=house.clock.now() + 1800)
+    house.hold("a.py")
+    house.commit("a.py", "timed.py")
+
+    assert ["a.py"] == await house.looked()
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        "merge -q --ff-only others",
+        "merge -q --no-ff --no-edit others",
+        "cherry-pick others",
+        "rebase -q others",
+        "switch -q others",
+        "commit -q --amend --allow-empty -m again",
+        "commit -q --allow-empty -m nothing",
+    ],
+)
+async def test_what_moves_without_a_commit_of_the_file_there_gives_nothing_back(
+    house: House, moves: str
+) -> None:
+    house.commit("a.py")
+    others = worktree(house.root, house.root.parent / "others", "others")
+    (others / "a.py").write_text("theirs\n", encoding="utf-8")
+    git(others, "commit", "-q", "-a", "-m", "theirs")
+    git(others, "checkout", "-q", "--detach")
     house.set("release_on: commit")
     house.hold("a.py")
-    house.hold("changed.py")
-    house.hold("src/**", is_pattern=True)
-    (house.root / "changed.py").write_text("2\n", encoding="utf-8")
-    house.handing_back.after_commit(house.session)
-    house.commit()
+    house.write("a.py")
+    git(house.root, "stash", "-q")
 
-    house.handing_back.after_commit(house.session)
+    git(house.root, *moves.split())
 
-    await house.finish()
-    assert ["a.py"] == house.released
-    asked_again = house.held.find(SHOP, "changed.py", Claimant(A, AgentId("")))
-    assert asked_again
-    assert house.head() == asked_again.commit, "the next commit decides, not the next hook"
+    house.clock.advance(RECHECK_S)
+    assert [] == await house.looked()
+
+
+async def test_what_a_merge_was_resolved_in_is_given_back_with_it(house: House) -> None:
+    house.commit("a.py", "b.py")
+    others = worktree(house.root, house.root.parent / "others", "others")
+    for name in ("a.py", "b.py"):
+        (others / name).write_text("theirs\n", encoding="utf-8")
+    git(others, "commit", "-q", "-a", "-m", "theirs")
+    house.commit("a.py")
+    house.set("release_on: commit")
+    house.hold("a.py")
+    house.hold("b.py")
+    git(house.root, "merge", "-q", "--no-commit", "-s", "ours", "others")
+    (house.root / "a.py").write_text("of both\n", encoding="utf-8")
+    git(house.root, "checkout", "-q", "others", "--", "b.py")
+    git(house.root, "add", "a.py")
+    git(house.root, "commit", "-q", "-m", "both")
+    house.clock.advance(RECHECK_S)
+
+    assert ["a.py"] == await house.looked(), "b.py is as others have it"
+
+
+async def test_what_git_ignores_is_in_no_commit(house: House) -> None:
+    house.set("release_on: commit")
+    (house.root / ".git" / "info" / "exclude").write_text("local.env\n", encoding="utf-8")
+    house.hold("local.env")
+    house.write("local.env")
+    house.commit("a.py")
+
+    assert [] == await house.looked()
 
 
 async def test_a_file_that_is_used_while_git_is_asked_is_kept(house: House) -> None:
     house.set("release_on: commit")
     lock = house.hold("a.py")
     other = house.hold("b.py")
-    house.commit()
+    house.commit("a.py", "b.py")
     house.handing_back.after_commit(house.session)
 
     house.held.renew_commit(lock, house.head())
@@ -141,22 +261,32 @@ async def test_a_file_whose_edit_is_allowed_and_has_not_happened_is_kept_for_a_w
     edit = lock.project, lock.key, lock.agent, house.root
     house.session.remembered.allowed[edit] = Allowed(lock.token, house.clock.now())
     house.hold("b.py", agent="agent-1")
-    house.commit()
-    house.handing_back.after_commit(house.session)
-    await house.finish()
-    assert ["b.py"] == house.released
+    house.commit("a.py", "b.py")
+    assert ["b.py"] == await house.looked()
 
     house.clock.advance(EDIT_WITHIN_S)
-    house.asked.clear()
-    house.handing_back.after_commit(house.session)
 
-    await house.finish()
-    assert ["b.py", "a.py"] == house.released, "the edit was denied: nobody tells"
+    assert ["b.py", "a.py"] == await house.looked(), "the edit was denied: nobody tells"
+
+
+async def test_what_git_was_too_slow_to_tell_is_asked_for_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.set("release_on: commit")
+    lock = house.hold("a.py")
+    house.commit("a.py")
+    with monkeypatch.context() as slow:
+        slow.setattr(scoord_git, "GIT_PATIENCE_S", 0.0)
+        house.handing_back.after_commit(house.session)
+        await asyncio.sleep(0.3)
+    assert lock == house.held.find_same(lock)
+
+    assert ["a.py"] == await house.looked()
 
 
 async def test_a_commit_gives_nothing_back_unless_it_is_to(house: House) -> None:
     house.hold("a.py")
-    house.commit()
+    house.commit("a.py")
 
     house.handing_back.after_commit(house.session)
     house.handing_back.after_turn(house.session)
@@ -229,7 +359,9 @@ async def test_who_is_at_rest_is_seen_to_have_committed_a_moment_after_the_last_
     house.hold("a.py", worktree=str(elsewhere), commit=git(elsewhere, "rev-parse", "HEAD").strip())
     assert house.handing_back.look(house.session)
     house.handing_back.after_commit(house.session)
-    git(elsewhere, "commit", "-q", "--allow-empty", "-m", "next")
+    (elsewhere / "a.py").touch()
+    git(elsewhere, "add", "a.py")
+    git(elsewhere, "commit", "-q", "-m", "next")
     assert not house.handing_back.look(house.session)
 
     house.handing_back.look_anew(house.session)

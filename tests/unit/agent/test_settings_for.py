@@ -46,6 +46,22 @@ def test_the_last_good_settings_stay_in_force(
     assert "conflict_action" in settings_for.problem(tmp_path / "a")
 
 
+def test_a_worktree_that_is_removed_has_the_settings_that_it_had(
+    settings_for: SettingsFor, tmp_path: Path, clock: FakeClock
+) -> None:
+    write(tmp_path / "a", "session_coordination: {conflict_action: warn}")
+    settings_for.at(tmp_path / "a")
+
+    (tmp_path / "a" / "coordination.yaml").unlink()
+    (tmp_path / "a").rmdir()
+    clock.advance(RECHECK_S)
+    assert settings_for.at(tmp_path / "a").session_coordination.conflict_action == "warn"
+
+    (tmp_path / "a").mkdir()
+    clock.advance(RECHECK_S)
+    assert settings_for.at(tmp_path / "a").session_coordination.conflict_action == "block"
+
+
 def test_a_problem_is_over_when_its_worktree_is_removed(
     settings_for: SettingsFor, tmp_path: Path, clock: FakeClock
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from scoord.errors import InvalidPath
 from scoord.git import (
+    UNBORN,
     branch,
     changed,
     commit,
@@ -72,7 +73,30 @@ def test_before_the_first_commit_there_is_a_branch_and_no_commit(
     found = locator.worktree_of(str(tmp_path))
 
     assert found
-    assert locator.head(found) == Head("trunk", "")
+    assert locator.head(found) == Head("trunk", UNBORN)
+
+
+@pytest.mark.parametrize("form", ["sha1", "sha256"])
+def test_a_repositorys_first_commits_are_made_since_there_was_none(
+    tmp_path: Path, form: str
+) -> None:
+    git(tmp_path, "init", "-q", f"--object-format={form}")
+    git(tmp_path, "config", "log.showRoot", "false")
+    (tmp_path / "a.py").touch()
+    git(tmp_path, "add", ".")
+    made = list[str]()
+    for n in range(2):
+        git(tmp_path, "commit", "-q", "--allow-empty", "-m", f"commit {n}")
+        made.insert(0, git(tmp_path, "rev-parse", "HEAD"))
+
+    assert made == commits_since(str(tmp_path), UNBORN)
+    assert ["a.py"] == files_of(str(tmp_path), made, patience())[made[-1]]
+
+
+def test_what_cannot_be_seen_for_a_moment_is_no_beginning(repo: Path) -> None:
+    git(repo, "symbolic-ref", "HEAD", "refs/heads/renamed")
+
+    assert "" == commit(str(repo))
 
 
 def test_a_head_that_points_out_of_the_repository_is_not_followed(
