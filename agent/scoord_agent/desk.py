@@ -86,7 +86,7 @@ class Desk:
 
     async def acquire(self, wish: Wish) -> Answer:
         """Take all of it for the session above, or nothing."""
-        session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
+        session = await self._asker(wish)
         requests = await self._guarded(session, wish)
         asked = [replace(request, queues=session.has_hooks) for request in requests]
         say = partial(turned_away.refused, self._instead, wish.paths)
@@ -97,7 +97,7 @@ class Desk:
 
         The places in the queues stay: who calls again goes on waiting.
         """
-        session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
+        session = await self._asker(wish)
         say = partial(turned_away.awaited, self._instead)
         ask = partial(self._guarded, session, wish)
         take = partial(self._take, session, say=say)
@@ -108,6 +108,9 @@ class Desk:
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
         await self._queueing.leave(await self._requests(session, wish))
         return {}
+
+    async def _asker(self, wish: Wish) -> LocalSession:
+        return await self._lifecycle.terminal_session(wish.pid, wish.cwd, lasting=wish.lasting)
 
     def close(self) -> None:
         """The agent ends, and may be replaced: who waits keeps its place."""

@@ -179,5 +179,6 @@ def _wish(body: Body) -> Wish:
         reason=text(body, "reason"),
         shared=body.get("shared") is True,
         lasts_s=seconds(body, "lasts_s"),
+        lasting=body.get("lasting") is True,
         refused=tuple((project, path_key(path)) for project, path in pairs(body, "refused")),
     )

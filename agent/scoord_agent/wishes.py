@@ -17,6 +17,8 @@ class Wish:
     refused: tuple[tuple[str, str], ...] = ()
     """What the same command was refused last, as it waits: projects, and paths or patterns
     as they are compared."""
+    lasting: bool = False
+    """The process ends with its answer; what it takes is to be held on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,8 @@ def acquire(
     paths: Sequence[str], reason: str, *, shared: bool = False, lasts_s: float = 0.0
 ) -> Answer:
     """Take all the paths for the session above this process, or none; 0 s lasts as it does."""
-    wish = from_here(paths=list(paths), reason=reason, shared=shared, lasts_s=lasts_s)
+    terms = {"shared": shared, "lasts_s": lasts_s, "lasting": True}
+    wish = from_here(paths=list(paths), reason=reason, **terms)
     return ask("POST", "/v1/acquire", wish)
 
 
@@ -68,7 +69,8 @@ def wait(paths: Sequence[str], reason: str, within_s: float, held: Sequence[Answ
 
     ``held`` is what the last call was answered.
     """
-    wish = from_here(paths=list(paths), reason=reason, within_s=within_s, refused=refused(held))
+    terms = {"within_s": within_s, "refused": refused(held), "lasting": True}
+    wish = from_here(paths=list(paths), reason=reason, **terms)
     return ask("POST", "/v1/wait", wish, timeout_s=within_s + ANSWER_S)
 
 

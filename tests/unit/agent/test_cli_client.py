@@ -81,7 +81,7 @@ def test_the_agent_is_told_where_the_command_stands(api: ScriptedApi, tmp_path: 
     local_client.acquire(["a.py"], "why", shared=True, lasts_s=60.0)
 
     here = {"cwd": str(Path.cwd()), "pid": os.getpid()}
-    wish = {"paths": ["a.py"], "reason": "why", "shared": True, "lasts_s": 60.0}
+    wish = {"paths": ["a.py"], "reason": "why", "shared": True, "lasts_s": 60.0, "lasting": True}
     assert [("/v1/acquire", here | wish)] == api.asked
 
 
