@@ -18,6 +18,7 @@ from scoord.v1.locks_pb2 import Conflict, LockRef
 from scoord_agent import turned_away, unguarded
 from scoord_agent.all_or_none import AllOrNone, Named, Refusal, names_of
 from scoord_agent.arguments import identify, together
+from scoord_agent.background import Background
 from scoord_agent.giving_up import GivingUp
 from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
@@ -69,12 +70,13 @@ class Desk:
         locator: Locator,
         settings: SettingsFor,
         clock: Clock,
+        background: Background,
     ) -> None:
         self._sessions = sessions
         self._lifecycle = lifecycle
         self._taking = taking
         self._giving_up = giving_up
-        self._all_or_none = AllOrNone(taking, held, turns)
+        self._all_or_none = AllOrNone(taking, held, turns, background)
         self._held = held
         self._queueing = queueing
         self._neighbours = neighbours
