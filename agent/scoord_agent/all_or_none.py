@@ -62,7 +62,7 @@ class AllOrNone:
 
         ``last`` is what was refused when the same command asked before.
         """
-        had, parts = set(map(name_of, self._own(session))), self._in_order(requests, last)
+        had, parts = self.had(session), self._in_order(requests, last)
         more = {name for part in parts for name in self._more(part)}
         taken = dict[Name, LockRef]()
         undo = partial(self._undo, session, taken, had, more)
@@ -78,6 +78,10 @@ class AllOrNone:
         if refusal:
             await self._seen_through(undo())
         return refusal or taken
+
+    def had(self, session: LocalSession) -> set[Name]:
+        """What it has, or has lost and may have again: nothing of that is new."""
+        return set(map(name_of, self._own(session)))
 
     async def _ask_for(
         self, parts: Iterable[Request], taken: dict[Name, LockRef]

@@ -106,8 +106,15 @@ class Desk:
         return await self._queueing.wait(ask, take, within_s, wish.refused)
 
     async def leave(self, wish: Wish) -> Answer:
-        """Give up the places in the queues where no other command of the session waits."""
+        """Give up the places in the queues where no other command of the session waits.
+
+        What is new by a command that is not wanted any more is given back.
+        """
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
+        own = [lock for lock in self._held.of(session.session_id) if not lock.agent]
+        with contextlib.suppress(Unknown):  # they are owed then
+            new = [lock for lock in own if (lock.project, lock.key) in wish.new]
+            await self._taking.release(session, new)
         await self._queueing.leave(await self._requests(session, wish))
         return {}
 
@@ -169,6 +176,7 @@ class Desk:
         say: Saying,
     ) -> Answer:
         """All of it, or nothing; ``last`` was refused before."""
+        had = self._all_or_none.had(session)
         outcome = await self._all_or_none.take(session, requests, last)
         if isinstance(outcome, Refusal):
             request = outcome.request
@@ -178,8 +186,12 @@ class Desk:
                 for one in outcome.conflicts
             )
             return {"held": [at | row for row in rows]}
-        refs = ((request, outcome[name]) for request in requests for name in names_of(request))
-        return {"granted": [self._granted_row(request, ref) for request, ref in refs]}
+        named = ((request, name) for request in requests for name in names_of(request))
+        granted = [
+            {**self._granted_row(request, outcome[name]), "new": name not in had}
+            for request, name in named
+        ]
+        return {"granted": granted}
 
     def _granted_row(self, request: Request, ref: LockRef) -> Answer:
         key, token = path_key(ref.path), FencingToken(ref.token)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client, MCPError
 from mcp_types import CallToolResult
@@ -294,6 +295,31 @@ async def test_a_claim_that_is_given_up_leaves_the_queue(
     assert claim.cancelled()
     (left,) = bodies(api, "/v1/leave")
     assert ["a.py"] == left["paths"]
+
+
+@pytest.mark.parametrize(("wait_s", "path"), [(30, "/v1/wait"), (0, "/v1/acquire")])
+async def test_what_a_claim_is_granted_that_is_given_up_meanwhile_is_given_back(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, wait_s: float, path: str
+) -> None:
+    from scoord_agent.mcp import coordination
+
+    rows = [{"project": "shop", "path": name, "new": name == "a.py"} for name in ("a.py", "b.py")]
+    api.will(path, {"granted": rows})
+    api.will("/v1/leave", {})
+    scope, ask = anyio.CancelScope(), asking.ask
+
+    async def late(method: str, asked: str, *more: Any) -> Any:
+        answer = await ask(method, asked, *more)
+        scope.cancel()
+        return answer
+
+    monkeypatch.setattr(coordination, "ask", late)
+    with scope:
+        await coordination._claim(Caller("/w", 1), {"paths": ["a.py", "b.py"], "wait_s": wait_s})
+
+    assert scope.cancelled_caught
+    (left,) = bodies(api, "/v1/leave")
+    assert [["shop", "a.py"]] == left["new"], "what was had before stays"
 
 
 async def test_a_claim_that_asks_again_says_what_it_was_refused(
