@@ -353,6 +353,30 @@ def test_an_agent_that_cannot_start_is_said_with_its_own_words(
         asking._ask("GET", "/v1/status", None, 1.0)
 
 
+async def test_a_caller_in_a_folder_whose_name_is_not_utf8_is_told_so(api: ScriptedApi) -> None:
+    desk = Desk(Caller("/work/caf\udce9", os.getpid()))
+
+    async with Client(desk.server()) as client:
+        result = await client.call_tool("status", {})
+
+    assert result.is_error
+    assert "is not UTF-8; rename it" in str(result.content[0])
+    assert [] == api.asked
+
+
+def test_a_server_in_a_folder_that_is_gone_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.delenv("CLAUDE_PROJECT_DIR", raising=False)
+    gone.rmdir()
+
+    assert 2 == run(["mcp"])
+    assert "this directory is gone" in capsys.readouterr().err
+
+
 def test_the_other_commands_do_not_load_the_sdk() -> None:
     import subprocess
     import sys
