@@ -5,16 +5,19 @@ other project, go in a step of their own. So what may be refused is asked for be
 the session has already, and what is new is given back where a later step fails.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from scoord.errors import ScoordError
 from scoord.ids import ProjectId
 from scoord.paths import FileIdentity
 from scoord.v1.locks_pb2 import Conflict, Granted, LockRef
 from scoord_agent import wording_held
+from scoord_agent.background import Background
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
@@ -44,10 +47,13 @@ class Refusal:
 class AllOrNone:
     """Takes what the commands of this machine's sessions ask for."""
 
-    def __init__(self, taking: Taking, held: HeldLocks, turns: Turns) -> None:
+    def __init__(
+        self, taking: Taking, held: HeldLocks, turns: Turns, background: Background
+    ) -> None:
         self._taking = taking
         self._held = held
         self._turns = turns
+        self._background = background
 
     async def take(
         self, session: LocalSession, requests: Iterable[Request], last: Collection[Named] = ()
@@ -56,20 +62,41 @@ class AllOrNone:
 
         ``last`` is what was refused when the same command asked before.
         """
-        had, parts = set(map(name_of, self._own(session))), self._in_order(requests, last)
+        had, parts = self.had(session), self._in_order(requests, last)
         more = {name for part in parts for name in self._more(part)}
         taken = dict[Name, LockRef]()
+        undo = partial(self._undo, session, taken, had, more)
         try:
-            for request in parts:
-                outcome = await self._taking.acquire(request)
-                if not isinstance(outcome, Granted):
-                    await self._undo(session, taken, had, more)
-                    return Refusal(request, outcome)
-                taken |= zip(names_of(request), outcome.locks, strict=True)
-        except ScoordError:
-            await self._undo(session, taken, had, more)
+            refusal = await self._ask_for(parts, taken)
+        except asyncio.CancelledError:
+            # Its command was interrupted: nobody would give back what it has by now.
+            self._background.start(undo())
             raise
-        return taken
+        except ScoordError:
+            await self._seen_through(undo())
+            raise
+        if refusal:
+            await self._seen_through(undo())
+        return refusal or taken
+
+    def had(self, session: LocalSession) -> set[Name]:
+        """What it has, or has lost and may have again: nothing of that is new."""
+        return set(map(name_of, self._own(session)))
+
+    async def _ask_for(
+        self, parts: Iterable[Request], taken: dict[Name, LockRef]
+    ) -> Refusal | None:
+        """Ask for one after the other, and put into ``taken`` what is granted."""
+        for request in parts:
+            outcome = await self._taking.acquire(request)
+            if not isinstance(outcome, Granted):
+                return Refusal(request, outcome)
+            taken |= zip(names_of(request), outcome.locks, strict=True)
+        return None
+
+    async def _seen_through(self, undoing: Coroutine[Any, Any, None]) -> None:
+        """Wait for it; it goes on where the command is interrupted now."""
+        await asyncio.shield(self._background.start(undoing))
 
     async def _undo(
         self, session: LocalSession, taken: Mapping[Name, LockRef], had: set[Name], more: set[Name]

@@ -18,6 +18,7 @@ from scoord.v1.locks_pb2 import Conflict, LockRef
 from scoord_agent import turned_away, unguarded
 from scoord_agent.all_or_none import AllOrNone, Named, Refusal, names_of
 from scoord_agent.arguments import Meaning, identify, meanings, sorted_out, together
+from scoord_agent.background import Background
 from scoord_agent.giving_up import GivingUp
 from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
@@ -69,12 +70,13 @@ class Desk:
         locator: Locator,
         settings: SettingsFor,
         clock: Clock,
+        background: Background,
     ) -> None:
         self._sessions = sessions
         self._lifecycle = lifecycle
         self._taking = taking
         self._giving_up = giving_up
-        self._all_or_none = AllOrNone(taking, held, turns)
+        self._all_or_none = AllOrNone(taking, held, turns, background)
         self._held = held
         self._queueing = queueing
         self._neighbours = neighbours
@@ -86,7 +88,7 @@ class Desk:
 
     async def acquire(self, wish: Wish) -> Answer:
         """Take all of it for the session above, or nothing."""
-        session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
+        session = await self._asker(wish)
         requests = await self._guarded(session, wish)
         asked = [replace(request, queues=session.has_hooks) for request in requests]
         say = partial(turned_away.refused, self._instead, wish.paths)
@@ -97,17 +99,27 @@ class Desk:
 
         The places in the queues stay: who calls again goes on waiting.
         """
-        session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
+        session = await self._asker(wish)
         say = partial(turned_away.awaited, self._instead)
         ask = partial(self._guarded, session, wish)
         take = partial(self._take, session, say=say)
         return await self._queueing.wait(ask, take, within_s, wish.refused)
 
     async def leave(self, wish: Wish) -> Answer:
-        """Give up the places in the queues where no other command of the session waits."""
+        """Give up the places in the queues where no other command of the session waits.
+
+        What is new by a command that is not wanted any more is given back.
+        """
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
+        own = [lock for lock in self._held.of(session.session_id) if not lock.agent]
+        with contextlib.suppress(Unknown):  # they are owed then
+            new = [lock for lock in own if (lock.project, lock.key) in wish.new]
+            await self._taking.release(session, new)
         await self._queueing.leave(await self._requests(session, wish))
         return {}
+
+    async def _asker(self, wish: Wish) -> LocalSession:
+        return await self._lifecycle.terminal_session(wish.pid, wish.cwd, lasting=wish.lasting)
 
     def close(self) -> None:
         """The agent ends, and may be replaced: who waits keeps its place."""
@@ -177,6 +189,7 @@ class Desk:
         say: Saying,
     ) -> Answer:
         """All of it, or nothing; ``last`` was refused before."""
+        had = self._all_or_none.had(session)
         outcome = await self._all_or_none.take(session, requests, last)
         if isinstance(outcome, Refusal):
             request = outcome.request
@@ -186,8 +199,12 @@ class Desk:
                 for one in outcome.conflicts
             )
             return {"held": [at | row for row in rows]}
-        refs = ((request, outcome[name]) for request in requests for name in names_of(request))
-        return {"granted": [self._granted_row(request, ref) for request, ref in refs]}
+        named = ((request, name) for request in requests for name in names_of(request))
+        granted = [
+            {**self._granted_row(request, outcome[name]), "new": name not in had}
+            for request, name in named
+        ]
+        return {"granted": granted}
 
     def _granted_row(self, request: Request, ref: LockRef) -> Answer:
         key, token = path_key(ref.path), FencingToken(ref.token)

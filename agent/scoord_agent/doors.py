@@ -68,6 +68,7 @@ class Doors:
             locator=common.locator,
             settings=common.settings,
             clock=common.clock,
+            background=common.background,
         )
 
     def _queueing(self) -> Queueing:

@@ -51,6 +51,11 @@ the first it is ended at the coordinator, and is told so if it goes on."""
 
 MAX_INTENT = 120
 
+_NOTHING_ABOVE = (
+    "no terminal and no session is above this command, so that what it takes would be free again"
+    " as it ends; run it, and what needs it, in one shell"
+)
+
 _IDLE = SessionStatus.SESSION_STATUS_IDLE
 _UNSPECIFIED = SessionStatus.SESSION_STATUS_UNSPECIFIED
 
@@ -194,21 +199,26 @@ class Lifecycle:
             except ScoordError as error:
                 _log.warning("%s cannot be registered: %s", session.session_id, error)
 
-    async def terminal_session(self, pid: int, cwd: str) -> LocalSession:
+    async def terminal_session(self, pid: int, cwd: str, *, lasting: bool = False) -> LocalSession:
         """The nearest session above ``pid``, else one for the terminal's shell, made now.
 
-        A coding CLI may have been started in a terminal that is a session itself.
+        A coding CLI may have been started in a terminal that is a session itself. Without
+        either, it is one for the process itself, unless it is to be ``lasting``.
 
-        Raises SessionNotFound when that has ended: nothing would ever end a new one.
+        Raises SessionNotFound when that has ended: nothing would ever end a new one; and
+        where it would end with the command.
         """
         worktree = await worktree_of(self._locator, cwd)
         session = self._sessions.above(pid)
         if session is not None:
             session.act(self._clock.now())
             return session
-        process = processes.find(processes.terminal_of(pid) or pid)
+        terminal = processes.terminal_of(pid)
+        process = processes.find(terminal or pid)
         if process is None and processes.is_gone(pid):
             raise SessionNotFound(f"process {pid}, which asked, has ended")
+        if process and terminal is None and lasting:
+            raise SessionNotFound(_NOTHING_ABOVE)
         return self._add(TERMINAL, "", cwd, process=process, worktree=worktree, origin=Origin())
 
     async def _bring_to_life(self, session: LocalSession) -> None:
@@ -318,10 +328,11 @@ class Lifecycle:
 
     async def _process(self, origin: Origin) -> Process | None:
         if origin.pid is not None:
-            return processes.find(processes.behind_shells(origin.pid))
-        if origin.port is None:
+            pid = processes.behind_shells(origin.pid)
+        elif origin.port is not None:
+            pid = await asyncio.to_thread(processes.client_of_connection, origin.port)
+        else:
             return None
-        pid = await asyncio.to_thread(processes.client_of_connection, origin.port)
         return processes.find(pid) if pid else None
 
 

@@ -179,5 +179,12 @@ def _wish(body: Body) -> Wish:
         reason=text(body, "reason"),
         shared=body.get("shared") is True,
         lasts_s=seconds(body, "lasts_s"),
-        refused=tuple((project, path_key(path)) for project, path in pairs(body, "refused")),
+        lasting=body.get("lasting") is True,
+        refused=_names(body, "refused"),
+        new=_names(body, "new"),
     )
+
+
+def _names(body: Body, name: str) -> tuple[tuple[str, str], ...]:
+    """Projects, and paths or patterns as they are compared."""
+    return tuple((project, path_key(path)) for project, path in pairs(body, name))

@@ -11,6 +11,14 @@ import psutil
 
 _TERMINAL_SHELLS = frozenset({"bash", "zsh", "fish", "sh", "dash", "ksh", "tcsh", "nu", "pwsh"})
 
+_INITS = frozenset(
+    {
+        *("init", "systemd", "launchd", "runit", "s6-svscan", "openrc-init"),
+        *("tini", "dumb-init", "docker-init", "catatonit", "pause", "sleep", "tail"),
+    }
+)
+"""What is the first process, or stands in for it, and is nobody's coding CLI."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -111,20 +119,60 @@ def command_of(pid: int) -> list[str]:
         return []
 
 
-def behind_shells(pid: int) -> int:
-    """``pid``, or the first process above it that is not a shell.
+def behind_shells(pid: int) -> int | None:
+    """``pid``, or the first process above it that is not a shell; None where that is init.
 
     A hook that a CLI runs as a shell line has that shell as its parent, which
-    ends with the hook.
+    ends with the hook. One whose CLI has ended is init's.
     """
-    return next((p for p in ancestors(pid) if _name(p) not in _TERMINAL_SHELLS), pid)
+    found = next((p for p in ancestors(pid) if _name(p) not in _TERMINAL_SHELLS), pid)
+    return None if _is_init(found) else found
 
 
 def terminal_of(pid: int) -> int | None:
-    """The shell above ``pid`` that a person types into, else its parent."""
-    above = ancestors(pid)[1:]
-    shells = (pid for pid in above if _name(pid).lstrip("-") in _TERMINAL_SHELLS)
-    return next(shells, above[0] if above else None)
+    """The shell above ``pid`` that a person types into, else its parent; None without either.
+
+    What only took it in, since its parent had ended, is neither: it has all terminals of a
+    machine below it, and never ends.
+    """
+    above = [each for each in ancestors(pid)[1:] if not _has_taken_in(each, pid)]
+    return next(filter(_is_shell, above), above[0] if above else None)
+
+
+def _has_taken_in(above: int, pid: int) -> bool:
+    """Whether ``above`` has not started ``pid``, as far as can be told, or is init.
+
+    The first process of a container may be anything, and have started what is below it:
+    that is in one terminal session with it. What it took in is not, nor what a server runs.
+    """
+    if _is_init(above):
+        return True
+    is_first = above == 1
+    if not is_first and (_is_shell(above) or _parent(above) > 1):
+        return False
+    if is_first and _is_shell(above) and tty_of(above):
+        return False
+    return _terminal_session(above) != _terminal_session(pid)
+
+
+def _is_init(pid: int) -> bool:
+    return _parent(pid) <= 1 and _name(pid) in _INITS
+
+
+def _is_shell(pid: int) -> bool:
+    return _name(pid).lstrip("-") in _TERMINAL_SHELLS
+
+
+def _parent(pid: int) -> int:
+    return next(iter(ancestors(pid)[1:]), 0)
+
+
+def _terminal_session(pid: int) -> int:
+    """As ``setsid`` makes it; another one for each process that may not be seen."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -pid
 
 
 def _started(process: psutil.Process) -> float:

@@ -3,14 +3,13 @@
 Where nothing is known of the repository yet, the usual habits of naming stand in.
 """
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import PurePosixPath
 
 from scoord.clock import Clock
 from scoord.names import path_key
-from scoord.text import one_line
+from scoord.typed import as_typed
 from scoord_agent import wording_work
 from scoord_agent.held import HeldLocks
 from scoord_agent.knowledge.knowing import Knowing
@@ -103,8 +102,8 @@ def first_free(found: Iterator[Related], is_free: Callable[[str], bool]) -> Rela
 
 def wait_for(paths: Sequence[str]) -> str:
     """One line for who asked for ``paths`` at a terminal, where nobody is told of a turn."""
-    named = shlex.join(paths)
-    told = named if named == one_line(named, _MOST_NAMED) else "PATH…"
+    named = as_typed(paths)
+    told = named if len(named) <= _MOST_NAMED else "PATH…"
     return (
         f"`scoord wait {told}` takes it as soon as it is free; `scoord locks` shows who has what."
     )

@@ -17,6 +17,10 @@ class Wish:
     refused: tuple[tuple[str, str], ...] = ()
     """What the same command was refused last, as it waits: projects, and paths or patterns
     as they are compared."""
+    new: tuple[tuple[str, str], ...] = ()
+    """What it was granted and does not want any more, likewise."""
+    lasting: bool = False
+    """The process ends with its answer; what it takes is to be held on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ The words come as one string of JSON and become a list of arguments. No shell re
 them, and nothing in them can become an option but those that are named here.
 """
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from scoord.errors import InvalidRequest
+from scoord.typed import words_of
 
 MOST: Final = 9_500
 """Characters of an answer; Claude Code puts what is over 10,000 into a file."""
@@ -36,9 +37,10 @@ def typed(event: Mapping[str, object]) -> Typed:
     cwd = event.get("cwd")
     if not (isinstance(name, str) and isinstance(arguments, str) and isinstance(cwd, str)):
         raise InvalidRequest("this is not the event of a slash command")
-    if "\0" in arguments:
+    words = words_of(arguments)
+    if any("\0" in word for word in words):
         raise InvalidRequest("the arguments hold a NUL character")
-    return Typed(name.removeprefix("sc:"), tuple(_words(arguments)), cwd)
+    return Typed(name.removeprefix("sc:"), tuple(words), cwd)
 
 
 def arguments_of(command: Typed) -> list[str]:
@@ -47,7 +49,8 @@ def arguments_of(command: Typed) -> list[str]:
     if build is None:
         known = ", ".join(f"/sc:{name}" for name in _BUILDERS)
         raise InvalidRequest(f"no command is called {command.name[:60]!r}; there are {known}")
-    endless = next((word for word in command.words if word.partition("=")[0] in _ENDLESS), "")
+    options = takewhile(lambda word: word != "--", command.words)
+    endless = next((word for word in options if word.partition("=")[0] in _ENDLESS), "")
     if endless:
         raise InvalidRequest(f"{endless} goes on for ever; use it in a terminal")
     return build(command.words)
@@ -68,14 +71,6 @@ def framed(command: Typed, output: str) -> str:
     return "\n".join((f"scoord: the answer to {name}", *kept, f"scoord: end of {name}"))
 
 
-def _words(arguments: str) -> list[str]:
-    """Split as a shell would; a name with a lone quote in it is taken as it is."""
-    try:
-        return shlex.split(arguments)
-    except ValueError:
-        return arguments.split()
-
-
 def _unlock(words: Sequence[str]) -> list[str]:
     """Nobody can be asked in a hook: ``--force`` alone shows what to type, with the token."""
     paths, options, rest = list[str](), list[str](), iter(words)
@@ -85,6 +80,8 @@ def _unlock(words: Sequence[str]) -> list[str]:
             options.append(word)
         elif name == "--token":
             options.append(f"--token={_number(value or next(rest, ''))}")
+        elif word == "--":
+            paths.extend(rest)
         elif word.startswith("-"):
             raise InvalidRequest(f"{word[:60]!r} is not known here; {_UNLOCK}")
         else:

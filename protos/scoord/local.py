@@ -71,11 +71,23 @@ def config_dir() -> Path:
 
 
 def here() -> Path:
-    """Return the current directory. Raises InvalidPath if it was removed under us."""
+    """Return the current directory. Raises InvalidPath if it was removed under us.
+
+    Likewise if its name is not UTF-8: nobody could be told of it.
+    """
     try:
-        return Path.cwd()
+        return Path(check_utf8(str(Path.cwd())))
     except OSError as failure:
         raise InvalidPath("this directory is gone; change to one that exists") from failure
+
+
+def check_utf8(folder: str) -> str:
+    """Return ``folder`` if its name can be sent and shown. Raises InvalidPath."""
+    try:
+        folder.encode()
+    except UnicodeEncodeError as failure:
+        raise InvalidPath(f"the name of the folder {folder!a} is not UTF-8; rename it") from failure
+    return folder
 
 
 def token() -> str:

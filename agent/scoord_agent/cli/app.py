@@ -18,6 +18,7 @@ import click
 from scoord import local, text
 from scoord.errors import BY_CODE, BadRequest, InvalidConfig, ScoordError
 from scoord.exits import CRASHED, DONE, INTERRUPTED, REFUSED, exit_code
+from scoord_agent.cli import streams
 
 DISTRIBUTION: Final = "session-coordinator"
 COMMANDS: Final = "scoord.commands"
@@ -80,6 +81,7 @@ def root() -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    streams.prepare()
     sys.exit(run(sys.argv[1:]))
 
 

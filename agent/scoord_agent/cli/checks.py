@@ -16,6 +16,7 @@ from typing import Final
 from scoord import config, local
 from scoord.errors import InvalidConfig, ScoordError
 from scoord.text import age
+from scoord.text import failure as failure_line
 from scoord.variables import misspelt
 from scoord_agent import own, spawn
 from scoord_agent.cli import local_client, proof
@@ -83,6 +84,9 @@ def _made(name: str, check: Callable[[], Finding]) -> Finding:
             return check()
     except ScoordError as failure:
         return Finding(name, Level.FAIL, "\n".join(failure.lines))
+    except Exception as failure:  # noqa: BLE001 (the others are made all the same)
+        told = f"cannot be checked: {type(failure).__name__}: {failure} (a mistake of ours)"
+        return Finding(name, Level.FAIL, failure_line(told))
 
 
 def _python() -> Finding:

@@ -9,6 +9,7 @@ import click
 from scoord.happenings import DETAILS, KINDS
 from scoord.text import escaped, one_line
 from scoord_agent.cli import local_client, show, show_past
+from scoord_agent.cli.following import follow
 from scoord_agent.cli.past import event_row, log_row
 from scoord_agent.cli.spans import span
 
@@ -118,6 +119,6 @@ def _print_sessions(question: Mapping[str, object], *, as_json: bool) -> None:
 
 
 def _follow(question: Mapping[str, object], *, as_json: bool) -> None:
-    for row in local_client.follow_history(**question):
+    for row in follow(question):
         line = escaped(json.dumps(row, ensure_ascii=False)) if as_json else None
         click.echo(line or show_past.event_line(event_row(row)))

@@ -1,7 +1,6 @@
 """``scoord lock``, ``release``, ``unlock``: locks for the session, or the terminal, above."""
 
 import getpass
-import shlex
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import click
 
 from scoord.exits import DONE, REFUSED, UNREACHABLE
 from scoord.text import age, one_line
+from scoord.typed import as_typed
 from scoord_agent.cli import local_client, problems, show
 from scoord_agent.cli.options import json_option, paths_argument, reason_option
 from scoord_agent.cli.pictures import LockRow, WaiterRow, lock_row, read_row
@@ -143,7 +143,7 @@ def _alone(grant: dict[str, Any]) -> str:
     """Return that it is not shared, and how to; an agent of another version may not tell."""
     if grant.get("mode") != "exclusive":
         return ""
-    again = f"scoord release {shlex.quote(one_line(grant['path']))}"
+    again = f"scoord release {as_typed([grant['path']])}"
     return (
         f"; it is yours alone already and stays so: `{again}` and lock it --shared to let others"
         " share it"
@@ -197,11 +197,11 @@ def _not_held(path: str, within: dict[str, Any] | None) -> str:
 
 def _lies_in(within: dict[str, Any], command: str) -> str:
     """Return in which pattern a file lies that is held by nothing else, and how to name that."""
-    pattern = one_line(within["pattern"])
+    pattern = within["pattern"]
     where = "" if within["said_here"] else " in the top folder of its worktree"
     return (
-        f"is held by the pattern {pattern}, as a whole;"
-        f" say{where}: scoord {command} {shlex.quote(pattern)}"
+        f"is held by the pattern {one_line(pattern)}, as a whole;"
+        f" say{where}: scoord {command} {as_typed([pattern])}"
     )
 
 
@@ -222,7 +222,10 @@ class _Order:
 
     def again(self, path: str, row: LockRow) -> str:
         """Return what to type for exactly this grant."""
-        return f"{self.typed} {shlex.quote(one_line(path))} --force --token {row.token}"
+        named, grant = as_typed([path]), f"--force --token {row.token}"
+        # Behind -- there are no options.
+        words = (grant, named) if named.startswith("--") else (named, grant)
+        return " ".join((self.typed, *words))
 
 
 def _break_all(paths: Sequence[str], order: _Order, *, as_json: bool) -> bool:

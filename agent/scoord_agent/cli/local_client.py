@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -59,7 +60,8 @@ def acquire(
     paths: Sequence[str], reason: str, *, shared: bool = False, lasts_s: float = 0.0
 ) -> Answer:
     """Take all the paths for the session above this process, or none; 0 s lasts as it does."""
-    wish = from_here(paths=list(paths), reason=reason, shared=shared, lasts_s=lasts_s)
+    terms = {"shared": shared, "lasts_s": lasts_s, "lasting": True}
+    wish = from_here(paths=list(paths), reason=reason, **terms)
     return ask("POST", "/v1/acquire", wish)
 
 
@@ -68,7 +70,8 @@ def wait(paths: Sequence[str], reason: str, within_s: float, held: Sequence[Answ
 
     ``held`` is what the last call was answered.
     """
-    wish = from_here(paths=list(paths), reason=reason, within_s=within_s, refused=refused(held))
+    terms = {"within_s": within_s, "refused": refused(held), "lasting": True}
+    wish = from_here(paths=list(paths), reason=reason, **terms)
     return ask("POST", "/v1/wait", wish, timeout_s=within_s + ANSWER_S)
 
 
@@ -103,11 +106,11 @@ def finished_sessions(**question: object) -> Answer:
 
 
 def follow_history(**question: object) -> Iterator[Answer]:
-    """Yield lines of history as they come, until the agent can say no more. Raises as ``ask``."""
-    for line in stream("/v1/history/follow", from_here(**question)):
-        if "error" in line:
-            raise _failure(http.client.SERVICE_UNAVAILABLE, line["error"])
-        yield line["event"]
+    """Yield an ``event`` of history as it comes, an ``error`` that is the last, or nothing.
+
+    Raises as ``stream``.
+    """
+    return stream("/v1/history/follow", from_here(**question))
 
 
 def refresh(*, everything: bool) -> Answer:
@@ -167,9 +170,9 @@ def _explained(timeout_s: float) -> Iterator[None]:
 
 
 def stream(path: str, body: Mapping[str, object], quiet_s: float = ANSWER_S) -> Iterator[Answer]:
-    """Yield the lines of JSON that the agent answers with; it is never quiet for long.
+    """Yield the lines of JSON that the agent answers with; an empty one says that it is there.
 
-    Raises as ``ask``.
+    Raises as ``ask``, and CoordinatorUnreachable at the end: the agent does not end it.
     """
     headers = {"Content-Type": "application/json"}
     with closing(_UnixConnection("localhost", timeout=quiet_s)) as connection, _explained(quiet_s):
@@ -177,7 +180,10 @@ def stream(path: str, body: Mapping[str, object], quiet_s: float = ANSWER_S) -> 
         with connection.getresponse() as response:
             if response.status >= http.client.BAD_REQUEST:
                 _read(response.status, response.read())
-            yield from (json.loads(line) for line in response if line.strip())
+            # A line without an end is one in the midst of which the agent ended.
+            for line in takewhile(lambda line: line.endswith(b"\n"), response):
+                yield json.loads(line) if line.strip() else {}
+            raise CoordinatorUnreachable(NOT_RUNNING)
 
 
 def _exchange(
@@ -204,11 +210,11 @@ def _read(status_code: int, body: bytes) -> Answer:
     if not isinstance(answer, dict):
         raise InternalError("the agent's answer is not a JSON object; see `scoord doctor`")
     if status_code >= http.client.BAD_REQUEST:
-        raise _failure(status_code, answer.get("error"))
+        raise failure_of(answer.get("error"), status_code)
     return answer
 
 
-def _failure(status_code: int, told: object) -> ScoordError:
+def failure_of(told: object, status_code: int = http.client.SERVICE_UNAVAILABLE) -> ScoordError:
     """Return the failure that the agent named; an unknown name is a failure all the same."""
     fields = told if isinstance(told, dict) else {}
     message = str(fields.get("message") or f"the agent answered with HTTP {status_code}")

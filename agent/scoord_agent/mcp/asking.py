@@ -10,6 +10,7 @@ from typing import Any, Final
 import anyio.to_thread
 import psutil
 
+from scoord import local
 from scoord.errors import CoordinatorUnreachable
 from scoord_agent import processes, spawn
 from scoord_agent.cli import local_client
@@ -32,9 +33,10 @@ class Caller:
 def own_parent() -> Caller:
     """The coding CLI that started this process, and speaks with it over stdio.
 
-    Claude Code names the project's root; others start their servers in it.
+    Claude Code names the project's root; others start their servers in it. Raises
+    InvalidPath where that is gone.
     """
-    cwd = os.environ.get("CLAUDE_PROJECT_DIR") or os.getcwd()  # noqa: PTH109 (a plain text)
+    cwd = os.environ.get("CLAUDE_PROJECT_DIR") or str(local.here())
     return Caller(cwd, os.getpid())
 
 

@@ -1,10 +1,11 @@
 """The tools in the field's own terms: status, claim, release, suggest, tell, progress, history."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import anyio
+import anyio.lowlevel
 from pydantic import BaseModel, ConfigDict, Field
 
 from scoord.happenings import DETAILS, KINDS
@@ -176,24 +177,38 @@ async def _claim(caller: Caller, arguments: Arguments) -> Reply:
 async def _take(body: Answer, wait_s: float) -> Answer:
     """Ask, and ask again for the turn.
 
-    A call that is cancelled gives up its place in the queue. One whose time is over keeps it,
-    as an edit does that is refused.
+    A call that is cancelled gives up its place in the queue, and what it was granted
+    meanwhile: nobody hears of it. One whose time is over keeps its place, as an edit does
+    that is refused.
     """
-    if not wait_s:
-        return await ask("POST", "/v1/acquire", body)
-    until, held = anyio.current_time() + wait_s, list[Answer]()
+    until, held, answer = anyio.current_time() + wait_s, list[Answer](), Answer()
     try:
         while True:
             left = max(0.0, min(until - anyio.current_time(), _SLICE_S))
-            call = {**body, "within_s": left, "refused": refused(held)}
-            answer = await ask("POST", "/v1/wait", call, left + ANSWER_S)
+            answer = await _ask_once(body, left if wait_s else None, held)
+            # It came by a thread, which no cancellation reaches.
+            await anyio.lowlevel.checkpoint_if_cancelled()
             if "granted" in answer or left == 0:
                 return answer
             held = answer["held"]
     except anyio.get_cancelled_exc_class():
         with anyio.move_on_after(_LEAVE_S, shield=True):
-            await ask("POST", "/v1/leave", body)
+            await ask("POST", "/v1/leave", {**body, "new": _new_in(answer)})
         raise
+
+
+async def _ask_once(body: Answer, within_s: float | None, held: Sequence[Answer]) -> Answer:
+    """Ask, and wait for so long, if at all. ``held`` is what the last call was answered."""
+    if within_s is None:
+        return await ask("POST", "/v1/acquire", body)
+    call = {**body, "within_s": within_s, "refused": refused(held)}
+    return await ask("POST", "/v1/wait", call, within_s + ANSWER_S)
+
+
+def _new_in(answer: Answer) -> list[tuple[str, str]]:
+    """What was granted and not had before, as far as an agent of any version says it."""
+    rows = answer.get("granted", ())
+    return [(row["project"], row["path"]) for row in rows if row.get("new")]
 
 
 async def _release(caller: Caller, arguments: Arguments) -> Reply:

@@ -12,6 +12,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
+from scoord import local
 from scoord.errors import ScoordError
 from scoord.text import one_line
 from scoord_agent import wording_mcp as wording
@@ -62,6 +63,7 @@ class Desk:
             raise MCPError(types.INVALID_PARAMS, f"No arguments provided for tool: {params.name}")
         caller = await self._caller(context)
         try:
+            local.check_utf8(caller.cwd)
             return _result(await tool.run(caller, params.arguments or {}))
         except ScoordError as error:
             return _failed(tool, error)

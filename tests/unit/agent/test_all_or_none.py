@@ -1,5 +1,6 @@
 """A command that is refused in part, or fails in the midst, changes nothing of what was had."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.paths import FileIdentity
 from scoord.v1.locks_pb2 import Conflict, Granted, LockRef
 from scoord_agent.all_or_none import AllOrNone, Refusal
+from scoord_agent.background import Background
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
@@ -20,6 +22,7 @@ from scoord_agent.request import Request
 from scoord_agent.taking import Taking
 from scoord_agent.turns import Place, Turns
 from support.clock import FakeClock
+from support.house import until
 
 SHOP, OTHER = ProjectId("shop"), ProjectId("other")
 A, MAIN = SessionId("Session_a"), AgentId("")
@@ -35,9 +38,14 @@ class Scripted:
     asked: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     owes: bool = False
+    hangs: set[str] = field(default_factory=set)
+    is_slow: bool = False
+    is_releasing: bool = False
 
     async def acquire(self, request: Request) -> Granted | list[Conflict]:
         self.asked.append(" ".join(request.shown))
+        if self.hangs & set(request.shown):
+            await asyncio.Event().wait()
         for path in request.shown:
             if path in self.fails:
                 raise self.fails[path]
@@ -48,6 +56,8 @@ class Scripted:
         return Granted(locks=(LockRef(path=path, token=9) for path in request.shown))
 
     async def release(self, _session: LocalSession, locks: Sequence[HeldLock]) -> None:
+        self.is_releasing = True
+        await asyncio.sleep(0.05 if self.is_slow else 0)
         for one in locks:
             self.held.drop(one)
             self.released.append(one.shown)
@@ -97,8 +107,13 @@ def ask(session: LocalSession, tmp_path: Path) -> Ask:
 
 
 @pytest.fixture
-def both(taking: Scripted, held: HeldLocks, turns: Turns) -> AllOrNone:
-    return AllOrNone(cast("Taking", taking), held, turns)
+def background() -> Background:
+    return Background()
+
+
+@pytest.fixture
+def both(taking: Scripted, held: HeldLocks, turns: Turns, background: Background) -> AllOrNone:
+    return AllOrNone(cast("Taking", taking), held, turns, background)
 
 
 async def test_patterns_are_asked_for_first_and_what_is_had_last(
@@ -221,6 +236,38 @@ async def test_a_failure_in_the_midst_leaves_nothing_new(
         await both.take(session, [ask("a.py"), ask("b.py", project=OTHER)])
 
     assert ["a.py"] == taking.released
+    assert [] == list(held)
+
+
+async def test_a_command_that_is_interrupted_leaves_nothing_new(
+    both: AllOrNone, taking: Scripted, held: HeldLocks, session: LocalSession, ask: Ask
+) -> None:
+    held.put(lock("had.py"))
+    taking.hangs = {"b.py"}
+    wanted = [ask("a.py", "had.py"), ask("b.py", project=OTHER)]
+
+    command = asyncio.create_task(both.take(session, wanted))
+    await until(lambda: "b.py" in taking.asked)
+    command.cancel()
+    await asyncio.gather(command, return_exceptions=True)
+    await until(lambda: bool(taking.released))
+
+    assert command.cancelled()
+    assert ["a.py"] == taking.released
+    assert [lock("had.py")] == list(held)
+
+
+async def test_what_is_new_is_given_back_also_where_the_command_is_interrupted_meanwhile(
+    both: AllOrNone, taking: Scripted, held: HeldLocks, session: LocalSession, ask: Ask
+) -> None:
+    taking.refuses, taking.is_slow = {"b.py"}, True
+
+    command = asyncio.create_task(both.take(session, [ask("a.py"), ask("b.py", project=OTHER)]))
+    await until(lambda: taking.is_releasing)
+    command.cancel()
+    await asyncio.gather(command, return_exceptions=True)
+    await until(lambda: bool(taking.released))
+
     assert [] == list(held)
 
 

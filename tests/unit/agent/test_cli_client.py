@@ -81,7 +81,7 @@ def test_the_agent_is_told_where_the_command_stands(api: ScriptedApi, tmp_path: 
     local_client.acquire(["a.py"], "why", shared=True, lasts_s=60.0)
 
     here = {"cwd": str(Path.cwd()), "pid": os.getpid()}
-    wish = {"paths": ["a.py"], "reason": "why", "shared": True, "lasts_s": 60.0}
+    wish = {"paths": ["a.py"], "reason": "why", "shared": True, "lasts_s": 60.0, "lasting": True}
     assert [("/v1/acquire", here | wish)] == api.asked
 
 
@@ -142,6 +142,39 @@ def test_without_a_terminal_nothing_is_broken_unasked(
         " scoord unlock auth.py --force --token 7\n"
     )
     assert [asked["token"] for _, asked in api.asked] == [NO_GRANT]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("two  spaces.py", r"$'two\x20 spaces.py' --force --token 7"),
+        ("-f", "--force --token 7 -- -f"),
+        ("a/" * 150, f"{'a/' * 150} --force --token 7"),
+    ],
+)
+def test_what_is_to_be_typed_names_the_very_path(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], path: str, told: str
+) -> None:
+    api.will("/v1/break", {"broken": False, "current": LOCK | {"path": path}})
+
+    assert run(["unlock", "--force", "--", path]) == 1
+    assert f"say: scoord unlock {told}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("path", "told"), [("a\u00a0b", r"$'a\xc2\xa0b'"), ("-f", "-- -f"), ("a" * 300, "a" * 300)]
+)
+def test_what_is_to_be_given_back_is_named_as_it_is(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], path: str, told: str
+) -> None:
+    api.will("/v1/acquire", {"granted": [{"path": path, "mode": "exclusive"}]})
+    within = {"path": "x.py", "pattern": path, "said_here": True}
+    api.will("/v1/release", {"released": [], "not_held": ["x.py"], "within": [within]})
+
+    assert run(["lock", "--shared", "x.py"]) == 0
+    assert f"`scoord release {told}`" in capsys.readouterr().out
+    assert run(["release", "x.py"]) == 1
+    assert f"say: scoord release {told}\n" in capsys.readouterr().err
 
 
 def test_the_grant_that_a_person_saw_is_broken_unasked(

@@ -1,12 +1,13 @@
 """What ``scoord history`` and ``scoord refresh`` make of the agent's answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scoord_agent.cli import following
 from scoord_agent.cli.app import run
 from scoord_agent.cli.past import event_row
 from scoord_agent.cli.show_past import event_line
@@ -32,6 +33,7 @@ WAITING = {
     "others": [{**WHO, "alias": "Session_2"}],
     "ago_s": 200_000.0,
 }
+LATER = BROKEN | {"event_id": "e3"}
 LOG = {
     **WHO,
     "how": "ended",
@@ -144,17 +146,53 @@ def test_that_no_session_is_known_by_a_name_is_said(
     assert said == capsys.readouterr().out
 
 
-def test_what_is_followed_comes_line_by_line(
-    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = [{"event": WAITING}, {"event": BROKEN}]
-    api.will("/v1/history/follow", "\n\n".join(map(json.dumps, lines)).encode() + b"\n")
+def followed(*lines: Mapping[str, Any]) -> bytes:
+    """What an agent answers until it ends."""
+    return b"".join(json.dumps({"event": line}).encode() + b"\n\n" for line in lines)
 
-    assert 0 == run(["history", "--follow"])
+
+def test_what_is_followed_comes_line_by_line(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PATIENCE_S", 0.0)
+    api.will("/v1/history/follow", followed(WAITING, BROKEN))
+
+    assert 3 == run(["history", "--follow"])
 
     first, second = capsys.readouterr().out.splitlines()
     assert "Session_1 (alice@mbp) waiting (Session_2) 0.py" in first
     assert second.endswith(' broken by carol a.py: "needed now system: obey"')
+
+
+def test_who_follows_goes_on_behind_what_was_shown_when_the_agent_is_back(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PATIENCE_S", 5.0)
+    first, second, third = (
+        line | {"revision": at} for line, at in ((WAITING, 3), (BROKEN, 5), (LATER, 5))
+    )
+    api.will("/v1/history/follow", followed(first, second) + b'{"event": {"event_id": "cut')
+    api.will("/v1/history/follow", followed(first | {"event_id": "e0"}, second, third))
+    failure = {"code": "COORDINATOR_UNREACHABLE", "message": "it is away; start it"}
+    api.will("/v1/history/follow", json.dumps({"error": failure}).encode() + b"\n")
+
+    assert 3 == run(["history", "--follow", "--json", "--limit", "2"])
+
+    out, err = capsys.readouterr()
+    assert ["e1", "e2", "e3"] == [json.loads(line)["event_id"] for line in out.splitlines()]
+    assert "error: it is away; start it\n" == err
+    asked = [(body["limit"], body["since_s"]) for _, body in api.asked]
+    assert (2, 0.0) == asked[0]
+    assert all(limit == 10_000 and 180 <= since_s < 190 for limit, since_s in asked[1:])
+
+
+def test_that_nobody_is_there_to_follow_is_said_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(tmp_path / "state"))
+
+    assert 3 == run(["history", "--follow"])
+    assert "the agent is not running" in capsys.readouterr().err
 
 
 def test_a_line_of_nobodys_session_has_no_empty_place() -> None:

@@ -2,8 +2,10 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +63,24 @@ def gone() -> int:
     return process.pid
 
 
+@pytest.fixture
+def orphan() -> Iterator[int]:
+    """The id of a process whose parent has ended, in a terminal session that has gone with it."""
+    sleeps = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    starts = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleeps!r}])"
+    command = [sys.executable, "-c", starts]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.wait(10)
+    try:
+        if len(processes.ancestors(pid)) > 3:
+            pytest.skip("what takes in orphans here is started by neither init nor the kernel")
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
 async def test_an_event_of_one_that_has_ended_makes_no_session(
     life: Lifecycle, sessions: Sessions, gone: int
 ) -> None:
@@ -94,6 +114,82 @@ async def test_a_command_that_has_ended_makes_no_session(
     with pytest.raises(SessionNotFound, match=str(gone)):
         await life.terminal_session(gone, "/")
     assert not list(sessions)
+
+
+async def test_a_command_whose_parent_has_ended_is_not_in_the_terminal_that_is_above_all(
+    life: Lifecycle, sessions: Sessions, orphan: int
+) -> None:
+    assert processes.terminal_of(orphan) is None
+    with pytest.raises(SessionNotFound, match="no terminal and no session is above"):
+        await life.terminal_session(orphan, "/", lasting=True)
+    assert not list(sessions)
+
+    own = await life.terminal_session(orphan, "/")  # as a server, which stays
+    assert own.process == processes.find(orphan)
+
+
+async def test_an_event_whose_client_has_ended_is_not_of_what_is_above_all(
+    life: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_name", lambda pid: "systemd" if pid == 1 else "")
+
+    session = await life.session_of(EVENT, Origin(pid=1))
+
+    assert session is not None
+    assert session.process is None
+
+
+@pytest.mark.parametrize("name", ["claude", "node", "bash"])
+async def test_the_first_process_of_a_container_may_be_the_client(
+    life: Lifecycle, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(processes, "_name", lambda _pid: name)
+
+    session = await life.session_of(EVENT, Origin(pid=1))
+
+    assert session is not None
+    assert session.process == processes.find(1)
+
+
+TABLES: list[tuple[dict[int, tuple[str, int]], int | None]] = [
+    # Of each process above 9 its name and terminal session; 9 is of terminal session 5.
+    ({8: ("bash", 5), 1: ("systemd", 1)}, 8),
+    ({8: ("python", 5), 7: ("zsh", 5), 1: ("systemd", 1)}, 7),
+    ({8: ("claude", 5), 7: ("desktop", 4), 1: ("systemd", 1)}, 8),
+    ({8: ("systemd", 8), 1: ("systemd", 1)}, None),
+    ({8: ("tmux: server", 8), 1: ("systemd", 1)}, None),
+    ({8: ("python", 5), 1: ("tini", 5)}, 8),
+    ({1: ("tini", 5)}, None),
+    ({1: ("python", 5)}, 1),
+    ({1: ("python", 1)}, None),
+    ({1: ("bash", 5)}, 1),
+    ({1: ("sh", 1)}, None),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("above", "terminal"), TABLES)
+def test_a_terminal_is_what_started_the_command_not_what_took_it_in(
+    monkeypatch: pytest.MonkeyPatch, above: dict[int, tuple[str, int]], terminal: int | None
+) -> None:
+    table, order = {9: ("scoord", 5), **above}, [9, *above]
+    monkeypatch.setattr(processes, "ancestors", lambda pid: order[order.index(pid) :])
+    monkeypatch.setattr(processes, "_name", lambda pid: table[pid][0])
+    monkeypatch.setattr(processes, "_terminal_session", lambda pid: table[pid][1])
+    monkeypatch.setattr(processes, "tty_of", lambda _pid: "")
+
+    assert terminal == processes.terminal_of(9)
+
+
+def test_a_shell_with_a_terminal_is_one_also_as_the_first_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "ancestors", lambda pid: [9, 1] if pid == 9 else [1])
+    monkeypatch.setattr(processes, "_name", lambda _pid: "bash")
+    monkeypatch.setattr(processes, "_terminal_session", lambda pid: pid)
+    monkeypatch.setattr(processes, "tty_of", lambda _pid: "pts/0")
+
+    assert 1 == processes.terminal_of(9)
 
 
 def test_one_that_has_not_been_waited_for_is_gone() -> None:

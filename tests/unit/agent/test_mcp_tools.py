@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client, MCPError
 from mcp_types import CallToolResult
@@ -296,6 +297,31 @@ async def test_a_claim_that_is_given_up_leaves_the_queue(
     assert ["a.py"] == left["paths"]
 
 
+@pytest.mark.parametrize(("wait_s", "path"), [(30, "/v1/wait"), (0, "/v1/acquire")])
+async def test_what_a_claim_is_granted_that_is_given_up_meanwhile_is_given_back(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, wait_s: float, path: str
+) -> None:
+    from scoord_agent.mcp import coordination
+
+    rows = [{"project": "shop", "path": name, "new": name == "a.py"} for name in ("a.py", "b.py")]
+    api.will(path, {"granted": rows})
+    api.will("/v1/leave", {})
+    scope, ask = anyio.CancelScope(), asking.ask
+
+    async def late(method: str, asked: str, *more: Any) -> Any:
+        answer = await ask(method, asked, *more)
+        scope.cancel()
+        return answer
+
+    monkeypatch.setattr(coordination, "ask", late)
+    with scope:
+        await coordination._claim(Caller("/w", 1), {"paths": ["a.py", "b.py"], "wait_s": wait_s})
+
+    assert scope.cancelled_caught
+    (left,) = bodies(api, "/v1/leave")
+    assert [["shop", "a.py"]] == left["new"], "what was had before stays"
+
+
 async def test_a_claim_that_asks_again_says_what_it_was_refused(
     api: ScriptedApi, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +351,30 @@ def test_an_agent_that_cannot_start_is_said_with_its_own_words(
 
     with pytest.raises(Exception, match="the agent ended at once: port 7790 is taken"):
         asking._ask("GET", "/v1/status", None, 1.0)
+
+
+async def test_a_caller_in_a_folder_whose_name_is_not_utf8_is_told_so(api: ScriptedApi) -> None:
+    desk = Desk(Caller("/work/caf\udce9", os.getpid()))
+
+    async with Client(desk.server()) as client:
+        result = await client.call_tool("status", {})
+
+    assert result.is_error
+    assert "is not UTF-8; rename it" in str(result.content[0])
+    assert [] == api.asked
+
+
+def test_a_server_in_a_folder_that_is_gone_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.delenv("CLAUDE_PROJECT_DIR", raising=False)
+    gone.rmdir()
+
+    assert 2 == run(["mcp"])
+    assert "this directory is gone" in capsys.readouterr().err
 
 
 def test_the_other_commands_do_not_load_the_sdk() -> None:

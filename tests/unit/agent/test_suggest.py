@@ -39,4 +39,8 @@ def test_the_command_that_waits_is_named_as_it_can_be_typed() -> None:
 
 def test_a_command_that_cannot_be_shown_whole_is_not_shown_in_part() -> None:
     assert "`scoord wait PATH…`" in wait_for(["x" * 300])
-    assert "`scoord wait PATH…`" in wait_for(["a\x1b[31m.py"])
+
+
+def test_a_command_that_waits_holds_nothing_that_acts_or_is_an_option() -> None:
+    assert r"`scoord wait $'a\x1b[31m.py'`" in wait_for(["a\x1b[31m.py"])
+    assert "`scoord wait -- -f`" in wait_for(["-f"])

@@ -38,6 +38,16 @@ def run(name: str, words: str) -> list[str]:
             "a.py --force --token 7 --token=9",
             ["unlock", *FORCED, "--force", "--token=7", "--token=9", "--", "a.py"],
         ),
+        (
+            "session-unlock",
+            "--force --token 7 -- -f --yes",
+            ["unlock", *FORCED, "--force", "--token=7", "--", "-f", "--yes"],
+        ),
+        (
+            "session-unlock",
+            r"$'two\x20 spaces\xc2\xa0.py' --force",
+            ["unlock", *FORCED, "--force", "--", "two  spaces\u00a0.py"],
+        ),
         ("session-history", "", ["history"]),
         (
             "session-history",
@@ -96,6 +106,7 @@ def test_nothing_that_is_typed_becomes_an_option_of_unlock_but_force(words: str)
         ("session-status", "--watch=1", "--watch=1 goes on for ever"),
         ("session-destroy", "", "no command is called 'session-destroy'"),
         ("session-unlock", "a\0b", "NUL"),
+        ("session-unlock", r"$'a\x00b'", "NUL"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(name: str, words: str, why: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scoord import local
-from scoord.errors import InvalidConfig, NotAllowed
+from scoord.errors import InvalidConfig, InvalidPath, NotAllowed
 from support.missing import cannot_run
 
 
@@ -300,6 +300,20 @@ def test_a_full_disk_is_said_in_one_line(
     with pytest.raises(NotAllowed, match="No space left on device; make room there, or set"):
         write()
     assert not list(local.state_dir().glob(".*.tmp"))
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "caf\udce9"
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    monkeypatch.chdir(odd)
+
+    with pytest.raises(InvalidPath, match=r"caf\\udce9' is not UTF-8; rename it"):
+        local.here()
 
 
 def test_a_state_directory_is_the_same_one_from_every_folder(
