@@ -159,6 +159,8 @@ def test_foreign_entries_stay_before_ours(file: Path) -> None:
         (b'{\n  "a": 1,\n}', "settings.json:3:1: not valid JSON"),
         (b'{"a": "\xff"}', "settings.json: not UTF-8 (byte 7)"),
         (b"[]", "must hold one JSON object"),
+        (b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", "settings.json: nested too deeply"),
+        (b'{"a": ' + b"[" * 99_999 + b"]" * 99_999 + b"}", "settings.json: nested too deeply"),
         (b'{"hooks": []}', '"hooks" must be an object'),
         (b'{"hooks": {"Stop": {}}}', '"hooks.Stop" must be an array'),
         (b'{"env": "x"}', '"env" must be an object'),

@@ -117,6 +117,14 @@ def test_what_others_change_meanwhile_stays_when_we_go(file: Path) -> None:
     assert len(backups(file)) == 1
 
 
+def test_a_number_with_more_digits_than_python_takes_stays(file: Path) -> None:
+    original = '{"env": {"a": 9N}, "disableAllHooks": -9N}'.replace("N", "0" * 5_000)
+    file.write_text(original)
+    assert install(Order()).changed
+    uninstall(Order())
+    assert file.read_text() == original
+
+
 def test_a_handler_that_someone_put_into_our_group_stays(file: Path) -> None:
     install(Order())
     now = json.loads(file.read_text())
