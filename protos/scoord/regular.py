@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 
-def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes | None:
-    """Return the first ``most`` bytes of a file; None if it is something else than a file.
+def read_regular(path: Path, most: int = -1, *, follow: bool = True) -> bytes | None:
+    """Return a file, or its first ``most`` bytes; None if it is something else than a file.
 
     Raises OSError; also for a link, if ``follow`` says not to go where it leads.
     """

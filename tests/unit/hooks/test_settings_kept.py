@@ -288,6 +288,14 @@ def test_a_folder_in_the_files_place_is_named(file: Path) -> None:
         install(Order())
 
 
+def test_a_pipe_in_the_files_place_is_named_and_not_waited_for(file: Path) -> None:
+    os.mkfifo(file)
+    for use in (lambda: install(Order()), lambda: uninstall(Order()), lambda: status(Scope.USER)):
+        with pytest.raises(NotAllowed, match="cannot be read: not a file; see that it is a file"):
+            use()
+    assert file.is_fifo()
+
+
 def test_a_linked_file_stays_a_link(home: Path, file: Path) -> None:
     (home / "dotfiles").mkdir()
     target = home / "dotfiles" / "claude.json"
