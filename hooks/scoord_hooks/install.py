@@ -8,6 +8,7 @@ it returns what was done, and notes.
 import contextlib
 import os
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from scoord.config import load
@@ -133,7 +134,8 @@ def _leave_checkout(settings: Path) -> tuple[str, ...]:
     with contextlib.suppress(OSError):  # it is not empty
         if not settings.exists():
             settings.parent.rmdir()
-    return git_exclude.let_in(settings.parent.parent, settings, "*")
+    notes = (git_exclude.let_in(place, "*") for place in _places(settings))
+    return tuple(chain.from_iterable(notes))
 
 
 def _mode(settings: Path) -> int:
@@ -168,4 +170,10 @@ def _wiring(order: Order, version: Version | None) -> Wiring:
 def _keep_out_of_git(order: Order, settings: Path) -> tuple[str, ...]:
     if order.scope is Scope.USER:
         return ()
-    return git_exclude.keep_out(settings.parent.parent, settings, "*", ("", ".backup"))
+    notes = (git_exclude.keep_out(place, "*", ("", ".backup")) for place in _places(settings))
+    return tuple(chain.from_iterable(notes))
+
+
+def _places(settings: Path) -> tuple[Path, ...]:
+    """Where settings and their backups are, and where what is written is, if they are a link."""
+    return tuple(dict.fromkeys((settings, Path(os.path.realpath(settings)))))

@@ -376,6 +376,34 @@ def test_what_git_ignores_already_is_not_excluded_again(checkout: Path) -> None:
     assert (checkout / ".git/info/exclude").read_text() == before
 
 
+@pytest.mark.parametrize("where", ["folder", "file"])
+def test_settings_that_a_link_leads_to_are_kept_out_of_git_once(checkout: Path, where: str) -> None:
+    (checkout / "ours").mkdir()
+    if where == "folder":
+        (checkout / ".claude").symlink_to("ours")
+    else:
+        (checkout / ".claude").mkdir()
+        (checkout / ".claude/settings.local.json").symlink_to("../ours/settings.local.json")
+    before = (checkout / ".git/info/exclude").read_text()
+    install(PROJECT)
+    now = (checkout / ".git/info/exclude").read_text()
+    assert "/ours/settings.local.json*\n" in now
+    shown = git(checkout, "status", "--porcelain", "--untracked-files=all")
+    assert "settings.local.json" not in shown
+
+    install(Order(scope=Scope.PROJECT, unreachable=UnreachableAction.BLOCK))
+    assert (checkout / ".git/info/exclude").read_text() == now
+    uninstall(PROJECT)
+    assert (checkout / ".git/info/exclude").read_text() == before
+
+
+def test_what_a_repository_lets_in_all_the_same_is_excluded_once(checkout: Path) -> None:
+    (checkout / ".gitignore").write_text("!/.claude/settings.local.json\n")
+    for _ in range(2):
+        install(PROJECT)
+    assert (checkout / ".git/info/exclude").read_text().count("settings.local.json") == 1
+
+
 def test_a_linked_worktree_is_excluded_in_the_common_directory(
     checkout: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
