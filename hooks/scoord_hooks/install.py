@@ -46,7 +46,10 @@ def install(order: Order) -> Done:
     """
     settings = settings_path(order.scope)
     version = claude_version.installed()
-    precheck.refuse(order, (*precheck.lacks(order, version), *precheck.leaks(order, settings)))
+    leaks = precheck.leaks(order, settings)
+    # A user's own settings may be kept in a repository on purpose, which need not be public.
+    refused = leaks if order.scope is Scope.PROJECT else ()
+    precheck.refuse(order, (*precheck.lacks(order, version), *refused))
     wiring = _wiring(order, version)
     others = named_documents_at(other_settings_paths(order.scope))
 
@@ -63,7 +66,8 @@ def install(order: Order) -> Done:
     edit = settings_file.edit(settings, change)
     if not is_there:
         made.note(settings.parent)
-    notes = (*precheck.limits(order, version), *_kept_private(order, settings, mode), *ignored)
+    kept = _kept_private(order, settings, mode)
+    notes = (*precheck.limits(order, version), *leaks, *kept, *ignored)
     return Done(settings, edit.changed, edit.backup, notes)
 
 

@@ -427,6 +427,24 @@ def test_a_token_is_not_written_into_a_file_that_git_tracks(checkout: Path) -> N
     assert install(Order(scope=Scope.PROJECT, transport=Transport.COMMAND)).changed
 
 
+def test_of_a_users_own_settings_that_a_repository_tracks_it_is_said(
+    home: Path, file: Path
+) -> None:
+    kept = home / "dotfiles" / "claude.json"
+    kept.parent.mkdir()
+    kept.write_text("{}")
+    kept.chmod(0o600)
+    git(kept.parent, "init", "-q")
+    file.symlink_to(kept)
+    assert install(Order()).notes == ()
+
+    git(kept.parent, "add", "claude.json")
+    (note,) = install(Order()).notes
+    said = f"git tracks {kept}, so the agent's token would be committed; run git rm --cached on it"
+    assert note == f"{said}, or use --transport command"
+    assert install(Order(transport=Transport.COMMAND)).notes == ()
+
+
 def test_nor_into_one_of_which_git_does_not_say_whether_it_tracks_it(checkout: Path) -> None:
     settings = checkout / ".claude/settings.local.json"
     settings.parent.mkdir()
