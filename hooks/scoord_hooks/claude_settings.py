@@ -75,7 +75,7 @@ def uninstall(document: Document, shim: str, backups: Sequence[Document]) -> Doc
 
 
 def find(document: Document, shim: str) -> tuple[Found, ...]:
-    """Return our handlers, recognised by the agent's URL or the shim's path."""
+    """Return our handlers, recognised by the agent's URL or the call of the shim."""
     return tuple(
         Found(event, group, number, handler)
         for event, group, number, handler in _handlers(document)
@@ -226,6 +226,6 @@ def _handlers(document: Document) -> Iterator[tuple[str, int, int, Mapping[str, 
 def _any_http(groups: Sequence[tuple[str, Mapping[str, object]]]) -> bool:
     return any(
         isinstance(handlers := group["hooks"], list)
-        and any(handler["type"] == Transport.HTTP for handler in handlers)
+        and any(handler.get("type") == Transport.HTTP for handler in handlers)
         for _, group in groups
     )

@@ -5,7 +5,7 @@ go in a settings file is known to ``claude_settings``.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -143,11 +143,30 @@ def url(wiring: Wiring, event: str) -> str:
 
 
 def is_ours(handler: Mapping[str, object], shim: str) -> bool:
-    """Tell a handler of ours by the agent's URL on loopback, or by the shim's path."""
-    if handler.get("type") == "http":
-        target = urlsplit(str(handler.get("url")))
-        return is_loopback(target.hostname or "") and target.path.startswith(_URL_PATH)
-    return any(word == shim or word.endswith("/scoord/hooks/shim.sh") for word in _words(handler))
+    """Tell a handler of ours by the agent's URL on loopback, or by the call of the shim."""
+    if handler.get("type") == Transport.HTTP:
+        return _posts_to_an_agent(str(handler.get("url")))
+    words = _words(handler)
+    usual = any(word == shim or word.endswith("/scoord/hooks/shim.sh") for word in words)
+    return usual or _calls_a_shim(words)
+
+
+def _posts_to_an_agent(target: str) -> bool:
+    try:
+        parts = urlsplit(target)
+        parts.port  # noqa: B018 (read now: it may be none)
+    except ValueError:
+        return False  # e.g. a variable in its place; ours never has one
+    return is_loopback(parts.hostname or "") and parts.path.startswith(_URL_PATH)
+
+
+def _calls_a_shim(words: Sequence[str]) -> bool:
+    """Whether an install wrote this line, whatever its state directory: by the whole of it."""
+    match words:
+        case [_, "-p", shim, client, event, action]:
+            known = client == CLIENT and event in EVENTS and action in set(UnreachableAction)
+            return known and shim.endswith("/hooks/shim.sh")
+    return False
 
 
 def action_of(handler: Mapping[str, object]) -> UnreachableAction | None:

@@ -33,37 +33,37 @@ def is_tracked(file: Path) -> bool | None:
         return None
 
 
-def keep_out(checkout: Path, path: Path, ending: str, examples: Sequence[str]) -> tuple[str, ...]:
+def keep_out(path: Path, ending: str, examples: Sequence[str]) -> tuple[str, ...]:
     """Make git ignore ``path`` and its ``ending`` in this clone, for all its worktrees.
 
     ``examples`` are ends of what is ignored then. Returns a note; none if git ignores
-    them already, or ``checkout`` is in no repository. Raises NotAllowed if it cannot be
+    them already, or ``path`` is in no repository. Raises NotAllowed if it cannot be
     written.
     """
-    repository = _around(checkout)
+    repository, name = _in_repository(path)
     if repository is None:
         return ()
-    name = path.relative_to(repository.root).as_posix()
     if all(_git(repository.root, "check-ignore", "--", f"{name}{each}") for each in examples):
         return ()
-    file = _exclude(repository)
+    file, line = _exclude(repository), f"/{name}{ending}\n".encode()
     with _writable(file):
         file.parent.mkdir(exist_ok=True)
         old = file.read_bytes() if file.exists() else b""
+        if line in old.splitlines(keepends=True):
+            return ()
         gap = b"" if not old or old.endswith(b"\n") else b"\n"
-        atomic_write(file, old + gap + f"/{name}{ending}\n".encode(), mode=0o644)
+        atomic_write(file, old + gap + line, mode=0o644)
     return (f"git now ignores /{name}{ending} (by {file})",)
 
 
-def let_in(checkout: Path, path: Path, ending: str) -> tuple[str, ...]:
+def let_in(path: Path, ending: str) -> tuple[str, ...]:
     """Take back what ``keep_out`` did, unless another worktree of the clone has such a path.
 
     Returns a note; none if it did nothing. Raises NotAllowed if it cannot be written.
     """
-    repository = _around(checkout)
+    repository, name = _in_repository(path)
     if repository is None:
         return ()
-    name = path.relative_to(repository.root).as_posix()
     file, line = _exclude(repository), f"/{name}{ending}\n".encode()
     with _writable(file):
         lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
@@ -71,6 +71,15 @@ def let_in(checkout: Path, path: Path, ending: str) -> tuple[str, ...]:
             return ()
         atomic_write(file, b"".join(each for each in lines if each != line))
     return (f"git does not ignore /{name}{ending} any more (by {file})",)
+
+
+def _in_repository(path: Path) -> tuple[Repository | None, str]:
+    """Return the repository that a path is in, and its name there: git looks through no link."""
+    folder = Path(os.path.realpath(path.parent))
+    repository = _around(folder)
+    if repository is None:
+        return None, ""
+    return repository, (folder / path.name).relative_to(repository.root).as_posix()
 
 
 def _around(checkout: Path) -> Repository | None:

@@ -8,6 +8,7 @@ it returns what was done, and notes.
 import contextlib
 import os
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from scoord.config import load
@@ -45,7 +46,10 @@ def install(order: Order) -> Done:
     """
     settings = settings_path(order.scope)
     version = claude_version.installed()
-    precheck.refuse(order, (*precheck.lacks(order, version), *precheck.leaks(order, settings)))
+    leaks = precheck.leaks(order, settings)
+    # A user's own settings may be kept in a repository on purpose, which need not be public.
+    refused = leaks if order.scope is Scope.PROJECT else ()
+    precheck.refuse(order, (*precheck.lacks(order, version), *refused))
     wiring = _wiring(order, version)
     others = named_documents_at(other_settings_paths(order.scope))
 
@@ -62,7 +66,8 @@ def install(order: Order) -> Done:
     edit = settings_file.edit(settings, change)
     if not is_there:
         made.note(settings.parent)
-    notes = (*precheck.limits(order, version), *_kept_private(order, settings, mode), *ignored)
+    kept = _kept_private(order, settings, mode)
+    notes = (*precheck.limits(order, version), *leaks, *kept, *ignored)
     return Done(settings, edit.changed, edit.backup, notes)
 
 
@@ -133,7 +138,8 @@ def _leave_checkout(settings: Path) -> tuple[str, ...]:
     with contextlib.suppress(OSError):  # it is not empty
         if not settings.exists():
             settings.parent.rmdir()
-    return git_exclude.let_in(settings.parent.parent, settings, "*")
+    notes = (git_exclude.let_in(place, "*") for place in _places(settings))
+    return tuple(chain.from_iterable(notes))
 
 
 def _mode(settings: Path) -> int:
@@ -168,4 +174,10 @@ def _wiring(order: Order, version: Version | None) -> Wiring:
 def _keep_out_of_git(order: Order, settings: Path) -> tuple[str, ...]:
     if order.scope is Scope.USER:
         return ()
-    return git_exclude.keep_out(settings.parent.parent, settings, "*", ("", ".backup"))
+    notes = (git_exclude.keep_out(place, "*", ("", ".backup")) for place in _places(settings))
+    return tuple(chain.from_iterable(notes))
+
+
+def _places(settings: Path) -> tuple[Path, ...]:
+    """Where settings and their backups are, and where what is written is, if they are a link."""
+    return tuple(dict.fromkeys((settings, Path(os.path.realpath(settings)))))

@@ -19,6 +19,8 @@ Place = tuple[str | int, ...]
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BARE: Final = re.compile(r"[^ \t\r\n,\]}]+")
+_MOST_LEVELS: Final = 200
+"""Well below what Python's stack takes; settings have some ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +50,27 @@ class Document:
     @classmethod
     def parse(cls, text: str, origin: str) -> "Document":
         """Check a text. Raises InvalidConfig naming the origin, line and column."""
+        document = cls(text)
         try:
             top = json.loads(text, parse_int=len, parse_float=len, parse_constant=_no_constant)
+            document._top  # noqa: B018 (read now: it may be nested too deeply)
         except json.JSONDecodeError as failure:
             place = f"{origin}:{failure.lineno}:{failure.colno}"
             raise _not_json(place, failure.msg) from failure
-        except (RecursionError, ValueError) as failure:
+        except ValueError as failure:
             raise _not_json(origin, str(failure)) from failure
+        except RecursionError as failure:
+            raise InvalidConfig(f"{origin}: nested too deeply; nothing was changed") from failure
         if not isinstance(top, dict):
             raise InvalidConfig(f"{origin}: must hold one JSON object; nothing was changed")
-        return cls(text)
+        return document
 
     def value(self, place: Place) -> object:
         """Return the value there as Python sees it; None if there is none."""
         node = self._find(place)
-        return None if node is None else json.loads(self.text[node.start : node.end])
+        if node is None:
+            return None
+        return json.loads(self.text[node.start : node.end], parse_int=_whole)
 
     def kind(self, place: Place) -> str:
         """Return the first character of the value there: ``{``, ``[``, a quote...; or empty."""
@@ -170,6 +178,14 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _whole(digits: str) -> float:
+    """Return a number; one longer than Python takes is as far off as one with an exponent."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
+
+
 def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -179,18 +195,24 @@ def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _read(text: str, at: int) -> _Node:
-    """Read the value that begins here, in a text known to be valid."""
+def _read(text: str, at: int, above: int = 0) -> _Node:
+    """Read the value that begins here, in a text known to be valid, ``above`` levels deep.
+
+    Raises RecursionError where it is nested too deeply, however deep the caller's stack is.
+    """
     if text[at] in "{[":
-        return _read_container(text, at)
+        if above == _MOST_LEVELS:
+            raise RecursionError
+        return _read_container(text, at, above + 1)
     return _Node(at, _after(_STRING if text[at] == '"' else _BARE, text, at))
 
 
-def _read_container(text: str, start: int) -> _Node:
+def _read_container(text: str, start: int, above: int) -> _Node:
     children: list[_Child] = []
     at = _after(_BLANKS, text, start + 1)
     while text[at] not in "}]":
-        child = _read_child(text, at, named=text[start] == "{", number=len(children))
+        number = None if text[start] == "{" else len(children)
+        child = _read_child(text, at, number, above)
         children.append(child)
         at = _after(_BLANKS, text, child.node.end)
         if text[at] == ",":
@@ -198,9 +220,10 @@ def _read_container(text: str, start: int) -> _Node:
     return _Node(start, at + 1, tuple(children))
 
 
-def _read_child(text: str, start: int, *, named: bool, number: int) -> _Child:
-    if not named:
-        return _Child(number, start, _read(text, start))
+def _read_child(text: str, start: int, number: int | None, above: int) -> _Child:
+    """Read an item by its number, or a member, which has none."""
+    if number is not None:
+        return _Child(number, start, _read(text, start, above))
     end = _after(_STRING, text, start)
     after_colon = _after(_BLANKS, text, _after(_BLANKS, text, end) + 1)
-    return _Child(json.loads(text[start:end]), start, _read(text, after_colon))
+    return _Child(json.loads(text[start:end]), start, _read(text, after_colon, above))

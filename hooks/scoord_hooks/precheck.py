@@ -84,12 +84,13 @@ def _environment(settings: Sequence[Document]) -> dict[str, str]:
 
 def leaks(order: Order, settings: Path) -> tuple[str, ...]:
     """Return why the token would become public."""
-    if order.scope is Scope.USER or order.transport is Transport.COMMAND:
+    if order.transport is Transport.COMMAND:
         return ()
-    is_tracked = git_exclude.is_tracked(settings)
+    file = Path(os.path.realpath(settings))
+    is_tracked = git_exclude.is_tracked(file)
     if is_tracked is None:
-        why = f"git does not say whether it tracks {settings}, which has the agent's token then"
+        why = f"git does not say whether it tracks {file}, which has the agent's token then"
         return (f"{why}; see what git ls-files says there, or use --transport command",)
-    why = f"git tracks {settings}, so the agent's token would be committed"
+    why = f"git tracks {file}, so the agent's token would be committed"
     mend = "run git rm --cached on it, or use --transport command"
     return (f"{why}; {mend}",) if is_tracked else ()

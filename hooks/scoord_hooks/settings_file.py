@@ -15,6 +15,7 @@ from typing import Final
 
 from scoord.errors import Contended, InvalidConfig, NotAllowed
 from scoord.local import alone, atomic_write
+from scoord.regular import read_regular
 from scoord_hooks.json_text import Document
 
 _BACKUP_MARK: Final = ".before-scoord-"
@@ -72,12 +73,19 @@ class Edit:
 def read(path: Path) -> Snapshot:
     """Read the file as it is now. Raises NotAllowed if that is not possible."""
     try:
-        return Snapshot(path, path.read_bytes())
+        raw = read_regular(path)
     except FileNotFoundError:
         return Snapshot(path, None)
     except OSError as failure:
-        mend = "see that it is a file that you may read"
-        raise NotAllowed(f"{shown(path)}: cannot be read: {failure.strerror}; {mend}") from failure
+        raise _unreadable(path, str(failure.strerror)) from failure
+    if raw is None:
+        raise _unreadable(path, "not a file")
+    return Snapshot(path, raw)
+
+
+def _unreadable(path: Path, why: str) -> NotAllowed:
+    mend = "see that it is a file that you may read"
+    return NotAllowed(f"{shown(path)}: cannot be read: {why}; {mend}")
 
 
 def shown(path: Path) -> str:

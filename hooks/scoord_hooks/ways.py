@@ -114,7 +114,7 @@ def _refuse_beside(order: Order) -> None:
 def _keep_out_of_git(scope: Scope, folder: Path) -> tuple[str, ...]:
     if scope is Scope.USER:
         return ()
-    return git_exclude.keep_out(folder.parent.parent.parent, folder, "/", ("/README.md",))
+    return git_exclude.keep_out(folder, "/", ("/README.md",))
 
 
 def _let_git_see(scope: Scope, folder: Path) -> tuple[str, ...]:
@@ -123,4 +123,4 @@ def _let_git_see(scope: Scope, folder: Path) -> tuple[str, ...]:
         return ()
     with contextlib.suppress(OSError):  # it is not empty, or gone
         folder.parent.parent.rmdir()
-    return git_exclude.let_in(folder.parent.parent.parent, folder, "/")
+    return git_exclude.let_in(folder, "/")

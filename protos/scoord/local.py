@@ -26,9 +26,11 @@ from scoord.errors import InvalidConfig, InvalidPath, NotAllowed, ScoordError
 from scoord.ids import MachineId
 
 FIRST_PORT = 7790
-"""Where the search for the agent's port begins."""
+"""The first of the ports of which an agent takes one."""
 
 _PORTS_TRIED = 100
+_FIRST_UID = 1000  # of the first ordinary user on most systems, who has the first port
+_UIDS_APART = 99  # as many in a row have one each; by 100, root would have the first user's
 _ROOM_BYTES = 16 * 1024  # for pid files and a first line in each log
 _SOCKET_PATH_BYTES = 100  # macOS allows 103, Linux 107
 
@@ -289,8 +291,17 @@ def _port(text: str, origin: str) -> int:
     raise InvalidConfig(f"{origin} is {text!r}, not a port (1 to 65535)")
 
 
+def _ports(uid: int) -> list[int]:
+    """Return the ports that a user's agent may have, first the one that is its own.
+
+    Of two users whose agents are both down each finds all of them free.
+    """
+    own = (uid - _FIRST_UID) % _UIDS_APART
+    return [FIRST_PORT + (own + step) % _PORTS_TRIED for step in range(_PORTS_TRIED)]
+
+
 def _free_port() -> int:
-    for port in range(FIRST_PORT, FIRST_PORT + _PORTS_TRIED):
+    for port in _ports(os.geteuid()):
         with socket.socket() as probe, contextlib.suppress(OSError):
             # As the agent itself will bind: old connections do not count, a listener does.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

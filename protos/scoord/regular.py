@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def read_regular(
-    path: Path | str, most: int, *, follow: bool = True, end: bool = False
+    path: Path | str, most: int = -1, *, follow: bool = True, end: bool = False
 ) -> bytes | None:
-    """Return the first ``most`` bytes of a file, or its last if it is about its ``end``.
+    """Return a file, or its first ``most`` bytes, or its last ones if it is about its ``end``.
 
     None if it is something else than a file. Raises OSError; also for a link, if ``follow``
     says not to go where it leads.

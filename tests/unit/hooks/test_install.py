@@ -159,6 +159,8 @@ def test_foreign_entries_stay_before_ours(file: Path) -> None:
         (b'{\n  "a": 1,\n}', "settings.json:3:1: not valid JSON"),
         (b'{"a": "\xff"}', "settings.json: not UTF-8 (byte 7)"),
         (b"[]", "must hold one JSON object"),
+        (b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", "settings.json: nested too deeply"),
+        (b'{"a": ' + b"[" * 99_999 + b"]" * 99_999 + b"}", "settings.json: nested too deeply"),
         (b'{"hooks": []}', '"hooks" must be an object'),
         (b'{"hooks": {"Stop": {}}}', '"hooks.Stop" must be an array'),
         (b'{"env": "x"}', '"env" must be an object'),
@@ -374,6 +376,34 @@ def test_what_git_ignores_already_is_not_excluded_again(checkout: Path) -> None:
     assert (checkout / ".git/info/exclude").read_text() == before
 
 
+@pytest.mark.parametrize("where", ["folder", "file"])
+def test_settings_that_a_link_leads_to_are_kept_out_of_git_once(checkout: Path, where: str) -> None:
+    (checkout / "ours").mkdir()
+    if where == "folder":
+        (checkout / ".claude").symlink_to("ours")
+    else:
+        (checkout / ".claude").mkdir()
+        (checkout / ".claude/settings.local.json").symlink_to("../ours/settings.local.json")
+    before = (checkout / ".git/info/exclude").read_text()
+    install(PROJECT)
+    now = (checkout / ".git/info/exclude").read_text()
+    assert "/ours/settings.local.json*\n" in now
+    shown = git(checkout, "status", "--porcelain", "--untracked-files=all")
+    assert "settings.local.json" not in shown
+
+    install(Order(scope=Scope.PROJECT, unreachable=UnreachableAction.BLOCK))
+    assert (checkout / ".git/info/exclude").read_text() == now
+    uninstall(PROJECT)
+    assert (checkout / ".git/info/exclude").read_text() == before
+
+
+def test_what_a_repository_lets_in_all_the_same_is_excluded_once(checkout: Path) -> None:
+    (checkout / ".gitignore").write_text("!/.claude/settings.local.json\n")
+    for _ in range(2):
+        install(PROJECT)
+    assert (checkout / ".git/info/exclude").read_text().count("settings.local.json") == 1
+
+
 def test_a_linked_worktree_is_excluded_in_the_common_directory(
     checkout: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,6 +425,24 @@ def test_a_token_is_not_written_into_a_file_that_git_tracks(checkout: Path) -> N
         install(PROJECT)
     assert tracked.read_text() == "{}"
     assert install(Order(scope=Scope.PROJECT, transport=Transport.COMMAND)).changed
+
+
+def test_of_a_users_own_settings_that_a_repository_tracks_it_is_said(
+    home: Path, file: Path
+) -> None:
+    kept = home / "dotfiles" / "claude.json"
+    kept.parent.mkdir()
+    kept.write_text("{}")
+    kept.chmod(0o600)
+    git(kept.parent, "init", "-q")
+    file.symlink_to(kept)
+    assert install(Order()).notes == ()
+
+    git(kept.parent, "add", "claude.json")
+    (note,) = install(Order()).notes
+    said = f"git tracks {kept}, so the agent's token would be committed; run git rm --cached on it"
+    assert note == f"{said}, or use --transport command"
+    assert install(Order(transport=Transport.COMMAND)).notes == ()
 
 
 def test_nor_into_one_of_which_git_does_not_say_whether_it_tracks_it(checkout: Path) -> None:

@@ -13,14 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scoord.errors import Contended, InvalidConfig, NotAllowed
-from scoord_hooks import settings_file
+from scoord_hooks import claude_version, settings_file
 from scoord_hooks.claude_settings import find
+from scoord_hooks.claude_version import Version
 from scoord_hooks.claude_wiring import EVENTS, Transport, UnreachableAction
 from scoord_hooks.install import Done, install, uninstall
 from scoord_hooks.json_text import Document
 from scoord_hooks.order import Order
-from scoord_hooks.places import shim_path
-from support.claude_settings import FOREIGN, backups, handlers, mode
+from scoord_hooks.places import Scope, shim_path
+from scoord_hooks.status import status
+from support.claude_settings import FOREIGN, NEWEST, backups, handlers, mode
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -117,6 +119,14 @@ def test_what_others_change_meanwhile_stays_when_we_go(file: Path) -> None:
     assert len(backups(file)) == 1
 
 
+def test_a_number_with_more_digits_than_python_takes_stays(file: Path) -> None:
+    original = '{"env": {"a": 9N}, "disableAllHooks": -9N}'.replace("N", "0" * 5_000)
+    file.write_text(original)
+    assert install(Order()).changed
+    uninstall(Order())
+    assert file.read_text() == original
+
+
 def test_a_handler_that_someone_put_into_our_group_stays(file: Path) -> None:
     install(Order())
     now = json.loads(file.read_text())
@@ -134,6 +144,13 @@ def test_a_handler_that_someone_put_into_our_group_stays(file: Path) -> None:
         {"type": "http", "url": "http://example.com/v1/hooks/claude-code/Stop"},
         {"type": "http", "url": "http://127.0.0.1:7790/v1/hooks/other/Stop"},
         {"type": "http"},
+        {"type": "http", "url": "http://[${HOST}]/v1/hooks/claude-code/Stop"},
+        {"type": "http", "url": "http://127.0.0.1:${PORT}/v1/hooks/claude-code/Stop"},
+        {"type": ["http"], "url": 3},
+        {"command": "bash -p /opt/hooks/shim.sh claude-code Stop"},
+        {"command": "bash -p /opt/hooks/shim.sh claude-code Odd warn"},
+        {"type": "command", "command": ["a"], "args": {"b": 1}},
+        {"type": "command", "command": "a", "args": [None, 1]},
         {"type": "command", "command": "/opt/hooks/shim.sh claude-code Stop"},
         {"type": "command", "command": "don't"},
         {"type": "prompt", "prompt": "/v1/hooks/claude-code/"},
@@ -145,10 +162,44 @@ def test_what_only_looks_like_ours_is_left_alone(file: Path, handler: object) ->
     original = json.dumps({"hooks": {"Stop": [{"hooks": [handler]}, "x"], "Odd": 7}})
     file.write_text(original)
     assert uninstall(Order()).changed is False
+    assert not status(Scope.USER).wired
     install(Order())
+    assert status(Scope.USER).complete
     backups(file)[0].unlink()
     uninstall(Order())
     assert file.read_text() == original
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+@pytest.mark.parametrize("version", [NEWEST, None], ids=["arguments", "line"])
+def test_what_was_installed_from_another_state_directory_is_ours_too(
+    home: Path,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    transport: Transport,
+    version: Version | None,
+) -> None:
+    file.write_text(TWO)
+    monkeypatch.setattr(claude_version, "installed", lambda: version)
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(home / "another disk"))
+    install(Order(transport=transport))
+    monkeypatch.delenv("SCOORD_STATE_DIR")
+    assert status(Scope.USER).wired
+
+    install(Order(transport=transport))
+    assert "another disk" not in file.read_text()
+    assert status(Scope.USER).complete
+
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(home / "a third"))
+    uninstall(Order())
+    assert file.read_text() == TWO
+
+
+def test_a_command_of_ours_that_has_lost_its_type_goes_too(file: Path) -> None:
+    handler = {"command": f"{shim_path()} claude-code Stop"}
+    file.write_text(json.dumps({"hooks": {"Stop": [{"hooks": [handler]}]}}))
+    assert status(Scope.USER).wired
+    assert uninstall(Order()).changed
 
 
 def test_uninstalling_what_is_not_installed_changes_nothing(file: Path) -> None:
@@ -235,6 +286,14 @@ def test_a_folder_in_the_files_place_is_named(file: Path) -> None:
     said = "settings.json: cannot be read: Is a directory; see that it is a file"
     with pytest.raises(NotAllowed, match=said):
         install(Order())
+
+
+def test_a_pipe_in_the_files_place_is_named_and_not_waited_for(file: Path) -> None:
+    os.mkfifo(file)
+    for use in (lambda: install(Order()), lambda: uninstall(Order()), lambda: status(Scope.USER)):
+        with pytest.raises(NotAllowed, match="cannot be read: not a file; see that it is a file"):
+            use()
+    assert file.is_fifo()
 
 
 def test_a_linked_file_stays_a_link(home: Path, file: Path) -> None:

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import io
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,14 +131,105 @@ async def test_an_event_that_comes_through_a_socket_arrives_too(
     with closing(ours), closing(theirs):
         ours.sendall(b'{"a":1}')
         ours.shutdown(socket.SHUT_WR)
-        process = await asyncio.create_subprocess_exec(
-            BASH, SHIM, "claude-code", "Stop",
-            env={"PATH": os.environ["PATH"], "SCOORD_STATE_DIR": str(shim.state)},
-            stdin=theirs.fileno(), stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        stdout, _ = await process.communicate()
-    assert stdout == b"{}\n"
+        assert (await through(shim, theirs, "claude-code", "Stop")).stdout == "{}\n"
     assert agent.the("Stop").raw == b'{"a":1}'
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Both ends of what an event comes through."""
+
+    ours: socket.socket | io.FileIO
+    theirs: socket.socket | io.FileIO
+
+    def write(self, data: bytes) -> None:
+        os.write(self.ours.fileno(), data)
+
+
+@pytest.fixture(params=["pipe", "socket"])
+def unended(request: pytest.FixtureRequest) -> Iterator[Event]:
+    """What a coding CLI leaves open."""
+    if request.param == "socket":
+        event = Event(*socket.socketpair())
+    else:
+        theirs, ours = os.pipe()
+        event = Event(io.FileIO(ours, "w"), io.FileIO(theirs))
+    with closing(event.ours), closing(event.theirs):
+        yield event
+
+
+async def through(shim: Shim, stdin: socket.socket | io.FileIO, *arguments: str) -> Answer:
+    """Run the shim with that as its standard input."""
+    began = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        BASH, SHIM, *arguments, stdin=stdin.fileno(), stdout=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "SCOORD_STATE_DIR": str(shim.state)},
+    )  # fmt: skip
+    async with asyncio.timeout(10):
+        stdout, _ = await process.communicate()
+    assert process.returncode == 0
+    return Answer(stdout.decode(), "", time.monotonic() - began)
+
+
+@pytest.mark.parametrize("name", ["PreToolUse", "SessionStart"])
+async def test_an_event_that_does_not_come_is_not_waited_for(
+    shim: Shim, agent: RecordingAgent, unended: Event, name: str
+) -> None:
+    answer = await through(shim, unended.theirs, "claude-code", name, "block")
+    assert is_deny(answer) == (name == "PreToolUse")
+    assert answer.seconds < 2.9
+    assert not agent.calls
+
+
+async def test_an_event_that_does_not_end_is_not_waited_for(
+    shim: Shim, agent: RecordingAgent
+) -> None:
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        ours.sendall(b'{"a":')
+        answer = await through(shim, theirs, "claude-code", "PreToolUse", "block")
+    assert is_deny(answer)
+    assert "all of the event, or an answer, did not come within 2 s" in answer.stdout
+    assert answer.seconds < 2.9
+    assert not agent.calls
+
+
+async def test_an_event_that_comes_late_arrives(
+    shim: Shim, agent: RecordingAgent, unended: Event
+) -> None:
+    running = asyncio.create_task(through(shim, unended.theirs, "claude-code", "Stop"))
+    await asyncio.sleep(0.8)
+    unended.write(b'{"a":1}')
+    unended.ours.close()
+    assert (await running).stdout == "{}\n"
+    assert agent.the("Stop").raw == b'{"a":1}'
+
+
+async def test_an_event_of_many_mebibytes_arrives_through_a_socket(
+    shim: Shim, agent: RecordingAgent
+) -> None:
+    body = b'{"x":"' + b"x" * 8_000_000 + b'"}'
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        running = asyncio.create_task(through(shim, theirs, "claude-code", "Stop"))
+        await asyncio.to_thread(ours.sendall, body)
+        ours.shutdown(socket.SHUT_WR)
+        assert (await running).stdout == "{}\n"
+    assert agent.the("Stop").raw == body
+
+
+async def test_where_standard_input_is_closed_an_empty_event_is_sent(
+    shim: Shim, agent: RecordingAgent
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        BASH, "-c", '"$0" "$1" claude-code Stop <&-', BASH, SHIM,
+        env={"PATH": os.environ["PATH"], "SCOORD_STATE_DIR": str(shim.state)},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(5):
+        stdout, _ = await process.communicate()
+    assert (process.returncode, stdout) == (0, b"{}\n")
+    assert agent.the("Stop").raw == b""
 
 
 async def test_the_agent_is_told_who_asks(shim: Shim, agent: RecordingAgent) -> None:

@@ -121,11 +121,17 @@ def test_an_empty_token_file_is_not_a_token() -> None:
         local.token()
 
 
-def test_the_port_avoids_one_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        monkeypatch.setattr(local, "FIRST_PORT", port)
-        assert port < local.agent_port() < port + 100
+def test_the_port_avoids_one_that_is_taken() -> None:
+    free = local.agent_port()
+    (local.state_dir() / "port").unlink()
+    with socket.create_server(("127.0.0.1", free)):
+        assert local.agent_port() != free
+
+
+def test_users_whose_agents_are_down_get_ports_of_their_own() -> None:
+    uids = (0, 501, 502, *range(1000, 1080))
+    assert len({local._ports(uid)[0] for uid in uids}) == len(uids)
+    assert {tuple(sorted(local._ports(uid))) for uid in uids} == {tuple(range(7790, 7890))}
 
 
 def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,17 @@
 # The last word says what becomes of an edit when the agent cannot be asked; without
 # it, what the user's settings said when the agent last started.
 # Always exits 0, and within 2.5 s: a hook that fails lets the edit through unseen.
-# Runs on bash 3.2, and starts another program only where it has to: to start the agent, or
-# to read from a socket.
+# But for one thing: an event that comes through a pipe, and is begun, is read to its end.
+# Runs on bash 3.2, and starts another program only where it has to: to start the agent, or,
+# before bash 4.1, to read from a socket.
 set -u
 LC_ALL=C # ${#body} counts bytes
 trap '' PIPE # an agent that hangs up is an answer too
 
 client=${1-} event=${2-} policy=${3-}
-wait_s=2
+wait_s=2 soon_s=0.4
+((BASH_VERSINFO[0] > 3)) || soon_s=1 # whole seconds only
+{ : 3<&0; } 2>&- || exec </dev/null # closed: what is opened next would be read in its place
 
 # Answers in the agent's place, in Claude Code's dialect. Only an edit and the start
 # of a session are worth a word: the other events would repeat it.
@@ -54,11 +57,21 @@ find_state_dir() {
   fi
 }
 
-# A pipe is read in one go: 440 KB in 2 ms, where the builtin "read" takes 170 ms.
-# A socket cannot be opened by name, and then a program has to help.
-read_body() {
-  { body=$(</dev/stdin) || body=$(cat); } 2>/dev/null
-}
+# Reads an event that is there at once; fails where the rest of it has to be waited for. A
+# pipe is read in one go: 440 KB in 2 ms, where a "read" that can give up takes 170 ms and
+# more. A socket cannot be opened by name.
+read_at_once() {
+  [[ ! -S /dev/stdin ]] || return 1
+  [[ -f /dev/stdin ]] || IFS= read -r -d '' -n 1 -t "$soon_s" body || return 1
+  body+=$(</dev/stdin) && is_whole=yes
+} 2>/dev/null
+
+# Before bash 4.1 there is no -N, and a program has to help.
+read_late() {
+  local rest=''
+  IFS= read -r -N 1000000000 rest || [[ -n $rest ]] || rest=$(cat)
+  body+=$rest
+} 2>/dev/null
 
 connect() {
   exec 3<>"/dev/tcp/127.0.0.1/$SCOORD_PORT"
@@ -138,11 +151,15 @@ converse() {
   return 1
 } 2>/dev/null
 
-# The same in a process of its own, since bash can stop waiting for a pipe, but not
-# for a full socket. Its id is known from bash 4.4 on; before, one that is stuck ends
-# when the agent goes on or dies.
+# The same in a process of its own, which reads the event first if that is not here yet: bash
+# can stop waiting for a pipe, but not for the end of an event, or a full socket. Its id is
+# known from bash 4.4 on; before, one that is stuck ends with the event, or when the agent
+# goes on or dies.
 converse_apart() {
-  exec 4< <(if converse; then printf '%s\0' "$reply"; else printf '%s' "$reply"; fi)
+  exec 4< <(
+    [[ -n $is_whole ]] || read_late
+    if converse; then printf '%s\0' "$reply"; else printf '%s' "$reply"; fi
+  )
   if IFS= read -r -d '' -t "$wait_s" reply <&4; then
     return
   fi
@@ -157,7 +174,7 @@ converse_apart() {
 # in vain leaves a mark for those who come after.
 ask_agent() {
   local mark=$state_dir/silent
-  if ((${#body} < 65536)) && [[ $event != SessionStart && ! -s $mark ]]; then
+  if [[ -n $is_whole && $event != SessionStart && ! -s $mark ]] && ((${#body} < 65536)); then
     converse && return
     [[ -n $reply ]] || printf 'the agent did not answer\n' >"$mark"
     return 1
@@ -167,8 +184,8 @@ ask_agent() {
 } 2>/dev/null
 
 main() {
-  local body='' state_dir='' reply=''
-  read_body
+  local body='' is_whole='' state_dir='' reply=''
+  read_at_once
   find_state_dir
   if [[ ! -r $state_dir/hook.env ]]; then
     answer_alone 'the agent is not set up for this user (no hook.env); run: scoord hooks install'
@@ -178,9 +195,10 @@ main() {
   policy=${policy:-${SCOORD_UNREACHABLE-}}
   if ask_agent; then
     printf '%s\n' "$reply"
-  else
-    answer_alone "${reply:-the agent did not answer within $wait_s s}"
+    return
   fi
+  [[ -n $is_whole ]] || reply=${reply:-all of the event, or an answer, did not come within $wait_s s}
+  answer_alone "${reply:-the agent did not answer within $wait_s s}"
 }
 
 main
