@@ -232,8 +232,10 @@ def plan_find_holds(project: ProjectId) -> Txn:
 
 def read_holds(session: SessionId, result: TxnResult) -> tuple[LockFact, ...]:
     """What ``session`` holds of that."""
-    kvs = (kv for found in result.results for kv in found.kvs)
-    holds = (kv for kv in kvs if keys.parse(kv.key).kind in keys.HOLDS)
+    kvs, name = (kv for found in result.results for kv in found.kvs), session.encode()
+    # Most are others': to look for the name is cheaper than to read them.
+    named = (kv for kv in kvs if name in kv.value)
+    holds = (kv for kv in named if keys.parse(kv.key).kind in keys.HOLDS)
     facts = readable(LockFact.of, holds)
     return tuple(fact for fact in facts if fact.record.holder.session_id == session)
 

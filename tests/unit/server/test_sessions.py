@@ -8,15 +8,24 @@ import pytest
 
 from scoord.errors import Lagging, NotAllowed, SessionEnded, SessionNotFound, StoreUnavailable
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
-from scoord.v1.records_pb2 import NoticeRecord
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord.v1.sessions_pb2 import SESSION_STATUS_WORKING, Session, UpdateRequest
 from scoord_server.model.commands import Beat, Said
-from scoord_server.model.facts import LockName
-from scoord_server.model.sessions import first_free_alias
+from scoord_server.model.facts import LockFact, LockName
+from scoord_server.model.sessions import first_free_alias, read_holds
 from scoord_server.reaper import Reaper
 from scoord_server.seen import LockGone, SeenLock, SeenSession, SessionGone
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Put, Txn, prefix_end
+from scoord_server.store.port import (
+    Delete,
+    KeyValue,
+    OpResult,
+    Put,
+    Txn,
+    TxnResult,
+    prefix_end,
+)
 from scoord_server.view import Snapshot, Step, View
 from support.coordination import PROJECT, TTL_S, Bench, bench
 
@@ -87,6 +96,29 @@ async def test_a_session_is_taken_up_again_with_its_locks_and_tokens(b: Bench) -
     assert again.resumed
     assert first.alias == again.alias
     assert [token] == [lock.token for lock in again.locks]
+
+
+def test_what_a_session_holds_is_found_without_reading_what_others_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, of = list[bytes](), LockFact.of
+
+    def noted(kv: KeyValue) -> LockFact:
+        read.append(kv.key)
+        return of(kv)
+
+    monkeypatch.setattr(LockFact, "of", noted)
+    found = OpResult(tuple(map(_lock_of, ("a1", "a2", "b"))))
+
+    holds = read_holds(SessionId("a1"), TxnResult(True, 9, (found,)))
+
+    assert [keys.lock(PROJECT, "a1.py")] == read == [fact.key for fact in holds]
+
+
+def _lock_of(session: str) -> KeyValue:
+    record = LockRecord(path=f"{session}.py", holder=Holder(session_id=session))
+    key, value = keys.lock(PROJECT, record.path), record.SerializeToString()
+    return KeyValue(key, value, 5, 5, 1, LeaseId(7))
 
 
 async def test_another_machine_cannot_take_a_session_up(b: Bench) -> None:
