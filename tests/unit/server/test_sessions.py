@@ -328,9 +328,16 @@ class TestView:
             await anext(steps)
             for i in range(5):
                 await b.session(f"s{i}")
-            with pytest.raises(Lagging):
+            with pytest.raises(Lagging, match="too far behind"):
                 async for _ in steps:
                     pass
+
+    async def test_who_watches_a_replica_that_stops_is_told_so(self, b: Bench) -> None:
+        async with aclosing(b.view.subscribe()) as steps:
+            await anext(steps)
+            b.view.hang_up()
+            with pytest.raises(Lagging, match="the coordinator is stopping"):
+                await anext(steps)
 
 
 class TestReaper:
