@@ -173,10 +173,13 @@ class Coordinator:
     async def tell(
         self, request: RequestId, project: ProjectId, session: SessionId, said: Said
     ) -> None:
-        """Lay a message into a session's inbox. Raises SessionNotFound."""
+        """Lay a message into a session's inbox. Raises SessionNotFound, LimitReached."""
         fact = await self.ground.find_session(project, session)
         if fact is None:
             raise SessionNotFound(f"{session} is not live in {project}")
+        prefix = keys.inbox_prefix(project, session)
+        inbox = (await self._store.range(prefix, prefix_end(prefix))).kvs
+        session_rules.check_room(fact, request, [kv.key for kv in inbox])
         plan_of = partial(session_rules.plan_tell, fact, request, said)
         with contextlib.suppress(SessionEnded):  # while it was told: it needs it no more
             await self.ground.note(project, plan_of)

@@ -21,7 +21,7 @@ from scoord.v1.records_pb2 import SessionRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain
 from scoord_server.model import worklogs
 from scoord_server.model.recall import Line, lines_of
-from scoord_server.model.tasks import offered_to, plan_let_go, read_offers
+from scoord_server.model.tasks import MOST_OFFERS, offered_to, plan_let_go, read_offers
 from scoord_server.pages import newest_first
 from scoord_server.seen import SessionGone
 from scoord_server.store import keys
@@ -207,8 +207,9 @@ class Farewells:
         prefix = keys.offer_prefix(project)
         kvs = (await self._ground.store.range(prefix, prefix_end(prefix))).kvs
         offers = offered_to(SessionId(last.session.session_id), read_offers(kvs))
-        if offers:
-            await self._ground.note(project, partial(plan_let_go, last, offers))
+        for start in range(0, len(offers), MOST_OFFERS):
+            some = offers[start : start + MOST_OFFERS]
+            await self._ground.note(project, partial(plan_let_go, last, some, start))
 
     async def _found_if_possible(self, over: Sequence[Over]) -> Sequence[worklogs.Found | None]:
         """As ``_found``; None for each where one of them makes it fail."""

@@ -5,9 +5,10 @@ that both vanish together and no two live sessions of a project share an alias.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
+from scoord.errors import LimitReached
 from scoord.happenings import Kind
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder
@@ -24,6 +25,9 @@ from scoord_server.model.notices import plan_notice
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, KeyValue, Put, Txn, TxnResult
 from scoord_server.store.readable import readable
+
+MOST_TO_TELL: Final = 100
+"""Notices of one session beside which no more messages are kept: every snapshot has them all."""
 
 _ALIAS: Final = re.compile(r"Session_[1-9][0-9]{0,5}")
 
@@ -205,6 +209,16 @@ def why_unused(lease: LeaseId, found: Iterable[KeyValue]) -> str:
     """Why the session on ``lease`` was ended as unused, by what is ``found`` at its key."""
     records = (UnusedRecord.FromString(kv.value) for kv in found)
     return next((record.why for record in records if record.lease_id == lease), "")
+
+
+def check_room(fact: SessionFact, request: RequestId, inbox: Collection[bytes]) -> None:
+    """Refuse a message where too much is to be told, unless it is there. Raises LimitReached."""
+    own = keys.notice(fact.record.session.project, fact.session_id, request)
+    if len(inbox) >= MOST_TO_TELL and own not in inbox:
+        raise LimitReached(
+            f"{fact.session_id} has {len(inbox)} notices that it was not told yet, and at most"
+            f" {MOST_TO_TELL} are kept for it; say it again once it has worked on"
+        )
 
 
 def plan_tell(fact: SessionFact, request: RequestId, said: Said, journal: Journal) -> Txn:

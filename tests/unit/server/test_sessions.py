@@ -6,14 +6,21 @@ from contextlib import aclosing
 
 import pytest
 
-from scoord.errors import Lagging, NotAllowed, SessionEnded, SessionNotFound, StoreUnavailable
+from scoord.errors import (
+    Lagging,
+    LimitReached,
+    NotAllowed,
+    SessionEnded,
+    SessionNotFound,
+    StoreUnavailable,
+)
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord.v1.sessions_pb2 import SESSION_STATUS_WORKING, Session, UpdateRequest
 from scoord_server.model.commands import Beat, Said
 from scoord_server.model.facts import LockFact, LockName
-from scoord_server.model.sessions import first_free_alias, read_holds
+from scoord_server.model.sessions import MOST_TO_TELL, first_free_alias, read_holds
 from scoord_server.reaper import Reaper
 from scoord_server.seen import LockGone, SeenLock, SeenSession, SessionGone
 from scoord_server.store import keys
@@ -238,6 +245,24 @@ async def test_a_message_lies_in_the_inbox_once_however_often_it_is_sent(b: Benc
     listing = await b.store.range(inbox, prefix_end(inbox))
     (record,) = (NoticeRecord.FromString(kv.value) for kv in listing.kvs)
     assert ("message", "bob", "look at main") == (record.kind, record.sender.person, record.text)
+
+
+async def test_a_message_beside_as_many_as_are_kept_is_refused_until_some_are_told(
+    b: Bench,
+) -> None:
+    await b.session("a")
+    session = SessionId("a")
+    for number in range(MOST_TO_TELL):
+        await b.coordinator.tell(RequestId(f"m{number}"), PROJECT, session, Said("bob", "hi"))
+    with pytest.raises(LimitReached, match="a has 100 notices that it was not told yet"):
+        await b.coordinator.tell(RequestId("more"), PROJECT, session, Said("bob", "hi"))
+    await b.coordinator.tell(RequestId("m7"), PROJECT, session, Said("bob", "hi"))
+
+    await b.coordinator.reporting.acknowledge(PROJECT, session, ("m0",))
+    await b.coordinator.tell(RequestId("more"), PROJECT, session, Said("bob", "hi"))
+
+    prefix = keys.inbox_prefix(PROJECT, session)
+    assert MOST_TO_TELL == await b.store.count(prefix, prefix_end(prefix))
 
 
 async def test_a_message_to_nobody_is_refused(b: Bench) -> None:
