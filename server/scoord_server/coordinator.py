@@ -300,8 +300,14 @@ class Coordinator:
         return [keys.parse(kv.key).name for kv in listing.kvs]
 
     async def _locks_of(self, project: ProjectId, session: SessionId) -> tuple[LockFact, ...]:
-        found = await self._store.txn(session_rules.plan_find_holds(project))
-        return session_rules.read_holds(session, found)
+        """What a session holds: of what was seen what is there, and what is new since."""
+        for _ in range(TRIES):
+            seen, known = self._view.held_by(project, session)
+            found = await self._store.txn(session_rules.plan_find_holds(project, seen, known))
+            # Else it is not the store that was seen, and all that is in it is new.
+            if found.revision >= seen:
+                return session_rules.read_holds(session, found)
+        raise Contended("the store is another one each time that it is read")
 
     # -- steps of heartbeat -------------------------------------------------------
 

@@ -164,6 +164,11 @@ class View:
         """The grant that is kept under ``store_key``, as last seen."""
         return self._picture.hold(store_key)
 
+    def held_by(self, project: ProjectId, session: SessionId) -> tuple[int, tuple[LockFact, ...]]:
+        """What a session holds, and the revision up to which this is all that can be read."""
+        facts = (seen.fact for seen in self._picture.locks() if seen.project == project)
+        return self._revision, tuple(fact for fact in facts if fact.claimant.session == session)
+
     def reckoned(self, project: ProjectId, fact: LockFact) -> SeenLock:
         """A grant that was just read, with when it was made."""
         return self._picture.reckoned(project, fact)

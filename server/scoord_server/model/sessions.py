@@ -5,7 +5,7 @@ that both vanish together and no two live sessions of a project share an alias.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from scoord.errors import LimitReached
@@ -25,6 +25,9 @@ from scoord_server.model.notices import plan_notice
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, KeyValue, Put, Txn, TxnResult
 from scoord_server.store.readable import readable
+
+MOST_KNOWN: Final = 100
+"""Holds of a session that are read one by one: etcd refuses more than 128 operations."""
 
 MOST_TO_TELL: Final = 100
 """Notices of one session beside which no more messages are kept: every snapshot has them all."""
@@ -234,22 +237,27 @@ def plan_tell(fact: SessionFact, request: RequestId, said: Said, journal: Journa
     return Txn(plan.compares, (*plan.then, line))
 
 
-def plan_find_holds(project: ProjectId) -> Txn:
-    """Read all that any session of ``project`` holds, as it is at one moment."""
+def plan_find_holds(project: ProjectId, seen: int, known: Sequence[LockFact]) -> Txn:
+    """Read what there is of what a session was ``known`` to hold, and all that is new since.
+
+    ``known`` is all of it at the revision ``seen``; what others hold need not be read again.
+    """
     prefixes = (
         keys.lock_prefix(project),
         keys.room_prefix(project, ""),
         keys.reservation_prefix(project),
     )
-    return Txn((), tuple(map(keys.get_prefix, prefixes)))
+    since = 0 if len(known) > MOST_KNOWN else seen + 1
+    again = (Get(fact.key) for fact in known) if since else ()
+    return Txn((), (*again, *(keys.get_prefix(prefix, since) for prefix in prefixes)))
 
 
 def read_holds(session: SessionId, result: TxnResult) -> tuple[LockFact, ...]:
     """What ``session`` holds of that."""
     kvs, name = (kv for found in result.results for kv in found.kvs), session.encode()
-    # Most are others': to look for the name is cheaper than to read them.
-    named = (kv for kv in kvs if name in kv.value)
-    holds = (kv for kv in named if keys.parse(kv.key).kind in keys.HOLDS)
+    # Where much is new, most is others': to look for the name is cheaper than to read them.
+    named = {kv.key: kv for kv in kvs if name in kv.value}
+    holds = (kv for key, kv in named.items() if keys.parse(key).kind in keys.HOLDS)
     facts = readable(LockFact.of, holds)
     return tuple(fact for fact in facts if fact.record.holder.session_id == session)
 

@@ -18,6 +18,7 @@ from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord.v1.sessions_pb2 import SESSION_STATUS_WORKING, Session, UpdateRequest
+from scoord_server.model import sessions as session_rules
 from scoord_server.model.commands import Beat, Said
 from scoord_server.model.facts import LockFact, LockName
 from scoord_server.model.sessions import MOST_TO_TELL, first_free_alias, read_holds
@@ -34,7 +35,7 @@ from scoord_server.store.port import (
     prefix_end,
 )
 from scoord_server.view import Snapshot, Step, View
-from support.coordination import PROJECT, TTL_S, Bench, bench
+from support.coordination import PROJECT, TTL_S, Bench, bench, frozen
 
 
 @pytest.fixture
@@ -120,6 +121,56 @@ def test_what_a_session_holds_is_found_without_reading_what_others_hold(
     holds = read_holds(SessionId("a1"), TxnResult(True, 9, (found,)))
 
     assert [keys.lock(PROJECT, "a1.py")] == read == [fact.key for fact in holds]
+
+
+async def test_a_replica_that_is_behind_takes_a_session_up_with_what_it_holds_now(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await b.session("a")
+    await b.session("other")
+    kept, over = [await b.token("a", path) for path in ("kept.py", "over.py")]
+    for number in range(20):
+        await b.token("other", f"{number}.py")
+    behind = await frozen(b)
+    await b.release("a", "over.py", over)
+    new = await b.token("a", "new.py")
+    read, txn = list[KeyValue](), b.store.txn
+
+    async def noted(plan: Txn) -> TxnResult:
+        result = await txn(plan)
+        read.extend(kv for found in result.results for kv in found.kvs)
+        return result
+
+    monkeypatch.setattr(b.store, "txn", noted)
+    found = await behind._locks_of(PROJECT, SessionId("a"))
+
+    assert {kept, new} == {fact.token for fact in found}
+    assert 2 == len(read), "what others hold is not read again"
+
+
+async def test_what_a_session_holds_is_all_read_where_the_store_is_not_the_one_that_was_seen(
+    b: Bench,
+) -> None:
+    await b.session("a")
+    behind = await frozen(b)
+    token = await b.token("a", "a.py")
+    behind.ground.view._revision += 1_000
+
+    found = await behind._locks_of(PROJECT, SessionId("a"))
+
+    assert [token] == [fact.token for fact in found]
+
+
+async def test_what_a_session_holds_is_found_however_much_it_is(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_rules, "MOST_KNOWN", 2)
+    await b.session("a")
+    tokens = {await b.token("a", f"{number}.py") for number in range(4)}
+
+    found = await b.coordinator._locks_of(PROJECT, SessionId("a"))
+
+    assert tokens == {fact.token for fact in found}
 
 
 def _lock_of(session: str) -> KeyValue:
