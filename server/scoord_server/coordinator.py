@@ -173,10 +173,13 @@ class Coordinator:
     async def tell(
         self, request: RequestId, project: ProjectId, session: SessionId, said: Said
     ) -> None:
-        """Lay a message into a session's inbox. Raises SessionNotFound."""
+        """Lay a message into a session's inbox. Raises SessionNotFound, LimitReached."""
         fact = await self.ground.find_session(project, session)
         if fact is None:
             raise SessionNotFound(f"{session} is not live in {project}")
+        prefix = keys.inbox_prefix(project, session)
+        inbox = (await self._store.range(prefix, prefix_end(prefix))).kvs
+        session_rules.check_room(fact, request, [kv.key for kv in inbox])
         plan_of = partial(session_rules.plan_tell, fact, request, said)
         with contextlib.suppress(SessionEnded):  # while it was told: it needs it no more
             await self.ground.note(project, plan_of)
@@ -297,8 +300,14 @@ class Coordinator:
         return [keys.parse(kv.key).name for kv in listing.kvs]
 
     async def _locks_of(self, project: ProjectId, session: SessionId) -> tuple[LockFact, ...]:
-        found = await self._store.txn(session_rules.plan_find_holds(project))
-        return session_rules.read_holds(session, found)
+        """What a session holds: of what was seen what is there, and what is new since."""
+        for _ in range(TRIES):
+            seen, known = self._view.held_by(project, session)
+            found = await self._store.txn(session_rules.plan_find_holds(project, seen, known))
+            # Else it is not the store that was seen, and all that is in it is new.
+            if found.revision >= seen:
+                return session_rules.read_holds(session, found)
+        raise Contended("the store is another one each time that it is read")
 
     # -- steps of heartbeat -------------------------------------------------------
 

@@ -11,7 +11,7 @@ from scoord.v1.records_pb2 import ArchiveRecord, TaskRecord
 from scoord_server.ground import TRIES, Ground, PlanAgain
 from scoord_server.model import graph as graph_rules
 from scoord_server.model import graph_changes as rules
-from scoord_server.model.graph import FINISHED_SHOWN_MS, Kept, Present
+from scoord_server.model.graph import FINISHED_SHOWN_MS, Kept, Named, Present
 from scoord_server.model.graph_changes import Change, Planned, Stored
 from scoord_server.model.tasks import not_removed, read_tasks
 from scoord_server.store import keys
@@ -32,15 +32,17 @@ class Graphing:
 
     async def read(self, project: ProjectId, present: Present) -> ReadGraphResponse:
         """The whole graph. ``present`` is what the view shows of the project."""
-        stored = await self._stored(project)
-        return await self._graph(project, present, stored)
+        stored, now_ms = await self._stored(project), self._ground.clock.wall_ms()
+        kept = await self._kept(project, stored, now_ms)
+        return graph_rules.graph(present, kept, now_ms)
 
-    async def add(self, change: Change, present: Present) -> AddToGraphResponse:
+    async def add(self, change: Change, named: Named) -> AddToGraphResponse:
         """Add what is not there yet. Raises NotAllowed, InvalidRequest, Contended."""
         _check_size(change)
+        derived = await self._derived(change, named)
         for _ in range(TRIES):
             stored = await self._stored(change.project)
-            planned = rules.plan_add(change, stored, await self._derived(change, present))
+            planned = rules.plan_add(change, stored, derived)
             plan = rules.txn_add(
                 change, stored, planned, await self._ground.journal(change.project)
             )
@@ -51,10 +53,10 @@ class Graphing:
                 return planned.answer
         raise _contended(change)
 
-    async def remove(self, change: Change, present: Present) -> RemoveFromGraphResponse:
+    async def remove(self, change: Change, named: Named) -> RemoveFromGraphResponse:
         """Remove what is there. Raises InvalidRequest, Contended."""
         _check_size(change)
-        first, derived = await self._stored(change.project), await self._derived(change, present)
+        first, derived = await self._stored(change.project), await self._derived(change, named)
         answer, stored, lost = rules.plan_remove(change, first, derived), first, 0
         for step in range(_STEPS + TRIES):
             plan = rules.txn_remove(
@@ -74,22 +76,21 @@ class Graphing:
         except PlanAgain:
             return False
 
-    async def _derived(self, change: Change, present: Present) -> frozenset[str]:
-        """The names that follow from the state, as far as the view has it."""
-        found = await self._graph(change.project, present, Stored())
-        return frozenset(entity.name for entity in found.entities)
-
-    async def _graph(
-        self, project: ProjectId, present: Present, stored: Stored
-    ) -> ReadGraphResponse:
+    async def _derived(self, change: Change, named: Named) -> frozenset[str]:
+        """The names that follow from the state, if the change says any that might."""
+        if not any(limits.state_name(entity.name) for entity in change.entities):
+            return frozenset()
         now_ms = self._ground.clock.wall_ms()
-        kept = Kept(
+        kept = await self._kept(change.project, Stored(), now_ms)
+        return graph_rules.derived_names(named, kept, now_ms)
+
+    async def _kept(self, project: ProjectId, stored: Stored, now_ms: int) -> Kept:
+        return Kept(
             finished=await self._finished(project, now_ms),
             tasks=await self._tasks(project),
             entities=tuple(record for record, _ in stored.entities.values()),
             relations=tuple(record for record, _ in stored.relations.values()),
         )
-        return graph_rules.graph(present, kept, now_ms)
 
     async def _stored(self, project: ProjectId) -> Stored:
         prefix = keys.graph_prefix(project)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def check_listen(options: ServerOptions) -> None:
 
 
 def check_tls(options: ServerOptions) -> None:
-    """Refuse TLS with files that cannot be read; all of them are named. Raises InvalidConfig."""
+    """Refuse TLS with files that cannot be used, and name them. Raises InvalidConfig."""
     if options.tls is None:
         return
     tls = options.tls
@@ -79,6 +80,25 @@ def check_tls(options: ServerOptions) -> None:
         f"{option}: {why}" for option, file in given if file and (why := why_unreadable(file))
     ]:
         raise InvalidConfig("\n".join(wrong))
+    _check_certificates(tls)
+
+
+def _check_certificates(tls: Tls) -> None:
+    """Refuse what is not what it is given as: gRPC does not say what is wrong with it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for option, file in (("--tls-cert", tls.cert), ("--tls-client-ca", tls.client_ca)):
+        try:
+            if file:
+                context.load_verify_locations(file)
+        except ssl.SSLError as error:
+            raise InvalidConfig(f"{option}: {file} has no certificate that can be read") from error
+    try:
+        # An encrypted key would have its password asked for at the terminal.
+        context.load_cert_chain(tls.cert, tls.key, password=str)
+    except (ssl.SSLError, ValueError) as error:
+        raise InvalidConfig(
+            f"--tls-key: {tls.key} is not the key of {tls.cert}, unencrypted"
+        ) from error
 
 
 def _stands_for_loopback(host: str) -> bool:

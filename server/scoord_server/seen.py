@@ -165,6 +165,17 @@ Change = (
 )
 
 
+def project_of(change: Change) -> str:
+    """The project that a change is about."""
+    match change:
+        case SeenSession(fact) | SessionGone(fact):
+            return fact.record.session.project
+        case Turn(about) | WaiterGone(about) | LockGone(about) | OfferGone(about):
+            return about.project
+        case _:
+            return change.project
+
+
 def granted_at(record: LockRecord, now: float, wall_ms: int) -> float:
     """When a grant was made that this replica did not see made, by the wall clocks (own clock)."""
     lasted_ms = min(max(0, wall_ms - record.acquired_unix_ms), record.lasts_ms)

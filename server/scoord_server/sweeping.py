@@ -5,12 +5,16 @@ each delete compares the revision it saw, so that two that sweep, or one and a h
 never undo each other.
 """
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 from scoord.happenings import Kind
+from scoord.ids import LeaseId
 from scoord.v1.records_pb2 import SessionRecord
 from scoord_server.coordinator import Coordinator
 from scoord_server.model.facts import SessionFact
@@ -25,6 +29,16 @@ CATCH_UP_S = 0.5
 
 Well below any rpc_timeout: what others write into the same etcd it sees only now and then.
 """
+
+WORK_S = 0.7
+"""How long what is over is worked off while somebody waits for it: below any rpc_timeout, too."""
+
+SWEEP_S = 1.0
+"""How long a sweep that nobody waits for goes on. What else the reaper does waits for it, and
+so does a lock whose time is over meanwhile."""
+
+AT_ONCE = 16
+"""Ends that are under way at the same time: a store takes several in one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,11 @@ class Refreshed:
     truth: Truth
 
 
+Ended = SessionFact | SweptLock | SeenWaiter
+End = Callable[[], Awaitable[Sequence[Ended]]]
+"""Ends one thing, if it is still as it was seen; what was ended."""
+
+
 class Sweeping:
     """Sweeps the view for idle sessions, locks that are over, and unused turns."""
 
@@ -85,51 +104,74 @@ class Sweeping:
         # Not to the store's own revision: that moves on with history and with other teams,
         # of which the view hears nothing. A delete it has not seen yet costs a try.
         await self._view.caught_up(before.last_change, CATCH_UP_S)
-        swept = await self.sweep(project)
-        expired = await self._coordinator.farewells.look(project)
+        end_by = self._clock.now() + WORK_S
+        swept = await self.sweep(project, WORK_S)
+        left_s = max(0.0, end_by - self._clock.now())
+        expired = await self._coordinator.farewells.look(project, left_s)
         after = await self._truth(project)
         if swept != Swept():
             # What was ended here is not to be seen as if it stood.
             await self._view.caught_up(after.revision, until - self._clock.now())
         return Refreshed(swept, tuple(expired), after)
 
-    async def sweep(self, project: str = "") -> Swept:
-        """End every session, lock and claim of ``project`` (empty: of all) that is overdue now."""
-        seen = self._view.overdue()
+    async def sweep(self, project: str = "", within_s: float = SWEEP_S) -> Swept:
+        """End every session, lock and claim of ``project`` (empty: of all) that is overdue now.
+
+        What is not begun ``within_s`` is for the next sweep, behind what is more urgent then.
+        """
+        until, ended = self._clock.now() + within_s, list[Ended]()
+        for ends in self._ends(self._view.overdue(), project):
+            ended += await self._carry_out(ends, until)
         return Swept(
-            await self._end_sessions(seen.sessions, project),
-            await self._end_locks(seen, project),
-            await self._end_turns(seen.waiters, project),
+            tuple(one for one in ended if isinstance(one, SessionFact)),
+            tuple(one for one in ended if isinstance(one, SweptLock)),
+            sum(isinstance(one, SeenWaiter) for one in ended),
         )
 
-    async def _end_sessions(
-        self, overdue: Iterable[SeenSession], project: str
-    ) -> tuple[SessionFact, ...]:
-        ended = list[SessionFact]()
-        for session in overdue:
-            about = session.fact.record.session
-            if _is_of(about.project, project) and await self._coordinator.end_idle(session.fact):
-                _log.info("ended idle session %s", about.session_id)
-                ended.append(session.fact)
-        return tuple(ended)
+    def _ends(self, seen: Overdue, project: str) -> tuple[list[End], ...]:
+        """The ends of these, the most urgent kind first: the end of a time that was asked for."""
+        locks = _due(seen, self._clock.now(), project)
+        turns = [waiter for waiter in seen.waiters if _is_of(waiter.project, project)]
+        return (
+            [partial(self._end_lock, lock, how) for lock, how in locks if how == Kind.LASTED],
+            [partial(self._end_turn, waiter) for waiter in turns],
+            [partial(self._end_lock, lock, how) for lock, how in locks if how != Kind.LASTED],
+            [partial(self._end_sessions, some) for some in _by_lease(seen.sessions, project)],
+        )
 
-    async def _end_locks(self, seen: Overdue, project: str) -> tuple[SweptLock, ...]:
-        ended, locking, now = list[SweptLock](), self._coordinator.locks, self._clock.now()
-        ends = [(lock, lock.overdue(now), locking.end_overdue) for lock in seen.locks]
-        ends += [(lock, Kind.ORPHANED, locking.end_orphan) for lock in seen.orphans]
-        for lock, how, end in ends:
-            if how and _is_of(lock.project, project) and await end(lock):
-                _log.info("took lock %s of %s away: %s", lock.key, lock.project, how)
-                ended.append(SweptLock(lock, how))
-        return tuple(ended)
-
-    async def _end_turns(self, overdue: Iterable[SeenWaiter], project: str) -> int:
-        ended = 0
-        for waiter in overdue:
-            if _is_of(waiter.project, project) and await self._coordinator.locks.end_claim(waiter):
-                _log.info("a turn at %s of %s was not used", waiter.key, waiter.project)
-                ended += 1
+    async def _carry_out(self, ends: Sequence[End], until: float) -> list[Ended]:
+        """Some at a time, and the first of them in any case; what was ended."""
+        ended = list[Ended]()
+        for start in range(0, len(ends), AT_ONCE):
+            if start and self._clock.now() >= until:
+                _log.info("%d ends are left for the next sweep", len(ends) - start)
+                break
+            some = await asyncio.gather(*(end() for end in ends[start : start + AT_ONCE]))
+            ended += chain.from_iterable(some)
         return ended
+
+    async def _end_sessions(self, on_one_lease: Iterable[SessionFact]) -> list[Ended]:
+        """One after the other: the first ends the rest, with their lease, and says so."""
+        ended = list[Ended]()
+        for fact in on_one_lease:
+            if await self._coordinator.end_idle(fact):
+                _log.info("ended idle session %s", fact.session_id)
+                ended.append(fact)
+        return ended
+
+    async def _end_lock(self, lock: SeenLock, how: Kind) -> list[Ended]:
+        locking = self._coordinator.locks
+        end = locking.end_orphan if how == Kind.ORPHANED else locking.end_overdue
+        if not await end(lock):
+            return []
+        _log.info("took lock %s of %s away: %s", lock.key, lock.project, how)
+        return [SweptLock(lock, how)]
+
+    async def _end_turn(self, waiter: SeenWaiter) -> list[Ended]:
+        if not await self._coordinator.locks.end_claim(waiter):
+            return []
+        _log.info("a turn at %s of %s was not used", waiter.key, waiter.project)
+        return [waiter]
 
     async def _truth(self, project: str) -> Truth:
         """Read the store itself; what is there is counted, not looked into."""
@@ -143,6 +185,32 @@ class Sweeping:
             held=sum(kinds[kind] for kind in keys.HOLDS),
             waiting=kinds[keys.QUEUE],
         )
+
+
+def _due(seen: Overdue, now: float, project: str) -> list[tuple[SeenLock, Kind]]:
+    """The locks to take away, and why.
+
+    What is idle as its whole session is goes with that, in one step, when its turn comes.
+    """
+    sessions = (one.fact.record.session for one in seen.sessions)
+    going = {(session.project, session.session_id) for session in sessions}
+    due = [(lock, lock.overdue(now)) for lock in seen.locks]
+    due += [(lock, Kind.ORPHANED) for lock in seen.orphans]
+    return [
+        (lock, how)
+        for lock, how in due
+        if how and _is_of(lock.project, project)
+        if how == Kind.LASTED or (lock.project, lock.fact.record.holder.session_id) not in going
+    ]
+
+
+def _by_lease(overdue: Iterable[SeenSession], project: str) -> Iterable[list[SessionFact]]:
+    """The sessions of ``project``, those on one lease together: one in several projects has one."""
+    of_lease = dict[LeaseId, list[SessionFact]]()
+    for fact in (one.fact for one in overdue):
+        if _is_of(fact.record.session.project, project):
+            of_lease.setdefault(fact.lease, []).append(fact)
+    return of_lease.values()
 
 
 def _is_of(project: str, wanted: str) -> bool:

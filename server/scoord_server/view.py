@@ -8,7 +8,7 @@ is kept fresh, and handed on.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from scoord.clock import Clock
@@ -25,6 +25,7 @@ from scoord_server.seen import (
     SeenOffer,
     SeenSession,
     SeenWaiter,
+    project_of,
 )
 from scoord_server.store import keys
 from scoord_server.store.port import Compacted, Replaced, Store, prefix_end
@@ -69,6 +70,22 @@ Backlog = asyncio.Queue[Step | None]
 """What a subscriber has not taken yet; None when it is cut off."""
 
 
+@dataclass(slots=True, eq=False)
+class _Subscriber:
+    """Who is handed steps: all, or those of one project, and of the rest one now and then."""
+
+    project: str
+    every_s: float
+    backlog: Backlog
+    handed_at: float = float("-inf")
+
+    def wants(self, step: Step, about: Collection[str], now: float) -> bool:
+        """Whether it is handed a step, which is ``about`` some projects."""
+        if not self.project or self.project in about or not step.changes or step.picture:
+            return True
+        return now - self.handed_at >= self.every_s
+
+
 class View:
     """What this replica has seen of the store."""
 
@@ -85,7 +102,8 @@ class View:
         self.past = Past()
         """Between which revisions the store was when, as far as is known here."""
         # In the order they came; a set's order would differ from run to run.
-        self._subscribers: dict[Backlog, None] = {}
+        self._subscribers: dict[_Subscriber, None] = {}
+        self._is_closing = False
 
     def age_s(self) -> float:
         """Seconds since the store was last heard; infinite before the first time."""
@@ -146,6 +164,11 @@ class View:
         """The grant that is kept under ``store_key``, as last seen."""
         return self._picture.hold(store_key)
 
+    def held_by(self, project: ProjectId, session: SessionId) -> tuple[int, tuple[LockFact, ...]]:
+        """What a session holds, and the revision up to which this is all that can be read."""
+        facts = (seen.fact for seen in self._picture.locks() if seen.project == project)
+        return self._revision, tuple(fact for fact in facts if fact.claimant.session == session)
+
     def reckoned(self, project: ProjectId, fact: LockFact) -> SeenLock:
         """A grant that was just read, with when it was made."""
         return self._picture.reckoned(project, fact)
@@ -190,31 +213,37 @@ class View:
                 await asyncio.sleep(_RETRY_S)
 
     @contextlib.contextmanager
-    def _subscription(self) -> Iterator[Backlog]:
-        queue: Backlog = asyncio.Queue(_SUBSCRIBER_BACKLOG)
-        self._subscribers[queue] = None
+    def _subscription(self, project: str, every_s: float) -> Iterator[Backlog]:
+        one = _Subscriber(project, every_s, asyncio.Queue(_SUBSCRIBER_BACKLOG))
+        self._subscribers[one] = None
         try:
-            yield queue
+            yield one.backlog
         finally:
-            self._subscribers.pop(queue, None)
+            self._subscribers.pop(one, None)
 
-    async def subscribe(self) -> AsyncGenerator[Snapshot | Step, None]:
-        """The picture now, then every step after it. Raises Lagging when too slow.
+    async def subscribe(
+        self, project: str = "", every_s: float = 0.0
+    ) -> AsyncGenerator[Snapshot | Step, None]:
+        """The picture now, then every step after it. Raises Lagging when too slow, or at the end.
 
         Steps that have come since the last one was taken come as one. A new picture
         comes where steps are missing, the same for all, and then the steps after it.
+        For one ``project``, of steps that are about others one in ``every_s`` comes.
         """
-        with self._subscription() as queue:
+        with self._subscription(project, every_s) as queue:
             yield self.snapshot()
             while (steps := await self._next(queue)) is not None:
                 for step in steps:
                     yield step
+        if self._is_closing:
+            raise Lagging("the coordinator is stopping; watch another one")
         raise Lagging("the subscriber fell too far behind; start over")
 
     def hang_up(self) -> None:
         """End every subscription, so that a draining server is left at once."""
-        for queue in tuple(self._subscribers):
-            self._cut_off(queue)
+        self._is_closing = True
+        for one in tuple(self._subscribers):
+            self._cut_off(one)
 
     async def _load(self) -> None:
         root = keys.root_prefix()
@@ -246,11 +275,17 @@ class View:
         self._revision, self._newest = step.revision, step.picture
         self._heard_at = self._clock.now()
         self.past.seen(self._heard_at, step.revision)
-        for queue in tuple(self._subscribers):
-            try:
-                queue.put_nowait(step)
-            except asyncio.QueueFull:
-                self._cut_off(queue)
+        about = {project_of(change) for change in step.changes}
+        for one in tuple(self._subscribers):
+            if one.wants(step, about, self._heard_at):
+                self._hand(one, step)
+
+    def _hand(self, one: _Subscriber, step: Step) -> None:
+        one.handed_at = self._clock.now()
+        try:
+            one.backlog.put_nowait(step)
+        except asyncio.QueueFull:
+            self._cut_off(one)
 
     def _taken_at(self, revision: int) -> Snapshot:
         seen = self._picture
@@ -289,11 +324,11 @@ class View:
         joined = [Step(later[-1].revision, changes)] if later else []
         return [picture, *joined] if picture else joined
 
-    def _cut_off(self, queue: Backlog) -> None:
-        self._subscribers.pop(queue, None)
-        while not queue.empty():
-            queue.get_nowait()
-        queue.put_nowait(None)
+    def _cut_off(self, one: _Subscriber) -> None:
+        self._subscribers.pop(one, None)
+        while not one.backlog.empty():
+            one.backlog.get_nowait()
+        one.backlog.put_nowait(None)
 
 
 def _not_loaded() -> StoreUnavailable:

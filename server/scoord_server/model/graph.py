@@ -54,6 +54,15 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """What lives in a project now, as far as its entities are called by it."""
+
+    sessions: tuple[Session, ...] = ()
+    paths: tuple[str, ...] = ()
+    """Of locks and patterns."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """What the store keeps beside that."""
 
@@ -65,7 +74,7 @@ class Kept:
 
 def graph(present: Present, kept: Kept, now_ms: int) -> ReadGraphResponse:
     """The whole graph: what follows from the state, and what was added to it."""
-    names = _session_names(present, kept, now_ms)
+    names = _session_names(present.sessions, kept, now_ms)
     derived = list(_derived_entities(present, kept, names, now_ms))
     shown = _within(derived, ENTITY_BYTES)
     entities = _by_name(shown)
@@ -81,14 +90,28 @@ def graph(present: Present, kept: Kept, now_ms: int) -> ReadGraphResponse:
     )
 
 
+def derived_names(named: Named, kept: Kept, now_ms: int) -> frozenset[str]:
+    """What the entities are called that follow from the state, those without room too."""
+    sessions = _session_names(named.sessions, kept, now_ms)
+    areas = {area for session in named.sessions for area in session.areas}
+    return frozenset(
+        (
+            *sessions.values(),
+            *map(lock_name, named.paths),
+            *map(_area_name, areas),
+            *(_task_name(task_id) for task_id, _ in kept.tasks),
+        )
+    )
+
+
 def lock_name(path: str) -> str:
     """What the entity of a lock is called."""
     return one_line(f"{LOCK_NAME}{path}", MOST_SHOWN_NAME)
 
 
-def _session_names(present: Present, kept: Kept, now_ms: int) -> dict[str, str]:
+def _session_names(living: Iterable[Session], kept: Kept, now_ms: int) -> dict[str, str]:
     """Names by session id. A short name is given again when it is free: the living have it."""
-    names = {s.session_id: s.alias or s.session_id for s in present.sessions}
+    names = {s.session_id: s.alias or s.session_id for s in living}
     taken = set(names.values())
     for record in _just_finished(kept, now_ms):
         session = record.session
@@ -118,8 +141,7 @@ def _derived_entities(
         yield _lock_entity(lock)
     yield from _areas(present)
     for task_id, task in kept.tasks:
-        name = one_line(f"{TASK_NAME}{task_id}", MOST_SHOWN_NAME)
-        yield _entity(name, TASK, _task_facts(task, now_ms))
+        yield _entity(_task_name(task_id), TASK, _task_facts(task, now_ms))
 
 
 def _within(items: Sequence[_Item], most_bytes: int) -> list[_Item]:
@@ -245,6 +267,10 @@ def _areas(present: Present) -> Iterator[Entity]:
 
 def _area_name(area: str) -> str:
     return one_line(f"{AREA_NAME}{area}", MOST_SHOWN_NAME)
+
+
+def _task_name(task_id: str) -> str:
+    return one_line(f"{TASK_NAME}{task_id}", MOST_SHOWN_NAME)
 
 
 def _task_facts(task: TaskRecord, now_ms: int) -> Iterator[str]:

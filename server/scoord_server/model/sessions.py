@@ -5,9 +5,10 @@ that both vanish together and no two live sessions of a project share an alias.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from scoord.errors import LimitReached
 from scoord.happenings import Kind
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder
@@ -24,6 +25,12 @@ from scoord_server.model.notices import plan_notice
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Get, KeyValue, Put, Txn, TxnResult
 from scoord_server.store.readable import readable
+
+MOST_KNOWN: Final = 100
+"""Holds of a session that are read one by one: etcd refuses more than 128 operations."""
+
+MOST_TO_TELL: Final = 100
+"""Notices of one session beside which no more messages are kept: every snapshot has them all."""
 
 _ALIAS: Final = re.compile(r"Session_[1-9][0-9]{0,5}")
 
@@ -207,6 +214,16 @@ def why_unused(lease: LeaseId, found: Iterable[KeyValue]) -> str:
     return next((record.why for record in records if record.lease_id == lease), "")
 
 
+def check_room(fact: SessionFact, request: RequestId, inbox: Collection[bytes]) -> None:
+    """Refuse a message where too much is to be told, unless it is there. Raises LimitReached."""
+    own = keys.notice(fact.record.session.project, fact.session_id, request)
+    if len(inbox) >= MOST_TO_TELL and own not in inbox:
+        raise LimitReached(
+            f"{fact.session_id} has {len(inbox)} notices that it was not told yet, and at most"
+            f" {MOST_TO_TELL} are kept for it; say it again once it has worked on"
+        )
+
+
 def plan_tell(fact: SessionFact, request: RequestId, said: Said, journal: Journal) -> Txn:
     """Lay a message of a person or a session into the session's inbox, once."""
     session = fact.record.session
@@ -220,20 +237,27 @@ def plan_tell(fact: SessionFact, request: RequestId, said: Said, journal: Journa
     return Txn(plan.compares, (*plan.then, line))
 
 
-def plan_find_holds(project: ProjectId) -> Txn:
-    """Read all that any session of ``project`` holds, as it is at one moment."""
+def plan_find_holds(project: ProjectId, seen: int, known: Sequence[LockFact]) -> Txn:
+    """Read what there is of what a session was ``known`` to hold, and all that is new since.
+
+    ``known`` is all of it at the revision ``seen``; what others hold need not be read again.
+    """
     prefixes = (
         keys.lock_prefix(project),
         keys.room_prefix(project, ""),
         keys.reservation_prefix(project),
     )
-    return Txn((), tuple(map(keys.get_prefix, prefixes)))
+    since = 0 if len(known) > MOST_KNOWN else seen + 1
+    again = (Get(fact.key) for fact in known) if since else ()
+    return Txn((), (*again, *(keys.get_prefix(prefix, since) for prefix in prefixes)))
 
 
 def read_holds(session: SessionId, result: TxnResult) -> tuple[LockFact, ...]:
     """What ``session`` holds of that."""
-    kvs = (kv for found in result.results for kv in found.kvs)
-    holds = (kv for kv in kvs if keys.parse(kv.key).kind in keys.HOLDS)
+    kvs, name = (kv for found in result.results for kv in found.kvs), session.encode()
+    # Where much is new, most is others': to look for the name is cheaper than to read them.
+    named = {kv.key: kv for kv in kvs if name in kv.value}
+    holds = (kv for key, kv in named.items() if keys.parse(key).kind in keys.HOLDS)
     facts = readable(LockFact.of, holds)
     return tuple(fact for fact in facts if fact.record.holder.session_id == session)
 

@@ -24,6 +24,9 @@ from scoord_server.store.readable import readable
 MOST_OPEN = 1000
 """Open tasks of one project."""
 
+MOST_OFFERS = 50
+"""Offers of one session: what a transaction has room for to make anew, and to let go of."""
+
 MOST_DONE = 1000
 """Tasks of one project that are done; those that were done first go first."""
 
@@ -319,12 +322,13 @@ def plan_offer(
 ) -> Txn:
     """Keep ``chosen`` for the session, and let go what else it was offered, if that is wanted.
 
+    Of what is to stay, what it was offered first goes where it would be too much.
     Only if the session lives and every key is as it was read: two who ask at once
     never get the same. What it has already is kept for longer, which is no line.
     """
     own = {fact.work: fact for fact in offered_to(command.session, offers)}
     rest = [fact for work, fact in own.items() if work not in chosen]
-    let_go = [] if command.keeps_rest else rest
+    let_go = _let_go(rest, MOST_OFFERS - len(chosen) if command.keeps_rest else 0)
     kept = [_keep(command, holder, lease, work, own.get(work)) for work in chosen]
     guards = (
         lives(command.project, command.session),
@@ -341,6 +345,12 @@ def plan_offer(
     return Txn(guards, (*puts, *deletes, *lines), _look(command))
 
 
+def _let_go(rest: Sequence[OfferFact], room: int) -> list[OfferFact]:
+    """All but as many of the latest as there is room for; some of too many end by themselves."""
+    oldest_first = sorted(rest, key=lambda fact: fact.mod_revision)
+    return oldest_first[: max(0, len(rest) - room)][:MOST_OFFERS]
+
+
 def _keep(
     command: Offer, holder: Holder, lease: LeaseId, work: Work, mine: OfferFact | None
 ) -> tuple[Compare, Put]:
@@ -351,9 +361,11 @@ def _keep(
     return guard, Put(key, record.SerializeToString(), lease)
 
 
-def plan_let_go(last: SessionRecord, offers: Sequence[OfferFact], journal: Journal) -> Txn:
-    """Give up ``offers``, which a session that is over was made."""
-    session, request = last.session, RequestId(f"over-{last.request_id}")
+def plan_let_go(
+    last: SessionRecord, offers: Sequence[OfferFact], step: int, journal: Journal
+) -> Txn:
+    """Give up ``offers``, which a session that is over was made: each step has its own line."""
+    session, request = last.session, RequestId(f"over-{last.request_id}-{step}")
     guards = tuple(unchanged(fact.key, fact.mod_revision) for fact in offers)
     line = partial(journal.line, session.project, Kind.WITHDRAWN, holder_of(session), request)
     lines = _line([fact.work for fact in offers], line, "its session is over")

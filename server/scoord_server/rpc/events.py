@@ -18,7 +18,8 @@ from scoord.v1.events_pb2 import (
 )
 from scoord.v1.events_pb2_grpc import EventServiceServicer
 from scoord_server.coordinator import Coordinator
-from scoord_server.rpc import checks, messages
+from scoord_server.rpc import checks
+from scoord_server.rpc.changes import Changes
 from scoord_server.rpc.snapshots import Snapshots
 from scoord_server.view import Snapshot, Step, View
 
@@ -39,11 +40,14 @@ class Events(EventServiceServicer):
         self._view = view
         self._clock = clock
         self._snapshots = Snapshots(clock)
+        self._changes = Changes(clock)
 
     async def Watch(self, request: WatchRequest, context: Context) -> AsyncIterator[WatchResponse]:
         """First a snapshot, then every change after it, in order."""
         said_at = float("-inf")
-        async with aclosing(self._view.subscribe()) as steps:
+        # Twice as often as it may be said: the view counts from another moment than we do.
+        followed = self._view.subscribe(request.project, PROGRESS_S / 2)
+        async with aclosing(followed) as steps:
             async for step in steps:
                 responses = await self._responses(step, request.project)
                 for response in responses:
@@ -72,5 +76,4 @@ class Events(EventServiceServicer):
         """What ``step`` tells of ``project``; empty when nothing in it is about that."""
         if isinstance(step, Snapshot):
             return [await self._snapshots.message(step, project)]
-        changes = (messages.change(step.revision, c, project, self._clock) for c in step.changes)
-        return [*filter(None, changes)]
+        return self._changes.messages(step, project)

@@ -13,7 +13,7 @@ from scoord.text import one_line
 from scoord.v1 import graph_pb2 as pb
 from scoord.v1.graph_pb2_grpc import GraphServiceServicer
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.graph import Present
+from scoord_server.model.graph import Named, Present
 from scoord_server.model.graph_changes import Change
 from scoord_server.rpc import checks, messages
 
@@ -39,14 +39,14 @@ class Graph(GraphServiceServicer):
     ) -> pb.AddToGraphResponse:
         """Add entities, observations and relations."""
         change = _change(request, map(_entity, request.entities))
-        return await self._coordinator.graph.add(change, await self._present(change.project))
+        return await self._coordinator.graph.add(change, await self._named(change.project))
 
     async def RemoveFromGraph(
         self, request: pb.RemoveFromGraphRequest, context: Context
     ) -> pb.RemoveFromGraphResponse:
         """Remove entities, observations and relations."""
         change = _change(request, (pb.Entity(name=_name(name)) for name in request.entities))
-        return await self._coordinator.graph.remove(change, await self._present(change.project))
+        return await self._coordinator.graph.remove(change, await self._named(change.project))
 
     async def _present(self, project: ProjectId) -> Present:
         seen = await self._coordinator.present()
@@ -54,6 +54,15 @@ class Graph(GraphServiceServicer):
             tuple(messages.sessions(seen, project, self._clock)),
             tuple(messages.locks(seen, project, self._clock)),
             tuple(messages.waiters(seen, project, self._clock)),
+        )
+
+    async def _named(self, project: ProjectId) -> Named:
+        """What its entities are called by; to make a message of each lock takes long."""
+        seen = await self._coordinator.present()
+        records = (one.fact.record.session for one in seen.sessions)
+        return Named(
+            tuple(session for session in records if session.project == project),
+            tuple(one.fact.record.path for one in seen.locks if one.project == project),
         )
 
 

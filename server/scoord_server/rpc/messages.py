@@ -190,9 +190,10 @@ def snapshot(seen: Snapshot, project: str, clock: Clock) -> events.WatchResponse
 
 def sessions(seen: Snapshot, project: str, clock: Clock) -> list[Session]:
     """The sessions of ``project`` (empty: of all), sorted by project and alias."""
-    found = (session(one.fact, clock) for one in seen.sessions)
-    wanted = (s for s in found if not project or s.project == project)
-    return sorted(wanted, key=lambda s: (s.project, len(s.alias), s.alias))
+    facts = (one.fact for one in seen.sessions)
+    wanted = (fact for fact in facts if project in ("", fact.record.session.project))
+    found = (session(fact, clock) for fact in wanted)
+    return sorted(found, key=lambda s: (s.project, len(s.alias), s.alias))
 
 
 def locks(seen: Snapshot, project: str, clock: Clock) -> list[pb.Lock]:
@@ -211,62 +212,39 @@ def waiters(seen: Snapshot, project: str, clock: Clock) -> list[pb.Waiter]:
     return sorted(found, key=lambda w: (w.project, w.path, w.place))
 
 
-def change(revision: int, seen: Change, project: str, clock: Clock) -> events.WatchResponse | None:
-    """One later step of a stream; None when it is about another project."""
+def change(revision: int, seen: Change, clock: Clock) -> events.WatchResponse:
+    """One later step of a stream."""
     result = events.WatchResponse(revision=revision)
-    if isinstance(seen, SeenOffer | OfferGone):
-        about = _put_offer(result, seen)
-    elif isinstance(seen, _InQueue):
-        about = _put_in_queue(result, seen, clock)
-    else:
-        about = _put_change(result, seen, clock)
-    return result if project in ("", about) else None
-
-
-_InQueue = SeenWaiter | Turn | WaiterGone
-_Rest = SeenSession | SeenLock | SeenNotice | SessionGone | LockGone
-
-
-def _put_change(result: events.WatchResponse, seen: _Rest, clock: Clock) -> str:
-    """Set what has changed; the project it is about."""
     match seen:
         case SeenSession(fact):
             result.session.CopyFrom(session(fact, clock))
-            about = fact.record.session.project
-        case SeenLock(where):
+        case SeenLock():
             result.lock.CopyFrom(lock(seen, clock))
-            about = where
-        case SeenNotice(where):
+        case SeenNotice():
             result.notice.CopyFrom(notice(seen))
-            about = where
         case SessionGone(last):
             result.session_gone.CopyFrom(_session_gone(last))
-            about = last.record.session.project
-        case LockGone(gone):
+        case LockGone():
             result.lock_gone.CopyFrom(_lock_gone(seen, clock))
-            about = gone.project
-    return about
+        case SeenOffer():
+            result.offer.CopyFrom(offer(seen))
+        case OfferGone(kept):
+            result.offer_gone.CopyFrom(offer(kept))
+        case _:
+            _put_in_queue(result, seen, clock)
+    return result
 
 
-def _put_in_queue(result: events.WatchResponse, seen: _InQueue, clock: Clock) -> str:
+def _put_in_queue(
+    result: events.WatchResponse, seen: SeenWaiter | Turn | WaiterGone, clock: Clock
+) -> None:
     match seen:
-        case SeenWaiter(where):
+        case SeenWaiter():
             result.waiting.CopyFrom(_waiting(seen))
-            return where
         case Turn(place):
             result.turn.CopyFrom(waiter(place, clock))
-            return place.project
         case WaiterGone(place):
             result.waiting_gone.CopyFrom(waiter(place, clock))
-            return place.project
-
-
-def _put_offer(result: events.WatchResponse, seen: SeenOffer | OfferGone) -> str:
-    if isinstance(seen, OfferGone):
-        result.offer_gone.CopyFrom(offer(seen.last))
-        return seen.last.project
-    result.offer.CopyFrom(offer(seen))
-    return seen.project
 
 
 def notice(seen: SeenNotice) -> events.Notice:

@@ -333,7 +333,7 @@ def keeps_what_a_subagent_had(self: Relay, session: LocalSession, agent: AgentId
     session.subagent_ends(agent)
 
 
-async def looks_for_nothing(self: Farewells, project: str = "") -> list[object]:
+async def looks_for_nothing(self: Farewells, *args: Any) -> list[object]:
     return []
 
 

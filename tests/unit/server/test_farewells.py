@@ -1,24 +1,28 @@
 """Each session's end is written down once; and what is stale is ended, and said."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from scoord.errors import InvalidRequest, StoreUnavailable
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import LockMode
-from scoord.v1.records_pb2 import ArchiveRecord, SessionRecord
+from scoord.v1.records_pb2 import ArchiveRecord
 from scoord.v1.sessions_pb2 import UpdateRequest, WorkProgress
+from scoord_server import sweeping
 from scoord_server.coordinator import Coordinator
-from scoord_server.model import history
+from scoord_server.farewells import Over
+from scoord_server.model import history, recall
 from scoord_server.model.commands import Keep
+from scoord_server.model.history import Journal
 from scoord_server.model.recall import Wanted
-from scoord_server.model.worklogs import Unended
+from scoord_server.model.worklogs import Found
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
 from scoord_server.store.limits import MAX_BYTES
-from scoord_server.store.port import Delete, Put, Txn, TxnResult, prefix_end
+from scoord_server.store.port import Delete, Put, RangeResult, Txn, TxnResult, prefix_end
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import View
 from support.coordination import PROJECT, Bench, bench, kinds, last
@@ -314,6 +318,66 @@ class TestFarewells:
         assert log.partial
         assert 0 < len(log.holds) < 9
 
+    async def test_the_history_is_read_once_for_all_who_are_over(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in "abc":
+            await b.session(name, keep=ARCHIVE)
+            await b.token(name, f"{name}.py")
+        for name in "abc":
+            await b.dies(name)
+        store = b.coordinator.ground.store
+        read, of = list[bytes](), store.range
+
+        async def noted(key: bytes, end: bytes = b"", **how: Any) -> RangeResult:
+            read.extend([key] if key.startswith(keys.event_prefix(PROJECT)) else [])
+            return await of(key, end, **how)
+
+        with monkeypatch.context() as watched:
+            watched.setattr(store, "range", noted)
+            await b.coordinator.farewells.look()
+
+        assert 0 < len(read) == len(set(read))
+        assert [["a.py"], ["b.py"], ["c.py"]] == sorted(
+            [hold.path for hold in log.holds] for log in await logs(b)
+        )
+
+    async def test_of_several_that_are_over_the_oldest_alone_has_a_partial_log(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("scoord_server.farewells.MOST_LINES", 3)
+        monkeypatch.setattr("scoord_server.pages.PAGE", 2)
+        for name in "ab":
+            await b.session(name, keep=ARCHIVE)
+            for number in range(5 if name == "a" else 1):
+                await b.token(name, f"{name}{number}.py")
+            b.clock.advance(20 * 60)
+        for name in "ab":
+            await b.dies(name)
+
+        await b.coordinator.farewells.look()
+
+        partial = {log.session.session_id: log.partial for log in await logs(b)}
+        assert {"a": True, "b": False} == partial
+
+    async def test_one_whose_lines_cannot_be_read_keeps_no_other_from_its_end(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines_of = recall.lines_of
+
+        def strange(name: str, *found: Any) -> Iterator[recall.Line]:
+            if name == "a":
+                raise ValueError("nobody foresaw it")
+            return lines_of(name, *found)
+
+        monkeypatch.setattr("scoord_server.farewells.lines_of", strange)
+        for name in "ab":
+            await b.session(name, keep=ARCHIVE)
+        for name in "ab":
+            await b.dies(name)
+
+        assert ["b"] == [r.session.session_id for r in await b.coordinator.farewells.look()]
+
     async def test_a_log_of_very_long_paths_has_those_that_were_held_longest(
         self, b: Bench
     ) -> None:
@@ -338,10 +402,10 @@ class TestFarewells:
     ) -> None:
         finish = b.coordinator.farewells._finish
 
-        async def too_big(unended: Unended, last: SessionRecord, successor: int) -> str | None:
-            if last.session.session_id == "a":
+        async def too_big(over: Over, found: Found) -> str | None:
+            if over.last.session.session_id == "a":
                 raise InvalidRequest("a transaction of 2 MB")
-            return await finish(unended, last, successor)
+            return await finish(over, found)
 
         monkeypatch.setattr(b.coordinator.farewells, "_finish", too_big)
         for name in "ab":
@@ -427,6 +491,80 @@ class TestSweeping:
         assert ["orphaned"] == [one.how for one in swept.locks]
         assert "" == await b.holder("x.py")
         assert ("orphaned", [token]) == ((await last(b)).kind, list((await last(b)).tokens))
+
+    async def test_what_was_taken_for_a_time_ends_before_all_that_is_idle(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweeping, "AT_ONCE", 1)
+        await b.session("a")
+        for number in range(3):
+            await b.token("a", f"{number}.py", lock_timeout_ms=1_000)
+            await b.session(f"idle-{number}", timeout_ms=1_000)
+        await b.token("a", "timed.py", lasts_ms=1_000)
+        b.clock.advance(2)
+
+        first = await Sweeping(b.coordinator).sweep(within_s=0)
+        await b.settle()
+        rest = await Sweeping(b.coordinator).sweep()
+
+        assert ["timed.py", "0.py"] == [one.lock.key for one in first.locks]
+        assert ["1.py", "2.py"] == [one.lock.key for one in rest.locks]
+        assert (1, 2) == (len(first.sessions), len(rest.sessions))
+
+    async def test_what_is_idle_as_its_session_is_goes_with_that(self, b: Bench) -> None:
+        await b.session("a", timeout_ms=1_000)
+        await b.token("a", "x.py", lock_timeout_ms=1_000)
+        b.clock.advance(2)
+
+        swept = await Sweeping(b.coordinator).sweep()
+
+        assert (1, 0) == (len(swept.sessions), len(swept.locks))
+        assert ["registered", "granted", "idle"] == await kinds(b)
+
+    async def test_a_session_that_is_idle_in_two_projects_ends_once_in_each(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where its lease goes on for a moment when the first end is written down."""
+        ground, begun = b.coordinator.ground, list[str]()
+        revoke, journal = ground.revoke, ground.journal
+
+        async def late(lease: LeaseId) -> None:
+            await asyncio.sleep(0.05)
+            await revoke(lease)
+
+        async def later_of_the_second(project: str) -> Journal:
+            begun.append(project)
+            await asyncio.sleep(0.02 if len(begun) == 2 else 0)
+            return await journal(project)
+
+        await b.session("a", timeout_ms=1_000)
+        await b.session("a", project=OTHER, lease=b.leases["a"], timeout_ms=1_000)
+        b.clock.advance(2)
+        monkeypatch.setattr(ground, "revoke", late)
+        monkeypatch.setattr(ground, "journal", later_of_the_second)
+
+        await Sweeping(b.coordinator).sweep()
+
+        for project in (PROJECT, OTHER):
+            prefix = keys.event_prefix(project)
+            assert 2 == await b.store.count(prefix, prefix_end(prefix))
+
+    async def test_who_asks_for_a_sweep_does_not_wait_for_ends_that_take_long(
+        self, b: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def for_long(_over: Sequence[Over]) -> Sequence[Found]:
+            await asyncio.sleep(60)
+            return ()
+
+        monkeypatch.setattr(sweeping, "WORK_S", 0.05)
+        await b.session("a", keep=ARCHIVE)
+        await b.dies("a")
+        with monkeypatch.context() as slow:
+            slow.setattr(b.coordinator.farewells, "_found", for_long)
+            done = await asyncio.wait_for(Sweeping(b.coordinator).refresh(PROJECT), 5)
+
+        assert () == done.expired
+        assert ["a"] == [r.session.session_id for r in await b.coordinator.farewells.look()]
 
     async def test_a_session_that_the_view_has_not_seen_keeps_its_locks(self, b: Bench) -> None:
         await b.session("a")

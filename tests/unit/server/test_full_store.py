@@ -92,8 +92,7 @@ async def test_the_stream_tells_that_it_was_taken_from_a_session_that_goes_on(
 
     assert isinstance(step, Step)
     (gone,) = step.changes
-    told = change(step.revision, gone, PROJECT, b.clock)
-    assert told is not None
+    told = change(step.revision, gone, b.clock)
     assert "taken" == told.lock_gone.how
 
 

@@ -6,10 +6,13 @@ import pytest
 from scoord import graph_limits
 from scoord.errors import InvalidRequest, NotAllowed
 from scoord.v1 import graph_pb2 as pb
+from scoord.v1.locks_pb2 import Lock
 from scoord.v1.records_pb2 import ArchiveRecord, TaskRecord
 from scoord.v1.sessions_pb2 import Dependency, Estimate, Session, WorkProgress
+from scoord_server.model import graph as graph_rules
 from scoord_server.model import graph_changes
-from scoord_server.model.graph import Kept, Present, graph, lock_name
+from scoord_server.model.graph import Kept, Named, Present, derived_names, graph, lock_name
+from scoord_server.rpc import messages
 from scoord_server.rpc.graph import Graph
 from scoord_server.rpc.messages import duration
 from scoord_server.store.port import Put, Txn
@@ -347,6 +350,33 @@ async def test_what_follows_from_the_state_can_neither_be_added_nor_removed() ->
 
         assert ["lock_auth.py", "active_session_Session_1"] == list(removed.derived)
         assert "ann" == await b.holder("auth.py")
+
+
+def test_the_names_of_what_follows_from_the_state_are_those_of_its_entities() -> None:
+    living = Session(session_id="s1", alias="Session_1", areas=["api"])
+    gone = ArchiveRecord(session=Session(session_id="s2", alias="Session_2"), ended_unix_ms=1)
+    kept = Kept(finished=(gone,), tasks=(("t1", TaskRecord(title="Rate limit")),))
+    locks = (Lock(path="src/a.py"), Lock(path="docs/**", is_pattern=True))
+
+    read = graph(Present((living,), locks), kept, 2)
+    names = derived_names(Named((living,), tuple(lock.path for lock in locks)), kept, 2)
+
+    assert {entity.name for entity in read.entities} == names
+    assert 6 == len(names)
+
+
+async def test_a_note_is_taken_without_making_a_graph_of_all_locks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench() as b:
+        await b.session("ann")
+        await b.token("ann", "auth.py")
+        for made in (messages, "lock"), (messages, "session"), (graph_rules, "graph"):
+            monkeypatch.setattr(*made, None)
+
+        added = await Writer(b).add(entities=[person(), person("lock_auth.py")])
+
+        assert ["Alice"] == [entity.name for entity in added.entities]
 
 
 @pytest.mark.parametrize(

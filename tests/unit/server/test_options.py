@@ -6,6 +6,7 @@ import pytest
 
 from scoord.errors import InvalidConfig
 from scoord_server.options import ServerOptions, Tls, check_tls, tls_of
+from support.etcd import make_tls_files
 
 CERT, KEY, CA = Path("cert.pem"), Path("key.pem"), Path("ca.pem")
 
@@ -36,3 +37,24 @@ def test_a_file_for_tls_that_cannot_be_read_is_named_with_its_option(tmp_path: P
     first, second = refused.value.message.splitlines()
     assert first.startswith("--tls-key: cannot read ")
     assert second.startswith("--tls-client-ca: cannot read ")
+
+
+def _check(tls: Tls) -> None:
+    check_tls(ServerOptions("127.0.0.1:7780", insecure=False, tls=tls, compaction_s=0))
+
+
+def test_a_file_for_tls_that_is_not_what_it_is_given_as_is_named(tmp_path: Path) -> None:
+    files, empty = make_tls_files(tmp_path), tmp_path / "empty.pem"
+    empty.write_text("no certificate\n")
+    cert, key = files.server_cert, files.server_key
+    _check(Tls(cert, key, None))
+    _check(Tls(cert, key, files.ca))
+
+    for option, tls in (
+        ("--tls-cert", Tls(empty, key, files.ca)),
+        ("--tls-client-ca", Tls(cert, key, empty)),
+        ("--tls-key", Tls(cert, empty, files.ca)),
+        ("--tls-key", Tls(cert, files.client_key, files.ca)),
+    ):
+        with pytest.raises(InvalidConfig, match=f"^{option}: "):
+            _check(tls)

@@ -6,19 +6,36 @@ from contextlib import aclosing
 
 import pytest
 
-from scoord.errors import Lagging, NotAllowed, SessionEnded, SessionNotFound, StoreUnavailable
+from scoord.errors import (
+    Lagging,
+    LimitReached,
+    NotAllowed,
+    SessionEnded,
+    SessionNotFound,
+    StoreUnavailable,
+)
 from scoord.ids import LeaseId, ProjectId, RequestId, SessionId
-from scoord.v1.records_pb2 import NoticeRecord
+from scoord.v1.locks_pb2 import Holder
+from scoord.v1.records_pb2 import LockRecord, NoticeRecord
 from scoord.v1.sessions_pb2 import SESSION_STATUS_WORKING, Session, UpdateRequest
+from scoord_server.model import sessions as session_rules
 from scoord_server.model.commands import Beat, Said
-from scoord_server.model.facts import LockName
-from scoord_server.model.sessions import first_free_alias
+from scoord_server.model.facts import LockFact, LockName
+from scoord_server.model.sessions import MOST_TO_TELL, first_free_alias, read_holds
 from scoord_server.reaper import Reaper
 from scoord_server.seen import LockGone, SeenLock, SeenSession, SessionGone
 from scoord_server.store import keys
-from scoord_server.store.port import Delete, Put, Txn, prefix_end
+from scoord_server.store.port import (
+    Delete,
+    KeyValue,
+    OpResult,
+    Put,
+    Txn,
+    TxnResult,
+    prefix_end,
+)
 from scoord_server.view import Snapshot, Step, View
-from support.coordination import PROJECT, TTL_S, Bench, bench
+from support.coordination import PROJECT, TTL_S, Bench, bench, frozen
 
 
 @pytest.fixture
@@ -87,6 +104,79 @@ async def test_a_session_is_taken_up_again_with_its_locks_and_tokens(b: Bench) -
     assert again.resumed
     assert first.alias == again.alias
     assert [token] == [lock.token for lock in again.locks]
+
+
+def test_what_a_session_holds_is_found_without_reading_what_others_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, of = list[bytes](), LockFact.of
+
+    def noted(kv: KeyValue) -> LockFact:
+        read.append(kv.key)
+        return of(kv)
+
+    monkeypatch.setattr(LockFact, "of", noted)
+    found = OpResult(tuple(map(_lock_of, ("a1", "a2", "b"))))
+
+    holds = read_holds(SessionId("a1"), TxnResult(True, 9, (found,)))
+
+    assert [keys.lock(PROJECT, "a1.py")] == read == [fact.key for fact in holds]
+
+
+async def test_a_replica_that_is_behind_takes_a_session_up_with_what_it_holds_now(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await b.session("a")
+    await b.session("other")
+    kept, over = [await b.token("a", path) for path in ("kept.py", "over.py")]
+    for number in range(20):
+        await b.token("other", f"{number}.py")
+    behind = await frozen(b)
+    await b.release("a", "over.py", over)
+    new = await b.token("a", "new.py")
+    read, txn = list[KeyValue](), b.store.txn
+
+    async def noted(plan: Txn) -> TxnResult:
+        result = await txn(plan)
+        read.extend(kv for found in result.results for kv in found.kvs)
+        return result
+
+    monkeypatch.setattr(b.store, "txn", noted)
+    found = await behind._locks_of(PROJECT, SessionId("a"))
+
+    assert {kept, new} == {fact.token for fact in found}
+    assert 2 == len(read), "what others hold is not read again"
+
+
+async def test_what_a_session_holds_is_all_read_where_the_store_is_not_the_one_that_was_seen(
+    b: Bench,
+) -> None:
+    await b.session("a")
+    behind = await frozen(b)
+    token = await b.token("a", "a.py")
+    behind.ground.view._revision += 1_000
+
+    found = await behind._locks_of(PROJECT, SessionId("a"))
+
+    assert [token] == [fact.token for fact in found]
+
+
+async def test_what_a_session_holds_is_found_however_much_it_is(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_rules, "MOST_KNOWN", 2)
+    await b.session("a")
+    tokens = {await b.token("a", f"{number}.py") for number in range(4)}
+
+    found = await b.coordinator._locks_of(PROJECT, SessionId("a"))
+
+    assert tokens == {fact.token for fact in found}
+
+
+def _lock_of(session: str) -> KeyValue:
+    record = LockRecord(path=f"{session}.py", holder=Holder(session_id=session))
+    key, value = keys.lock(PROJECT, record.path), record.SerializeToString()
+    return KeyValue(key, value, 5, 5, 1, LeaseId(7))
 
 
 async def test_another_machine_cannot_take_a_session_up(b: Bench) -> None:
@@ -208,6 +298,24 @@ async def test_a_message_lies_in_the_inbox_once_however_often_it_is_sent(b: Benc
     assert ("message", "bob", "look at main") == (record.kind, record.sender.person, record.text)
 
 
+async def test_a_message_beside_as_many_as_are_kept_is_refused_until_some_are_told(
+    b: Bench,
+) -> None:
+    await b.session("a")
+    session = SessionId("a")
+    for number in range(MOST_TO_TELL):
+        await b.coordinator.tell(RequestId(f"m{number}"), PROJECT, session, Said("bob", "hi"))
+    with pytest.raises(LimitReached, match="a has 100 notices that it was not told yet"):
+        await b.coordinator.tell(RequestId("more"), PROJECT, session, Said("bob", "hi"))
+    await b.coordinator.tell(RequestId("m7"), PROJECT, session, Said("bob", "hi"))
+
+    await b.coordinator.reporting.acknowledge(PROJECT, session, ("m0",))
+    await b.coordinator.tell(RequestId("more"), PROJECT, session, Said("bob", "hi"))
+
+    prefix = keys.inbox_prefix(PROJECT, session)
+    assert MOST_TO_TELL == await b.store.count(prefix, prefix_end(prefix))
+
+
 async def test_a_message_to_nobody_is_refused(b: Bench) -> None:
     with pytest.raises(SessionNotFound):
         await b.coordinator.tell(RequestId("r"), PROJECT, SessionId("nobody"), Said("bob", "hi"))
@@ -296,9 +404,16 @@ class TestView:
             await anext(steps)
             for i in range(5):
                 await b.session(f"s{i}")
-            with pytest.raises(Lagging):
+            with pytest.raises(Lagging, match="too far behind"):
                 async for _ in steps:
                     pass
+
+    async def test_who_watches_a_replica_that_stops_is_told_so(self, b: Bench) -> None:
+        async with aclosing(b.view.subscribe()) as steps:
+            await anext(steps)
+            b.view.hang_up()
+            with pytest.raises(Lagging, match="the coordinator is stopping"):
+                await anext(steps)
 
 
 class TestReaper:

@@ -8,7 +8,10 @@ import pytest
 from scoord.errors import LimitReached, SessionEnded, TaskNotFound
 from scoord.ids import RequestId, SessionId
 from scoord.v1.locks_pb2 import Holder
+from scoord_server import farewells
+from scoord_server.model import tasks as task_rules
 from scoord_server.model.tasks import (
+    MOST_OFFERS,
     MOST_OPEN,
     AddTasks,
     FinishTask,
@@ -337,6 +340,34 @@ async def test_as_much_as_can_be_offered_at_once_goes_into_one_step_with_its_lin
         assert tuple(works) == await offer(b, name, *works, count=MAX_CANDIDATES)
 
     assert ["offered", "offered", "withdrawn"] == [told[0] for told in await offers_told(b)]
+
+
+async def test_who_has_the_rest_kept_has_the_latest_of_as_many_as_there_may_be(b: Bench) -> None:
+    works = [Work("file", f"{number}.py") for number in range(MOST_OFFERS + 10)]
+    for first in range(0, len(works), 10):
+        some = works[first : first + 10]
+        assert tuple(some) == await offer(b, "alice", *some, count=10, keeps_rest=True)
+
+    assert (*works[:10], TASK) == await offer(b, "bob", *works, TASK, count=MOST_OFFERS)
+
+
+async def test_many_offers_of_one_session_are_let_go_in_steps(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands at once may keep more than there may be."""
+    works = [Work("area", str(number)) for number in range(6)]
+    await offer(b, "alice", *works, count=6)
+    for rules in (task_rules, farewells):
+        monkeypatch.setattr(rules, "MOST_OFFERS", 2)
+
+    await offer(b, "alice", AREA)
+    assert tuple(works[:2]) == await offer(b, "bob", *works, count=6)
+    await b.ends("alice")
+    await b.coordinator.farewells.look()
+
+    assert {*works, AREA} == set(await offer(b, "bob", *works, AREA, count=7))
+    told = [reason for kind, who, reason, _ in await offers_told(b) if kind == "withdrawn"]
+    assert 4 == len(told)
 
 
 @pytest.mark.parametrize("over", [Bench.ends, Bench.dies])
