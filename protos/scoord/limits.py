@@ -19,3 +19,12 @@ MOST_AREA: Final = 80
 
 MOST_NOTICES: Final = 100
 """Acknowledged in one command."""
+
+MOST_BEATS: Final = 2_000
+"""In one heartbeat: others' leases wait while these are renewed."""
+
+MOST_USES: Final = 200
+"""Locks that one heartbeat tells something of: each is put by itself, while its leases wait."""
+
+MOST_KINDS: Final = 100
+"""Kinds of lines that history is asked for, or to leave out."""

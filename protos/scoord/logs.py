@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from scoord.errors import ScoordError
 from scoord.local import state_dir
-from scoord.text import one_line
+from scoord.text import failure, one_line
 
 AGENT: Final = "agent"
 SERVER: Final = "server"
@@ -104,6 +104,15 @@ def _is_at(stream: TextIOWrapper, path: Path) -> bool:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
     except OSError:
         return False
+
+
+class Plain(logging.Formatter):
+    """For a terminal: names that come from anywhere neither begin a line nor move a cursor."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        """Return what happened as one line; the places of a failure come after it."""
+        record.message = failure(record.message)
+        return super().formatMessage(record)
 
 
 class _Json(logging.Formatter):

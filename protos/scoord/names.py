@@ -20,6 +20,10 @@ from scoord.ids import MachineId, ProjectId
 MOST_PATH_BYTES = 4096
 """Length of a path in UTF-8. Components have no limit of their own: file systems differ."""
 
+MOST_PROJECT_BYTES = 2 * MOST_PATH_BYTES
+"""Length of a project's name. A worktree may be named by its place, which is folded: that may
+be half as long again, and has the machine before it."""
+
 # Git refuses the same set in names that would alias ".git" on HFS+ (utf8.c, next_hfs_char).
 _IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 # C0, DEL, C1 and lone surrogates. Bidirectional controls are legal in names;
@@ -71,7 +75,7 @@ def check_path(project: str, path: str) -> str:
     return _check_form(path, path[1:])
 
 
-def check_characters(path: str) -> str:
+def check_characters(path: str, most_bytes: int = MOST_PATH_BYTES) -> str:
     """Return ``path`` if all its characters may be in one; its form is not looked at.
 
     Raises InvalidPath, with the position of what is wrong.
@@ -81,11 +85,9 @@ def check_characters(path: str) -> str:
         kind = "lone surrogate (not UTF-8)" if found[0] >= "\ud800" else "control character"
         place = f"U+{ord(found[0]):04X} at position {found.start()}"
         raise InvalidPath(f"{_excerpt(path, found.start())}: {kind} {place}")
-    if len(path) * 4 > MOST_PATH_BYTES and len(path.encode()) > MOST_PATH_BYTES:
+    if len(path) * 4 > most_bytes and len(path.encode()) > most_bytes:
         size = len(path.encode())
-        raise InvalidPath(
-            f"{_excerpt(path, 0)}: {size} bytes; at most {MOST_PATH_BYTES} are allowed"
-        )
+        raise InvalidPath(f"{_excerpt(path, 0)}: {size} bytes; at most {most_bytes} are allowed")
     return path
 
 

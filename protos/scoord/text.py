@@ -16,15 +16,19 @@ MOST_OF_FAILURE: Final = 2000
 _ELLIPSIS = "…"
 _READ_AHEAD = 16  # characters looked at for each one shown: bounds the work on a huge text
 _MOST_MARKS = 4  # on one character; a pile of them draws over the lines around it
+_MOST_SORTED = 30  # marks in a row: Unicode puts them in order in the square of their number
 
 # ECMA-48: control sequences, then strings (OSC, DCS, SOS, PM, APC) up to their
 # terminator, then what else ESC begins. Each also in its 8-bit form. A string that
-# does not end loses its introducer only: what follows is shown, not swallowed.
+# does not end loses its introducer only: what follows is shown, not swallowed. It is
+# matched all the same, or each introducer in it would look for the end once more.
+_CONTROL = "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
 _TERMINAL_SEQUENCE = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
-    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])(?:[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c))?"
+    f"{_CONTROL}"
+    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])(?P<said>[^\x07\x1b\x9c]*)(?P<end>\x07|\x1b\\\\|\x9c)?"
     "|\x1b[ -/]*[0-~]"
 )
+_CONTROL_SEQUENCE = re.compile(_CONTROL)
 
 # Unicode's Default_Ignorable_Code_Point, as far as its category is not Cf (which
 # goes as a whole), and the blank that is not white space: they show nothing and
@@ -48,9 +52,9 @@ def one_line(text: str, limit: int = 200) -> str:
     """
     if not text:
         return ""
-    visible = _visible(text[: limit * _READ_AHEAD])
+    visible = _with_few("M", _MOST_SORTED, _visible(text[: limit * _READ_AHEAD]))
     line = " ".join(unicodedata.normalize("NFC", visible).split())
-    line = _with_few_marks(line).translate(_LOOKALIKES)
+    line = _with_few("Mn", _MOST_MARKS, line).translate(_LOOKALIKES)
     cut = len(line) > limit or len(text) > limit * _READ_AHEAD
     return line[: limit - 1].rstrip() + _ELLIPSIS if cut else line
 
@@ -84,8 +88,14 @@ def _as_json_has_it(character: str) -> str:
 def _visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    plain = _INVISIBLE.sub("", _TERMINAL_SEQUENCE.sub("", text))
+    plain = _INVISIBLE.sub("", _TERMINAL_SEQUENCE.sub(_shown_of, text))
     return "".join(map(_shown, plain))
+
+
+def _shown_of(sequence: re.Match[str]) -> str:
+    """Nothing, but of a string without an end what it says; introducers in it are controls."""
+    said = sequence["said"]
+    return _CONTROL_SEQUENCE.sub("", said) if said and not sequence["end"] else ""
 
 
 def _shown(character: str) -> str:
@@ -99,13 +109,14 @@ def _shown(character: str) -> str:
     return character
 
 
-def _with_few_marks(line: str) -> str:
+def _with_few(kind: str, most: int, line: str) -> str:
+    """``line`` with at most so many marks of a category, or of several, in a row."""
     if line.isascii():
         return line
     kept, marks = [], 0
     for character in line:
-        marks = marks + 1 if unicodedata.category(character) == "Mn" else 0
-        if marks <= _MOST_MARKS:
+        marks = marks + 1 if unicodedata.category(character).startswith(kind) else 0
+        if marks <= most:
             kept.append(character)
     return "".join(kept)
 

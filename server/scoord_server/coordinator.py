@@ -242,8 +242,8 @@ class Coordinator:
         """What goes with the session, the latest first."""
         session = fact.record.session
         locks = await self._locks_of(ProjectId(session.project), SessionId(session.session_id))
-        held = ((lock.record.path, lock.token) for lock in locks)
-        return sorted(held, key=lambda holding: -holding[1])
+        held = (Holding(lock.record.path, lock.token, lock.record.is_pattern) for lock in locks)
+        return sorted(held, key=lambda holding: -holding.token)
 
     # -- steps of register --------------------------------------------------------
 

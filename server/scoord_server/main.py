@@ -120,8 +120,9 @@ def _start_logging(given: Mapping[str, Any]) -> None:
     """Log to the state directory, and to stderr unless told to be quiet."""
     level = logging.DEBUG if given["verbose"] else logging.INFO
     if not given["quiet"]:
-        line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-        logging.basicConfig(level=level, format=line)
+        shown = logging.StreamHandler()
+        shown.setFormatter(logs.Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=level, handlers=[shown])
     try:
         logs.start(logs.SERVER, verbose=given["verbose"], secrets=(given["etcd_password"],))
     except NotAllowed as error:

@@ -49,8 +49,9 @@ class Refusing:
         if not new or (pattern and len(new) < len(found)):
             return  # of a pattern some of the same is in the way, whatever came to it
         paths = [pattern] if pattern else [one.name.shown for one in new]
+        plan_of = partial(plan_refuse, asker, holder, paths, new, is_pattern=bool(pattern))
         try:
-            await self._ground.note(asker.project, partial(plan_refuse, asker, holder, paths, new))
+            await self._ground.note(asker.project, plan_of)
         except ScoordError as error:
             _log.warning("a refusal of %s is not in history: %s", asker.session, error)
             return

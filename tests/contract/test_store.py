@@ -8,6 +8,7 @@ import pytest
 from scoord.errors import InvalidRequest
 from scoord.ids import LeaseId
 from scoord_server.store.port import (
+    Compare,
     Delete,
     Get,
     KeyValue,
@@ -225,11 +226,12 @@ async def test_128_operations_are_taken(subject: Subject) -> None:
         Txn((), (), (Get(b""),)),
         Txn((absent(b""),)),
         Txn((), (Put(b"k", b"x" * (2 << 20)),)),
+        Txn((Compare(b"k", Target.MOD, Relation.LESS, 1 << 63),)),
     ],
     ids=[
         *("129 then", "129 otherwise", "129 compares", "put twice", "put and delete"),
         *("put in a deleted range", "empty put key", "empty get key", "empty compare key"),
-        "too big",
+        *("too big", "compared with what no revision can be"),
     ],
 )
 async def test_a_wrong_txn_is_refused_and_changes_nothing(subject: Subject, txn: Txn) -> None:

@@ -37,7 +37,12 @@ def at_work(address: str) -> Iterator[None]:
             edits = 0
             while not over.wait(STEP_S):
                 edits += 1
-                update = UpdateRequest(project=BUSY, session_id=session.session_id, edits=edits)
+                update = UpdateRequest(
+                    request_id=f"r{edits}",
+                    project=BUSY,
+                    session_id=session.session_id,
+                    edits=edits,
+                )
                 stub.Update(update, timeout=5)
 
     thread = threading.Thread(target=work)

@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant(
         "the deadline counts from the answer",
         f"{AGENT}/heart.py",
-        "                self._feel(session, sent_at, response.pulses)\n",
-        "                self._feel(session, self._clock.now(), response.pulses)\n",
+        "                self._feel(session, sent_at, pulses)\n",
+        "                self._feel(session, self._clock.now(), pulses)\n",
         ("tests/unit/agent/test_heart.py",),
     ),
     Mutant(

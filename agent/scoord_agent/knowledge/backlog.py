@@ -21,7 +21,7 @@ MOST_TASKS = 500
 """Of one file."""
 
 _BOX = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+\[([ xX])\]\s+(\S.*)$")
-_HEADING = re.compile(r"^#{1,6}\s+(\S.*?)\s*#*\s*$")
+_HEADING = re.compile(r"^#{1,6}\s+(\S.*)$")
 _DONE = frozenset({"closed", "done", "completed", "resolved", "merged"})
 
 
@@ -65,9 +65,18 @@ def _of_markdown(file: str, text: str) -> Iterator[FileTask]:
     heading: tuple[str, ...] = ()
     for line in text.splitlines():
         if match := _HEADING.match(line):
-            heading = (one_line(match[1], 80),)
+            heading = (one_line(_unclosed(match[1]), 80),)
         elif (match := _BOX.match(line)) and (title := one_line(match[2])):
             yield FileTask(_named(file, title), title, file, heading, match[1] != " ")
+
+
+def _unclosed(heading: str) -> str:
+    """A heading without the ``#`` that may close it, too.
+
+    In the expression they would be looked for from each blank on: a line of 2 kB would
+    keep the interpreter, and so every hook of the machine, for seconds.
+    """
+    return heading.rstrip().rstrip("#").rstrip() or "#"
 
 
 def _of_json(file: str, text: str) -> Iterator[FileTask]:

@@ -28,8 +28,10 @@ _STATEMENT = re.compile(
     r"|import[ \t]+[^\n]{1,1000})",
     re.MULTILINE,
 )
+# No two parts side by side take the same: of a cloned repository's file, all ways to share
+# its blanks among them would be tried, while every hook of the machine waits.
 _RELATIVE = re.compile(
-    r"""(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["'](\.{1,2}/[^"'\n]{1,300})["']"""
+    r"""(?:\bfrom\s*|\bimport\s*(?:\(\s*)?|\brequire\s*\(\s*)["'](\.{1,2}/[^"'\n]{1,300})["']"""
 )
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]{1,300})"', re.MULTILINE)
 _SCRIPTS = (".js", ".jsx", ".ts", ".tsx", ".mjs", ".cjs", ".mts", ".vue", ".svelte")

@@ -41,7 +41,7 @@ class HistoryFilter(_message.Message):
     """A person, as "alice" or "alice@host", in any case: of their sessions, or who did it."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these kinds."""
+        """Only these kinds; at most 100."""
 
     @_builtins.property
     def since(self) -> _duration_pb2.Duration:
@@ -49,7 +49,7 @@ class HistoryFilter(_message.Message):
 
     @_builtins.property
     def without_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """All but these kinds."""
+        """All but these kinds; at most 100."""
 
     def __init__(
         self,

@@ -383,6 +383,7 @@ class EventRecord(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     OTHERS_FIELD_NUMBER: _builtins.int
     KEPT_MS_FIELD_NUMBER: _builtins.int
+    ARE_PATTERNS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """What happened: "granted", "reserved", "timed" (it ends at another time than before),
     "explained" (it has another reason than before),
@@ -425,6 +426,12 @@ class EventRecord(_message.Message):
     def others(self) -> _containers.RepeatedCompositeFieldContainer[_locks_pb2.Holder]:
         """The others that it concerns; of "depends" those on whom it depends, and did before."""
 
+    @_builtins.property
+    def are_patterns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """Which of the paths are patterns, in the same order; empty when none is. That of
+        "reserved" is one without this.
+        """
+
     def __init__(
         self,
         *,
@@ -438,10 +445,11 @@ class EventRecord(_message.Message):
         request_id: _builtins.str = ...,
         others: _abc.Iterable[_locks_pb2.Holder] | None = ...,
         kept_ms: _builtins.int = ...,
+        are_patterns: _abc.Iterable[_builtins.bool] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "by", b"by", "kept_ms", b"kept_ms", "kind", b"kind", "others", b"others", "paths", b"paths", "reason", b"reason", "request_id", b"request_id", "session", b"session", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["are_patterns", b"are_patterns", "at_unix_ms", b"at_unix_ms", "by", b"by", "kept_ms", b"kept_ms", "kind", b"kind", "others", b"others", "paths", b"paths", "reason", b"reason", "request_id", b"request_id", "session", b"session", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

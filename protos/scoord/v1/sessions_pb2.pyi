@@ -493,7 +493,9 @@ class HeartbeatRequest(_message.Message):
     """The machine that beats."""
     @_builtins.property
     def beats(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionBeat]:
-        """Its sessions; a session in two projects has two beats on one lease."""
+        """Its sessions; a session in two projects has two beats on one lease. At most 2000, which
+        tell of 200 locks.
+        """
 
     def __init__(
         self,

@@ -153,6 +153,7 @@ def plan_end(
         end.request_id,
         paths=(fact.record.path,),
         tokens=(fact.token,),
+        are_patterns=(fact.record.is_pattern,),
         by=end.by,
         reason=end.reason,
         others=end.others,

@@ -19,8 +19,13 @@ MOST_PATH_BYTES: Final = 64 * 1024
 """How many paths a line or a work log has room for, where there may be many."""
 
 
-Holding = tuple[str, int]
-"""A path or pattern that is held, and its token."""
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A path or pattern that is held, and its token."""
+
+    path: str
+    token: int
+    is_pattern: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Journal:
         *,
         paths: Iterable[str] = (),
         tokens: Iterable[int] = (),
+        are_patterns: Iterable[bool] = (),
         by: str = "",
         reason: str = "",
         others: Iterable[Holder] = (),
@@ -51,7 +57,7 @@ class Journal:
         Whoever has several things in the way is named once.
         One command may end several grants at once: each has a line of its own.
         """
-        paths, tokens = tuple(paths), tuple(tokens)
+        paths, tokens, are_patterns = tuple(paths), tuple(tokens), tuple(are_patterns)
         record = EventRecord(
             kind=kind,
             session=about,
@@ -63,6 +69,7 @@ class Journal:
             request_id=request_id,
             others=_each_once(others),
             kept_ms=self.kept_ms,
+            are_patterns=are_patterns if any(are_patterns) else (),
         )
         key = keys.event(project, self.now_ms, _name(request_id, kind, paths, tokens))
         return Put(key, record.SerializeToString(), self.lease)
@@ -76,15 +83,16 @@ class Journal:
         how they are told apart.
         """
         told = list(held)
-        told = told[: room_for(path for path, _ in told)]
-        tokens = () if how == Kind.IDLE else (token for _, token in told)
+        told = told[: room_for(holding.path for holding in told)]
+        tokens = () if how == Kind.IDLE else (holding.token for holding in told)
         return self.line(
             about.project,
             how,
             holder_of(about),
             request_id,
-            paths=(path for path, _ in told),
+            paths=(holding.path for holding in told),
             tokens=tokens,
+            are_patterns=(holding.is_pattern for holding in told),
             reason=reason,
         )
 

@@ -62,6 +62,7 @@ def puts_anew(
                 asker.request_id,
                 paths=(fact.record.path for fact in facts),
                 tokens=(fact.token for fact in facts),
+                are_patterns=(fact.record.is_pattern for fact in facts),
                 reason=why,
             )
 

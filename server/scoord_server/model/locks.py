@@ -73,14 +73,17 @@ def plan_refuse(
     paths: Sequence[str],
     found: Sequence[Conflict],
     journal: Journal,
+    *,
+    is_pattern: bool = False,
 ) -> Txn:
-    """Write down that the asker was refused ``paths``, and by whom."""
+    """Write down that the asker was refused ``paths``, or a pattern, and by whom."""
     line = journal.line(
         asker.project,
         Kind.REFUSED,
         holder,
         asker.request_id,
         paths=paths,
+        are_patterns=(is_pattern,) * len(paths),
         others=[holder_of(conflict.by) for conflict in found],
     )
     return Txn((), (line,))

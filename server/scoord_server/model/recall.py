@@ -7,10 +7,12 @@ where one thing must be told from another, revisions and tokens do it.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, repeat
 
+from scoord.errors import InvalidConfig
 from scoord.happenings import Kind
 from scoord.names import path_key
-from scoord.patterns import matches
+from scoord.patterns import check_pattern, matches
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import EventRecord
 from scoord.v1.sessions_pb2 import Session
@@ -63,6 +65,16 @@ class Line:
         """Whether a grant begins or ends with it: most lines are of refusals."""
         return self.ends_session or self.record.kind in GRANTS | ENDS_OF_GRANTS
 
+    def concerns(self, wanted: str) -> bool:
+        """Whether it is about the file, or about one in the folder, ``wanted``: a key.
+
+        What does not say that it is a pattern is a file, whatever it looks like: read as a
+        pattern, its name would match others, or take for ever.
+        """
+        are_patterns = chain(self.record.are_patterns, repeat(self.record.kind == Kind.RESERVED))
+        paths = zip(self.record.paths, are_patterns, strict=False)
+        return any(_concerns(shown, wanted, is_pattern=is_one) for shown, is_one in paths)
+
     @property
     def tokens(self) -> tuple[int, ...]:
         """The tokens, one for each path: those that it names, or its own."""
@@ -108,7 +120,7 @@ class Wanted:
             and record.kind not in self.without
             and any(map(self.is_session, (record.session, *record.others)))
             and (self.is_of(record.session) or self._is_by(record.by))
-            and (not self.path or any(concerns(shown, self.path) for shown in record.paths))
+            and (not self.path or line.concerns(self.path))
         )
 
     def is_session(self, one: Holder | Session) -> bool:
@@ -132,7 +144,7 @@ def is_kept(at_ms: int, kept_ms: int, now_ms: int) -> bool:
     return not kept_ms or now_ms - at_ms <= kept_ms
 
 
-def concerns(shown: str, wanted: str) -> bool:
+def _concerns(shown: str, wanted: str, *, is_pattern: bool) -> bool:
     """Whether a path or pattern is, or matches, the file or is in the folder ``wanted``.
 
     The slashes at a pattern's ends say where it is anchored and that it is a folder's; they
@@ -140,14 +152,15 @@ def concerns(shown: str, wanted: str) -> bool:
     """
     key, name = path_key(shown).strip("/"), wanted.strip("/")
     spellings = f"{key}/", key.replace("\\[", "[") + "/"
-    return any(each.startswith(f"{name}/") for each in spellings) or _matches(shown, wanted)
+    is_it = any(each.startswith(f"{name}/") for each in spellings)
+    return is_it or (is_pattern and _matches(shown, wanted))
 
 
-def _matches(shown: str, wanted: str) -> bool:
-    """A line does not say which of its paths are patterns; some cannot be, as ``!``."""
+def _matches(pattern: str, wanted: str) -> bool:
+    """One that a program of another version let through may be none, or take for ever."""
     try:
-        return matches(shown, wanted)
-    except ValueError:
+        return matches(check_pattern(pattern), wanted)
+    except InvalidConfig:
         return False
 
 
@@ -197,8 +210,8 @@ class Holds:
 
     def still(self) -> list[Holding]:
         """What is held yet, the latest first, each under the last token that was told of it."""
-        last = ((held.path, max(held.tokens)) for held in self._open.values())
-        return sorted(last, key=lambda holding: -holding[1])
+        last = (Holding(o.path, max(o.tokens), o.is_pattern) for o in self._open.values())
+        return sorted(last, key=lambda holding: -holding.token)
 
     def _begin(self, line: Line, path: str) -> None:
         """What its session has already is named again by later grants, and may change tokens."""

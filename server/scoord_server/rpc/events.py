@@ -27,6 +27,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 COALESCE_S = 0.01
 
+_MOST_NOTICE_ID = 2 * checks.MOST_ID
+"""It is that of the command which it tells of, and the kind of that."""
+
 PROGRESS_S = 1.0
 """A stream says that nothing has changed in its project no more often than this; the
 store may be as busy with others as it likes."""
@@ -44,12 +47,12 @@ class Events(EventServiceServicer):
 
     async def Watch(self, request: WatchRequest, context: Context) -> AsyncIterator[WatchResponse]:
         """First a snapshot, then every change after it, in order."""
-        said_at = float("-inf")
+        project, said_at = checks.any_project(request.project), float("-inf")
         # Twice as often as it may be said: the view counts from another moment than we do.
-        followed = self._view.subscribe(request.project, PROGRESS_S / 2)
+        followed = self._view.subscribe(project, PROGRESS_S / 2)
         async with aclosing(followed) as steps:
             async for step in steps:
-                responses = await self._responses(step, request.project)
+                responses = await self._responses(step, project)
                 for response in responses:
                     yield response
                 # What an agent holds it believes in only while its stream is heard, and
@@ -65,10 +68,11 @@ class Events(EventServiceServicer):
         self, request: AcknowledgeRequest, context: Context
     ) -> AcknowledgeResponse:
         """Take note of notices."""
+        notices = checks.bounded("notices", request.notice_ids, MOST_NOTICES)
         await self._coordinator.reporting.acknowledge(
             checks.project(request.project),
             checks.session_id(request.session_id),
-            tuple(checks.bounded("notices", request.notice_ids, MOST_NOTICES)),
+            tuple(checks.text("notice_ids", one, _MOST_NOTICE_ID) for one in notices),
         )
         return AcknowledgeResponse()
 

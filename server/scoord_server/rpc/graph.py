@@ -1,13 +1,13 @@
 """GraphService: read the request, ask the coordinator, build the reply."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grpc
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest
-from scoord.graph_limits import MOST_FACT, MOST_NAME, MOST_TYPE
+from scoord.graph_limits import MOST_CHANGES, MOST_FACT, MOST_FACTS, MOST_NAME, MOST_TYPE
 from scoord.ids import ProjectId
 from scoord.text import one_line
 from scoord.v1 import graph_pb2 as pb
@@ -69,6 +69,9 @@ class Graph(GraphServiceServicer):
 def _change(
     request: pb.AddToGraphRequest | pb.RemoveFromGraphRequest, entities: Iterable[pb.Entity]
 ) -> Change:
+    # Before each is looked at: a message has room for a million.
+    changes = (*request.entities, *request.observations, *request.relations)
+    checks.up_to("changes", changes, MOST_CHANGES)
     return Change(
         checks.request_id(request.request_id),
         checks.project(request.project),
@@ -102,7 +105,8 @@ def _name(name: str) -> str:
     return _line("entity name", name, MOST_NAME)
 
 
-def _facts(facts: Iterable[str]) -> list[str]:
+def _facts(facts: Sequence[str]) -> list[str]:
+    checks.up_to("observations", facts, MOST_FACTS)
     return [_line("observation", fact, MOST_FACT) for fact in facts]
 
 

@@ -1,6 +1,6 @@
 """HistoryService: read the request, ask the coordinator, build the reply."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing
 from typing import Any
 
@@ -8,6 +8,7 @@ import grpc
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest
+from scoord.limits import MOST_KINDS
 from scoord.names import check_characters, path_key
 from scoord.v1 import history_pb2 as pb
 from scoord.v1.history_pb2_grpc import HistoryServiceServicer
@@ -20,6 +21,8 @@ MOST_AT_ONCE = 1_000
 AT_ONCE = 100
 
 _MOST_CURSOR = 1_000  # characters
+_MOST_PERSON = 500
+"""Characters of a person at a host, as both are shown."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -46,9 +49,8 @@ class History(HistoryServiceServicer):
     ) -> AsyncIterator[pb.FollowHistoryResponse]:
         """Every line from now on."""
         project, wanted = checks.project(request.project), _wanted(request.filter, since=False)
-        if request.after_revision < 0:
-            raise InvalidRequest("after_revision is below 0")
-        lines = self._recalling.follow(project, wanted, request.after_revision)
+        after = checks.revision("after_revision", request.after_revision)
+        lines = self._recalling.follow(project, wanted, after)
         async with aclosing(lines):
             async for line in lines:
                 yield pb.FollowHistoryResponse(event=self._event(project, line))
@@ -59,7 +61,8 @@ class History(HistoryServiceServicer):
         """One page of work logs, newest first."""
         project, limit = checks.project(request.project), _limit(request.limit)
         since_ms = messages.milliseconds("since", request.since)
-        wanted = Wanted(session=request.session, person=request.person, since_ms=since_ms)
+        session, person = _who(request)
+        wanted = Wanted(session=session, person=person, since_ms=since_ms)
         logs = await self._recalling.logs(project, wanted, limit, _cursor(request.before))
         found = (self._work_log(record) for record in logs.records)
         return pb.ListArchiveResponse(logs=found, before=logs.before)
@@ -122,14 +125,26 @@ def _cursor(before: str) -> str:
 
 
 def _wanted(asked: pb.HistoryFilter, *, since: bool = True) -> Wanted:
+    session, person = _who(asked)
     path = asked.path.rstrip("/")
     if path:
         check_characters(path)
     return Wanted(
-        session=asked.session,
+        session=session,
         path=path_key(path) if path else "",
-        person=asked.person,
-        kinds=frozenset(asked.kinds),
-        without=frozenset(asked.without_kinds),
+        person=person,
+        kinds=_kinds("kinds", asked.kinds),
+        without=_kinds("without_kinds", asked.without_kinds),
         since_ms=messages.milliseconds("filter.since", asked.since) if since else 0,
     )
+
+
+def _who(asked: pb.HistoryFilter | pb.ListArchiveRequest) -> tuple[str, str]:
+    """The session and the person who are asked for."""
+    session = checks.text("session", asked.session, checks.MOST_ID)
+    return session, checks.text("person", asked.person, _MOST_PERSON)
+
+
+def _kinds(field: str, kinds: Collection[str]) -> frozenset[str]:
+    checks.up_to(field, kinds, MOST_KINDS)
+    return frozenset(checks.text(field, kind, checks.MOST_ID) for kind in kinds)

@@ -86,7 +86,7 @@ class Locks(LockServiceServicer):
         asker = _asker(request)
         name = _name(asker.project, request.lost.path)
         away_ms = messages.milliseconds("away", request.away)
-        lost = FencingToken(request.lost.token)
+        lost = _token(request.lost)
         command = Reclaim(asker, name, lost, _terms(request), away_ms)
         outcome = await self._coordinator.reporting.reclaim(command)
         if isinstance(outcome, Reclaimed):
@@ -138,7 +138,7 @@ class Locks(LockServiceServicer):
             asker,
             name,
             kind,
-            request.heard_revision,
+            checks.revision("heard_revision", request.heard_revision),
             terms,
             person=one_line(current.get().person),
             ago_ms=messages.milliseconds("ago", request.ago),
@@ -183,11 +183,12 @@ class Locks(LockServiceServicer):
         self, request: pb.ListLocksRequest, context: Context
     ) -> pb.ListLocksResponse:
         """List locks, from the view."""
+        project = checks.any_project(request.project)
         seen = await self._coordinator.present()
         return pb.ListLocksResponse(
-            locks=messages.locks(seen, request.project, self._clock),
+            locks=messages.locks(seen, project, self._clock),
             view_age=messages.age(self._view.age_s()),
-            waiters=messages.waiters(seen, request.project, self._clock),
+            waiters=messages.waiters(seen, project, self._clock),
         )
 
     def _held(self, project: ProjectId, outcome: Held) -> pb.Held:
@@ -304,7 +305,8 @@ def _names(project: ProjectId, paths: Sequence[str]) -> list[LockName]:
 
 def _places(project: ProjectId, request: pb.LeaveRequest) -> list[PlaceRef]:
     names = _names(project, request.paths)
-    revisions = request.place_revisions or [0] * len(names)
+    said = [checks.revision("place_revisions", one) for one in request.place_revisions]
+    revisions = said or [0] * len(names)
     branches = request.place_branches or [""] * len(names)
     if not len(revisions) == len(branches) == len(names):
         raise InvalidRequest("place_revisions or place_branches are not as many as paths")
@@ -314,5 +316,9 @@ def _places(project: ProjectId, request: pb.LeaveRequest) -> list[PlaceRef]:
 def _ref(project: ProjectId, ref: pb.LockRef) -> tuple[LockName, FencingToken, bool]:
     if ref.is_pattern:
         name = LockName(ref.path, path_key(_pattern(ref.path)))
-        return name, FencingToken(ref.token), True
-    return _name(project, ref.path), FencingToken(ref.token), False
+        return name, _token(ref), True
+    return _name(project, ref.path), _token(ref), False
+
+
+def _token(ref: pb.LockRef) -> FencingToken:
+    return FencingToken(checks.revision("token", ref.token))

@@ -1,13 +1,15 @@
 """SessionService: read the request, ask the coordinator, build the reply."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 
 from scoord.clock import Clock
 from scoord.errors import InvalidRequest
-from scoord.ids import FencingToken, LeaseId, ProjectId, SessionId
-from scoord.names import path_key
+from scoord.ids import FencingToken, LeaseId, ProjectId
+from scoord.limits import MOST_BEATS, MOST_USES
+from scoord.names import check_characters, path_key
 from scoord.text import one_line
 from scoord.v1 import sessions_pb2 as pb
 from scoord.v1.locks_pb2 import LockRef
@@ -53,12 +55,13 @@ class Sessions(SessionServiceServicer):
         self, request: pb.HeartbeatRequest, context: Context
     ) -> pb.HeartbeatResponse:
         """Renew the leases of all sessions of one machine."""
-        beats = [_beat(beat) for beat in request.beats]
+        beats = _beats(request.beats)
         pulses = await self._coordinator.heartbeat(beats)
         return pb.HeartbeatResponse(pulses=map(_pulse, beats, pulses))
 
     async def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:
         """Publish what a session is doing."""
+        checks.request_id(request.request_id)
         checks.project(request.project)
         checks.session_id(request.session_id)
         check_update(request)
@@ -91,7 +94,7 @@ class Sessions(SessionServiceServicer):
 
     async def Sweep(self, request: pb.SweepRequest, context: Context) -> pb.SweepResponse:
         """End what is stale, and say what there is."""
-        done = await self._sweeping.refresh(request.project)
+        done = await self._sweeping.refresh(checks.any_project(request.project))
         swept, truth = done.swept, done.truth
         return pb.SweepResponse(
             idle=(messages.session(fact, self._clock) for fact in swept.sessions),
@@ -111,8 +114,9 @@ class Sessions(SessionServiceServicer):
         self, request: pb.ListSessionsRequest, context: Context
     ) -> pb.ListSessionsResponse:
         """List live sessions, from the view."""
+        project = checks.any_project(request.project)
         seen = await self._coordinator.present()
-        found = messages.sessions(seen, request.project, self._clock)
+        found = messages.sessions(seen, project, self._clock)
         age = messages.age(self._view.age_s())
         return pb.ListSessionsResponse(sessions=found, view_age=age)
 
@@ -145,13 +149,20 @@ def _ttl_s(request: pb.RegisterRequest) -> int:
     return ttl_s
 
 
+def _beats(beats: Sequence[pb.SessionBeat]) -> list[Beat]:
+    checks.up_to("beats", beats, MOST_BEATS)
+    told = [lock for beat in beats for lock in (*beat.touched, *beat.moved)]
+    checks.up_to("locks that are told of", told, MOST_USES)
+    return [_beat(beat) for beat in beats]
+
+
 def _beat(beat: pb.SessionBeat) -> Beat:
     return Beat(
-        project=ProjectId(beat.project),
-        session=SessionId(beat.session_id),
+        project=checks.project(beat.project),
+        session=checks.session_id(beat.session_id),
         lease=LeaseId(beat.lease_id),
         active=beat.active,
-        touched=tuple((_name(ref), FencingToken(ref.token)) for ref in beat.touched),
+        touched=tuple((_name(ref), _token(ref)) for ref in beat.touched),
         moved=tuple(map(_moved, beat.moved)),
     )
 
@@ -159,11 +170,15 @@ def _beat(beat: pb.SessionBeat) -> Beat:
 def _moved(head: pb.LockHead) -> Moved:
     ref = head.lock
     branch, commit = one_line(head.branch), one_line(head.commit)
-    return Moved(_name(ref), FencingToken(ref.token), branch, commit)
+    return Moved(_name(ref), _token(ref), branch, commit)
 
 
 def _name(ref: LockRef) -> LockName:
-    return LockName(ref.path, path_key(ref.path))
+    return LockName(ref.path, path_key(check_characters(ref.path)))
+
+
+def _token(ref: LockRef) -> FencingToken:
+    return FencingToken(checks.revision("token", ref.token))
 
 
 def _pulse(beat: Beat, pulse: Pulse) -> pb.SessionPulse:

@@ -8,6 +8,7 @@ a row, they would keep heartbeats waiting for as long as holders believe in thei
 import asyncio
 from typing import Final, NamedTuple
 
+from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.v1.events_pb2 import WatchResponse
 from scoord_server.rpc import messages
@@ -16,10 +17,17 @@ from scoord_server.view import Snapshot
 SHARED_S: Final = 1.0
 """How old a message may be that is told again: "held for" and "ends in" are of its making."""
 
+_MOST_PROJECTS: Final = 1_000
+
 
 class _Made(NamedTuple):
     message: WatchResponse
     at: float
+
+
+def _made() -> BoundedDict[str, _Made]:
+    """By project: whoever asks for ever new ones that are not there costs no more than these."""
+    return BoundedDict(_MOST_PROJECTS)
 
 
 class Snapshots:
@@ -29,7 +37,7 @@ class Snapshots:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._of: Snapshot | None = None
-        self._made: dict[str, _Made] = {}
+        self._made = _made()
 
     async def message(self, seen: Snapshot, project: str) -> WatchResponse:
         """What a stream of ``project`` is told of it. It is others', too: nobody may change it."""
@@ -41,7 +49,7 @@ class Snapshots:
 
     def _message(self, seen: Snapshot, project: str) -> WatchResponse:
         if seen is not self._of:
-            self._of, self._made = seen, {}
+            self._of, self._made = seen, _made()
         made, now = self._made.get(project), self._clock.now()
         if made is None or now - made.at > SHARED_S:
             made = self._made[project] = _Made(messages.snapshot(seen, project, self._clock), now)

@@ -20,6 +20,9 @@ MAX_BYTES = 1 << 20
 MAX_TTL_S = 9_000_000_000
 """etcd's own bound."""
 
+_MOST = 1 << 63
+"""The first number that a message has no room for."""
+
 _EMPTY_KEY = "a key of the store may not be empty"
 
 
@@ -30,6 +33,8 @@ def check_txn(txn: Txn) -> None:
         raise InvalidRequest(f"a transaction of {size} operations; the limit is {MAX_OPERATIONS}")
     if not all(compare.key for compare in txn.compares):
         raise InvalidRequest(_EMPTY_KEY)
+    if not all(-_MOST <= compare.number < _MOST for compare in txn.compares):
+        raise InvalidRequest("a number is compared with that is over 2**63 - 1")
     weight = _check_branch(txn.then) + _check_branch(txn.otherwise)
     if weight > MAX_BYTES:
         raise InvalidRequest(f"a transaction of {weight} bytes; the limit is {MAX_BYTES}")

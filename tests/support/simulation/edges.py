@@ -47,8 +47,9 @@ class NamedFiles(Locator):
         return self.locate(path, cwd)
 
     def worktree_of(self, cwd: str) -> Worktree | None:
-        """All work in the top folders of worktrees."""
-        return self._worktrees[cwd]
+        """The one that the folder is in: all work in the top ones, and name others below."""
+        above = (str(folder) for folder in (Path(cwd), *Path(cwd).parents))
+        return next((self._worktrees[root] for root in above if root in self._worktrees), None)
 
     def head_at(self, root: Path) -> Head:
         """What is checked out now."""

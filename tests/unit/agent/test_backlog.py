@@ -1,6 +1,7 @@
 """Work that is written down in files of the repository."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,27 @@ def test_the_heading_is_its_topic() -> None:
     first, second = parsed("T.md", "- [ ] a\n## Login ##\n- [ ] b\n")
 
     assert ((), ("Login",)) == (first.topics, second.topics)
+
+
+@pytest.mark.parametrize(
+    ("written", "heading"),
+    [("# a b", "a b"), ("### a ## ", "a"), ("# a # #", "a #"), ("# #", "#"), ("# a#", "a")],
+)
+def test_a_heading_may_be_closed_by_what_opens_it(written: str, heading: str) -> None:
+    (task,) = parsed("TODO.md", f"{written}\n- [ ] x")
+
+    assert (heading,) == task.topics
+
+
+@pytest.mark.parametrize("part", [" ", "#", "# ", "[ ] ", "- [ ] ", "1. ", "\t"])
+@pytest.mark.parametrize("begin", ["# a", "- [ ] x", "- [ ]", ""])
+def test_no_line_takes_more_than_its_length_to_read(begin: str, part: str) -> None:
+    """A heading of 2 kB blanks took seconds, and all hooks of the machine waited."""
+    begun = time.process_time()
+
+    parsed("TODO.md", f"{begin}{part * (100_000 // len(part))}b\n- [ ] y")
+
+    assert time.process_time() - begun < 0.5
 
 
 def test_issues_are_tasks_as_github_exports_them() -> None:

@@ -153,3 +153,41 @@ async def test_a_beat_says_what_is_checked_out_where_a_lock_tells_otherwise(
     assert [("a.py", held.token, "main")] == [
         (one.lock.path, one.lock.token, one.branch) for one in beat.moved
     ]
+
+
+async def test_of_more_sessions_than_one_heartbeat_takes_each_is_told_how_it_is(
+    house: House, heart: Heart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoord_agent.heart.MOST_BEATS", 2)
+    for number in range(4):
+        other = LocalSession(SessionId(f"Session_{number}"), "claude-code", None, "/")
+        house.sessions.add(other)
+        await house.registration.enter(other, SHOP, house.settings.at(house.root))
+    house.coordinator.expire(other.lease)
+    house.clock.advance(BELIEF_S)
+    await heart.beat()
+
+    sent = house.coordinator.beats
+    assert [2, 2, 1] == [len(request.beats) for request in sent]
+    live = [house.held.believes(one.session_id, house.clock.now()) for one in house.sessions]
+    assert 4 == live.count(True)
+
+
+async def test_of_more_used_locks_than_one_heartbeat_takes_the_rest_go_with_the_next(
+    house: House, heart: Heart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoord_agent.heart.MOST_TOLD", 2)
+    names = [f"{letter}.py" for letter in "abcde"]
+    for name in 2 * names:
+        await house.edit(name)
+    house.clock.advance(1_000)
+    told, sizes = list[str](), list[int]()
+    for _ in range(4):
+        await heart.beat()
+        house.clock.advance(1)
+        (beat,) = house.coordinator.beats[-1].beats
+        told += [ref.path for ref in beat.touched]
+        sizes.append(len(beat.touched))
+
+    assert [2, 2, 1, 0] == sizes
+    assert names == sorted(told)

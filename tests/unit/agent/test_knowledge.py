@@ -186,6 +186,32 @@ def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     assert ("a.py",) == found.imports("b.py")
 
 
+@pytest.mark.parametrize("name", ["a.js", "a.py", "a.c"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            f"{word}{blank * 100_000}"
+            for word in ("import", "from", "require")
+            for blank in "\n\t "
+        ),
+        "from a import (\n" * 7_000,
+        "import (" + "(" * 100_000,
+        "#" + "\t" * 100_000,
+        "from './" * 12_000,
+    ],
+    ids=lambda text: repr(text[:16]),
+)
+def test_no_file_takes_more_than_its_length_to_read(tmp_path: Path, name: str, text: str) -> None:
+    """``import`` before 20 kB of blank lines stopped the agent for seconds."""
+    (tmp_path / name).write_text(text)
+    begun = time.process_time()
+
+    imports.learn(tmp_path, by_key(name), time.monotonic() + 10)
+
+    assert time.process_time() - begun < 0.7
+
+
 def test_when_its_time_is_over_it_stops(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("import b\n")
 

@@ -66,6 +66,15 @@ def test_a_field_is_one_short_line() -> None:
     assert len(field) == 300
 
 
+def test_what_a_terminal_shows_is_one_line_as_well() -> None:
+    forged = "shop\n2026-11-30 ERROR all is lost \x1b[31m"
+    record = logging.LogRecord("scoord", logging.INFO, "", 0, "noted in %s", (forged,), None)
+
+    shown = logs.Plain("%(levelname)s: %(message)s").format(record)
+
+    assert "INFO: noted in shop 2026-11-30 ERROR all is lost" == shown
+
+
 def test_a_secret_is_cut_out_wherever_it_stands() -> None:
     file = started()
     log = logging.getLogger("scoord")

@@ -37,6 +37,7 @@ def test_an_estimate_that_is_overdue_tells_nothing() -> None:
     [
         (SessionStatus.SESSION_STATUS_WORKING, "working"),
         (SessionStatus.SESSION_STATUS_UNSPECIFIED, ""),
+        (99, ""),
     ],
 )
 def test_a_status_has_a_name_once_it_is_said(status: "SessionStatus.ValueType", name: str) -> None:

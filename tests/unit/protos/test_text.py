@@ -1,5 +1,6 @@
 import json
 import re
+import time
 import unicodedata
 from pathlib import Path
 
@@ -42,6 +43,45 @@ def test_an_injection_stays_inside_its_quotes(case: dict[str, str]) -> None:
 @given(TEXTS)
 def test_no_text_keeps_a_character_that_acts_or_hides(text: str) -> None:
     assert not UNSAFE.search(one_line(text))
+
+
+BEGUN_ONCE_MORE = re.compile(
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
+    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])(?:[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c))?"
+    "|\x1b[ -/]*[0-~]"
+)
+"""What goes, written plainly: each introducer looks for an end of its own."""
+
+
+@given(st.text(st.sampled_from("\x1b\x9b\x9d\x90[]P0;m\\\x07\x9c a")))
+def test_all_terminal_sequences_go_and_a_string_without_an_end_is_shown(text: str) -> None:
+    shown = re.sub("[\x00-\x1f\x7f-\x9f]", "", BEGUN_ONCE_MORE.sub("", text))
+
+    assert " ".join(shown.split()) == one_line(text)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "\x9d",
+        "\x1b]",
+        "\x1bP\x9d",
+        "\x9d\x9b",
+        "\x9b0",
+        "\x1b[0",
+        "\x1b ",
+        "\u0301\u0327",
+        "\u0f73",
+    ],
+)
+@pytest.mark.parametrize("end", ["", "\x07"])
+def test_no_text_takes_more_than_its_length_to_read(part: str, end: str) -> None:
+    """Each introducer looked for an end up to that of the text: 10 s for 64 kB of them."""
+    begun = time.process_time()
+
+    one_line(f"a{part * 31_000}{end}", 2000)
+
+    assert time.process_time() - begun < 0.5
 
 
 @given(TEXTS)

@@ -459,8 +459,9 @@ async def test_the_graph_of_a_project_has_bounds(monkeypatch: pytest.MonkeyPatch
             await writer.add(entities=[person("p3")])
         with pytest.raises(InvalidRequest, match="101 changes in one command"):
             await writer.add(relations=[LEADS] * 101)
+        await writer.add(observations=[facts("p0", *(f"fact {n}" for n in range(200)))])
         with pytest.raises(NotAllowed, match="201 facts of p0"):
-            await writer.add(observations=[facts("p0", *(f"fact {n}" for n in range(201)))])
+            await writer.add(observations=[facts("p0", "fact 200")])
 
         assert 3 == len(await writer.names())
 

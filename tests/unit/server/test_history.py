@@ -2,7 +2,7 @@
 
 import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 import pytest
@@ -21,7 +21,7 @@ from scoord_server.model.recall import Line, Wanted
 from scoord_server.reaper import Reaper
 from scoord_server.store import keys
 from scoord_server.store.port import Put, Txn
-from support.coordination import CLAIM_MS, PROJECT, Bench, bench, kinds, last
+from support.coordination import CLAIM_MS, PROJECT, Bench, bench, granted, kinds, last
 
 OTHER = ProjectId("example.org/team/other")
 HOUR_S = 3600
@@ -142,6 +142,26 @@ class TestWriting:
 
         named = [(other.session_id, other.agent_id) for other in (await last(b)).others]
         assert [("a", ""), ("a", "helper"), ("b", "")] == sorted(named)
+
+    @pytest.mark.parametrize("end", [Bench.ends, Bench.dies])
+    async def test_each_line_about_a_pattern_concerns_what_it_matches(
+        self, b: Bench, end: Callable[[Bench, str], Awaitable[None]]
+    ) -> None:
+        for name in "ab":
+            await b.session(name)
+        for _ in range(2):
+            first = granted(await b.reserve("a", "src/*", lasts_ms=9_000_000))
+        await b.reserve("b", "s*/")
+        await b.token("a", "[s]rc.py")
+        await b.release("a", "src/*", first.tokens[0])
+        await b.reserve("a", "src/*")
+        await end(b, "a")
+        await b.coordinator.farewells.look()
+
+        *told, over = await kinds(b, path="src/a.py")
+        assert ["reserved", "timed", "refused", "released", "reserved"] == told
+        assert over in ("ended", "expired")
+        assert [] == await kinds(b, path="src.py"), "a file is called so"
 
     async def test_an_idle_lock_says_for_how_long_it_may_be(self, b: Bench) -> None:
         await b.session("a")

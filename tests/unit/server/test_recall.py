@@ -1,5 +1,7 @@
 """The rules of reading history: who wants which line, and what was held how long."""
 
+import time
+
 import pytest
 
 from scoord.v1.locks_pb2 import Holder
@@ -102,6 +104,45 @@ def test_a_file_whose_name_is_no_pattern_is_itself_only(name: str) -> None:
 
     assert Wanted(path=name).lets_through(granted, NOW_MS)
     assert not Wanted(path="a.py").lets_through(granted, NOW_MS)
+
+
+@pytest.mark.parametrize("kind", ["granted", "waiting", "released", "ended"])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("README.md", "docs/readme.md"), ("pages/[id].tsx", "pages/i.tsx"), ("*", "a.py")],
+)
+def test_a_file_concerns_no_other_whose_name_its_own_would_match(
+    kind: str, path: str, name: str
+) -> None:
+    of_a_file = line(kind, at_s=999, paths=[path])
+
+    assert Wanted(path=path.lower()).lets_through(of_a_file, NOW_MS)
+    assert not Wanted(path=name).lets_through(of_a_file, NOW_MS)
+
+
+def test_each_path_of_a_line_says_whether_it_is_a_pattern() -> None:
+    ended = line("ended", at_s=999, paths=["b.py", "src/**", "c.py"], are_patterns=[False, True])
+
+    assert Wanted(path="src/a.py").lets_through(ended, NOW_MS)
+    for name in ("docs/b.py", "docs/c.py"):
+        assert not Wanted(path=name).lets_through(ended, NOW_MS)
+
+
+@pytest.mark.parametrize("kind", ["granted", "reserved"])
+def test_no_name_of_many_stars_keeps_history_busy(kind: str) -> None:
+    """A file may be called so; a pattern of another version may let through more than we do."""
+    many = line(kind, at_s=999, paths=["*a" * 14 + "b"])
+
+    assert not Wanted(path="a" * 40).lets_through(many, NOW_MS)
+
+
+def test_to_look_for_a_file_reads_no_name_as_a_pattern() -> None:
+    """Each was compiled, and history of a file took thirty times as long as any other."""
+    lines = [line("granted", paths=[f"src/{number}.py"], at_s=999) for number in range(5_000)]
+    begun = time.process_time()
+
+    assert not any(Wanted(path="src/none.py").lets_through(one, NOW_MS) for one in lines)
+    assert time.process_time() - begun < 0.2
 
 
 def test_what_is_older_than_it_is_kept_is_not_shown() -> None:
