@@ -1,6 +1,6 @@
 """Names for the things that programs pass to each other."""
 
-from typing import NewType
+from typing import Final, NewType
 
 SessionId = NewType("SessionId", str)
 """``Session_{hostname}_{pid}_{UTC timestamp}``; made by the agent, unique for ever."""
@@ -16,6 +16,9 @@ ProjectId = NewType("ProjectId", str)
 
 FencingToken = NewType("FencingToken", int)
 """Create revision of a lock's key: rises with every grant. 0 matches no grant."""
+
+NO_GRANT: Final = FencingToken(2**63 - 1)
+"""Nor does this: a break that names it breaks nothing, and tells who holds."""
 
 LeaseId = NewType("LeaseId", int)
 """A lease in the store, positive and below 2**63. 0 means none."""

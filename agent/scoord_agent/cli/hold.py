@@ -11,15 +11,13 @@ from typing import Any, Final
 import click
 
 from scoord.exits import DONE, REFUSED, UNREACHABLE
+from scoord.ids import NO_GRANT
 from scoord.text import age, one_line
 from scoord.typed import as_typed
 from scoord_agent.cli import local_client, problems, show
 from scoord_agent.cli.options import json_option, paths_argument, reason_option
 from scoord_agent.cli.pictures import LockRow, WaiterRow, lock_row, read_row
 from scoord_agent.cli.spans import span
-
-NO_GRANT: Final = 2**63 - 1
-"""A token that no grant has: a break that names it breaks nothing, and tells who holds."""
 
 _OWED: Final = "is given back as soon as the coordinator can be asked; it is not held any more"
 

@@ -10,7 +10,7 @@ from scoord.clock import Clock
 from scoord.duration_limits import DEFAULT_CLAIM_S, MOST_CLAIM_S
 from scoord.errors import InvalidConfig, InvalidRequest
 from scoord.happenings import Kind
-from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId, RequestId
+from scoord.ids import NO_GRANT, AgentId, FencingToken, LeaseId, ProjectId, RequestId
 from scoord.limits import MOST_PATHS
 from scoord.names import check_path, path_key
 from scoord.patterns import check_reservable
@@ -86,7 +86,7 @@ class Locks(LockServiceServicer):
         asker = _asker(request)
         name = _name(asker.project, request.lost.path)
         away_ms = messages.milliseconds("away", request.away)
-        lost = _token(request.lost)
+        lost = FencingToken(checks.revision("lost.token", request.lost.token))
         command = Reclaim(asker, name, lost, _terms(request), away_ms)
         outcome = await self._coordinator.reporting.reclaim(command)
         if isinstance(outcome, Reclaimed):
@@ -321,4 +321,5 @@ def _ref(project: ProjectId, ref: pb.LockRef) -> tuple[LockName, FencingToken, b
 
 
 def _token(ref: pb.LockRef) -> FencingToken:
-    return FencingToken(checks.revision("token", ref.token))
+    """That of a grant, or of none: who breaks a lock looks with that first."""
+    return NO_GRANT if ref.token == NO_GRANT else FencingToken(checks.revision("token", ref.token))

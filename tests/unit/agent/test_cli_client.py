@@ -15,9 +15,9 @@ from scoord.errors import (
     InvalidPath,
     SessionEnded,
 )
+from scoord.ids import NO_GRANT
 from scoord_agent.cli import local_client
 from scoord_agent.cli.app import run
-from scoord_agent.cli.hold import NO_GRANT
 from support.answers import LOCK, STATUS
 from support.local_api import ScriptedApi
 

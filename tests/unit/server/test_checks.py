@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from scoord.errors import InvalidRequest, ScoordError
 from scoord.graph_limits import MOST_CHANGES, MOST_FACTS
+from scoord.ids import NO_GRANT
 from scoord.limits import MOST_BEATS, MOST_KINDS, MOST_USES
 from scoord.v1 import events_pb2, graph_pb2, history_pb2, locks_pb2, sessions_pb2, tasks_pb2
 from scoord.v1.locks_pb2 import LockRef
@@ -41,8 +42,8 @@ async def b() -> AsyncIterator[Bench]:
         yield made
 
 
-async def ask(b: Bench, method: str, request: Message) -> None:
-    """Ask, up to the first answer of a stream."""
+async def ask(b: Bench, method: str, request: Message) -> Any:
+    """Ask; the answer, or the first one of a stream."""
     services: tuple[Any, ...] = (
         Locks(b.coordinator, b.view, b.clock),
         Sessions(b.coordinator, b.view, b.clock),
@@ -53,7 +54,7 @@ async def ask(b: Bench, method: str, request: Message) -> None:
     )
     (service,) = (each for each in services if method in vars(type(each)))
     answer = getattr(service, method)(request, NO_CONTEXT)
-    await (answer if hasattr(answer, "__await__") else anext(answer))
+    return await (answer if hasattr(answer, "__await__") else anext(answer))
 
 
 async def refused(b: Bench, method: str, request: Message) -> str:
@@ -152,6 +153,15 @@ async def test_a_heartbeat_tells_of_as_many_locks_as_one_takes(b: Bench, field: 
         if number == MOST_USES:
             await ask(b, "Heartbeat", request)
     assert "201 locks" in await refused(b, "Heartbeat", request)
+
+
+async def test_who_breaks_may_look_with_a_token_that_no_grant_has(b: Bench) -> None:
+    token = await b.token("a", "a.py")
+    looks = locks_pb2.BreakRequest(request_id="r", project=PROJECT, lock=of_lock(NO_GRANT))
+
+    answer = await ask(b, "Break", looks)
+
+    assert token == answer.not_broken.current.token
 
 
 @pytest.mark.parametrize("named", [{"path": TOO_LONG}, {"path": "a.py", "token": -1}])
