@@ -106,17 +106,25 @@ def of_lock(number: int) -> LockRef:
     return LockRef(path="a.py", token=number)
 
 
-@pytest.mark.parametrize("number", [-1, NEXT_IS_NONE])
+_COUNTED_ON: Mapping[str, Callable[[int], dict[str, Any]]] = {
+    "Reclaim": lambda number: {"lost": of_lock(number)},
+    "Report": lambda number: {"path": "a.py", "kind": 1, "heard_revision": number},
+    "Leave": lambda number: {"paths": ["a.py"], "place_revisions": [number]},
+    "FollowHistory": lambda number: {"after_revision": number},
+}
+
+_COMPARED: Mapping[str, Callable[[int], dict[str, Any]]] = {
+    "ReadTrace": lambda number: {"lock": of_lock(number)},
+    "Release": lambda number: {"locks": [of_lock(number)]},
+    "Break": lambda number: {"lock": of_lock(number)},
+}
+
+
 @pytest.mark.parametrize(
-    ("method", "given"),
+    ("method", "given", "number"),
     [
-        ("Reclaim", lambda number: {"lost": of_lock(number)}),
-        ("Report", lambda number: {"path": "a.py", "kind": 1, "heard_revision": number}),
-        ("ReadTrace", lambda number: {"lock": of_lock(number)}),
-        ("Release", lambda number: {"locks": [of_lock(number)]}),
-        ("Break", lambda number: {"lock": of_lock(number)}),
-        ("Leave", lambda number: {"paths": ["a.py"], "place_revisions": [number]}),
-        ("FollowHistory", lambda number: {"after_revision": number}),
+        *((*item, number) for item in _COUNTED_ON.items() for number in (-1, NEXT_IS_NONE)),
+        *((*item, -1) for item in _COMPARED.items()),
     ],
 )
 async def test_a_revision_that_no_store_has_is_refused(
