@@ -180,10 +180,12 @@ class Lifecycle:
         """End every session whose process is gone, until cancelled."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            for session in self._sessions:
-                if session.process and not processes.is_running(session.process):
-                    _log.info("the process of %s is gone", session.session_id)
-                    await self.end(session, "its process is gone")
+            # All at once: with the terminal of many, none waits for the ends of the others.
+            await asyncio.gather(*map(self._end_of_gone, filter(_is_gone, self._sessions)))
+
+    async def _end_of_gone(self, session: LocalSession) -> None:
+        _log.info("the process of %s is gone", session.session_id)
+        await self.end(session, "its process is gone")
 
     async def take_up(self) -> None:
         """Bring every session to life that is not: also those of the agent before us.
@@ -348,6 +350,10 @@ def _take_over_intent(session: LocalSession, origin: Origin) -> None:
     """What was said where its coding CLI was started, unless something was said since."""
     if origin.intent and not session.intent_is_said:
         session.say_intent(one_line(origin.intent, MAX_INTENT))
+
+
+def _is_gone(session: LocalSession) -> bool:
+    return session.process is not None and not processes.is_running(session.process)
 
 
 def _has_gone(origin: Origin, process: Process | None) -> bool:

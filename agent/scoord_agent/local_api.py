@@ -119,13 +119,15 @@ class LocalApi:
 
     async def _acquire(self, request: web.Request) -> Answer:
         wish = _wish(await body_of(request))
-        return await self._desk.acquire(wish) | await self._status_desk.problems(wish.cwd)
+        # Before: a command that is killed after its grant would leave that to nobody.
+        problems = await self._status_desk.problems(wish.cwd)
+        return await self._desk.acquire(wish) | problems
 
     async def _wait(self, request: web.Request) -> Answer:
         body = await body_of(request)
         wish = _wish(body)
-        answer = await self._desk.wait(wish, seconds(body, "within_s"))
-        return answer | await self._status_desk.problems(wish.cwd)
+        problems = await self._status_desk.problems(wish.cwd)  # before, as above
+        return await self._desk.wait(wish, seconds(body, "within_s")) | problems
 
     async def _leave(self, request: web.Request) -> Answer:
         return await self._desk.leave(_wish(await body_of(request)))

@@ -5,9 +5,9 @@ outside (client, clock, locator, files, chance) is given, so that a
 simulation can run the same wiring.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
 from scoord.errors import ScoordError
@@ -64,6 +64,7 @@ class Parts:
         self.work = self._next_work()
         self.lifecycle = self._lifecycle()
         self._heart = self._new_heart()
+        self._has_beaten = asyncio.Event()
         edits = answering.edits(
             common, self.awareness, self.locking, self._protection, self._reporting
         )
@@ -132,7 +133,8 @@ class Parts:
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs as long as the agent does."""
-        return self._beat(), self._writing_down.follow(), self.lifecycle.watch_processes()
+        own = self._beat(), self._follow_up()
+        return *own, self._writing_down.follow(), self.lifecycle.watch_processes()
 
     async def close(self) -> None:
         """End what still runs. Sessions stay registered: an agent may be replaced."""
@@ -143,20 +145,35 @@ class Parts:
         await self.common.client.close()
 
     async def _beat(self) -> None:
-        """Bring every session to life that is not, then renew them all; again and again."""
+        """Renew all sessions, again and again; nothing that takes long comes in between."""
         while True:
             # The leases of all come before the registration of one.
             await _trying("heartbeat", self._heart.beat)
             await _trying("look at the streams", self._protection.look)
+            self._has_beaten.set()
+            await self._heart.wait(self.common.leases.heartbeat)
+
+    async def _follow_up(self) -> None:
+        """After a beat bring every session to life that is not, and do what waits for that.
+
+        Beside the beats: it goes from one session to the next, and with many of them, or a
+        slow coordinator, all leases would run out meanwhile.
+        """
+        while True:
+            await self._has_beaten.wait()
+            self._has_beaten.clear()
             await _trying("registration", self.lifecycle.take_up)
             await _trying("release", self.locking.taking.settle)
             await _trying("release of strays", self._give_back_strays)
             await _trying("reclaim", self._reclaim)
-            await _trying("report", partial(self._reporting.begin, of_all=True))
+            await _trying("report", self._report)
             await _trying("publishing", self.awareness.publishing.renew)
             await _trying("pursuit", self.awareness.pursuits.renew)
             await _trying("watch", self._watch_projects)
-            await self._heart.wait(self.common.leases.heartbeat)
+
+    def _report(self) -> None:
+        """Of all sessions, unless a beat since may have found one that is to be registered."""
+        self._reporting.begin(of_all=not self._has_beaten.is_set())
 
     def _give_back_strays(self) -> None:
         self.common.background.start(self.locking.strays.give_back())

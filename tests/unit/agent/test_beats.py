@@ -1,5 +1,6 @@
 """The loop that all sessions of a machine live on."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -37,3 +38,25 @@ async def test_a_step_that_fails_does_not_end_it(
         with monkeypatch.context() as patched:
             patched.setattr(f"scoord_agent.{step}", fail)
             await agent.beat()
+
+
+async def test_leases_are_renewed_while_a_registration_takes_long(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def take_long(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async with whole_agent(tmp_path, clock) as agent:
+        await agent.hear(EventKind.PROMPT, OWN)
+        await agent.beat()
+    async with whole_agent(tmp_path, clock) as agent:  # the one after it
+        [session] = agent.sessions
+        agent.coordinator.leases.add(session.lease)
+        monkeypatch.setattr(agent.coordinator, "register", take_long)
+        monkeypatch.setattr("scoord_agent.heart.next_beat_s", lambda *_: 0.01)
+
+        await agent.beat()
+
+        beats = agent.coordinator.beats
+        assert len(beats) > 3
+        assert {session.lease} == {beat.lease_id for sent in beats for beat in sent.beats}

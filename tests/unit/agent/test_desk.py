@@ -1,15 +1,21 @@
 """What a command of this machine is answered, and what is undone when nobody hears it."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from scoord.ids import MachineId
 from scoord_agent.doors import Doors
+from scoord_agent.local_api import LocalApi
+from scoord_agent.status_desk import AgentFacts, StatusDesk
 from scoord_agent.wishes import Wish
 from support.clock import FakeClock
+from support.house import settle
 from support.whole import Whole, whole_agent
 
 
@@ -23,6 +29,11 @@ def wish(agent: Whole, *paths: str, **more: Any) -> Wish:
     return Wish(str(agent.root), paths, os.getpid(), **more)
 
 
+def local_api(agent: Whole, socket: Path) -> LocalApi:
+    doors, facts = Doors(agent.parts), AgentFacts(1, "0", 1, MachineId("m1"), "mbp", "", "", {})
+    return LocalApi(doors.desk(), doors.status_desk(facts), doors.break_desk(), socket)
+
+
 async def test_what_was_new_by_a_command_that_is_given_up_is_given_back(agent: Whole) -> None:
     desk = Doors(agent.parts).desk()
     await desk.acquire(wish(agent, "had.py"))
@@ -33,3 +44,29 @@ async def test_what_was_new_by_a_command_that_is_given_up_is_given_back(agent: W
     await desk.leave(wish(agent, "had.py", "a.py", "src/**", new=new))
 
     assert ["had.py"] == [lock.shown for lock in agent.parts.common.held]
+
+
+@pytest.mark.parametrize("command", ["acquire", "wait"])
+async def test_one_that_is_killed_while_its_settings_are_looked_at_leaves_nothing_locked(
+    agent: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    looked = asyncio.Event()
+
+    async def problems(*_: object) -> None:
+        looked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(StatusDesk, "problems", problems)
+    socket = tmp_path / "socket"
+    api = local_api(agent, socket)
+    await api.start()
+    body = {"cwd": str(agent.root), "paths": ["a.py"], "pid": os.getpid(), "within_s": 5}
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as http:
+        asked = asyncio.create_task(http.post(f"http://agent/v1/{command}", json=body))
+        await looked.wait()
+        asked.cancel()
+        await settle()
+    await api.close()
+
+    assert [] == list(agent.parts.common.held)
+    assert {} == agent.coordinator.locks

@@ -1,5 +1,6 @@
-"""Who has ended before it is answered gets no session: nothing would end that one."""
+"""Who has ended before it is answered gets no session; one that it has ends with it."""
 
+import asyncio
 import os
 import resource
 import signal
@@ -15,12 +16,16 @@ import pytest
 
 from scoord.errors import SessionNotFound
 from scoord.ids import MachineId, ProjectId
+from scoord.v1.sessions_pb2 import EndRequest
 from scoord_agent import processes
 from scoord_agent.lifecycle import Lifecycle, Origin
+from scoord_agent.processes import Process
 from scoord_agent.registration import Machine
 from scoord_agent.sessions import Sessions
 from scoord_hooks.neutral import EventKind, HookEvent
 from support.clock import FakeClock
+from support.house import until
+from support.whole import whole_agent
 
 EVENT = HookEvent(
     client="claude-code", kind=EventKind.PROMPT, name="p", client_session_id="c1", cwd="/"
@@ -224,3 +229,28 @@ def test_one_whose_id_another_has_by_now_does_not_run(gone: int) -> None:
 
     assert not processes.is_running(replace(process, started=process.started - 1))
     assert not processes.is_running(replace(process, pid=gone))
+
+
+async def test_those_that_end_at_once_do_not_wait_for_each_other(
+    tmp_path: Path, clock: FakeClock, gone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    async def end(request: EndRequest, _patience_s: float = 0) -> None:
+        ended.append(request.session_id)
+        await asyncio.Event().wait()
+
+    async with whole_agent(tmp_path, clock) as agent:
+        for name in ("c1", "c2", "c3"):
+            await agent.hear(EventKind.PROMPT, Origin(), name)
+        await agent.beat()
+        names = {session.session_id for session in agent.sessions}
+        for session in agent.sessions:
+            session.process = Process(gone, 0)
+        monkeypatch.setattr(agent.coordinator, "end", end)
+        watch = asyncio.create_task(agent.parts.lifecycle.watch_processes())
+        await until(lambda: ended)
+
+        assert names == set(ended)
+        assert [] == agent.sessions
+        watch.cancel()
