@@ -17,8 +17,10 @@ from dataclasses import replace
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.patterns import matches
+from scoord_agent.grants import Grants
 from scoord_agent.held_lock import (
     HeldLock,
+    LockPath,
     as_asked,
     as_it_is,
     has_passed,
@@ -35,10 +37,7 @@ QUIET_S = 10.0
 at least; one that broke off with the renewals must not end belief before they do."""
 
 
-_Path = tuple[ProjectId, str, bool]
-_Grant = tuple[_Path, SessionId, AgentId, FencingToken]
-_Who = tuple[SessionId, AgentId, str]
-"""A holder, and the branch that its grant is confined to; empty when it holds on every one."""
+_Grant = tuple[LockPath, SessionId, AgentId, FencingToken]
 
 
 class HeldLocks:
@@ -46,9 +45,7 @@ class HeldLocks:
 
     def __init__(self, belief_s: float) -> None:
         self._belief_s = belief_s
-        self._paths: dict[_Path, dict[_Who, HeldLock]] = {}
-        self._patterns: dict[_Path, None] = {}
-        """Those of the paths that are patterns."""
+        self._grants = Grants()
         self._renewed_at: dict[SessionId, float] = {}
         self._overtaken: dict[_Grant, HeldLock] = {}
         """Grants that are over, as a later one on the same path shows, before anything
@@ -94,7 +91,7 @@ class HeldLocks:
 
         What its own holder had of the path is a part of it, and stays until then.
         """
-        for other in tuple(self._paths.get(_path(lock), {}).values()):
+        for other in self._grants.at(lock.path):
             is_over = other.token == lock.token or is_ended_by(lock, other)
             if is_over and not is_same(other, lock):
                 self.drop(other)
@@ -103,7 +100,7 @@ class HeldLocks:
 
     def _find_passed(self, lock: HeldLock) -> None:
         """What its main thread lost is not lost: it has gone on with it, under its token."""
-        for lost in self.losses.of(lock.session):
+        for lost in self.losses.at(lock.path):
             if _goes_on_as(lost, lock):
                 self.losses.settle(lost)
 
@@ -113,7 +110,7 @@ class HeldLocks:
         Other than by ``put``, nobody has more now. Whether its main thread had it before.
         """
         before = self._take_passed(lock)
-        for other in tuple(self._paths.get(_path(lock), {}).values()):
+        for other in self._grants.at(lock.path):
             if other.token == lock.token:
                 self.drop(other)
                 before.append(other)
@@ -130,30 +127,23 @@ class HeldLocks:
         return [other for other in self._overtaken.values() if _goes_on_as(other, lock)]
 
     def _put(self, lock: HeldLock) -> None:
-        path, over = self._paths.setdefault(_path(lock), {}), list[HeldLock]()
-        lock = self._gone_on(lock)
-        for who, other in tuple(path.items()):
-            replaced = is_ended_by(lock, other)
-            if other.token == lock.token or replaced:
-                del path[who]
-            if replaced:
-                over.append(other)
-        path[_who(lock)] = lock
+        lock, others = self._gone_on(lock), self._grants.at(lock.path)
+        over = [other for other in others if is_ended_by(lock, other)]
+        same = [other for other in others if other.token == lock.token]
+        self._grants.put(lock, instead_of=(*over, *same))
         self._find_passed(lock)
         self._note_overtaken(over)
-        wanted_no_more = [lost for lost in self.losses if self.has_more(lost)]
+        perhaps = self.losses.perhaps_replaced(lock.path)
+        wanted_no_more = [lost for lost in perhaps if self.has_more(lost)]
         for lost in wanted_no_more:
             self.losses.note_replaced(lost)
         self._go_on(wanted_no_more)
-        if lock.is_pattern:
-            self._patterns[_path(lock)] = None
-        else:
+        if not lock.is_pattern:
             self._use_patterns(lock)
 
     def _gone_on(self, lock: HeldLock) -> HeldLock:
         """The grant, with what is known of it, and of its main thread's that it goes on with."""
-        own = self._paths.get(_path(lock), {}).values()
-        for before in (*own, *self._take_passed(lock)):
+        for before in (*self._grants.at(lock.path), *self._take_passed(lock)):
             if before.token == lock.token:
                 lock = as_it_is(lock, before)
             elif is_taken_over(before, lock) and before.branch != lock.branch:
@@ -166,7 +156,7 @@ class HeldLocks:
         if lock is None or not self.believes(who.session, now):
             return False
         if not lock.used:
-            self._replace(replace(lock, used=True))
+            self._grants.update(replace(lock, used=True))
             self._use_patterns(lock)
         return True
 
@@ -177,7 +167,7 @@ class HeldLocks:
 
     def covers(self, project: ProjectId, key: str, who: Claimant, now: float) -> bool:
         """Whether a pattern of its session, which it has alone, keeps all others from a path."""
-        held = (lock for at in self._patterns for lock in self._paths[at].values())
+        held = self._grants.patterns()
         own = (lock for lock in held if lock.session == who.session and not lock.shared)
         found = any(it.covers(project, key) and it.branch in ("", who.branch) for it in own)
         return found and self.believes(who.session, now)
@@ -186,15 +176,15 @@ class HeldLocks:
         """It is used again, after a commit: that one does not end it any more."""
         now = self.find_same(lock)
         if now is not None and now.commit != commit:
-            self._replace(replace(now, commit=commit))
+            self._grants.update(replace(now, commit=commit))
 
     def find(
         self, project: ProjectId, key: str, who: Claimant, *, is_pattern: bool = False
     ) -> HeldLock | None:
         """The grant of a path, or of a pattern, that this holder has on its branch."""
-        path = self._paths.get((project, key, is_pattern), {})
-        confined = path.get((who.session, who.agent, who.branch))
-        return confined or path.get((who.session, who.agent, ""))
+        path = (project, key, is_pattern)
+        confined = self._grants.get(path, (who.session, who.agent, who.branch))
+        return confined or self._grants.get(path, (who.session, who.agent, ""))
 
     def find_same(self, lock: HeldLock) -> HeldLock | None:
         """The grant that ``lock`` was seen as, as it is now; None when it is not held any more."""
@@ -211,7 +201,7 @@ class HeldLocks:
 
     def _own(self, lock: HeldLock) -> list[HeldLock]:
         """What the holder of ``lock`` has of its path, on whatever branches."""
-        return [own for own in self._paths.get(_path(lock), {}).values() if is_same(own, lock)]
+        return [own for own in self._grants.at(lock.path) if is_same(own, lock)]
 
     def passes_on(self, lock: HeldLock) -> bool:
         """Whether somebody of this machine has exactly this grant, or had until it passed on."""
@@ -220,7 +210,7 @@ class HeldLocks:
 
     def at(self, project: ProjectId, key: str) -> list[HeldLock]:
         """The grants of a path, whoever of this machine has them."""
-        return list(self._paths.get((project, key, False), {}).values())
+        return self._grants.at((project, key, False))
 
     def _note_overtaken(self, over: Iterable[HeldLock]) -> None:
         for other in over:
@@ -237,21 +227,20 @@ class HeldLocks:
         for before in sorted(files, key=lambda lock: lock.ends_at, reverse=True):
             for now in self._in_place_of(before):
                 if now.claimant != before.claimant:
-                    self._replace(as_asked(now, before))
+                    self._grants.update(as_asked(now, before))
 
     def void(self, lock: HeldLock) -> None:
         """It was taken away, so what its holder has more did not come of it, nor has its end."""
         for now in self._in_place_of(lock):
             ends_at = 0.0 if now.ends_at == lock.ends_at else now.ends_at
-            self._replace(replace(now, ends_at=ends_at, passed=False))
+            self._grants.update(replace(now, ends_at=ends_at, passed=False))
 
     def _in_place_of(self, lock: HeldLock) -> list[HeldLock]:
-        return [k for k in self._paths.get(_path(lock), {}).values() if is_in_place_of(k, lock)]
+        return [now for now in self._grants.at(lock.path) if is_in_place_of(now, lock)]
 
     def _is_overtaken(self, lock: HeldLock) -> bool:
         """Whether its answer comes after that of a later grant, beside which it cannot stand."""
-        others = self._paths.get(_path(lock), {}).values()
-        return any(is_ended_by(other, lock) for other in others)
+        return any(is_ended_by(other, lock) for other in self._grants.at(lock.path))
 
     def is_later_anothers(self, lock: HeldLock) -> bool:
         """Whether another of this machine has a later grant, beside which ``lock`` cannot stand.
@@ -262,28 +251,28 @@ class HeldLocks:
         others = [k for k in later if k.claimant.excludes(lock.claimant)]
         return any(k.covers(*lock.name) or lock.covers(*k.name) for k in others)
 
-    def _near(self, lock: HeldLock) -> Iterator[HeldLock]:
+    def _near(self, lock: HeldLock) -> Iterable[HeldLock]:
         """What may be of the same path: each grant of a file asks, and there may be thousands."""
-        at = self._paths if lock.is_pattern else (_path(lock), *self._patterns)
-        return (found for place in at for found in self._paths.get(place, {}).values())
+        if lock.is_pattern:
+            return self._grants
+        return [*self._grants.at(lock.path), *self._grants.patterns()]
 
     def grant(
         self, project: ProjectId, key: str, token: FencingToken, *, is_pattern: bool = False
     ) -> HeldLock | None:
         """The grant that ``token`` names, whoever of this machine has it."""
-        place = (project, key, is_pattern)
-        over = (lock for lock in self.overtaken() if _path(lock) == place)
-        found = (*self._paths.get(place, {}).values(), *over)
+        path = (project, key, is_pattern)
+        over = (lock for lock in self.overtaken() if lock.path == path)
+        found = (*self._grants.at(path), *over)
         return next((lock for lock in found if lock.token == token), None)
 
     def holds(self, grant: HeldLock) -> bool:
         """Whether somebody of this machine has it, by what was heard last."""
-        found = self._paths.get(_path(grant), {}).values()
-        return any(lock.token == grant.token for lock in found)
+        return any(lock.token == grant.token for lock in self._grants.at(grant.path))
 
     def of(self, session: SessionId) -> list[HeldLock]:
         """All grants of a session, its subagents' too."""
-        return [lock for lock in self if lock.session == session]
+        return self._grants.of(session)
 
     def drop(self, lock: HeldLock) -> HeldLock | None:
         """Forget one grant; None when exactly that one was not held."""
@@ -291,11 +280,7 @@ class HeldLocks:
         if found is None:
             over = self._overtaken.pop(_grant(lock), None)
             return over or self._replaced.pop(_grant(lock), None)
-        path = self._paths[_path(found)]
-        del path[_who(found)]
-        if not path:
-            del self._paths[_path(lock)]
-            self._patterns.pop(_path(lock), None)
+        self._grants.remove(found)
         return found
 
     def forget(self, session: SessionId) -> None:
@@ -332,7 +317,7 @@ class HeldLocks:
     def missing(self, lock: HeldLock, stood_at: float) -> None:
         """It is known to have stood then, and that it does not now, or nobody confirms it."""
         stands = self.grant(lock.project, lock.key, lock.token, is_pattern=lock.is_pattern)
-        known = any(_grant(lost) == _grant(lock) for lost in self.losses)
+        known = any(_grant(lost) == _grant(lock) for lost in self.losses.at(lock.path))
         # Under the same token a subagent may have taken it over meanwhile.
         if stands is None and not known:
             self.losses.note(lock, stood_at, replaced=self.has_more(lock))
@@ -363,36 +348,24 @@ class HeldLocks:
         """The use of these grants is published; those that are over are left alone."""
         for lock in locks:
             if self.find_same(lock) == lock:
-                self._replace(replace(lock, used=False))
+                self._grants.update(replace(lock, used=False))
 
     def __iter__(self) -> Iterator[HeldLock]:
-        return iter([lock for path in self._paths.values() for lock in path.values()])
+        return iter(self._grants)
 
     def _use_patterns(self, file: HeldLock) -> None:
         """Whoever works on a file uses the patterns of its session that it is in."""
-        for at in self._patterns:
-            for lock in tuple(self._paths[at].values()):
-                is_own = (lock.project, lock.session) == (file.project, file.session)
-                if is_own and not lock.used and matches(lock.key, file.key):
-                    self._replace(replace(lock, used=True))
-
-    def _replace(self, lock: HeldLock) -> None:
-        self._paths[_path(lock)][_who(lock)] = lock
-
-
-def _path(lock: HeldLock) -> _Path:
-    return lock.project, lock.key, lock.is_pattern
+        for lock in self._grants.patterns():
+            is_own = (lock.project, lock.session) == (file.project, file.session)
+            if is_own and not lock.used and matches(lock.key, file.key):
+                self._grants.update(replace(lock, used=True))
 
 
 def _goes_on_as(before: HeldLock, lock: HeldLock) -> bool:
     """Whether a main thread's grant has passed on, under its token, and is ``lock`` now."""
-    is_one = before.token == lock.token and _path(before) == _path(lock)
+    is_one = before.token == lock.token and before.path == lock.path
     return is_one and before.claimant.passes_to(lock.claimant)
 
 
-def _who(lock: HeldLock) -> _Who:
-    return lock.session, lock.agent, lock.branch
-
-
 def _grant(lock: HeldLock) -> _Grant:
-    return _path(lock), lock.session, lock.agent, lock.token
+    return lock.path, lock.session, lock.agent, lock.token

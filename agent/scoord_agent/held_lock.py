@@ -6,6 +6,9 @@ from scoord.claimant import Claimant
 from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord.patterns import matches
 
+LockPath = tuple[ProjectId, str, bool]
+"""A file of a project, or a pattern, as it is compared: that may be written like a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldLock:
@@ -44,6 +47,11 @@ class HeldLock:
     def name(self) -> tuple[ProjectId, str]:
         """What it is a lock of."""
         return self.project, self.key
+
+    @property
+    def path(self) -> LockPath:
+        """Where it stands, among the grants that it ends or is ended by."""
+        return self.project, self.key, self.is_pattern
 
     def covers(self, project: ProjectId, key: str) -> bool:
         """Whether it holds a path, by itself or by its pattern."""

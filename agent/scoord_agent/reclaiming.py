@@ -128,10 +128,9 @@ class Reclaiming:
         """What its main thread lost with its lease that lets ``who`` have a path beside it."""
         return [
             lock
-            for lock in self._held.losses
+            for lock in self._held.losses.covering(who.session, project, key)
             if (lock.is_pattern or lock.shared)
             and lock.claimant.passes_to(who)
-            and lock.covers(project, key)
             and lock.claimant.meets(who)
             and self._held.losses.went_with_lease(lock)
         ]
@@ -149,7 +148,7 @@ class Reclaiming:
                 await self._ask(session, lock, settings)
 
     async def _ask(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
-        if lock not in self._held.losses.of(session.session_id):
+        if lock not in self._held.losses:
             return
         self._held.losses.note_asked(lock)
         await self._registration.enter(session, lock.project, settings)

@@ -261,9 +261,10 @@ class Registration:
         self, session: LocalSession, project: ProjectId, locks: Iterable[Lock], sent_at: float
     ) -> None:
         """What it holds, in the order of the grants: a later one shows that one beside it ended."""
-        now = self._clock.now()
+        now, had = self._clock.now(), {_grant(one): one for one in reversed(session.had)}
         for lock in sorted(locks, key=lambda lock: lock.token):
-            held = _where_it_was(session, as_held(session, project, lock, now))
+            held = as_held(session, project, lock, now)
+            held = _where_it_was(held, had.get(_grant(held)))
             if session.remembered.has_given_back(held):
                 continue  # its release is still on its way
             if held.agent in session.ended_subagents:
@@ -306,11 +307,12 @@ def idle_limit_s(timeout_s: float, coordination: SessionCoordination) -> float:
     return timeout_s + coordination.heartbeat_interval
 
 
-def _where_it_was(session: LocalSession, lock: HeldLock) -> HeldLock:
+def _grant(lock: HeldLock) -> tuple[ProjectId, str, FencingToken]:
+    return lock.project, lock.key, lock.token
+
+
+def _where_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
     """With its worktree, and whether it was its main thread's: only the agent before us knew."""
-    grant = lock.project, lock.key, lock.token
-    had = (one for one in session.had if (one.project, one.key, one.token) == grant)
-    before = next(had, None)
     if before is None:
         return lock
     return replace(lock, worktree=before.worktree, passed=has_passed(before, lock))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from scoord.clock import Clock
 from scoord.ids import FencingToken, ProjectId
+from scoord.v1.locks_pb2 import Lock
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
@@ -47,18 +48,25 @@ class Strays:
                 await self._taking.give_back_unasked(session, lock)
 
     def _found(self) -> Iterator[tuple[LocalSession, HeldLock]]:
-        for session in self._sessions:
-            # Of one that is not taken up yet, nobody here knows what it holds.
-            if session.registered and not session.inherited:
-                yield from ((session, lock) for lock in self._of(session))
-
-    def _of(self, session: LocalSession) -> Iterator[HeldLock]:
-        for project in session.aliases:
-            for lock in self._neighbours.of(project).locks:
-                if lock.holder.session_id == session.session_id:
+        # Of one that is not taken up yet, nobody here knows what it holds.
+        sessions = [one for one in self._sessions if one.registered and not one.inherited]
+        projects = dict.fromkeys(project for session in sessions for project in session.aliases)
+        ours = {project: self._ours(project) for project in projects}
+        for session in sessions:
+            for project in session.aliases:
+                for lock in ours[project].get(session.session_id, ()):
                     own = as_held(session, project, lock, self._clock.now())
                     if not self._taking.is_known(session, own):
-                        yield own
+                        yield session, own
+
+    def _ours(self, project: ProjectId) -> dict[str, list[Lock]]:
+        """What is heard of our sessions' locks, by session: the others' are looked at once."""
+        ours: dict[str, list[Lock]] = {}
+        for lock in self._neighbours.of(project).locks:
+            holder = lock.holder.session_id
+            if self._sessions.is_here(holder):
+                ours.setdefault(holder, []).append(lock)
+        return ours
 
 
 def _name(lock: HeldLock) -> _Grant:

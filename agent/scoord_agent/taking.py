@@ -154,11 +154,9 @@ class Taking:
 
     def is_known(self, session: LocalSession, lock: HeldLock) -> bool:
         """Whether a grant is held, lost or given back here, or may yet be answered."""
-        place = (lock.project, lock.key)
-        lost = self._held.losses.of(session.session_id)
         return (
             self._held.holds(lock)
-            or any((one.project, one.key) == place for one in lost)
+            or self._held.losses.is_at(session.session_id, *lock.name)
             or is_given_back(session, lock)
             or self._unsettled.is_open(lock)
         )

@@ -25,7 +25,7 @@ MUTANTS = (
     ),
     Mutant(
         "a holder has one lock of a file, whatever the branch",
-        f"{AGENT}/held.py",
+        f"{AGENT}/grants.py",
         "    return lock.session, lock.agent, lock.branch\n",
         '    return lock.session, lock.agent, ""\n',
         _AGENT,
@@ -54,8 +54,8 @@ MUTANTS = (
     Mutant(
         "a lock that a later grant ended is used on",
         f"{AGENT}/held.py",
-        "            if other.token == lock.token or replaced:\n                del path[who]\n",
-        "            if other.token == lock.token:\n                del path[who]\n",
+        "instead_of=(*over, *same)",
+        "instead_of=same",
         _AGENT,
     ),
     Mutant(

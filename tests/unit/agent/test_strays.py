@@ -5,9 +5,10 @@ from typing import cast
 
 import pytest
 
-from scoord.ids import AgentId
+from scoord.ids import AgentId, LeaseId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import Holder, ReleaseRequest
-from scoord_agent.neighbours import Neighbours
+from scoord_agent.local_session import LocalSession
+from scoord_agent.neighbours import Neighbourhood, Neighbours
 from scoord_agent.strays import GRACE_S, Strays
 from scoord_hooks.neutral import Verdict
 from support.house import SHOP, A, House, settle, until
@@ -146,3 +147,26 @@ async def test_nothing_is_given_back_of_a_session_that_is_not_taken_up_yet(
     house.stream.hold("a.py", MINE, 7)
 
     assert [] == await looks(house, strays)
+
+
+async def test_the_locks_of_a_project_are_gone_through_once_for_all_sessions(
+    house: House, strays: Strays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        other = LocalSession(SessionId(f"Session_{number}"), "claude-code", None, str(house.root))
+        other.lease, other.aliases = LeaseId(90 + number), {SHOP: f"Session_{number}"}
+        house.sessions.add(other)
+        house.stream.hold(f"{number}.py", Holder(session_id=other.session_id), 7 + number)
+    house.stream.hold("others.py", Holder(session_id="Session_of_another"), 20)
+    gone_through, known = list[ProjectId](), house.stream.of
+
+    def counted(project: ProjectId) -> Neighbourhood:
+        gone_through.append(project)
+        return known(project)
+
+    monkeypatch.setattr(house.stream, "of", counted)
+
+    found = await looks(house, strays)
+
+    assert [7, 8, 9] == [ref.token for request in found for ref in request.locks]
+    assert [SHOP] * 2 == gone_through
