@@ -66,6 +66,10 @@ HEARTBEAT_TOO_SLOW = (
             "is not a pattern: bad character range z- (in lower case",
         ),
         ("critical_files: ['# no']", 2, "critical_files: '# no' matches nothing"),
+        ("critical_files: ['./src/**']", 2, "'./src/**' matches nothing: no name in a path is '.'"),
+        ("critical_files: ['!./a']", 2, "critical_files: '!./a' matches nothing"),
+        ("critical_files: ['../x']", 2, "critical_files: '../x' matches nothing"),
+        ("critical_files: ['src//a/']", 2, "critical_files: 'src//a/' matches nothing"),
         ("critical_files: ['*a*b*c*']", 2, "critical_files: '*a*b*c*' has too many stars"),
         ("critical_files: ['**/a/**/b/**/c']", 2, "has too many stars (at most 3 in a name, and 2"),
         (
