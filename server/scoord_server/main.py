@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from scoord import addresses, heap, local, logs
 from scoord.clock import Clock, SystemClock
@@ -99,8 +100,11 @@ _path = click.Path(path_type=Path)
 @click.option("--insecure", is_flag=True, help="Allow plaintext where others can reach it.")
 @click.option("--verbose", is_flag=True, help="Log more.")
 @click.option("--quiet", is_flag=True, help="Log to the state directory alone, not to stderr.")
-def server(**given: Any) -> None:
+@click.pass_context
+def server(context: click.Context, /, **given: Any) -> None:
     """Run the coordinator: the team's service on etcd, or one machine's on its own store."""
+    if given["embedded"] and _is_exported(context, "etcd_endpoints"):
+        given["etcd_endpoints"] = ""
     if given["embedded"] == bool(given["etcd_endpoints"]):
         raise click.UsageError("choose the store: --embedded, or --etcd HOST:PORT[,HOST:PORT…]")
     _start_logging(given)
@@ -114,6 +118,11 @@ def server(**given: Any) -> None:
     clock = SystemClock()
     opened = _embedded(given["data"], clock) if given["embedded"] else _etcd(given)
     asyncio.run(_serve(options, opened, clock))
+
+
+def _is_exported(context: click.Context, option: str) -> bool:
+    """Whether only a variable says it, which is meant for another coordinator than this one."""
+    return context.get_parameter_source(option) is ParameterSource.ENVIRONMENT
 
 
 def _start_logging(given: Mapping[str, Any]) -> None:
