@@ -50,6 +50,7 @@ _path = click.Path(path_type=Path)
     default="127.0.0.1:7780",
     show_default=True,
     envvar="SCOORD_LISTEN",
+    show_envvar=True,
     help="Address to serve gRPC on, HOST:PORT.",
 )
 @click.option("--embedded", is_flag=True, help="Keep the truth here, for one machine; no etcd.")
@@ -59,22 +60,31 @@ _path = click.Path(path_type=Path)
     "etcd_endpoints",
     default="",
     envvar="SCOORD_ETCD_ENDPOINTS",
+    show_envvar=True,
     help="etcd's endpoints, HOST:PORT, separated by commas.",
 )
 @click.option("--etcd-ca", type=_path, help="CA that etcd's certificate must come from.")
 @click.option("--etcd-cert", type=_path, help="Our certificate for etcd.")
 @click.option("--etcd-key", type=_path, help="Its key.")
-@click.option("--etcd-user", default="", envvar="SCOORD_ETCD_USER", help="Our user in etcd.")
+@click.option(
+    "--etcd-user",
+    default="",
+    envvar="SCOORD_ETCD_USER",
+    show_envvar=True,
+    help="Our user in etcd.",
+)
 @click.option(
     "--etcd-password",
     default="",
     envvar="SCOORD_ETCD_PASSWORD",
+    show_envvar=True,
     help="Its password; better given as SCOORD_ETCD_PASSWORD.",
 )
 @click.option(
     "--etcd-namespace",
     default="",
     envvar="SCOORD_ETCD_NAMESPACE",
+    show_envvar=True,
     help="Prefix of all our keys, where several teams share one etcd.",
 )
 @click.option(
@@ -84,6 +94,7 @@ _path = click.Path(path_type=Path)
     default=INTERVAL_S,
     show_default=True,
     envvar="SCOORD_COMPACTION_INTERVAL",
+    show_envvar=True,
     help="Seconds between compactions of the store's history; 0 leaves it to others.",
 )
 @click.option(
@@ -92,6 +103,7 @@ _path = click.Path(path_type=Path)
     default=MOST_LINES,
     show_default=True,
     envvar="SCOORD_HISTORY_LINES",
+    show_envvar=True,
     help="Lines of history that each project keeps at most, about 0.3 kB each.",
 )
 @click.option("--tls-cert", type=_path, help="Certificate to serve with.")

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from scoord.errors import InvalidConfig
+from scoord.program_variables import OF_PROGRAMS
+from scoord_server.main import server
 from scoord_server.options import ServerOptions, Tls, check_tls, tls_of
 from support.etcd import make_tls_files
 
@@ -58,3 +61,10 @@ def test_a_file_for_tls_that_is_not_what_it_is_given_as_is_named(tmp_path: Path)
     ):
         with pytest.raises(InvalidConfig, match=f"^{option}: "):
             _check(tls)
+
+
+def test_each_variable_of_the_coordinator_is_named_in_its_help() -> None:
+    text = CliRunner().invoke(server, ["--help"]).output
+
+    assert all(option.envvar in text for option in server.params if option.envvar)
+    assert {option.envvar for option in server.params if option.envvar} < set(OF_PROGRAMS)
