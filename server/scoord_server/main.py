@@ -20,6 +20,7 @@ from scoord_server.coordinator import Coordinator
 from scoord_server.options import (
     ServerOptions,
     check_compaction,
+    check_etcd_tls,
     check_history,
     check_listen,
     check_tls,
@@ -126,6 +127,7 @@ def server(context: click.Context, /, **given: Any) -> None:
     )
     for check in (check_listen, check_tls, check_compaction, check_history):
         check(options)
+    check_etcd_tls(given["etcd_cert"], given["etcd_key"], given["etcd_ca"])
     heap.keep_few_arenas()
     clock = SystemClock()
     opened = _embedded(given["data"], clock) if given["embedded"] else _etcd(given)
