@@ -202,7 +202,7 @@ async def _serve(options: ServerOptions, opened: OpenStore, clock: Clock) -> Non
         rpc = RpcServer(coordinator, view, clock)
         port = await rpc.start(options)
         host, _ = addresses.split(options.listen)
-        _log.info("coordinator serves on %s:%d", host, port)
+        _log.info("coordinator serves on %s", addresses.joined(host, port))
         await run_until(
             stop,
             view.run(),
