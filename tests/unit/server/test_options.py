@@ -66,8 +66,9 @@ def test_a_file_for_tls_that_is_not_what_it_is_given_as_is_named(tmp_path: Path)
 def test_each_variable_of_the_coordinator_is_named_in_its_help() -> None:
     text = CliRunner().invoke(server, ["--help"]).output
 
-    assert all(option.envvar in text for option in server.params if option.envvar)
-    assert {option.envvar for option in server.params if option.envvar} < set(OF_PROGRAMS)
+    variables = {str(option.envvar) for option in server.params if option.envvar}
+    assert all(variable in text for variable in variables)
+    assert variables < set(OF_PROGRAMS)
 
 
 def test_a_file_for_etcd_that_is_not_what_it_is_given_as_is_named(tmp_path: Path) -> None:
