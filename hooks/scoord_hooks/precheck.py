@@ -17,6 +17,7 @@ from scoord_hooks.json_text import Document
 from scoord_hooks.order import Order, Way
 from scoord_hooks.places import Scope
 
+_AGAIN: Final = "install again once claude --version answers"
 _PROXIES: Final = ("https_proxy", "http_proxy", "all_proxy")
 
 
@@ -45,7 +46,10 @@ def lacks(order: Order, version: Version | None) -> tuple[str, ...]:
 def limits(order: Order, version: Version | None) -> tuple[str, ...]:
     """Return what this Claude Code does less well than a newer one."""
     if version is None:
-        return (f"{claude_version.unknown()}, so it was not checked what it lacks",)
+        unchecked = f"{claude_version.unknown()}, so it was not checked what it lacks"
+        if order.way is Way.PLUGIN:
+            return (unchecked,)
+        return (f"{unchecked}, and {claude_version.STOP_FAILURE.name} was left out; {_AGAIN}",)
     if order.way is Way.PLUGIN:
         return ()
     needed = [claude_version.STOP_FAILURE]

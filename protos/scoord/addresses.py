@@ -9,6 +9,11 @@ def split(address: str) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port
 
 
+def joined(host: str, port: int) -> str:
+    """Return the two as an address, with brackets around an IPv6 host."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host, without brackets, is this machine and no other.
 

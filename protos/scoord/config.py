@@ -287,13 +287,15 @@ def _areas(said: Mapping[str, Value]) -> dict[str, AreaSettings]:
     named = {f"areas.{name}": value for name, value in given.fields.items()}
     layer = from_file(dict.fromkeys(named, AreaSettings), named)
     return {
-        name: _area(given.fields[name], _values(f"areas.{name}", layer)) for name in given.fields
+        name: _area(name, value, _values(f"areas.{name}", layer))
+        for name, value in given.fields.items()
     }
 
 
-def _area(value: Value, given: dict[str, object]) -> AreaSettings:
+def _area(name: str, value: Value, given: dict[str, object]) -> AreaSettings:
     if "patterns" not in given:
-        raise InvalidConfig(f"{value.where}: areas: patterns are missing: which files are in it")
+        told = "patterns are missing: which files are in it"
+        raise InvalidConfig(f"{value.where}: areas.{name}: {told}")
     return AreaSettings.model_validate(given)
 
 

@@ -236,7 +236,8 @@ def _private_dir(path: Path, closed_to: int = _ALL) -> Path:
         link, directory = path.lstat(), path.stat()
     except OSError as failure:
         raise _unusable(path, failure) from failure
-    if {link.st_uid, directory.st_uid} != {os.geteuid()}:
+    # A link that root made leads where it is to: systemd's, of a user made for the service.
+    if directory.st_uid != os.geteuid() or link.st_uid not in (os.geteuid(), 0):
         raise NotAllowed(
             f"{path} belongs to another user; set SCOORD_STATE_DIR to a place of yours"
         )

@@ -37,7 +37,8 @@ KEPT_FILES: Final = 3
 _MOST_FIELD: Final = 300  # characters
 _MOST_FRAMES: Final = 15
 _OURS: Final = "scoord"
-_BEARER: Final = re.compile(r"(?i)\b(bearer|token|password)([ =:]+)\S+")
+# Not "the password and the role", nor the place in our words that a number goes into.
+_BEARER: Final = re.compile(r"(?i)\b(bearer|token|password)([ =:]+)(?!and\b|%)\S+")
 _CUT: Final = "[secret]"
 
 

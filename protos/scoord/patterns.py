@@ -24,6 +24,8 @@ BRACES: Final = re.compile(r"(?<!\\)\{[^{},]*,[^{}]*\}")
 
 NO_BRACES: Final = "has braces, which no pattern knows; say each by itself"
 
+_NO_NAMES: Final = "matches nothing: no name in a path is '.', '..' or empty; say 'src/**'"
+
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
@@ -62,7 +64,10 @@ def check_pattern(pattern: str) -> str:
     """
     if BRACES.search(pattern):
         raise InvalidConfig(f"{pattern!r} {NO_BRACES}")
-    names = pattern.split("/")
+    names = pattern.removeprefix("!").split("/")
+    # An empty one begins what is said from the top, and ends what is below a folder.
+    if {".", ".."} & set(names) or "" in names[1:-1]:
+        raise InvalidConfig(f"{pattern!r} {_NO_NAMES}")
     if max(map(_stars, names)) > _MOST_STARS or names[:-1].count("**") > _MOST_DEEP_STARS:
         most = f"at most {_MOST_STARS} in a name, and {_MOST_DEEP_STARS} **/"
         raise InvalidConfig(f"{pattern!r} has too many stars ({most})")

@@ -52,6 +52,7 @@ Flag = Annotated[bool, Field(description="true or false")]
 Action = Literal["block", "warn", "proceed"]
 Choice = Annotated[Action, Field(description="block, warn, proceed")]
 Scope = Annotated[Literal["repository", "branch"], Field(description="repository, branch")]
+Location = Annotated[Literal["project", "global"], Field(description="project, global")]
 ReleaseOn = Annotated[
     Literal["session_end", "stop", "commit"], Field(description="session_end, stop, commit")
 ]
@@ -67,8 +68,10 @@ Seconds = Annotated[
 ClaimSeconds = Annotated[
     float, Field(ge=0.001, le=MOST_CLAIM_S, description="a number of seconds from 0.001 to 3600")
 ]
-Name = Annotated[str, Field(min_length=1, max_length=200, description="a name")]
-Days = Annotated[int, Field(ge=1, le=36_500, description="a whole number of days from 1")]
+Name = Annotated[
+    str, Field(min_length=1, max_length=200, description="a name of 1 to 200 characters")
+]
+Days = Annotated[int, Field(ge=1, le=36_500, description="a whole number of days from 1 to 36,500")]
 Pattern = Annotated[str, Field(strict=True), AfterValidator(_pattern)]
 PatternList = Annotated[
     tuple[Pattern, ...], Field(strict=False, description="a list of gitignore-style patterns")
@@ -77,11 +80,13 @@ Patterned = Annotated[
     tuple[Pattern, ...],
     Field(strict=False, min_length=1, description="a list of gitignore-style patterns"),
 ]
-Line = Annotated[str, Field(max_length=200, description="a line of text")]
+Line = Annotated[str, Field(max_length=200, description="a line of text of at most 200 characters")]
 InsideFile = Annotated[str, Field(strict=True), AfterValidator(_inside)]
 Files = Annotated[
     tuple[InsideFile, ...],
-    Field(strict=False, max_length=20, description="a list of files, relative to this one"),
+    Field(
+        strict=False, max_length=20, description="a list of files, relative to this one, at most 20"
+    ),
 ]
 Address = Annotated[str, Field(strict=True), AfterValidator(_address)]
 AddressList = Annotated[
@@ -119,7 +124,7 @@ class SessionCoordination(Section):
     """Whether the person in front of a session is told of what concerns it."""
     kg_context: Name = "session_coordination"
     """The knowledge graph's name for this project's records."""
-    kg_location: Name = "project"
+    kg_location: Location = "project"
     """Where the knowledge graph keeps them."""
     auto_cleanup_stale: Flag = True
     """Whether stale sessions are ended without being asked."""

@@ -96,6 +96,11 @@ def _why_unreachable(details: str) -> str:
     """What a user can do something about, of the reasons that gRPC gives in words only."""
     if "CERTIFICATE_VERIFY_FAILED" in details:
         return ": its certificate is not one that coordinator.ca vouches for"
+    if "Hostname Verification" in details:
+        return ": its certificate does not have this name"
+    # Who is turned away hears no reason. A connection that was made and broke off is called less.
+    if "failed to connect" in details and "Socket closed" in details:
+        return ": it ended the connection; does it want TLS, or coordinator.cert and key?"
     if "handshake" in details.lower():
         return ": no TLS with it; see coordinator.ca, cert and key, and what it serves"
     if "domain name not found" in details.lower():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from scoord import addresses, heap, local, logs
 from scoord.clock import Clock, SystemClock
@@ -19,6 +20,7 @@ from scoord_server.coordinator import Coordinator
 from scoord_server.options import (
     ServerOptions,
     check_compaction,
+    check_etcd_tls,
     check_history,
     check_listen,
     check_tls,
@@ -49,6 +51,7 @@ _path = click.Path(path_type=Path)
     default="127.0.0.1:7780",
     show_default=True,
     envvar="SCOORD_LISTEN",
+    show_envvar=True,
     help="Address to serve gRPC on, HOST:PORT.",
 )
 @click.option("--embedded", is_flag=True, help="Keep the truth here, for one machine; no etcd.")
@@ -58,22 +61,31 @@ _path = click.Path(path_type=Path)
     "etcd_endpoints",
     default="",
     envvar="SCOORD_ETCD_ENDPOINTS",
+    show_envvar=True,
     help="etcd's endpoints, HOST:PORT, separated by commas.",
 )
 @click.option("--etcd-ca", type=_path, help="CA that etcd's certificate must come from.")
 @click.option("--etcd-cert", type=_path, help="Our certificate for etcd.")
 @click.option("--etcd-key", type=_path, help="Its key.")
-@click.option("--etcd-user", default="", envvar="SCOORD_ETCD_USER", help="Our user in etcd.")
+@click.option(
+    "--etcd-user",
+    default="",
+    envvar="SCOORD_ETCD_USER",
+    show_envvar=True,
+    help="Our user in etcd.",
+)
 @click.option(
     "--etcd-password",
     default="",
     envvar="SCOORD_ETCD_PASSWORD",
+    show_envvar=True,
     help="Its password; better given as SCOORD_ETCD_PASSWORD.",
 )
 @click.option(
     "--etcd-namespace",
     default="",
     envvar="SCOORD_ETCD_NAMESPACE",
+    show_envvar=True,
     help="Prefix of all our keys, where several teams share one etcd.",
 )
 @click.option(
@@ -83,6 +95,7 @@ _path = click.Path(path_type=Path)
     default=INTERVAL_S,
     show_default=True,
     envvar="SCOORD_COMPACTION_INTERVAL",
+    show_envvar=True,
     help="Seconds between compactions of the store's history; 0 leaves it to others.",
 )
 @click.option(
@@ -91,6 +104,7 @@ _path = click.Path(path_type=Path)
     default=MOST_LINES,
     show_default=True,
     envvar="SCOORD_HISTORY_LINES",
+    show_envvar=True,
     help="Lines of history that each project keeps at most, about 0.3 kB each.",
 )
 @click.option("--tls-cert", type=_path, help="Certificate to serve with.")
@@ -99,8 +113,11 @@ _path = click.Path(path_type=Path)
 @click.option("--insecure", is_flag=True, help="Allow plaintext where others can reach it.")
 @click.option("--verbose", is_flag=True, help="Log more.")
 @click.option("--quiet", is_flag=True, help="Log to the state directory alone, not to stderr.")
-def server(**given: Any) -> None:
+@click.pass_context
+def server(context: click.Context, /, **given: Any) -> None:
     """Run the coordinator: the team's service on etcd, or one machine's on its own store."""
+    if given["embedded"] and _is_exported(context, "etcd_endpoints"):
+        given["etcd_endpoints"] = ""
     if given["embedded"] == bool(given["etcd_endpoints"]):
         raise click.UsageError("choose the store: --embedded, or --etcd HOST:PORT[,HOST:PORT…]")
     _start_logging(given)
@@ -110,10 +127,16 @@ def server(**given: Any) -> None:
     )
     for check in (check_listen, check_tls, check_compaction, check_history):
         check(options)
+    check_etcd_tls(given["etcd_cert"], given["etcd_key"], given["etcd_ca"])
     heap.keep_few_arenas()
     clock = SystemClock()
     opened = _embedded(given["data"], clock) if given["embedded"] else _etcd(given)
     asyncio.run(_serve(options, opened, clock))
+
+
+def _is_exported(context: click.Context, option: str) -> bool:
+    """Whether only a variable says it, which is meant for another coordinator than this one."""
+    return context.get_parameter_source(option) is ParameterSource.ENVIRONMENT
 
 
 def _start_logging(given: Mapping[str, Any]) -> None:
@@ -179,7 +202,7 @@ async def _serve(options: ServerOptions, opened: OpenStore, clock: Clock) -> Non
         rpc = RpcServer(coordinator, view, clock)
         port = await rpc.start(options)
         host, _ = addresses.split(options.listen)
-        _log.info("coordinator serves on %s:%d", host, port)
+        _log.info("coordinator serves on %s", addresses.joined(host, port))
         await run_until(
             stop,
             view.run(),

@@ -72,33 +72,42 @@ def check_listen(options: ServerOptions) -> None:
 
 def check_tls(options: ServerOptions) -> None:
     """Refuse TLS with files that cannot be used, and name them. Raises InvalidConfig."""
-    if options.tls is None:
-        return
-    tls = options.tls
-    given = (("--tls-cert", tls.cert), ("--tls-key", tls.key), ("--tls-client-ca", tls.client_ca))
-    if wrong := [
-        f"{option}: {why}" for option, file in given if file and (why := why_unreadable(file))
-    ]:
-        raise InvalidConfig("\n".join(wrong))
-    _check_certificates(tls)
+    if tls := options.tls:
+        cert, key = ("--tls-cert", tls.cert), ("--tls-key", tls.key)
+        _check_files(cert, key, ("--tls-client-ca", tls.client_ca))
 
 
-def _check_certificates(tls: Tls) -> None:
+def check_etcd_tls(cert: Path | None, key: Path | None, ca: Path | None) -> None:
+    """Refuse files for etcd that cannot be used, as those we serve with. Raises InvalidConfig."""
+    _check_files(("--etcd-cert", cert), ("--etcd-key", key), ("--etcd-ca", ca))
+
+
+_Given = tuple[str, Path | None]
+"""An option, and the file that it names."""
+
+
+def _check_files(cert: _Given, key: _Given, ca: _Given) -> None:
     """Refuse what is not what it is given as: gRPC does not say what is wrong with it."""
+    named = [(option, file) for option, file in (cert, key, ca) if file]
+    if wrong := [f"{option}: {why}" for option, file in named if (why := why_unreadable(file))]:
+        raise InvalidConfig("\n".join(wrong))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    for option, file in (("--tls-cert", tls.cert), ("--tls-client-ca", tls.client_ca)):
+    for option, file in (cert, ca):
         try:
             if file:
                 context.load_verify_locations(file)
         except ssl.SSLError as error:
             raise InvalidConfig(f"{option}: {file} has no certificate that can be read") from error
+    if cert[1] and key[1]:
+        _check_pair(context, cert[1], key[0], key[1])
+
+
+def _check_pair(context: ssl.SSLContext, cert: Path, option: str, key: Path) -> None:
     try:
         # An encrypted key would have its password asked for at the terminal.
-        context.load_cert_chain(tls.cert, tls.key, password=str)
+        context.load_cert_chain(cert, key, password=str)
     except (ssl.SSLError, ValueError) as error:
-        raise InvalidConfig(
-            f"--tls-key: {tls.key} is not the key of {tls.cert}, unencrypted"
-        ) from error
+        raise InvalidConfig(f"{option}: {key} is not the key of {cert}, unencrypted") from error
 
 
 def _stands_for_loopback(host: str) -> bool:

@@ -300,6 +300,7 @@ def test_an_agent_without_the_right_certificate_is_turned_away(
     told = told_over(tmp_path, serving(files, "--tls-client-ca", files.ca), env)
 
     assert "no lock can be taken now" in told
+    assert "does it want TLS, or coordinator.cert and key?" in told
 
 
 def test_plaintext_does_not_reach_a_coordinator_that_serves_tls(

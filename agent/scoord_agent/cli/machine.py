@@ -220,7 +220,7 @@ def _await(
             words = started.last_words().removeprefix("error: ") or "it said nothing"
             raise _Ended(started.program, words, started.exit_code())
         if time.monotonic() > deadline:
-            raise DeadlineExceeded(f"{otherwise}{_what_it_says()}; see {started.program.log}")
+            raise DeadlineExceeded(f"{otherwise}{_what_it_says()}; see `scoord logs`")
         time.sleep(_POLL_S)
 
 

@@ -42,12 +42,24 @@ async def test_where_nobody_listens_no_coordinator_is_heard() -> None:
     assert failure.message.endswith("cannot be reached: connection refused")
 
 
+TO_ALL = "failed to connect to all addresses; last error: "
+NO_NAME = (
+    "Custom verification check failed with error:"
+    " UNAUTHENTICATED: Hostname Verification Check failed."
+)
+
+
 @pytest.mark.parametrize(
     ("details", "why"),
     [
         ("errors resolving a:1: [address lookup failed for a:1: Domain name not found]", "name"),
         ("ipv4:192.0.2.1:1: Failed to connect to remote host: No route to host", "no route"),
         ("Socket closed", ""),
+        (f"{TO_ALL}UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", "does it want TLS, or"),
+        (
+            f"{TO_ALL}UNKNOWN: ipv4:127.0.0.1:1: {NO_NAME}",
+            "its certificate does not have this name",
+        ),
     ],
 )
 def test_why_no_coordinator_is_heard_is_told_where_grpc_knows(details: str, why: str) -> None:

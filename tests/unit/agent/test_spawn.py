@@ -104,6 +104,17 @@ def test_a_program_that_fails_leaves_its_last_words() -> None:
     assert "nonsense" in started.last_words()
 
 
+def test_a_coordinator_of_our_own_is_embedded_whatever_etcd_is_exported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCOORD_ETCD_ENDPOINTS", "10.0.0.1:2379")
+    started = spawn.start_coordinator("nonsense")
+    assert started.child is not None
+    started.child.wait(timeout=30)
+
+    assert "nonsense" in started.last_words()
+
+
 def test_a_program_that_cannot_be_written_down_is_not_left_running(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from scoord_hooks import claude_version, installed
 from scoord_hooks.claude_wiring import Transport, UnreachableAction
 from scoord_hooks.install import install
-from scoord_hooks.order import Order
+from scoord_hooks.order import Order, Way
 from scoord_hooks.precheck import limits
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -67,6 +67,12 @@ def test_no_claude_and_one_without_a_version_are_told_apart(
     program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o700)
     monkeypatch.setenv("PATH", f"{home}:{os.defpath}")
-    assert limits(Order(), claude_version.installed()) == (
-        f"the version of {program} cannot be read, so it was not checked what it lacks",
-    )
+    (note,) = limits(Order(), claude_version.installed())
+    why = f"the version of {program} cannot be read, so it was not checked what it lacks"
+    mend = "StopFailure was left out; install again once claude --version answers"
+    assert note == f"{why}, and {mend}"
+
+
+def test_a_plugin_has_all_its_hooks_also_where_no_claude_is_known() -> None:
+    (note,) = limits(Order(way=Way.PLUGIN), None)
+    assert note.endswith("so it was not checked what it lacks")

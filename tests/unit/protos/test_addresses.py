@@ -2,7 +2,7 @@
 
 import pytest
 
-from scoord.addresses import is_loopback, split
+from scoord.addresses import is_loopback, joined, split
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,10 @@ def test_loopback_has_several_names(host: str) -> None:
 )
 def test_what_may_be_another_machine_is_not_loopback(host: str) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:7780", "[::1]:7780", "one.example:1"])
+def test_host_and_port_are_joined_as_they_were_written(address: str) -> None:
+    host, port = split(address)
+
+    assert joined(host, int(port)) == address

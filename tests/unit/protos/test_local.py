@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,25 @@ def test_a_link_to_a_directory_of_another_user_is_refused(
     monkeypatch.setenv("SCOORD_STATE_DIR", str(home / "link"))
     with pytest.raises(NotAllowed, match="belongs to another user"):
         local.state_dir()
+
+
+@pytest.mark.parametrize(("maker", "taken"), [(0, True), (12346, False)])
+def test_of_links_that_others_made_to_our_directory_roots_is_taken(
+    home: Path, monkeypatch: pytest.MonkeyPatch, maker: int, taken: bool
+) -> None:
+    """As systemd links to what it keeps for a service whose user it makes itself."""
+    if os.geteuid() != 0:
+        cannot_run("only root may give files away")
+    ours, link = home / "ours", home / "link"
+    ours.mkdir(mode=0o700)
+    link.symlink_to(ours)
+    os.chown(ours, 12345, 12345)
+    os.lchown(link, maker, maker)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(link))
+
+    with nullcontext() if taken else pytest.raises(NotAllowed, match="belongs to another user"):
+        assert link == local.state_dir()
 
 
 def test_a_state_directory_that_cannot_be_made_is_named(

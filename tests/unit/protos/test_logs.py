@@ -90,6 +90,15 @@ def test_a_secret_is_cut_out_wherever_it_stands() -> None:
     assert text.count("[secret]") == 5
 
 
+def test_what_only_speaks_of_a_secret_is_not_cut() -> None:
+    file = started()
+    log = logging.getLogger("scoord")
+    log.info("broke it under token %d", 7)
+    log.info("%s", "check the user, the password and the role")
+
+    assert "[secret]" not in file.read_text()
+
+
 class _Body(BaseModel):
     pid: int
 

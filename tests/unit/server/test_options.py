@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from scoord.errors import InvalidConfig
-from scoord_server.options import ServerOptions, Tls, check_tls, tls_of
+from scoord.program_variables import OF_PROGRAMS
+from scoord_server.main import server
+from scoord_server.options import ServerOptions, Tls, check_etcd_tls, check_tls, tls_of
 from support.etcd import make_tls_files
 
 CERT, KEY, CA = Path("cert.pem"), Path("key.pem"), Path("ca.pem")
@@ -58,3 +61,29 @@ def test_a_file_for_tls_that_is_not_what_it_is_given_as_is_named(tmp_path: Path)
     ):
         with pytest.raises(InvalidConfig, match=f"^{option}: "):
             _check(tls)
+
+
+def test_each_variable_of_the_coordinator_is_named_in_its_help() -> None:
+    text = CliRunner().invoke(server, ["--help"]).output
+
+    variables = {str(option.envvar) for option in server.params if option.envvar}
+    assert all(variable in text for variable in variables)
+    assert variables < set(OF_PROGRAMS)
+
+
+def test_a_file_for_etcd_that_is_not_what_it_is_given_as_is_named(tmp_path: Path) -> None:
+    files, empty = make_tls_files(tmp_path), tmp_path / "empty.pem"
+    empty.write_text("no certificate\n")
+    cert, key, ca = files.client_cert, files.client_key, files.ca
+    check_etcd_tls(None, None, None)
+    check_etcd_tls(None, None, ca)
+    check_etcd_tls(cert, key, ca)
+
+    for option, given in (
+        ("--etcd-ca", (None, None, empty)),
+        ("--etcd-cert", (empty, key, ca)),
+        ("--etcd-key", (cert, files.server_key, None)),
+        ("--etcd-key", (cert, tmp_path / "none.pem", None)),
+    ):
+        with pytest.raises(InvalidConfig, match=f"^{option}: "):
+            check_etcd_tls(*given)
