@@ -126,5 +126,5 @@ def _facts(place: Place, machine: Machine, settings: Settings) -> AgentFacts:
         host=machine.host,
         state_dir=str(place.state_dir),
         log=str(place.log),
-        settings=read_once(settings),
+        settings=read_once(settings, os.environ),
     )
