@@ -49,17 +49,25 @@ class Greeting:
         self._work = work
 
     async def words(
-        self, session: LocalSession, project: ProjectId, settings: Settings, *, anew: bool
+        self,
+        session: LocalSession,
+        project: ProjectId,
+        settings: Settings,
+        *,
+        anew: bool,
+        patience_s: float,
     ) -> str:
         """What ``session`` is told; without ``anew`` it has been here all the time.
 
+        A session of the agent before us is registered without a question: this is then the
+        first, and a coordinator that starts with us may not answer it yet.
         Raises what the coordinator says to the question who is here.
         """
         seen = self._last_seen.of(project, session.worktree) if anew else None
         away_s = self._last_seen.away_s(seen) if seen else 0.0
         own = {session.session_id, *(seen.sessions if seen else ())}
         # Asked for: of a project that was not watched until now nothing has been heard.
-        listed = await Listed.of(self._client, project)
+        listed = await Listed.of(self._client, project, patience_s)
         lost, work = await asyncio.gather(
             self._missed(project, away_s, own),
             self._next_work(session, project, listed, keep=anew),
