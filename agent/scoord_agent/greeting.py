@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from scoord.config import Settings
@@ -82,9 +82,15 @@ class Greeting:
                 free=work.areas,
                 missed=lost,
                 away_s=away_s,
-                kept=[lock.shown for lock in self._held.of(session.session_id)],
+                kept=self._kept(session, listed),
             )
         )
+
+    def _kept(self, session: LocalSession, listed: Listed) -> Sequence[str]:
+        """What it holds; one of the agent before us may not have been taken up yet."""
+        if session.inherited:
+            return _by_holder(listed.locks).get(session.session_id, ())
+        return [lock.shown for lock in self._held.of(session.session_id)]
 
     async def _missed(self, project: ProjectId, away_s: float, own: Iterable[str]) -> Meanwhile:
         """What others did meanwhile; nothing where nobody can tell in time."""

@@ -248,6 +248,7 @@ def test_a_session_that_goes_on_is_greeted_by_a_coordinator_that_answers_a_momen
         alice = Machine(tmp_path / "home", "alice", way.address)
         with machines(alice), ThreadPoolExecutor(1) as pool:
             one, other = (started(alice.running_session(shop.alices)) for _ in range(2))
+            one.edit("auth.py")
             end_agent(alice, "stopped")
             with way.refusing():
                 alice.start_agent()
@@ -259,3 +260,4 @@ def test_a_session_that_goes_on_is_greeted_by_a_coordinator_that_answers_a_momen
 
     assert "this session is Session_1 in" in told
     assert "Session_2 (alice@" in told
+    assert "still hold auth.py" in told
