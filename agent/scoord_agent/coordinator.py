@@ -199,15 +199,19 @@ class CoordinatorClient:
         """Take note of notices."""
         await self.ask(lambda e: e.events.Acknowledge, request, 0.0)
 
-    async def list_sessions(self, project: str) -> sessions_pb2.ListSessionsResponse:
+    async def list_sessions(
+        self, project: str, patience_s: float = 0.0
+    ) -> sessions_pb2.ListSessionsResponse:
         """Live sessions of ``project``; of all when it is empty."""
         request = sessions_pb2.ListSessionsRequest(project=project)
-        return await self.ask(lambda e: e.sessions.ListSessions, request, 0.0)
+        return await self.ask(lambda e: e.sessions.ListSessions, request, patience_s)
 
-    async def list_locks(self, project: str) -> locks_pb2.ListLocksResponse:
+    async def list_locks(
+        self, project: str, patience_s: float = 0.0
+    ) -> locks_pb2.ListLocksResponse:
         """Locks of ``project``; of all when it is empty."""
         request = locks_pb2.ListLocksRequest(project=project)
-        return await self.ask(lambda e: e.locks.ListLocks, request, 0.0)
+        return await self.ask(lambda e: e.locks.ListLocks, request, patience_s)
 
     async def watch(self, project: str) -> AsyncGenerator[events_pb2.WatchResponse, None]:
         """A snapshot of ``project``, then its changes. Ends by raising, or when closed."""

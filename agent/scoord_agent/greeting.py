@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from scoord.config import Settings
@@ -49,17 +49,25 @@ class Greeting:
         self._work = work
 
     async def words(
-        self, session: LocalSession, project: ProjectId, settings: Settings, *, anew: bool
+        self,
+        session: LocalSession,
+        project: ProjectId,
+        settings: Settings,
+        *,
+        anew: bool,
+        patience_s: float,
     ) -> str:
         """What ``session`` is told; without ``anew`` it has been here all the time.
 
+        A session of the agent before us is registered without a question: this is then the
+        first, and a coordinator that starts with us may not answer it yet.
         Raises what the coordinator says to the question who is here.
         """
         seen = self._last_seen.of(project, session.worktree) if anew else None
         away_s = self._last_seen.away_s(seen) if seen else 0.0
         own = {session.session_id, *(seen.sessions if seen else ())}
         # Asked for: of a project that was not watched until now nothing has been heard.
-        listed = await Listed.of(self._client, project)
+        listed = await Listed.of(self._client, project, patience_s)
         lost, work = await asyncio.gather(
             self._missed(project, away_s, own),
             self._next_work(session, project, listed, keep=anew),
@@ -74,9 +82,15 @@ class Greeting:
                 free=work.areas,
                 missed=lost,
                 away_s=away_s,
-                kept=[lock.shown for lock in self._held.of(session.session_id)],
+                kept=self._kept(session, listed),
             )
         )
+
+    def _kept(self, session: LocalSession, listed: Listed) -> Sequence[str]:
+        """What it holds; one of the agent before us may not have been taken up yet."""
+        if session.inherited:
+            return _by_holder(listed.locks).get(session.session_id, ())
+        return [lock.shown for lock in self._held.of(session.session_id)]
 
     async def _missed(self, project: ProjectId, away_s: float, own: Iterable[str]) -> Meanwhile:
         """What others did meanwhile; nothing where nobody can tell in time."""

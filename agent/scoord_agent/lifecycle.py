@@ -31,7 +31,7 @@ WATCH_INTERVAL_S = 0.5
 """How often processes are looked at. A dead session is ended within 2 s."""
 
 WELCOME_WITHIN_S = 1.7
-"""A start hook waits 2 s; a session that could not be registered is tried again."""
+"""A start hook waits 2 s; a coordinator that does not answer yet is tried again."""
 
 END_WITHIN_S = 1.2
 """Coding CLIs give all their end hooks together 1.5 s."""
@@ -139,7 +139,9 @@ class Lifecycle:
             async with asyncio.timeout(WELCOME_WITHIN_S):
                 await self._registration.enter(session, project, settings, WELCOME_WITHIN_S)
                 anew = event.reason not in _STILL_HERE
-                told = await self._greeting.words(session, project, settings, anew=anew)
+                told = await self._greeting.words(
+                    session, project, settings, anew=anew, patience_s=WELCOME_WITHIN_S
+                )
         except (ScoordError, TimeoutError) as error:
             _log.warning("%s is not registered yet: %s", session.session_id, error)
             told = wording.not_registered(str(error) or self._registration.why_silent(began))

@@ -52,10 +52,12 @@ class Listed:
     locks: Sequence[Lock]
 
     @classmethod
-    async def of(cls, client: CoordinatorClient, project: ProjectId) -> "Listed":
+    async def of(
+        cls, client: CoordinatorClient, project: ProjectId, patience_s: float = 0.0
+    ) -> "Listed":
         """Ask for them. Raises what the coordinator says."""
         sessions, locks = await asyncio.gather(
-            client.list_sessions(project), client.list_locks(project)
+            client.list_sessions(project, patience_s), client.list_locks(project, patience_s)
         )
         return cls(sessions.sessions, locks.locks)
 

@@ -91,6 +91,8 @@ class Service:
             stack.push_async_callback(self._listener.close)
             await self._local_api.start()
             stack.push_async_callback(self._local_api.close)
+            # Also that what kept an earlier one from running is over: see spawn.last_failure.
+            _log.info("agent listens on 127.0.0.1:%d", self._place.port)
             await run_until(stop, self._local_api.keep_open(), *self._parts.loops())
 
     async def _open_listener(self) -> None:
@@ -126,5 +128,5 @@ def _facts(place: Place, machine: Machine, settings: Settings) -> AgentFacts:
         host=machine.host,
         state_dir=str(place.state_dir),
         log=str(place.log),
-        settings=read_once(settings),
+        settings=read_once(settings, os.environ),
     )

@@ -5,15 +5,18 @@ either: the session may be the one who mends the file. The last good settings
 stay in force, and everyone who asks is told what is wrong.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from scoord.bounded import BoundedDict
 from scoord.config import RECHECK_S, Settings, SettingsCache
 from scoord.errors import InvalidConfig
+from scoord.layers import variable
 from scoord.paths import Worktree
 from scoord_agent.places import is_gone
 
+COORDINATION: Final = "session_coordination"
 _MOST_WORKTREES = 512
 
 
@@ -63,12 +66,20 @@ class SettingsFor:
         return sorted(set(lines))
 
 
-def read_once(settings: Settings) -> dict[str, Any]:
+def read_once(settings: Settings, environ: Mapping[str, str]) -> dict[str, Any]:
     """What an agent reads at its start only, ready for JSON: whom it asks, and its timings.
 
-    Its channels and its sessions' leases are made from them.
+    Its channels and its sessions' leases are made from them. Of ``session_coordination``
+    it is what ``environ`` sets: that overrides all files, for as long as the agent runs.
     """
     return {
+        COORDINATION: _of_variables(settings, environ),
         "coordinator": settings.coordinator.model_dump(mode="json"),
         "leases": settings.leases.model_dump(mode="json"),
     }
+
+
+def _of_variables(settings: Settings, environ: Mapping[str, str]) -> dict[str, Any]:
+    # No source is stronger: what a variable gives is what the settings have.
+    said = settings.session_coordination.model_dump(mode="json")
+    return {key: value for key, value in said.items() if environ.get(variable(COORDINATION, key))}

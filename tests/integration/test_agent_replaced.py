@@ -2,17 +2,29 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from scoord_agent.writing_down import KEEP_S
-from support.machines import FAST_LEASES, Machine, context, refusal, seconds_until
+from support.machines import (
+    FAST_LEASES,
+    Machine,
+    context,
+    machines,
+    refusal,
+    seconds_until,
+    started,
+)
 from support.pair import Clones, Pair, clones, pair
-from support.processes import wait_until
+from support.processes import coordinator, wait_until
+from support.proxy import proxy
 
 TTL_S = float(FAST_LEASES["SCOORD_LEASES_TTL"])
 FILES = {"auth.py": "pass\n", "other.py": "pass\n"}
+AWAY_S = 0.6
+"""The hook of a start has more time than that."""
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +234,30 @@ def test_what_is_given_back_before_the_next_agent_knows_of_it_is_not_taken_up(
     assert "auth.py: not locked" not in said
     wait_until("nothing is held", lambda: set() == held(two.alice, shop))
     assert not refusal(bob.edit("other.py"))
+
+
+# -- a coordinator that starts with the agent -------------------------------------------------
+
+
+def test_a_session_that_goes_on_is_greeted_by_a_coordinator_that_answers_a_moment_later(
+    tmp_path: Path, shop: Clones
+) -> None:
+    """As after `scoord down`: the hook of a start starts the agent, and that the coordinator."""
+    options = ("--embedded", "--data", str(tmp_path / "store"))
+    with coordinator(tmp_path, *options) as run, proxy(run.address) as way:
+        alice = Machine(tmp_path / "home", "alice", way.address)
+        with machines(alice), ThreadPoolExecutor(1) as pool:
+            one, other = (started(alice.running_session(shop.alices)) for _ in range(2))
+            one.edit("auth.py")
+            end_agent(alice, "stopped")
+            with way.refusing():
+                alice.start_agent()
+                answer = pool.submit(one.post, "SessionStart", source="clear")
+                time.sleep(AWAY_S)
+            told = context(answer.result())
+            other.end()
+            one.end()
+
+    assert "this session is Session_1 in" in told
+    assert "Session_2 (alice@" in told
+    assert "still hold auth.py" in told

@@ -55,6 +55,20 @@ def test_a_doctor_tells_of_a_stranger_at_the_agents_port(fresh: Machine) -> None
     assert f"port {fresh.port} is taken by another program" in checks["agent"]["text"]
 
 
+def test_a_doctor_says_what_an_agent_ended_of_until_one_ran_again(fresh: Machine) -> None:
+    """Also where that had nothing to do, and nothing else to write down."""
+    with socket.create_server(("127.0.0.1", fresh.port)):
+        fresh.scoord("up", cwd=fresh.home)
+    failed = _checks(fresh, fresh.home)
+    fresh.scoord("up", cwd=fresh.home)
+    fresh.scoord("down", cwd=fresh.home)
+    mended = _checks(fresh, fresh.home)
+
+    assert "ended last with" in failed["agent"]["text"]
+    assert mended["agent"]["level"] == "fail"
+    assert "ended last with" not in mended["agent"]["text"]
+
+
 def test_what_runs_beside_an_open_state_directory_is_seen_and_can_be_stopped(
     fresh: Machine,
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scoord_agent.spawn import is_listening
-from support.machines import Machine, repository
+from support.machines import Machine, refusal, repository
 from support.ports import free_port
 from support.processes import coordinator, wait_until
 from support.small_disk import fill, small_disk
@@ -81,6 +81,32 @@ def test_up_replaces_an_agent_whose_settings_have_changed(tmp_path: Path) -> Non
     assert not again["agent"]["started"]
     assert again["agent"]["pid"] != before["agent"]["pid"]
     assert again["coordinator"]["pid"] != before["coordinator"]["pid"], "one store, one process"
+
+
+def test_up_replaces_an_agent_whose_environment_says_otherwise_how_sessions_work(
+    tmp_path: Path,
+) -> None:
+    """Without this, locking stays off for all of the machine, and nothing says so."""
+    machine = Machine(tmp_path / "home", "alice", f"127.0.0.1:{free_port()}")
+    root = repository(tmp_path / "app", {"auth.py": ""})
+    try:
+        machine.env["SCOORD_ENABLE_FILE_LOCKS"] = "false"
+        machine.scoord("up", cwd=tmp_path)
+        del machine.env["SCOORD_ENABLE_FILE_LOCKS"]
+        doctor = json.loads(machine.scoord("doctor", "--json", cwd=tmp_path).stdout)
+        after = machine.scoord("up", cwd=tmp_path)
+        one, other = machine.session(root), machine.session(root)
+        one.edit("auth.py")
+        refused = other.edit("auth.py")
+    finally:
+        _end(machine)
+
+    difference = "SCOORD_ENABLE_FILE_LOCKS is false there, not set now"
+    (told,) = [one for one in doctor["checks"] if one["name"] == "agent"]
+    assert (told["level"], told["advice"]) == ("fail", "run: scoord up")
+    assert difference in told["text"]
+    assert f"restarted: {difference}" in after.stdout
+    assert "auth.py is locked by" in refusal(refused)
 
 
 NEVER_WORKS = {

@@ -115,8 +115,9 @@ def _settings() -> Finding:
     wrong = [f"{name} is not read; did you mean {near}?" for name, near in misspelt(os.environ)]
     if wrong:
         return Finding("settings", Level.WARN, f"{text}, but {'; '.join(wrong)}", "rename it")
-    if root and (gone := backlog.problems(root, _load(root).tasks)):
-        return Finding("settings", Level.WARN, f"{text}, but {'; '.join(gone)}", "correct tasks:")
+    if root and (lost := backlog.problems(root, _load(root).tasks)):
+        advice = "correct tasks:, or the file that it names"
+        return Finding("settings", Level.WARN, f"{text}, but {'; '.join(lost)}", advice)
     return Finding("settings", Level.OK, text)
 
 

@@ -1,16 +1,20 @@
 """How the settings that a running agent uses differ from those it would start with now.
 
-Whom it asks, its timings and its port are read at its start only: a file that was
-changed since is not in force, and must not look as if it were.
+Whom it asks, its timings, its port and its environment are read at its start only: a
+file that was changed since, or a variable that another shell has, is not in force, and
+must not look as if it were.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from scoord import local
 from scoord.config import Settings
+from scoord.layers import variable
 from scoord.text import one_line
 from scoord_agent.cli.pictures import AgentFacts
-from scoord_agent.settings import read_once
+from scoord_agent.settings import COORDINATION, read_once
 from scoord_hooks import connectivity
 
 
@@ -23,7 +27,9 @@ def differences(agent: AgentFacts, settings: Settings) -> tuple[str, ...]:
 
 
 def _differences(agent: AgentFacts, settings: Settings) -> Iterator[str]:
-    for section, wanted in read_once(settings).items():
+    now = read_once(settings, os.environ)
+    yield from _of_variables(agent, now.pop(COORDINATION))
+    for section, wanted in now.items():
         used = agent.settings.get(section, {})
         for key, value in wanted.items():
             if used.get(key, value) != value:
@@ -35,6 +41,16 @@ def _differences(agent: AgentFacts, settings: Settings) -> Iterator[str]:
         )
     elif connectivity.token_is_refused(port, local.token()):
         yield "it takes another token than the hooks have"
+
+
+def _of_variables(agent: AgentFacts, wanted: Mapping[str, Any]) -> Iterator[str]:
+    """Compare also what only one of the two sets: it holds for all sessions of the machine."""
+    used = agent.settings.get(COORDINATION, wanted)
+    for key in sorted({*used, *wanted}):
+        there, here = used.get(key), wanted.get(key)
+        if there != here:
+            name = variable(COORDINATION, key)
+            yield f"{name} is {_shown(there)} there, {_shown(here)} now"
 
 
 def _shown(value: object) -> str:

@@ -44,21 +44,46 @@ def read(root: Path, files: Iterable[str]) -> list[FileTask]:
     return [task for file in files for task in parsed(file, _text(root, file))]
 
 
-def parsed(file: str, text: str) -> list[FileTask]:
+def parsed(file: str, text: str, most: int = MOST_TASKS) -> list[FileTask]:
     """The tasks that ``text``, the content of ``file``, tells of; each title once."""
-    found = _of_json(file, text) if file.lower().endswith(".json") else _of_markdown(file, text)
+    found = _of_json(file, text) if _is_json(file) else _of_markdown(file, text)
     by_id: dict[str, FileTask] = {}
     for task in found:
-        if len(by_id) >= MOST_TASKS:
+        if len(by_id) >= most:
             break
         by_id.setdefault(task.task_id, task)
     return list(by_id.values())
 
 
 def problems(root: Path, files: Iterable[str]) -> list[str]:
-    """What is wrong with the names of ``files`` in the worktree at ``root``, a line each."""
-    gone = (file for file in files if not (root / file).is_file())
-    return [f"tasks: {one_line(file)} is no file of {one_line(str(root))}" for file in gone]
+    """What keeps tasks of ``files`` in the worktree at ``root`` from being known, a line each."""
+    found = ((file, _problem(root, file)) for file in files)
+    return [f"tasks: {one_line(file)} {problem}" for file, problem in found if problem]
+
+
+def _problem(root: Path, file: str) -> str:
+    content = _content(root, file)
+    if content is None:
+        return f"is no file of {one_line(str(root))}"
+    if len(content) > MOST_BYTES:
+        return f"is over {MOST_BYTES >> 20} MiB, and not read to its end"
+    text = _decoded(content)
+    if len(parsed(file, text, MOST_TASKS + 1)) > MOST_TASKS:
+        return f"names over {MOST_TASKS} tasks; those after them do not count"
+    return _problem_of_json(file, text) if _is_json(file) else ""
+
+
+def _problem_of_json(file: str, text: str) -> str:
+    """As when an export failed. A list of no issues is right, as is a text without boxes."""
+    try:
+        issues = _issues(text)
+    except ValueError:
+        return "is not JSON"
+    return "" if issues == [] or parsed(file, text, 1) else "names no task (a list with titles)"
+
+
+def _is_json(file: str) -> bool:
+    return file.lower().endswith(".json")
 
 
 def _of_markdown(file: str, text: str) -> Iterator[FileTask]:
@@ -81,14 +106,23 @@ def _unclosed(heading: str) -> str:
 
 def _of_json(file: str, text: str) -> Iterator[FileTask]:
     try:
-        items = json.loads(text)
-    except (ValueError, RecursionError):
+        issues = _issues(text)
+    except ValueError:
         return
-    if isinstance(items, dict):
-        items = next((value for value in items.values() if isinstance(value, list)), [])
-    for item in items if isinstance(items, list) else []:
+    for item in issues if isinstance(issues, list) else []:
         if isinstance(item, dict) and isinstance(item.get("title"), str):
             yield from _of_issue(file, item)
+
+
+def _issues(text: str) -> object:
+    """What should be the list of them: all there is, or the first list in it. Raises ValueError."""
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if isinstance(found, dict):
+        return next((value for value in found.values() if isinstance(value, list)), None)
+    return found
 
 
 def _of_issue(file: str, item: dict[str, Any]) -> Iterator[FileTask]:
@@ -117,11 +151,22 @@ def _named(file: str, title: str) -> str:
 
 
 def _text(root: Path, file: str) -> str:
-    """A regular file inside the worktree; not what a link in it leads to elsewhere."""
+    return _decoded((_content(root, file) or b"")[:MOST_BYTES])
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
+
+
+def _content(root: Path, file: str) -> bytes | None:
+    """A regular file inside the worktree; not what a link in it leads to elsewhere.
+
+    Up to one byte more than counts, so that it shows where there is more.
+    """
     try:
         path = (root / file).resolve()
         if not path.is_relative_to(root.resolve()):
-            return ""
-        return (read_regular(path, MOST_BYTES) or b"").decode("utf-8", "replace")
+            return None
+        return read_regular(path, MOST_BYTES + 1)
     except (OSError, ValueError):
-        return ""
+        return None

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from scoord_agent.knowledge.backlog import MOST_TASKS, FileTask, parsed, read
+from scoord_agent.knowledge.backlog import (
+    MOST_BYTES,
+    MOST_TASKS,
+    FileTask,
+    parsed,
+    problems,
+    read,
+)
 
 
 def told(tasks: list[FileTask]) -> list[tuple[str, bool]]:
@@ -110,3 +117,56 @@ def test_only_files_of_the_worktree_are_read(tmp_path: Path) -> None:
     found = read(root, ["link.md", "zero.md", "gone.md", ".", "T.md"])
 
     assert [("a", False)] == told(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{bad", "is not JSON"),
+        ("", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[1, 2]", "names no task (a list with titles)"),
+        ('{"a": 1}', "names no task (a list with titles)"),
+        ('[{"x": 1}]', "names no task (a list with titles)"),
+        ("null", "names no task (a list with titles)"),
+        (f'["{"x" * MOST_BYTES}"]', "is over 1 MiB, and not read to its end"),
+    ],
+    ids=["broken", "empty", "deep", "numbers", "no list", "no titles", "null", "large"],
+)
+def test_an_export_that_cannot_be_read_as_tasks_is_told(
+    tmp_path: Path, content: str, why: str
+) -> None:
+    (tmp_path / "issues.json").write_text(content)
+
+    assert [f"tasks: issues.json {why}"] == problems(tmp_path, ["issues.json"])
+
+
+@pytest.mark.parametrize("content", ["[]", '{"issues": []}', '[{"x": 1}, {"title": "a"}]'])
+def test_an_export_of_no_issues_is_right(tmp_path: Path, content: str) -> None:
+    (tmp_path / "issues.json").write_text(content)
+
+    assert [] == problems(tmp_path, ["issues.json"])
+
+
+def test_a_list_that_is_not_read_to_its_end_is_told(tmp_path: Path) -> None:
+    (tmp_path / "long.md").write_text("- [ ] a\n" + "x" * MOST_BYTES)
+    (tmp_path / "many.md").write_text("".join(f"- [ ] {n}\n" for n in range(MOST_TASKS + 1)))
+    (tmp_path / "just.md").write_text("".join(f"- [ ] {n}\n" for n in range(MOST_TASKS)))
+    (tmp_path / "done.md").write_text("# All is done\n")
+
+    assert [
+        "tasks: long.md is over 1 MiB, and not read to its end",
+        "tasks: many.md names over 500 tasks; those after them do not count",
+    ] == problems(tmp_path, ["long.md", "many.md", "just.md", "done.md"])
+    assert [("a", False)] == told(read(tmp_path, ["long.md"]))
+
+
+def test_what_is_no_file_of_the_worktree_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "other.md").write_text("- [ ] other\n")
+    (root / "link.md").symlink_to(tmp_path / "other.md")
+
+    assert [f"tasks: {file} is no file of {root}" for file in ("link.md", "gone.md")] == problems(
+        root, ["link.md", "gone.md"]
+    )
