@@ -30,12 +30,14 @@ def to_line(
 ) -> str:
     """``session``, which has or has lost ``held``; all of that stood at ``stood_at``.
 
-    It is yet to hear of its turn where it ``waits``.
+    It is yet to hear of its turn where it ``waits``. No text costs the session: where one
+    cannot be written, as half a surrogate pair, what stands for that is.
     """
     locks = {"held": kept_locks.to_json((*session.had, *held))}
     at = {"stood_at": session.had_at if session.had else stood_at}
     waited = {"waits": [_place_to_json(place, queued) for place, queued in waits.items()]}
-    return json.dumps(_to_json(session) | locks | at | waited, ensure_ascii=True)
+    line = json.dumps(_to_json(session) | locks | at | waited, ensure_ascii=False)
+    return line.encode(errors="replace").decode()
 
 
 def _place_to_json(place: Place, queued: Queued) -> list[Any]:

@@ -111,7 +111,8 @@ class Sessions:
         a process, which would never be over.
         """
         try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
+            # Not all that ends a line for Python: texts have such characters in them.
+            lines = self._file.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError):
             return
         for line in lines:

@@ -23,6 +23,7 @@ from scoord_agent.processes import Process
 from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Queued
 from scoord_agent.wanted import Wanted
+from scoord_hooks.neutral import Step, Steps, StepState
 
 NOW = 1_000.0
 PLACE = Place(ProjectId("shop"), "a.py", SessionId("Session_far"), AgentId(""))
@@ -73,6 +74,20 @@ def test_what_is_written_down_is_what_is_read(file: Path) -> None:
     assert a_session(acted_at=NOW, inherited=True) == one
     without_process.acted_at, without_process.inherited = NOW, True
     assert without_process == two
+
+
+def test_no_text_costs_a_session(file: Path) -> None:
+    session = a_session(cwd="/home/\ud83d", intent="a\u2028b\x85c")
+    session.work.told_steps(Steps((Step("1", StepState.PENDING, "do \ud83d", "\udfff"),)), NOW)
+    session.tell_loss("half a \ud83d is lost")
+    Sessions(file).add(session)
+
+    (after,) = loaded(file)
+
+    assert (session.session_id, "/home/?") == (after.session_id, after.cwd)
+    assert session.intent == after.intent
+    assert ["half a ? is lost"] == after.take_losses(1)
+    assert (Step("1", StepState.PENDING, "do ?", "?"),) == after.work.tasks.steps
 
 
 def test_when_a_session_last_did_something_is_known_where_no_process_ends_it(file: Path) -> None:
