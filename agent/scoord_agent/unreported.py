@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId, RequestId, SessionId
-from scoord.local import atomic_write
+from scoord.local import atomic_write, read_lines
 
 _log = logging.getLogger(__name__)
 
@@ -94,11 +94,7 @@ class Unreported:
 
     def load(self) -> None:
         """Read what the agent before us wrote down; what cannot be read is left out."""
-        try:
-            lines = self._file.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError):
-            return
-        self._edits.extend(edit for line in lines if (edit := _read(line)))
+        self._edits.extend(edit for line in read_lines(self._file) if (edit := _read(line)))
 
     def __len__(self) -> int:
         return len(self._edits)
@@ -112,7 +108,7 @@ class Unreported:
             _log.warning("cannot write %s: %s; a restart would lose it", self._file, error)
 
 
-def _read(line: str) -> UnlockedEdit | None:
+def _read(line: bytes) -> UnlockedEdit | None:
     try:
         return _LINE.validate_json(line, strict=True)
     except ValidationError:

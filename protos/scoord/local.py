@@ -193,6 +193,17 @@ def atomic_write(
     _sync_directory(target.parent)
 
 
+def read_lines(path: Path) -> list[bytes]:
+    """Return the lines of what was written line by line; none of what cannot be read.
+
+    Bytes: a damaged one costs its own line alone.
+    """
+    try:
+        return path.read_bytes().split(b"\n")
+    except OSError:
+        return []
+
+
 def check_room() -> None:
     """Raise NotAllowed if nothing can be written to the state directory."""
     home = state_dir()

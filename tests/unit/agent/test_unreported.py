@@ -80,7 +80,8 @@ def test_what_is_not_as_we_write_it_is_left_out(tmp_path: Path, wrong: dict[str,
 def test_a_broken_line_does_not_take_the_others_along(tmp_path: Path) -> None:
     file = tmp_path / "unreported.jsonl"
     Unreported(file).add(EDIT)
-    file.write_bytes(b'{"half a li\n' + file.read_bytes())
+    damaged = file.read_bytes().replace(b"shop", b"sh\xffp")
+    file.write_bytes(b'{"half a li\n' + damaged + file.read_bytes())
 
     assert [EDIT] == again(file)
 
