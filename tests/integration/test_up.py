@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from scoord_agent.spawn import is_listening
@@ -212,6 +214,18 @@ def test_an_agent_whose_socket_was_removed_can_be_asked_again(fresh: Machine) ->
 
     assert fresh.status(fresh.home)["agent"]["port"]
     assert 0o600 == socket_file.stat().st_mode & 0o777
+
+
+def test_there_is_one_agent_also_after_its_state_directory_was_removed(fresh: Machine) -> None:
+    before = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    shutil.rmtree(fresh.state_dir)
+    lock = fresh.state_dir / "agent.lock"
+    wait_until("it has its lock again", lambda: lock.exists() and lock.read_bytes() != b"")
+    wait_until("its socket is there again", fresh.socket.is_socket)
+    after = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+
+    assert not psutil.pid_exists(before["agent"]["pid"]), "the token is another one now"
+    assert lock.read_text() == f"{after['agent']['pid']}"
 
 
 def test_what_to_do_next_can_be_typed_as_it_stands(fresh: Machine, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from scoord_agent import local_api
 from scoord_agent.local_api import LocalApi
+from support.house import until
 
 
 class _Desk:
@@ -36,24 +37,25 @@ async def kept_open(socket: Path) -> AsyncIterator[asyncio.Task[None]]:
         await api.close()
 
 
+def remove(file: Path) -> None:
+    file.unlink()
+
+
 @pytest.mark.parametrize("failure", [errno.ESTALE, errno.EIO, errno.EACCES])
 async def test_a_socket_that_cannot_be_looked_at_does_not_end_the_agent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: int
 ) -> None:
-    looks = list[Path]()
+    looks, socket = list[Path](), tmp_path / "agent.sock"
 
     def fails(self: Path, **_: object) -> bool:
         looks.append(self)
         raise OSError(failure, "as on a disk that is away")
 
     monkeypatch.setattr(local_api, "LOOK_S", 0.001)
-    async with kept_open(tmp_path / "agent.sock") as keeping:
+    async with kept_open(socket) as keeping:
         with monkeypatch.context() as patched:
             patched.setattr(Path, "exists", fails)
-            while len(looks) < 2 and not keeping.done():
-                await asyncio.sleep(0.001)
+            await until(lambda: len(looks) > 1 or keeping.done())
             assert not keeping.done()
-        (tmp_path / "agent.sock").unlink()
-        async with asyncio.timeout(5):
-            while not (tmp_path / "agent.sock").is_socket():
-                await asyncio.sleep(0.001)
+        remove(socket)
+        await until(socket.is_socket)
