@@ -38,9 +38,15 @@ def agent(*, verbose: bool) -> None:
 
 async def _serve(place: Place, settings: Settings, only: OnlyOne) -> None:
     # Made here: gRPC's channels belong to the loop that runs when they are made.
-    service = Service(place, settings, _machine(), SystemClock())
-    stop = stop_by_signal()
-    beside = [asyncio.create_task(one) for one in (own.keep(settings.coordinator), only.stay(stop))]
+    machine, stop = _machine(), stop_by_signal()
+    service = Service(place, settings, machine, SystemClock())
+
+    def put_back() -> None:
+        local.put_back(place.token, machine.machine_id, place.port)
+        local.write_hook_env(settings.session_coordination.unreachable_action)
+
+    loops = own.keep(settings.coordinator), only.stay(stop, put_back)
+    beside = [asyncio.create_task(loop) for loop in loops]
     try:
         await service.run(stop)
     finally:

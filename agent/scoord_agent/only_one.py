@@ -9,7 +9,7 @@ import asyncio
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -46,10 +46,11 @@ class OnlyOne:
         finally:
             self._let_go()
 
-    async def stay(self, stop: asyncio.Event) -> None:
+    async def stay(self, stop: asyncio.Event, put_back: Callable[[], None]) -> None:
         """Take it anew whenever its file was removed; tell to ``stop`` where another came first.
 
-        Both would answer hooks, and neither knows what the other's sessions hold.
+        Both would answer hooks, and neither knows what the other's sessions hold. What else was
+        in its directory, ``put_back`` sees to.
         """
         while True:
             await asyncio.sleep(LOOK_S)
@@ -58,6 +59,7 @@ class OnlyOne:
                     continue
                 if not self._take_anew():
                     break
+                put_back()
             except (OSError, ScoordError):
                 continue  # it cannot be looked at, or there is no place for it: for nobody
             _log.warning("%s was removed; it is there again", self._file)

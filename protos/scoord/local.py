@@ -19,6 +19,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -168,6 +169,16 @@ def write_hook_env(unreachable: str = "warn") -> Path:
         with writable(path):
             atomic_write(path, lines.encode())
     return path
+
+
+def put_back(token: str, machine: MachineId, port: int) -> None:
+    """Write again what is gone from the state directory, as a program that runs read it there.
+
+    What others have made anew since stays. Raises NotAllowed if it cannot be written.
+    """
+    home = state_dir()
+    for name, line in (("token", token), ("machine-id", machine), ("port", str(port))):
+        _read_or_make(home / name, partial(str, line))
 
 
 def atomic_write(

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,12 +28,14 @@ def _looks_often(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def staying(file: Path) -> AsyncIterator[asyncio.Event]:
+async def staying(
+    file: Path, put_back: Callable[[], None] = lambda: None
+) -> AsyncIterator[asyncio.Event]:
     """An agent that is the one; yields what tells it to stop."""
     only, stop = OnlyOne(file), asyncio.Event()
     with only.hold() as running:
         assert running is None
-        task = asyncio.create_task(only.stay(stop))
+        task = asyncio.create_task(only.stay(stop, put_back))
         try:
             yield stop
         finally:
@@ -68,13 +70,14 @@ def test_a_lock_that_cannot_be_used_is_named(file: Path) -> None:
 
 
 async def test_a_lock_that_was_removed_with_all_around_it_is_there_again(file: Path) -> None:
-    async with staying(file) as stop:
+    put_back = list[Path]()
+    async with staying(file, lambda: put_back.append(file)) as stop:
         shutil.rmtree(file.parents[1])
         await until(file.exists)
 
         await until(lambda: running(file) == os.getpid())
         assert 0o700 == file.parent.stat().st_mode & 0o777
-        assert not stop.is_set()
+        assert ([file], False) == (put_back, stop.is_set())
 
 
 async def test_of_two_agents_the_one_whose_lock_was_removed_ends(
