@@ -222,9 +222,11 @@ def test_an_agent_whose_state_directory_was_removed_puts_it_back(fresh: Machine)
     names = ("token", "port", "machine-id", "hook.env", "agent.lock")
     before = _json(fresh.scoord("up", "--json", cwd=fresh.home))
     files = {name: (fresh.state_dir / name).read_text() for name in names}
+    record = (fresh.state_dir / "coordinator.pid").read_bytes()
     shutil.rmtree(fresh.state_dir)
     wait_until("it is all there again", (fresh.state_dir / "hook.env").exists)
     wait_until("its socket is there again", fresh.socket.is_socket)
+    (fresh.state_dir / "coordinator.pid").write_bytes(record)  # so that it is ended with the rest
 
     assert files == {name: (fresh.state_dir / name).read_text() for name in names}
     after = _json(fresh.scoord("up", "--json", cwd=fresh.home))
