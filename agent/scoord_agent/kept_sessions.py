@@ -30,12 +30,14 @@ def to_line(
 ) -> str:
     """``session``, which has or has lost ``held``; all of that stood at ``stood_at``.
 
-    It is yet to hear of its turn where it ``waits``.
+    It is yet to hear of its turn where it ``waits``. No text costs the session: where one
+    cannot be written, as half a surrogate pair, what stands for that is.
     """
     locks = {"held": kept_locks.to_json((*session.had, *held))}
     at = {"stood_at": session.had_at if session.had else stood_at}
     waited = {"waits": [_place_to_json(place, queued) for place, queued in waits.items()]}
-    return json.dumps(_to_json(session) | locks | at | waited, ensure_ascii=True)
+    line = json.dumps(_to_json(session) | locks | at | waited, ensure_ascii=False)
+    return line.encode(errors="replace").decode()
 
 
 def _place_to_json(place: Place, queued: Queued) -> list[Any]:
@@ -147,12 +149,30 @@ class _Line(BaseModel):
         return Process(self.pid, self.started)
 
 
-def from_line(line: str) -> LocalSession | None:
-    """A session that was written down; None where that cannot be read."""
+def from_line(line: bytes) -> LocalSession | None:
+    """A session that was written down; None where it cannot be read which one it is."""
+    kept = _read(line)
+    return _session(kept) if kept else None
+
+
+def _read(line: bytes) -> _Line | None:
+    """What cannot be read, as of a newer agent, is left out: of lists and tables one entry."""
     try:
-        kept = _Line.model_validate_json(line)
-    except ValidationError:
+        return _Line.model_validate_json(line)
+    except ValidationError as error:
+        wrong = {each["loc"][:2] for each in error.errors()}
+    if any(not at or _Line.model_fields[str(at[0])].is_required() for at in wrong):
         return None
+    kept = json.loads(line)
+    for name, *entry in sorted(wrong, reverse=True):  # so that what is before it stays there
+        if entry:
+            del kept[name][entry[0]]
+        else:
+            del kept[name]
+    return _Line.model_validate_json(json.dumps(kept))
+
+
+def _session(kept: _Line) -> LocalSession:
     return LocalSession(
         session_id=SessionId(kept.session_id),
         client=kept.client,

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.ids import ProjectId
-from scoord.local import atomic_write
+from scoord.local import atomic_write, read_lines
 from scoord_agent.local_session import LocalSession
 
 _log = logging.getLogger(__name__)
@@ -76,11 +76,7 @@ class LastSeen:
 
     def load(self) -> None:
         """Read what was written down; what cannot be read is left out."""
-        try:
-            lines = self._file.read_text(encoding="utf-8").splitlines() if self._file else []
-        except (OSError, UnicodeDecodeError):
-            return
-        for line in lines:
+        for line in read_lines(self._file) if self._file else ():
             try:
                 kept = _Line.model_validate_json(line)
             except ValidationError:

@@ -74,8 +74,9 @@ class LocalApi:
         """Listen anew where the socket was removed, as what tidies up /tmp does after days."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self._runner and not self._socket.exists():
-                with suppress(OSError):  # its directory is gone as well, or its disk is full
+            # It cannot be looked at, its directory is gone as well, or its disk is full.
+            with suppress(OSError):
+                if self._runner and not self._socket.exists():
                     await self._listen(self._runner)
                     _log.warning("%s was removed; it is there again", self._socket)
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from scoord import local
-from scoord.clock import Clock
+from scoord.clock import Clock, boot_id
 from scoord.config import Settings, SettingsCache
 from scoord.errors import InvalidConfig
 from scoord.paths import Locator
@@ -68,7 +68,7 @@ class Service:
             Common(
                 client=CoordinatorClient(options, connection, clock),
                 sessions=sessions,
-                unreported=Unreported(place.state_dir / "unreported.jsonl"),
+                unreported=Unreported(place.state_dir / "unreported.jsonl", boot_id()),
                 settings=settings_for,
                 leases=settings.leases,
                 locator=Locator(machine.machine_id),

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 
 from scoord.ids import SessionId
-from scoord.local import atomic_write
+from scoord.local import atomic_write, read_lines
 from scoord_agent import kept_sessions, processes
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
@@ -110,11 +110,7 @@ class Sessions:
         Each counts as having acted ``now``, as what is written down may be old; but one without
         a process, which would never be over.
         """
-        try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            return
-        for line in lines:
+        for line in filter(None, read_lines(self._file)):
             if session := kept_sessions.from_line(line):
                 if session.process or not 0 < session.acted_at <= now:
                     session.acted_at = now
@@ -122,6 +118,8 @@ class Sessions:
                 # Of before a boot nothing is known: then it is as if it had never stood.
                 session.had_at = session.had_at if session.had_at <= now else 0.0
                 self._take_in(session)
+            else:
+                _log.warning("a session of %s cannot be read: it is left out", self._file)
 
     def _take_in(self, session: LocalSession) -> None:
         session.person, session.changed = self.person, self.changed

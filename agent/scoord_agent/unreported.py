@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId, RequestId, SessionId
-from scoord.local import atomic_write
+from scoord.local import atomic_write, read_lines
 
 _log = logging.getLogger(__name__)
 
@@ -51,11 +51,13 @@ class UnlockedEdit:
     relied: bool = False
     """Whether it relied on the grant that ``heard_revision`` names, whose end was not heard:
     it is met only where that was over by then."""
+    boot: str = ""
+    """The boot of the machine that ``made_at`` is of."""
 
     def is_like(self, other: "UnlockedEdit") -> bool:
         """Whether a report of one says all that there is to say of the other."""
         own = replace(other, report_id=self.report_id, at_unix_ms=self.at_unix_ms)
-        return self == replace(own, made_at=self.made_at)
+        return self == replace(own, made_at=self.made_at, boot=self.boot)
 
     def ago_s(self, now: float, wall_ms: int) -> float:
         """How long ago it was made. Since a reboot only the wall clock tells."""
@@ -70,8 +72,10 @@ _LINE = TypeAdapter(UnlockedEdit)
 class Unreported:
     """The edits that are still to be reported, oldest first."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, boot: str = "") -> None:
+        """``boot`` is which boot of the machine it is."""
         self._file = file
+        self._boot = boot
         self._edits: deque[UnlockedEdit] = deque(maxlen=MOST_EDITS)
 
     def __iter__(self) -> Iterator[UnlockedEdit]:
@@ -83,7 +87,7 @@ class Unreported:
             self._edits.remove(instead_of)
         if len(self._edits) == MOST_EDITS:
             _log.warning("%s edits are not reported yet: the oldest is forgotten", MOST_EDITS)
-        self._edits.append(edit)
+        self._edits.append(replace(edit, boot=self._boot))
         self._save()
 
     def remove(self, edit: UnlockedEdit) -> None:
@@ -94,11 +98,12 @@ class Unreported:
 
     def load(self) -> None:
         """Read what the agent before us wrote down; what cannot be read is left out."""
-        try:
-            lines = self._file.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError):
-            return
-        self._edits.extend(edit for line in lines if (edit := _read(line)))
+        read = (edit for line in read_lines(self._file) if (edit := _read(line)))
+        self._edits.extend(map(self._of_this_boot, read))
+
+    def _of_this_boot(self, edit: UnlockedEdit) -> UnlockedEdit:
+        """Since another boot the agent's clock has begun anew, and may have come further."""
+        return edit if edit.boot == self._boot else replace(edit, made_at=0.0)
 
     def __len__(self) -> int:
         return len(self._edits)
@@ -112,7 +117,7 @@ class Unreported:
             _log.warning("cannot write %s: %s; a restart would lose it", self._file, error)
 
 
-def _read(line: str) -> UnlockedEdit | None:
+def _read(line: bytes) -> UnlockedEdit | None:
     try:
         return _LINE.validate_json(line, strict=True)
     except ValidationError:

@@ -103,8 +103,9 @@ def _state(value: object) -> StepState | None:
 
 def _identifier(value: object) -> str:
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return text if len(text) <= _MOST_ID else ""
+    return text if len(text) <= _MOST_ID and text.isprintable() else ""
 
 
 def _text(value: object) -> str:
-    return value[:_MOST_TEXT] if isinstance(value, str) else ""
+    """A text as it can be written down and sent: half a surrogate pair is no character."""
+    return value[:_MOST_TEXT].encode(errors="replace").decode() if isinstance(value, str) else ""

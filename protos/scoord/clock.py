@@ -8,9 +8,13 @@ how old something is that was kept before this process began.
 """
 
 import time
-from typing import Protocol
+import uuid
+from pathlib import Path
+from typing import Final, Protocol
 
 _SUSPEND_COUNTING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -33,3 +37,14 @@ class SystemClock:
     def wall_ms(self) -> int:
         """Milliseconds since 1970."""
         return time.time_ns() // 1_000_000
+
+
+def boot_id() -> str:
+    """Return which boot of this machine it is: what is kept of ``now`` holds for one alone.
+
+    Where the system does not tell, it is one that nothing was kept in.
+    """
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return uuid.uuid4().hex

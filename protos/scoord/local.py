@@ -19,6 +19,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -170,6 +171,16 @@ def write_hook_env(unreachable: str = "warn") -> Path:
     return path
 
 
+def put_back(token: str, machine: MachineId, port: int) -> None:
+    """Write again what is gone from the state directory, as a program that runs read it there.
+
+    What others have made anew since stays. Raises NotAllowed if it cannot be written.
+    """
+    home = state_dir()
+    for name, line in (("token", token), ("machine-id", machine), ("port", str(port))):
+        _read_or_make(home / name, partial(str, line))
+
+
 def atomic_write(
     path: Path,
     data: bytes,
@@ -191,6 +202,17 @@ def atomic_write(
         before_replace()
         Path(file.name).replace(target)
     _sync_directory(target.parent)
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """Return the lines of what was written line by line; none of what cannot be read.
+
+    Bytes: a damaged one costs its own line alone.
+    """
+    try:
+        return path.read_bytes().split(b"\n")
+    except OSError:
+        return []
 
 
 def check_room() -> None:

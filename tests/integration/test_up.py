@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from scoord_agent.only_one import OnlyOne
 from scoord_agent.spawn import is_listening
 from support.machines import Machine, refusal, repository
 from support.ports import free_port
@@ -238,6 +241,29 @@ def test_an_agent_whose_socket_was_removed_can_be_asked_again(fresh: Machine) ->
 
     assert fresh.status(fresh.home)["agent"]["port"]
     assert 0o600 == socket_file.stat().st_mode & 0o777
+
+
+def test_an_agent_whose_state_directory_was_removed_puts_it_back(fresh: Machine) -> None:
+    """Its hooks know its port and token by heart, and the coordinator the machine's id."""
+    names = ("token", "port", "machine-id", "hook.env", "agent.lock")
+    before = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    files = {name: (fresh.state_dir / name).read_text() for name in names}
+    record = (fresh.state_dir / "coordinator.pid").read_bytes()
+    shutil.rmtree(fresh.state_dir)
+    wait_until("it is all there again", (fresh.state_dir / "hook.env").exists)
+    wait_until("its socket is there again", fresh.socket.is_socket)
+    (fresh.state_dir / "coordinator.pid").write_bytes(record)  # so that it is ended with the rest
+
+    assert files == {name: (fresh.state_dir / name).read_text() for name in names}
+    after = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    assert before["agent"]["pid"] == after["agent"]["pid"]
+
+
+def test_an_agent_that_finds_another_in_its_place_ends(fresh: Machine) -> None:
+    before = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+    (fresh.state_dir / "agent.lock").unlink()
+    with OnlyOne(fresh.state_dir / "agent.lock").hold():
+        wait_until("it has ended", lambda: not psutil.pid_exists(before["agent"]["pid"]))
 
 
 def test_what_to_do_next_can_be_typed_as_it_stands(fresh: Machine, tmp_path: Path) -> None:

@@ -87,11 +87,11 @@ class MemoryFile:
         """Its lines; none before it is written."""
         return self._data.decode().splitlines() if self._data else []
 
-    def read_text(self, encoding: str) -> str:
+    def read_bytes(self) -> bytes:
         """All of it. Raises FileNotFoundError."""
         if self._data is None:
             raise FileNotFoundError
-        return self._data.decode(encoding)
+        return self._data
 
 
 @dataclass

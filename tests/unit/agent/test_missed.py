@@ -132,7 +132,10 @@ def test_the_last_work_is_known_by_worktree_also_to_the_agent_that_comes_after(
 def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / "last-seen.jsonl"
     good = '{"project": "p", "worktree": "/w", "at_ms": 5, "sessions": ["s"]}'
-    file.write_text(f'{{"project": 3}}\n[]\nnonsense\n{good}\n')
+    lines = f'{{"project": 3}}\n[]\nnonsense\n{good}\n'
+    file.write_bytes(
+        good.replace("/w", "/v").encode().replace(b"p", b"\xff") + b"\n" + lines.encode()
+    )
     seen = LastSeen(file, FakeClock())
     seen.load()
 

@@ -5,6 +5,7 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -23,6 +24,7 @@ from scoord_agent.processes import Process
 from scoord_agent.sessions import Sessions
 from scoord_agent.turns import Place, Queued
 from scoord_agent.wanted import Wanted
+from scoord_hooks.neutral import Step, Steps, StepState
 
 NOW = 1_000.0
 PLACE = Place(ProjectId("shop"), "a.py", SessionId("Session_far"), AgentId(""))
@@ -73,6 +75,20 @@ def test_what_is_written_down_is_what_is_read(file: Path) -> None:
     assert a_session(acted_at=NOW, inherited=True) == one
     without_process.acted_at, without_process.inherited = NOW, True
     assert without_process == two
+
+
+def test_no_text_costs_a_session(file: Path) -> None:
+    session = a_session(cwd="/home/\ud83d", intent="a\u2028b\x85c")
+    session.work.told_steps(Steps((Step("1", StepState.PENDING, "do \ud83d", "\udfff"),)), NOW)
+    session.tell_loss("half a \ud83d is lost")
+    Sessions(file).add(session)
+
+    (after,) = loaded(file)
+
+    assert (session.session_id, "/home/?") == (after.session_id, after.cwd)
+    assert session.intent == after.intent
+    assert ["half a ? is lost"] == after.take_losses(1)
+    assert (Step("1", StepState.PENDING, "do ?", "?"),) == after.work.tasks.steps
 
 
 def test_when_a_session_last_did_something_is_known_where_no_process_ends_it(file: Path) -> None:
@@ -234,11 +250,6 @@ def test_without_a_file_there_are_no_sessions(file: Path) -> None:
         ("home", None),
         ("branch", ["main"]),
         ("intent", {}),
-        ("losses", [1]),
-        ("waits", [["shop", "", "", "a.py", "7"]]),
-        ("waits", [["shop", "", "", "a.py", -1]]),
-        ("held", [{"project": "shop", "path": "a.py", "agent": "", "token": 0}]),
-        ("owed", [{"project": "shop", "path": "a.py", "agent": "", "token": "7"}]),
     ],
 )
 def test_a_line_with_a_wrong_value_is_left_out_alone(file: Path, field: str, value: object) -> None:
@@ -248,6 +259,55 @@ def test_a_line_with_a_wrong_value_is_left_out_alone(file: Path, field: str, val
     file.write_text(f"{bad}\n{good}\n", encoding="utf-8")
 
     assert [a_session(acted_at=NOW, inherited=True)] == loaded(file)
+
+
+LOCK = {"project": "shop", "path": "a.py", "agent": "", "token": 7}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "read"),
+    [
+        ("status", 99, None),
+        ("status", "waiting", None),
+        ("losses", [1, "a", None, "b"], ["a", "b"]),
+        ("notices", "none", None),
+        ("waits", [["shop", "", "", "a.py", "7"], ["shop", "", "", "b.py", 7]], [1]),
+        ("waits", [["shop", "", "", "a.py", -1]], []),
+        ("waits", [["shop", "", "", "a.py"], ["shop", "", "", "b.py", 7, 8]], []),
+        ("held", [LOCK | {"token": 0}, LOCK, LOCK | {"token": "7"}, "a.py", LOCK], [1, 4]),
+        ("owed", [LOCK | {"path": None}, LOCK], [1]),
+        ("wanted_by", [["", "shop", "a.py", "Session_far", "", "", "bob waits"]], []),
+        ("subagents", {"a1": ["lost"], "a2": [7]}, {"a1": ["lost"]}),
+        ("work", {"edits": 3, "percent": 101, "steps": [["1", "done", "x"]]}, {"edits": 3}),
+    ],
+)
+def test_of_a_session_that_can_be_read_what_cannot_is_left_out_alone(
+    file: Path, field: str, value: object, read: object
+) -> None:
+    Sessions(file).add(a_session(status=SessionStatus.SESSION_STATUS_UNSPECIFIED))
+    line = json.loads(file.read_text(encoding="utf-8"))
+    left = line | {field: value}
+    del line[field]
+    if isinstance(value, list):
+        read = [value[at] if isinstance(at, int) else at for at in cast("list[object]", read)]
+    file.write_text(json.dumps(line if read is None else line | {field: read}) + "\n")
+    (expected,) = loaded(file)
+    file.write_text(json.dumps(left) + "\n")
+
+    assert [expected] == loaded(file)
+
+
+def test_a_damaged_byte_costs_its_own_line_alone(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = Sessions(file)
+    for number in (1, 2, 3):
+        sessions.add(a_session(number))
+    first, second, third, *_ = file.read_bytes().split(b"\n")
+    file.write_bytes(b"\n".join((first, second.replace(b"claude", b"cl\xffude"), third)))
+
+    assert [1, 3] == [s.process.pid for s in loaded(file) if s.process]
+    assert "cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize(

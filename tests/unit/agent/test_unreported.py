@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scoord import clock
 from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId, RequestId, SessionId
 from scoord_agent import unreported
@@ -80,7 +81,8 @@ def test_what_is_not_as_we_write_it_is_left_out(tmp_path: Path, wrong: dict[str,
 def test_a_broken_line_does_not_take_the_others_along(tmp_path: Path) -> None:
     file = tmp_path / "unreported.jsonl"
     Unreported(file).add(EDIT)
-    file.write_bytes(b'{"half a li\n' + file.read_bytes())
+    damaged = file.read_bytes().replace(b"shop", b"sh\xffp")
+    file.write_bytes(b'{"half a li\n' + damaged + file.read_bytes())
 
     assert [EDIT] == again(file)
 
@@ -108,3 +110,27 @@ def test_the_agent_works_without_its_file(tmp_path: Path) -> None:
     kept.add(EDIT)
 
     assert [EDIT] == list(kept)
+
+
+def test_after_a_reboot_the_wall_clock_tells_how_long_ago_an_edit_was(tmp_path: Path) -> None:
+    """Also where the machine has run for longer by now than it had then."""
+    file, made_at, hours_ms = tmp_path / "unreported.jsonl", 3_600.0, 3_600_000
+    now, wall_ms = 2 * 3_600.0, EDIT.at_unix_ms + 14 * hours_ms
+    Unreported(file, "first boot").add(replace(EDIT, made_at=made_at))
+
+    for boot, ago_s in (("second boot", 14 * 3_600.0), ("first boot", 3_600.0)):
+        kept = Unreported(file, boot)
+        kept.load()
+        assert [ago_s] == [edit.ago_s(now, wall_ms) for edit in kept]
+
+
+def test_one_boot_is_known_from_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(clock, "_BOOT_ID", tmp_path / "boot_id")
+    assert clock.boot_id() != clock.boot_id(), "none is the same where the system does not tell"
+
+    (tmp_path / "boot_id").write_text("f686\n")
+    assert "f686" == clock.boot_id()
+
+
+def test_in_which_boot_an_edit_was_made_says_nothing_of_what_it_was() -> None:
+    assert EDIT.is_like(replace(EDIT, report_id=RequestId("r2"), boot="another"))

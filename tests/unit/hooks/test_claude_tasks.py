@@ -107,6 +107,7 @@ def test_before_it_is_done_a_task_tool_says_nothing(tool: str) -> None:
         ("TaskCreate", {"subject": "one"}, {"task": {"id": "1" * 500}}),
         ("TaskUpdate", {"status": "completed"}, {"success": True}),
         ("TaskUpdate", {"taskId": True, "status": "completed"}, {}),
+        ("TaskUpdate", {"taskId": "1\ud83d", "status": "completed"}, {}),
         ("TaskUpdate", {"taskId": "1", "status": ["completed"]}, {}),
         ("TaskList", {}, {"tasks": [{"id": "1", "status": 3}]}),
         ("TaskList", {}, "2 tasks"),
@@ -126,8 +127,17 @@ def test_a_text_that_is_huge_is_cut() -> None:
     assert len(step.subject) + len(step.doing) <= 1_000
 
 
+def test_half_a_character_is_one_that_can_be_written_down() -> None:
+    event = parse("TodoWrite", {"todos": [todo("do \ud83d", "pending", "doing \udd00")]})
+
+    assert event.steps == Steps((Step("0", StepState.PENDING, "do ?", "doing ?"),), whole=True)
+
+
+ANY_TEXT = st.text(st.characters(codec=None), max_size=5)
+"""Halves of surrogate pairs, too."""
+
 ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | ANY_TEXT,
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -147,3 +157,5 @@ def test_nothing_that_a_task_tool_sends_is_refused(
     said = steps_of(tool, {"tool_input": asked, "tool_response": answer})
 
     assert said is None or len(said.steps) <= MOST_STEPS
+    for step in said.steps if said else ():
+        assert f"{step.key}{step.subject}{step.doing}".encode()

@@ -14,6 +14,7 @@ import pytest
 
 from scoord import local
 from scoord.errors import InvalidConfig, InvalidPath, NotAllowed
+from scoord.ids import MachineId
 from support.missing import cannot_run
 
 
@@ -133,6 +134,14 @@ def test_many_first_callers_get_one_token() -> None:
     with ThreadPoolExecutor(16) as callers:
         assert len(set(callers.map(lambda _: local.token(), range(64)))) == 1
     assert sorted(p.name for p in local.state_dir().iterdir()) == ["token"]
+
+
+def test_what_is_gone_is_put_back_and_what_was_made_anew_stays() -> None:
+    token, port = local.token(), local.agent_port()
+    (local.state_dir() / "token").unlink()
+    local.put_back(token, MachineId("m1"), port + 1)
+
+    assert (token, "m1", port) == (local.token(), local.machine_id(), local.agent_port())
 
 
 def test_an_empty_token_file_is_not_a_token() -> None:
