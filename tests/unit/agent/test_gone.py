@@ -21,6 +21,7 @@ from scoord_agent.registration import Machine
 from scoord_agent.sessions import Sessions
 from scoord_hooks.neutral import EventKind, HookEvent
 from support.clock import FakeClock
+from support.house import nothing
 
 EVENT = HookEvent(
     client="claude-code", kind=EventKind.PROMPT, name="p", client_session_id="c1", cwd="/"
@@ -52,6 +53,7 @@ def life(sessions: Sessions) -> Lifecycle:
         clock=FakeClock(),
         changed=lambda: None,
         ending=lambda _session: None,
+        written=nothing,
     )
 
 
