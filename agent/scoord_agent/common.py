@@ -1,6 +1,7 @@
 """What an agent is given, and what all of its parts share."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +18,7 @@ from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from scoord_agent.turns import Turns
 from scoord_agent.unreported import Unreported
+from scoord_agent.writing_down import WritingDown, disk_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +52,18 @@ class Common:
     def background(self) -> Background:
         """What nobody waits for."""
         return Background()
+
+    @cached_property
+    def disk(self) -> ThreadPoolExecutor:
+        """The threads that write to the state directory."""
+        return disk_threads()
+
+    @cached_property
+    def writing_down(self) -> WritingDown:
+        """Writes the sessions down."""
+        return WritingDown(self.sessions.file, self.background, self.disk)
+
+    @cached_property
+    def writing_edits(self) -> WritingDown:
+        """Writes down the edits that are to be reported."""
+        return WritingDown(self.unreported.file, self.background, self.disk)

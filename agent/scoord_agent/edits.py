@@ -96,10 +96,17 @@ class Edits:
         decision = _worst([self._judge(*pair) for pair in pairs])
         if decision.verdict is not Verdict.DENY:
             self._let_through(session, edits, pairs)
+            await self._reporting.noted(until)
+        return decision
+
+    async def judge_late(self, session: LocalSession, event: HookEvent, why: str) -> Decision:
+        """Decide about an edit for which there is no time left to ask anybody."""
+        decision = self.judge_unasked(session, event, why)
+        await self._reporting.noted(until=0.0)
         return decision
 
     def judge_unasked(self, session: LocalSession, event: HookEvent, why: str) -> Decision:
-        """Decide about an edit for which there is no time left: by what is known at once."""
+        """The same by what is known at once."""
         files = {path: self._known(path, event.cwd) for path in event.paths}
         edits = [self._edit(session, event.agent_id, file) for file in files.values() if file]
         requests = self._requests(session, event.agent_id, edits)
@@ -122,6 +129,7 @@ class Edits:
             self._edited(session, edit.file)
             if edit.who:
                 self._protection.edited(session, edit.file, edit.who)
+        await self._reporting.noted()
 
     def _let_through(
         self,

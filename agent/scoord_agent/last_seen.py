@@ -5,7 +5,6 @@ to others.
 """
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,10 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.ids import ProjectId
-from scoord.local import atomic_write, read_lines
+from scoord.local import read_lines
+from scoord_agent.kept_file import KeptFile
 from scoord_agent.local_session import LocalSession
-
-_log = logging.getLogger(__name__)
 
 _MOST_PLACES: Final = 512
 _MOST_SESSIONS: Final = 8
@@ -41,7 +39,8 @@ class LastSeen:
 
     def __init__(self, file: Path | None, clock: Clock) -> None:
         """Without a ``file`` it is forgotten with the agent."""
-        self._file = file
+        self._path = file
+        self.file = KeptFile(file, self._content)
         self._clock = clock
         self._places = BoundedDict[_Key, Seen](_MOST_PLACES)
         self._saved_ms = 0
@@ -64,19 +63,17 @@ class LastSeen:
             self.save()
 
     def save(self) -> None:
-        """Write it down; where that cannot be done, it is known as long as the agent runs."""
+        """Have it written down."""
         self._saved_ms = self._clock.wall_ms()
-        if self._file is None:
-            return
+        self.file.changed()
+
+    def _content(self) -> bytes:
         lines = [_line(*key, seen) for key, seen in self._places.items()]
-        try:
-            atomic_write(self._file, "\n".join(lines).encode() + b"\n")
-        except OSError as error:
-            _log.warning("cannot write %s: %s", self._file, error)
+        return "\n".join(lines).encode() + b"\n"
 
     def load(self) -> None:
         """Read what was written down; what cannot be read is left out."""
-        for line in read_lines(self._file) if self._file else ():
+        for line in read_lines(self._path) if self._path else ():
             try:
                 kept = _Line.model_validate_json(line)
             except ValidationError:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -89,8 +89,12 @@ class Lifecycle:
         last_seen: LastSeen,
         changed: Callable[[], None],
         ending: Callable[[LocalSession], None],
+        written: Callable[[], Awaitable[None]],
     ) -> None:
-        """``ending`` writes down what is known of a session's edits, while it is known."""
+        """``ending`` writes down what is known of a session's edits, while it is known.
+
+        ``written`` waits, as long as a hook can, until that is on the disk.
+        """
         self._sessions = sessions
         self._registration = registration
         self._locator = locator
@@ -102,6 +106,7 @@ class Lifecycle:
         self._last_seen = last_seen
         self._changed = changed
         self._ending = ending
+        self._written = written
 
     async def session_of(self, event: HookEvent, origin: Origin) -> LocalSession | None:
         """The session behind ``event``, made if need be; None when it is not to be made."""
@@ -177,6 +182,7 @@ class Lifecycle:
         except (ScoordError, TimeoutError) as error:
             # Said again with the next beats. Nobody renews its lease: it runs out at the latest.
             _log.warning("%s ended, but could not be said so: %s", session.session_id, error)
+        await self._written()  # or the agent after us would take it up
 
     async def watch_processes(self) -> None:
         """End every session whose process is gone, until cancelled."""

@@ -105,7 +105,7 @@ class Listener:
         _log.info("event %s: %s", name, error)
         if event is None or isinstance(error, BadRequest):
             return cli.refusal(name, wording.undecided(error))
-        return cli.render(name, self._relay.undecided(event, origin, error))
+        return cli.render(name, await self._relay.undecided(event, origin, error))
 
     def _denied(self, request: web.Request) -> web.Response | None:
         if request.headers.get("Host") != self._host:

@@ -24,7 +24,7 @@ from scoord_agent.moves import Moving
 from scoord_agent.next_work import NextWork
 from scoord_agent.protection import Protection
 from scoord_agent.reporting import Reporting
-from scoord_agent.writing_down import WritingDown
+from scoord_agent.writing_down import WritingDown, follow_locks
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ class Parts:
     def __init__(self, common: Common) -> None:
         self.common = common
         self.sessions, self.held = common.sessions, common.held
-        self._writing_down = WritingDown(common.sessions, common.background)
+        self._writing_down = common.writing_down
+        WritingDown(common.last_seen.file, common.background, common.disk)
         common.sessions.changed = self._writing_down.soon
         common.sessions.held, common.sessions.stood_at = self.held.known, self.held.stood_at
         common.turns.changed = self._writing_down.soon
@@ -52,7 +53,8 @@ class Parts:
             held=common.held,
             clock=common.clock,
             background=common.background,
-            written=self._writing_down.written,
+            told=self._writing_down.written,
+            edits=common.writing_edits,
         )
         self._protection = Protection(
             held=common.held,
@@ -105,6 +107,7 @@ class Parts:
             clock=common.clock,
             changed=self._watch_projects,
             ending=self._protection.look_at,
+            written=self._ended,
         )
 
     def _new_heart(self) -> Heart:
@@ -133,14 +136,15 @@ class Parts:
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs as long as the agent does."""
-        own = self._beat(), self._follow_up()
-        return *own, self._writing_down.follow(), self.lifecycle.watch_processes()
+        keep_locks = follow_locks(self.sessions, self._writing_down.soon)
+        return self._beat(), self._follow_up(), keep_locks, self.lifecycle.watch_processes()
 
     async def close(self) -> None:
         """End what still runs. Sessions stay registered: an agent may be replaced."""
         await self.common.background.close()
-        self.sessions.save()
-        self.common.last_seen.save()
+        self.common.disk.shutdown(wait=False, cancel_futures=True)
+        for kept in (self.sessions, self.common.unreported, self.common.last_seen):
+            kept.file.save()
         await self.neighbours.close()
         await self.common.client.close()
 
@@ -177,6 +181,10 @@ class Parts:
 
     def _give_back_strays(self) -> None:
         self.common.background.start(self.locking.strays.give_back())
+
+    async def _ended(self) -> None:
+        """Wait, as long as a hook can, until it is written down that a session has ended."""
+        await asyncio.gather(self._writing_down.in_time(), self.common.writing_edits.in_time())
 
     def _registered(self) -> None:
         """A session has a new lease, or is in a new project: a restarted agent must know."""

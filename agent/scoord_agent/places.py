@@ -9,13 +9,23 @@ from scoord.paths import Locator, Worktree
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 
+_looks: dict[tuple[int, str], asyncio.Future[Worktree | None]] = {}
+"""Those that are under way, by locator and folder."""
+
 
 async def worktree_of(locator: Locator, cwd: str) -> Worktree | None:
     """The worktree that ``cwd`` is in. Raises what ``Locator.worktree_of`` raises.
 
-    In a thread: a first look at a repository starts git, which may take long.
+    In a thread: a first look at a repository starts git, which may take long. Whoever asks of
+    a folder that is being looked at waits for the same look: threads that hang in it are few.
     """
-    return await asyncio.to_thread(locator.worktree_of, cwd)
+    name = id(locator), cwd
+    look = _looks.get(name)
+    if look is None or look.done():
+        loop = asyncio.get_running_loop()
+        look = _looks[name] = loop.run_in_executor(None, locator.worktree_of, cwd)
+        look.add_done_callback(lambda _: _looks.pop(name, None))
+    return await asyncio.shield(look)
 
 
 async def place_of(locator: Locator, cwd: str) -> tuple[Worktree | None, ProjectId]:

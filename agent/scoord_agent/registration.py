@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from scoord.clock import Clock
@@ -67,10 +67,12 @@ class Registration:
         changed: Callable[[], None],
         is_over: Callable[[HeldLock], bool],
         describe: Callable[[Session, LocalSession], None],
+        written: Callable[[], Awaitable[None]],
     ) -> None:
         """``describe`` adds what is known of a session's work to what it registers with.
 
-        ``is_over`` says whether a grant is known to have ended.
+        ``is_over`` says whether a grant is known to have ended. ``written`` waits, as long as
+        a hook can, until all sessions are written down.
         """
         self._client = client
         self._held = held
@@ -81,6 +83,7 @@ class Registration:
         self._changed = changed
         self._is_over = is_over
         self._describe_work = describe
+        self._written = written
         self._locks: dict[str, asyncio.Lock] = {}
         self._unsaid: dict[str, _Unsaid] = {}
         self._aliases: dict[SessionId, dict[ProjectId, str]] = {}
@@ -101,6 +104,9 @@ class Registration:
         async with self._locks.setdefault(session.session_id, asyncio.Lock()):
             if not _is_in(session, project):
                 await self._register_or_anew(session, project, settings, patience_s)
+                if patience_s:
+                    # Before it asks for anything on its lease: an agent after us is to know it.
+                    await self._written()
 
     async def take_up(self, session: LocalSession, project: ProjectId, settings: Settings) -> None:
         """Ask for a session of the agent before us, under its name and lease."""

@@ -99,8 +99,8 @@ class Relay:
             return _without_project(event, error)
         return self._with_notices(session, event, decision, delivery) if session else decision
 
-    def undecided(self, event: HookEvent, origin: Origin, error: ScoordError) -> Decision:
-        """Answer ``event``, which ``decide`` failed at or took too long for: at once."""
+    async def undecided(self, event: HookEvent, origin: Origin, error: ScoordError) -> Decision:
+        """Answer ``event``, which ``decide`` failed at or took too long for: all but at once."""
         if event.kind is not EventKind.BEFORE_EDIT:
             told = wording.undecided(error)
             return Decision(context=told, notice=told)
@@ -109,7 +109,7 @@ class Relay:
         session = self._lifecycle.named(event, origin) if foreseen else None
         if session is None:
             return self._edits.judge_by_setting(event, error.message)
-        return self._edits.judge_unasked(session, event, error.message)
+        return await self._edits.judge_late(session, event, error.message)
 
     def _handler(self, event: HookEvent, until: float) -> Handler | None:
         if event.kind is EventKind.BEFORE_EDIT:

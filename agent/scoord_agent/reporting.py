@@ -3,8 +3,10 @@
 The coordinator tells the others; this tells the session that edited.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from scoord.bounded import Once
 from scoord.claimant import Claimant
@@ -19,6 +21,7 @@ from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
 from scoord_agent.held import HeldLocks
 from scoord_agent.sessions import Sessions
 from scoord_agent.unreported import MOST_EDITS, Unlocked, UnlockedEdit, Unreported
+from scoord_agent.writing_down import IN_TIME_S, WritingDown
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +29,9 @@ _KINDS: "dict[Unlocked, ReportKind.ValueType]" = {
     Kind.UNASKED: ReportKind.REPORT_KIND_UNASKED,
     Kind.UNPROTECTED: ReportKind.REPORT_KIND_UNPROTECTED,
 }
+
+_AT_LAST_S: Final = 0.1
+"""How long a hook waits for a disk that has no time left to ask anybody."""
 
 
 class Reporting:
@@ -40,16 +46,21 @@ class Reporting:
         held: HeldLocks,
         clock: Clock,
         background: Background,
-        written: Callable[[], Awaitable[None]],
+        told: Callable[[], Awaitable[None]],
+        edits: WritingDown,
     ) -> None:
-        """``written`` waits until what a session is to be told is written down."""
+        """``told`` waits until what sessions are to be told is written down.
+
+        ``edits`` writes down what is ``unreported``.
+        """
         self._client = client
         self._sessions = sessions
         self._unreported = unreported
         self._held = held
         self._clock = clock
         self._background = background
-        self._written = written
+        self._told = told
+        self._edits = edits
         self._is_running = False
         self._unsent: set[RequestId] = set()
         """The reports that were never sent: nobody has answered them by what was so then."""
@@ -95,6 +106,15 @@ class Reporting:
             self._unsent.add(edit.report_id)
             self._unreported.add(edit, instead_of=known)
 
+    async def noted(self, until: float | None = None) -> None:
+        """Wait until what was noted is written down: before its edit goes on, so that it is told.
+
+        But as long as a hook can only, which others were asked for ``until`` then.
+        """
+        now = asyncio.get_running_loop().time()
+        left_s = IN_TIME_S if until is None else until - now
+        await self._edits.in_time(max(_AT_LAST_S, min(IN_TIME_S, left_s)))
+
     def begin(self, *, of_all: bool = False) -> None:
         """Report what there is, without waiting for it.
 
@@ -109,12 +129,21 @@ class Reporting:
         """One after the other. It ends with the first that nobody can be told of."""
         tried: set[RequestId] = set()
         try:
-            while edit := self._next(may, tried):
+            while edit := await self._next_written(may, tried):
                 tried.add(edit.report_id)
                 self._unsent.discard(edit.report_id)
                 await self._report(edit)
         finally:
             self._is_running = False
+
+    async def _next_written(
+        self, may: Callable[[UnlockedEdit], bool], tried: set[RequestId]
+    ) -> UnlockedEdit | None:
+        """Should this agent not hear the answer to its report, the one after it asks again."""
+        if self._next(may, tried) is None:
+            return None
+        await self._edits.written()
+        return self._next(may, tried)
 
     def _next(
         self, may: Callable[[UnlockedEdit], bool], tried: set[RequestId]
@@ -152,7 +181,7 @@ class Reporting:
             asker = wording.Asker(edit.session)
             told = wording.met(edit.path, edit.kind, response.overlaps, asker)
             session.tell_editor(told, edit.agent)
-            await self._written()
+            await self._told()
 
     def _say_once(self, edit: UnlockedEdit, error: Broken) -> None:
         if self._failed.is_new(edit.report_id):

@@ -4,17 +4,15 @@ What is written down lets an agent that was killed take its sessions up again un
 their names and leases.
 """
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from scoord.ids import SessionId
-from scoord.local import atomic_write, read_lines
+from scoord.local import read_lines
 from scoord_agent import kept_sessions, processes
 from scoord_agent.held_lock import HeldLock
+from scoord_agent.kept_file import KeptFile
 from scoord_agent.local_session import LocalSession
 from scoord_agent.processes import Process
 from scoord_agent.turns import Place, Queued
@@ -26,7 +24,8 @@ class Sessions:
     """All sessions of this machine, by id, by the client's id, and by process."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._path = file
+        self.file = KeptFile(file, self._content)
         self._sessions: dict[SessionId, LocalSession] = {}
         self.person: Callable[[LocalSession, str], None] | None = None
         """Tells the person in front of a session, of all that come from now on."""
@@ -38,9 +37,6 @@ class Sessions:
         """When all of that was last known to stand."""
         self.unheard: Callable[[SessionId], Mapping[Place, Queued]] = lambda _session: {}
         """Where it waits to hear of its turn, to be written down with it."""
-        self._writing = Lock()
-        self._made = itertools.count(1)
-        self._last_written = 0
 
     def __iter__(self) -> Iterator[LocalSession]:
         return iter(tuple(self._sessions.values()))
@@ -80,29 +76,16 @@ class Sessions:
         self.save()
 
     def save(self) -> None:
-        """Write down what a restarted agent needs. This one works without, and says so."""
-        self.write(self.written())
+        """Have written down what a restarted agent needs. This one works without."""
+        self.file.changed()
 
-    def written(self) -> "Written":
-        """What is to be written down now."""
-        lines = map(self._to_line, self)
-        return Written(next(self._made), "\n".join(lines).encode() + b"\n")
+    def _content(self) -> bytes:
+        return "\n".join(map(self._to_line, self)).encode() + b"\n"
 
     def _to_line(self, session: LocalSession) -> str:
         who = session.session_id
         held, stood_at, waits = self.held(who), self.stood_at(who), self.unheard(who)
         return kept_sessions.to_line(session, held, stood_at, waits)
-
-    def write(self, written: "Written") -> None:
-        """Write it down, unless something newer is; from any thread."""
-        with self._writing:
-            if written.number < self._last_written:
-                return
-            self._last_written = written.number
-            try:
-                atomic_write(self._file, written.data)
-            except OSError as error:
-                _log.warning("cannot write %s: %s; a restart would lose it", self._file, error)
 
     def load(self, now: float) -> None:
         """Read what the agent before us wrote down; what cannot be read is left out.
@@ -110,7 +93,7 @@ class Sessions:
         Each counts as having acted ``now``, as what is written down may be old; but one without
         a process, which would never be over.
         """
-        for line in filter(None, read_lines(self._file)):
+        for line in filter(None, read_lines(self._path)):
             if session := kept_sessions.from_line(line):
                 if session.process or not 0 < session.acted_at <= now:
                     session.acted_at = now
@@ -119,16 +102,8 @@ class Sessions:
                 session.had_at = session.had_at if session.had_at <= now else 0.0
                 self._take_in(session)
             else:
-                _log.warning("a session of %s cannot be read: it is left out", self._file)
+                _log.warning("a session of %s cannot be read: it is left out", self._path)
 
     def _take_in(self, session: LocalSession) -> None:
         session.person, session.changed = self.person, self.changed
         self._sessions[session.session_id] = session
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """All sessions as they were at one moment; a higher number is a later one."""
-
-    number: int
-    data: bytes

@@ -16,7 +16,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId, RequestId, SessionId
-from scoord.local import atomic_write, read_lines
+from scoord.local import read_lines
+from scoord_agent.kept_file import KeptFile
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ class Unreported:
 
     def __init__(self, file: Path, boot: str = "") -> None:
         """``boot`` is which boot of the machine it is."""
-        self._file = file
+        self._path = file
+        self.file = KeptFile(file, self._content)
         self._boot = boot
         self._edits: deque[UnlockedEdit] = deque(maxlen=MOST_EDITS)
 
@@ -82,23 +84,23 @@ class Unreported:
         return iter(tuple(self._edits))
 
     def add(self, edit: UnlockedEdit, *, instead_of: UnlockedEdit | None = None) -> None:
-        """Write one down, perhaps ``instead_of`` one that says less."""
+        """Have one written down, perhaps ``instead_of`` one that says less."""
         if instead_of is not None:
             self._edits.remove(instead_of)
         if len(self._edits) == MOST_EDITS:
             _log.warning("%s edits are not reported yet: the oldest is forgotten", MOST_EDITS)
         self._edits.append(replace(edit, boot=self._boot))
-        self._save()
+        self.file.changed()
 
     def remove(self, edit: UnlockedEdit) -> None:
         """It is reported."""
         if edit in self._edits:
             self._edits.remove(edit)
-            self._save()
+            self.file.changed()
 
     def load(self) -> None:
         """Read what the agent before us wrote down; what cannot be read is left out."""
-        read = (edit for line in read_lines(self._file) if (edit := _read(line)))
+        read = (edit for line in read_lines(self._path) if (edit := _read(line)))
         self._edits.extend(map(self._of_this_boot, read))
 
     def _of_this_boot(self, edit: UnlockedEdit) -> UnlockedEdit:
@@ -108,13 +110,8 @@ class Unreported:
     def __len__(self) -> int:
         return len(self._edits)
 
-    def _save(self) -> None:
-        """Write all down. The agent works without, and says so."""
-        lines = [_LINE.dump_json(edit) + b"\n" for edit in self._edits]
-        try:
-            atomic_write(self._file, b"".join(lines))
-        except OSError as error:
-            _log.warning("cannot write %s: %s; a restart would lose it", self._file, error)
+    def _content(self) -> bytes:
+        return b"".join(_LINE.dump_json(edit) + b"\n" for edit in self._edits)
 
 
 def _read(line: bytes) -> UnlockedEdit | None:

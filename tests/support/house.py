@@ -162,6 +162,10 @@ class House:
         return (lock.token if lock else None) == (held.token if held else None)
 
 
+async def nothing() -> None:
+    """There is nothing to wait for."""
+
+
 @asynccontextmanager
 async def editing_house(
     directory: Path, clock: FakeClock, learn: Learn | None = None
@@ -183,6 +187,7 @@ async def editing_house(
         changed=lambda: None,
         is_over=stream.is_over,
         describe=lambda _message, _session: None,
+        written=nothing,
     )
     owed = Owed(coordinator.client, registration.lapse)
     neighbours = cast("Neighbours", stream)
@@ -212,7 +217,7 @@ async def editing_house(
         Unreported(directory / "unreported.jsonl"),
         Sessions(directory / "sessions.jsonl"),
     )
-    writing_down = WritingDown(sessions, background)
+    writing_down = WritingDown(sessions.file, background)
     reporting = Reporting(
         client=coordinator.client,
         sessions=sessions,
@@ -220,7 +225,8 @@ async def editing_house(
         held=held,
         clock=clock,
         background=background,
-        written=writing_down.written,
+        told=writing_down.written,
+        edits=WritingDown(unreported.file, background),
     )
     protection = Protection(
         held=held, neighbours=neighbours, sessions=sessions, reporting=reporting, clock=clock

@@ -16,7 +16,7 @@ from scoord.config import Settings, SettingsCache
 from scoord.ids import MachineId
 from scoord.names import path_key
 from scoord.paths import FileIdentity, Head, Locator, NamedBy, Worktree
-from scoord_agent import lifecycle, sessions, unreported
+from scoord_agent import kept_file, lifecycle, sessions
 from scoord_agent.processes import Process
 from scoord_agent.suggest import Instead
 from scoord_agent.wording_work import ELSEWHERE
@@ -187,8 +187,7 @@ def replaced(seed: int, table: ProcessTable, checkouts: Checkouts) -> Iterator[U
         patch.object(git, "files_of", checkouts.files_of),
         # No file is there, so none is suggested; to look for each on the disk costs time.
         patch.object(Instead, "of", lambda *_: ELSEWHERE),
-        patch.object(sessions, "atomic_write", lambda file, data: file.write(data)),
-        patch.object(unreported, "atomic_write", lambda file, data: file.write(data)),
+        patch.object(kept_file, "atomic_write", lambda file, data: file.write(data)),
     )
     random.seed(seed)
     logging.disable(logging.WARNING)

@@ -239,7 +239,7 @@ class Machine:
         except (ScoordError, TimeoutError) as error:
             delivery.failed()
             called.undecided = True
-            called.decision = _undecided(relay, called.event, origin, error)
+            called.decision = await _undecided(relay, called.event, origin, error)
         if called.given_up:
             delivery.failed()
         called.answered_s = self.loop.true_s
@@ -285,12 +285,12 @@ def _named(agent: Agent, called: Hook) -> str:
     return own[0] if len(own) == 1 else ""
 
 
-def _undecided(relay: Relay, event: HookEvent, origin: Origin, error: Exception) -> Decision:
+async def _undecided(relay: Relay, event: HookEvent, origin: Origin, error: Exception) -> Decision:
     """What the listener says where the relay did not."""
     if isinstance(error, BadRequest):
         return Decision(Verdict.DENY, reason=str(error))
     known = error if isinstance(error, ScoordError) else DeadlineExceeded("late")
-    return relay.undecided(event, origin, known)
+    return await relay.undecided(event, origin, known)
 
 
 async def _run(parts: Parts) -> None:

@@ -24,7 +24,7 @@ from scoord_agent.registration import Machine
 from scoord_agent.sessions import Sessions
 from scoord_hooks.neutral import EventKind, HookEvent
 from support.clock import FakeClock
-from support.house import until
+from support.house import nothing, until
 from support.whole import whole_agent
 
 EVENT = HookEvent(
@@ -57,6 +57,7 @@ def life(sessions: Sessions) -> Lifecycle:
         clock=FakeClock(),
         changed=lambda: None,
         ending=lambda _session: None,
+        written=nothing,
     )
 
 

@@ -299,7 +299,7 @@ def begin_anew(home: Home, file: Path) -> None:
 @pytest.fixture
 def file(home: Home, tmp_path: Path) -> Path:
     home.house.sessions.unheard = home.house.turns.unheard
-    home.house.turns.changed = home.house.sessions.save
+    home.house.turns.changed = home.house.sessions.file.save
     return tmp_path / "sessions.jsonl"
 
 

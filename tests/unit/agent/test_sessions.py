@@ -209,10 +209,10 @@ def test_what_is_being_given_back_is_known_to_the_agent_after_us(file: Path) -> 
 
 def test_an_older_state_does_not_overwrite_a_newer_one(file: Path) -> None:
     sessions = Sessions(file)
-    before = sessions.written()
+    before = sessions.file.written()
     sessions.add(a_session())
 
-    sessions.write(before)
+    sessions.file.write(before)
 
     assert 1 == len(loaded(file))
 

@@ -12,6 +12,7 @@ from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import LocalSession
 from scoord_agent.sessions import Sessions
 from support.clock import FakeClock
+from support.house import nothing
 
 SHOP = ProjectId("example.com/shop")
 
@@ -61,6 +62,7 @@ def lifecycle(sessions: Sessions, registration: Registrations) -> Lifecycle:
         clock=FakeClock(),
         changed=lambda: None,
         ending=lambda _session: None,
+        written=nothing,
     )
 
 

@@ -11,6 +11,7 @@ from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import LocalSession
 from scoord_agent.sessions import Sessions
 from support.clock import FakeClock
+from support.house import nothing
 
 
 async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> None:
@@ -18,19 +19,20 @@ async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> N
     for name, pid in (("terminal", os.getppid()), ("coding", os.getpid())):
         process = processes.find(pid)
         sessions.add(LocalSession(SessionId(name), name, process, "/"))
-    nothing: Any = SimpleNamespace(worktree_of=lambda _cwd: None)
+    parts: Any = SimpleNamespace(worktree_of=lambda _cwd: None)
     lifecycle = Lifecycle(
         sessions=sessions,
-        registration=nothing,
-        greeting=nothing,
-        last_seen=nothing,
-        knowing=nothing,
-        locator=nothing,
-        settings=nothing,
-        machine=nothing,
+        registration=parts,
+        greeting=parts,
+        last_seen=parts,
+        knowing=parts,
+        locator=parts,
+        settings=parts,
+        machine=parts,
         clock=FakeClock(),
         changed=lambda: None,
         ending=lambda _session: None,
+        written=nothing,
     )
 
     assert (await lifecycle.terminal_session(os.getpid(), "/")).session_id == "coding"

@@ -286,8 +286,10 @@ async def test_a_session_that_ended_meanwhile_holds_nothing(house: House) -> Non
 
 async def test_a_lease_that_ran_out_meanwhile_took_the_grant_along(house: House) -> None:
     house.coordinator.fates.append(Fate.UNREACHABLE)
+    house.coordinator.connection.failed("gone", house.clock.now())
     await house.edit()
     house.coordinator.expire(house.session.lease)
+    house.coordinator.connection.answered(house.clock.now())
     await settle()
 
     assert house.holds() is None

@@ -28,7 +28,7 @@ def losses(sessions: Sessions, file: Path) -> list[str]:
 async def test_what_is_told_is_kept_without_being_waited_for(
     sessions: Sessions, tmp_path: Path
 ) -> None:
-    writing = WritingDown(sessions, Background())
+    writing = WritingDown(sessions.file, Background())
     sessions.changed = writing.soon
     session = LocalSession(SessionId("Session_a"), "claude-code", None, "/")
     sessions.add(session)
@@ -44,7 +44,7 @@ async def test_what_is_told_is_kept_without_being_waited_for(
 async def test_what_changes_during_a_write_is_in_the_next(
     sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writing = WritingDown(sessions, Background())
+    writing = WritingDown(sessions.file, Background())
     sessions.changed = writing.soon
     session = LocalSession(SessionId("Session_a"), "claude-code", None, "/")
     sessions.add(session)
@@ -57,7 +57,7 @@ async def test_what_changes_during_a_write_is_in_the_next(
             done.result(5)
         atomic_write(file, data)
 
-    monkeypatch.setattr("scoord_agent.sessions.atomic_write", tell_meanwhile)
+    monkeypatch.setattr("scoord_agent.kept_file.atomic_write", tell_meanwhile)
     session.tell("first")
     await writing.written()
     await writing.written()
