@@ -77,7 +77,7 @@ class Asked:
         if person is None or not is_heard or hook.event.kind in _TELLS_NOTHING:
             return
         thread = (session, hook.event.agent_id)
-        begins_s = person.agent_begins.get(thread[1], 0.0)
+        begins_s = person.agent_heard.get(thread[1], float("inf")) if thread[1] else 0.0
         for grant in self._known(agent, thread):
             for waiter, since_s in self._kept_out(agent.process, grant, begins_s):
                 if not (_is_full(hook) or _was_told(person, thread[1], waiter.path, since_s)):
@@ -102,8 +102,8 @@ class Asked:
     ) -> Iterator[tuple[Waiter, float]]:
         """Those of whom its agent has heard that they wait for it, and not only just now.
 
-        And since when it counts that they were told of. What was heard before a subagent
-        began, that has it by a command of another of its name, was for its main thread.
+        And since when it counts that they were told of. What was heard before its agent knew
+        of a subagent, that has it by a command of another of its name, was for its main thread.
         """
         known = self._heard.get((process, project_of(grant.path)), {})
         latest_s = self.beliefs.record.loop.true_s - _A_MOMENT_S

@@ -77,6 +77,8 @@ class Person:
     """When each subagent last ended: what it has lost then, it does not want any more."""
     agent_begins: dict[str, float] = field(default_factory=dict)
     """When each that works did something first: another of its name may have ended before."""
+    agent_heard: dict[str, float] = field(default_factory=dict)
+    """When its agent had first heard of each that works: it may have stood still before."""
     ended_unheard: set[str] = field(default_factory=set)
     """Those whose end nobody has taken note of, and who did nothing since."""
     subagents: dict[str, None] = field(default_factory=dict)
@@ -138,6 +140,7 @@ class Person:
             self.agent_ends[agent] = self.record.loop.true_s
             self.subagents.pop(agent, None)
             self.agent_begins.pop(agent, None)
+            self.agent_heard.pop(agent, None)
         elif agent:
             self.subagents[agent] = None
             self.agent_begins.setdefault(agent, self.record.loop.true_s)
@@ -151,6 +154,8 @@ class Person:
             self.ended_unheard.add(agent)
         elif hook.decision is not None:
             self.ended_unheard.discard(agent)
+            if agent in self.agent_begins:
+                self.agent_heard.setdefault(agent, self.record.loop.true_s)
         return hook
 
     def lose_subagents(self) -> None:
@@ -160,6 +165,7 @@ class Person:
         self.ended_unheard |= set(over)
         self.subagents.clear()
         self.agent_begins.clear()
+        self.agent_heard.clear()
 
     def hear(self, hook: Hook) -> None:
         """An answer is given; one for which its hook has stopped waiting tells nothing."""
@@ -191,7 +197,7 @@ class Person:
         self.pid = self.table.spawn()
         self._conversations += 1
         self.told, self.wants, self.agent_ends, self.subagents = [], set(), {}, {}
-        self.agent_begins, self.ended_unheard = {}, set()
+        self.agent_begins, self.agent_heard, self.ended_unheard = {}, {}, set()
         self.record.say(self.name, "begins", self.pid)
         await self.call(EventKind.SESSION_START, reason="startup")
 
