@@ -13,6 +13,7 @@ from support.processes import coordinator, etcd_store, wait_until
 pytestmark = pytest.mark.etcd
 
 ROUNDS = 50
+TRIES = 3
 FILE = "auth.py"
 ORIGIN = "https://git.example.org/team/race"
 
@@ -42,8 +43,7 @@ def test_exactly_one_of_sixteen_wins_each_round(racers: list[CodingSession]) -> 
     tokens = [0]
     with ThreadPoolExecutor(max_workers=len(racers)) as pool:
         for number in range(ROUNDS):
-            answers = list(pool.map(lambda s: s.edit(s.cwd / FILE), racers))
-            winners = [s for s, a in zip(racers, answers, strict=True) if not refusal(a)]
+            winners = _raced(pool, racers)
             assert 1 == len(winners), f"round {number}: {len(winners)} winners"
             (winner,) = winners
             tokens.append(_token(winner))
@@ -53,6 +53,17 @@ def test_exactly_one_of_sixteen_wins_each_round(racers: list[CodingSession]) -> 
 
     assert ROUNDS + 1 == len(tokens)
     assert sorted(set(tokens)) == tokens
+
+
+def _raced(pool: ThreadPoolExecutor, racers: list[CodingSession]) -> list[CodingSession]:
+    """Who wins; once more where nobody does, since whose turn it was could not ask in time."""
+    for _ in range(TRIES):
+        answers = list(pool.map(lambda s: s.edit(s.cwd / FILE), racers))
+        refusals = list(map(refusal, answers))
+        winners = [s for s, refused in zip(racers, refusals, strict=True) if not refused]
+        if winners or not any("no lock can be taken now" in refused for refused in refusals):
+            break
+    return winners
 
 
 def _token(winner: CodingSession) -> int:
