@@ -2,13 +2,12 @@
 
 import ipaddress
 import socket
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 from scoord import addresses
 from scoord.errors import InvalidConfig
-from scoord.regular import why_unreadable
+from scoord.tls_files import Named, check_certificate, check_pair, check_readable
 from scoord_server.trimming import MOST_LINES
 
 LEAST_COMPACTION_S = 60.0
@@ -82,32 +81,13 @@ def check_etcd_tls(cert: Path | None, key: Path | None, ca: Path | None) -> None
     _check_files(("--etcd-cert", cert), ("--etcd-key", key), ("--etcd-ca", ca))
 
 
-_Given = tuple[str, Path | None]
-"""An option, and the file that it names."""
-
-
-def _check_files(cert: _Given, key: _Given, ca: _Given) -> None:
-    """Refuse what is not what it is given as: gRPC does not say what is wrong with it."""
-    named = [(option, file) for option, file in (cert, key, ca) if file]
-    if wrong := [f"{option}: {why}" for option, file in named if (why := why_unreadable(file))]:
-        raise InvalidConfig("\n".join(wrong))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    for option, file in (cert, ca):
-        try:
-            if file:
-                context.load_verify_locations(file)
-        except ssl.SSLError as error:
-            raise InvalidConfig(f"{option}: {file} has no certificate that can be read") from error
+def _check_files(cert: Named, key: Named, ca: Named) -> None:
+    """Refuse what is not what it is given as."""
+    check_readable((cert, key, ca))
+    check_certificate(cert)
+    check_certificate(ca)
     if cert[1] and key[1]:
-        _check_pair(context, cert[1], key[0], key[1])
-
-
-def _check_pair(context: ssl.SSLContext, cert: Path, option: str, key: Path) -> None:
-    try:
-        # An encrypted key would have its password asked for at the terminal.
-        context.load_cert_chain(cert, key, password=str)
-    except (ssl.SSLError, ValueError) as error:
-        raise InvalidConfig(f"{option}: {key} is not the key of {cert}, unencrypted") from error
+        check_pair(cert[1], key[1], f"{key[0]}: {key[1]} is not the key of {cert[1]}")
 
 
 def _stands_for_loopback(host: str) -> bool:
