@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from scoord.local import atomic_write
+from scoord.local import atomic_write, read_lines
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +24,10 @@ class KeptFile:
         self._writing = Lock()
         self._made = itertools.count(1)
         self._last_written = 0
+
+    def lines(self) -> list[bytes]:
+        """What an agent before this one has written, line by line."""
+        return read_lines(self._path) if self._path else []
 
     def save(self) -> None:
         """Write it now, and wait for the disk."""

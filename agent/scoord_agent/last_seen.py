@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.ids import ProjectId
-from scoord.local import read_lines
 from scoord_agent.kept_file import KeptFile
 from scoord_agent.local_session import LocalSession
 
@@ -39,7 +38,6 @@ class LastSeen:
 
     def __init__(self, file: Path | None, clock: Clock) -> None:
         """Without a ``file`` it is forgotten with the agent."""
-        self._path = file
         self.file = KeptFile(file, self._content)
         self._clock = clock
         self._places = BoundedDict[_Key, Seen](_MOST_PLACES)
@@ -73,7 +71,7 @@ class LastSeen:
 
     def load(self) -> None:
         """Read what was written down; what cannot be read is left out."""
-        for line in read_lines(self._path) if self._path else ():
+        for line in self.file.lines():
             try:
                 kept = _Line.model_validate_json(line)
             except ValidationError:

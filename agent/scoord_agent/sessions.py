@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from scoord.ids import SessionId
-from scoord.local import read_lines
 from scoord_agent import kept_sessions, processes
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.kept_file import KeptFile
@@ -93,7 +92,7 @@ class Sessions:
         Each counts as having acted ``now``, as what is written down may be old; but one without
         a process, which would never be over.
         """
-        for line in filter(None, read_lines(self._path)):
+        for line in filter(None, self.file.lines()):
             if session := kept_sessions.from_line(line):
                 if session.process or not 0 < session.acted_at <= now:
                     session.acted_at = now

@@ -16,7 +16,6 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId, RequestId, SessionId
-from scoord.local import read_lines
 from scoord_agent.kept_file import KeptFile
 
 _log = logging.getLogger(__name__)
@@ -75,7 +74,6 @@ class Unreported:
 
     def __init__(self, file: Path, boot: str = "") -> None:
         """``boot`` is which boot of the machine it is."""
-        self._path = file
         self.file = KeptFile(file, self._content)
         self._boot = boot
         self._edits: deque[UnlockedEdit] = deque(maxlen=MOST_EDITS)
@@ -100,7 +98,7 @@ class Unreported:
 
     def load(self) -> None:
         """Read what the agent before us wrote down; what cannot be read is left out."""
-        read = (edit for line in read_lines(self._path) if (edit := _read(line)))
+        read = (edit for line in self.file.lines() if (edit := _read(line)))
         self._edits.extend(map(self._of_this_boot, read))
 
     def _of_this_boot(self, edit: UnlockedEdit) -> UnlockedEdit:
