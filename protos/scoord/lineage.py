@@ -47,17 +47,13 @@ def root_commits(
 
     Raises as ``git.origin``.
     """
-    if source != repository:
-        history = _history(source)
-        commit = _elsewhere(git.root_commit, source, until)
+    for each in dict.fromkeys((source, repository)):
+        history, ask = _history(each), git.root_commit
+        own = each == repository
+        commit = ask(each.root, until) if own else _elsewhere(ask, each, until)
         if commit:
             yield commit
         read |= history
-    history = _history(repository)
-    commit = git.root_commit(repository.root, until)
-    if commit:
-        yield commit
-    read |= history
 
 
 def _beyond(source: Repository, url: str, until: float, read: Stamps) -> Repository | None:
