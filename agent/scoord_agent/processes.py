@@ -156,7 +156,8 @@ def _has_taken_in(above: int, pid: int) -> bool:
 
 
 def _is_init(pid: int) -> bool:
-    return _parent(pid) <= 1 and _name(pid) in _INITS
+    # In this order: hooks ask, and hardly any process has such a name.
+    return _name(pid) in _INITS and _parent(pid) <= 1
 
 
 def _is_shell(pid: int) -> bool:
