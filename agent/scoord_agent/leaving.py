@@ -42,9 +42,7 @@ class Leaving:
         await self.places(request.session, left)
 
     async def places(self, session: LocalSession, left: Mapping[Place, Queued]) -> None:
-        """Give these up, as they were last asked for. Raises as above."""
-        for place in left:
-            self._turns.had(place)
+        """Give these up, as they were last asked for. Raises as above: the rest are kept."""
         await self._leave_each(session, left)
 
     async def all_of(self, session: LocalSession, agent: AgentId) -> None:
@@ -65,19 +63,29 @@ class Leaving:
         await self._leave_each(session, places)
 
     async def _leave_each(self, session: LocalSession, places: Mapping[Place, Queued]) -> None:
+        """One request each: where one fails, those of the others stand, and are to be told of."""
         session_id = session.session_id
         for project, agent in sorted({(place.project, place.agent) for place in places}):
-            left = {
-                at: it for at, it in places.items() if (at.project, at.agent) == (project, agent)
-            }
+            left = self._as_meant(
+                {at: it for at, it in places.items() if (at.project, at.agent) == (project, agent)}
+            )
+            self._forget(left)
             keys = (place.key for place in left)
             over = [k for k in keys if not self._turns.waits(project, k, session_id)]
             self._waits.over(session, project, over)
-            await self._leave(project, (session_id, agent), self._as_meant(left))
+            await self._leave(project, (session_id, agent), [*left.values()])
 
-    def _as_meant(self, places: Mapping[Place, Queued]) -> list[Queued]:
+    def _as_meant(self, places: Mapping[Place, Queued]) -> dict[Place, Queued]:
         """Places to give up. Of one that is asked for just now, the revision is not known."""
-        return [replace(it, revision=0) if self._is_open(at) else it for at, it in places.items()]
+        return {
+            at: replace(it, revision=0) if self._is_open(at) else it for at, it in places.items()
+        }
+
+    def _forget(self, left: Mapping[Place, Queued]) -> None:
+        """Expect no turn at these, but where one was asked for again since."""
+        for place, queued in left.items():
+            if not queued.revision or self._turns.revision(place) <= queued.revision:
+                self._turns.had(place)
 
     async def _leave(
         self, project: ProjectId, who: tuple[SessionId, AgentId], left: Sequence[Queued]

@@ -11,9 +11,7 @@ HISTORIES = 2_000
 MOST_INVALID = 0.1
 """Beside them: some have little work, or no fault that finds anything to spoil."""
 
-OPEN: dict[int, str] = {
-    1729: "a subagent's place in a queue that goes as its session ends idle is not told of",
-}
+OPEN: dict[int, str] = {}
 """Seeds that break a promise and are not mended yet; docs/reliability.md says what is not kept."""
 
 

@@ -202,6 +202,8 @@ class ScriptedCoordinator:
     async def leave(self, request: LeaveRequest) -> None:
         """Take note of who waits no more."""
         self.left.append(request)
+        if self._fate() is Fate.UNREACHABLE:
+            raise CoordinatorUnreachable("it cannot be reached")
 
     async def reclaim(self, request: ReclaimRequest, _patience_s: float = 0) -> ReclaimResponse:
         """Grant it again, unless ``last`` says that somebody else had it."""

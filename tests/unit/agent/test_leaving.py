@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from scoord.config import RECHECK_S
+from scoord.errors import CoordinatorUnreachable
 from scoord.ids import AgentId
 from scoord.v1.locks_pb2 import LeaveRequest
+from scoord_agent.turns import Queued
 from support.clock import FakeClock
 from support.house import House, editing_house, settle
 from support.repositories import git
@@ -60,6 +62,35 @@ async def test_who_leaves_a_branch_gives_up_its_places_there(house: House) -> No
     assert {"a.py": there} == meant(left)
     assert ["main"] == list(left.place_branches)
     assert "" == left.agent_id
+
+
+async def test_those_of_the_others_stand_where_giving_up_the_first_fails(house: House) -> None:
+    await house.edit("a.py", agent="agent-1")
+    main, *_ = house.request("a.py").places
+    places = [main, replace(main, agent=AgentId("agent-1"))]
+    house.coordinator.fates.append(Fate.UNREACHABLE)
+
+    with pytest.raises(CoordinatorUnreachable):
+        await house.taking.leaving.places(
+            house.session, {at: Queued("a.py", house.turns.revision(at)) for at in places}
+        )
+
+    house.turns.lapse(house.session.session_id)
+    told = house.turns.take(house.session.session_id, AgentId("agent-1"), 9)
+    assert ["a.py"] == [turn.path for turn in told]
+    assert [] == house.turns.take(house.session.session_id, AgentId(""), 9)
+
+
+async def test_what_is_asked_for_again_while_others_are_given_up_is_waited_for(
+    house: House,
+) -> None:
+    main, *_ = house.request("a.py").places
+    before = house.turns.revision(main)
+    await house.edit("a.py")
+
+    await house.taking.leaving.places(house.session, {main: Queued("a.py", before)})
+
+    assert house.turns.is_queued(main)
 
 
 async def cut_off(house: House, *fates: Fate) -> None:
