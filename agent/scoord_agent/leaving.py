@@ -63,17 +63,17 @@ class Leaving:
         await self._leave_each(session, places)
 
     async def _leave_each(self, session: LocalSession, places: Mapping[Place, Queued]) -> None:
-        """One request each: where one fails, those of the others stand, and are to be told of."""
+        """One request each: where one fails, its places stand, and those of the others after it."""
         session_id = session.session_id
         for project, agent in sorted({(place.project, place.agent) for place in places}):
             left = self._as_meant(
                 {at: it for at, it in places.items() if (at.project, at.agent) == (project, agent)}
             )
+            await self._leave(project, (session_id, agent), [*left.values()])
             self._forget(left)
             keys = (place.key for place in left)
             over = [k for k in keys if not self._turns.waits(project, k, session_id)]
             self._waits.over(session, project, over)
-            await self._leave(project, (session_id, agent), [*left.values()])
 
     def _as_meant(self, places: Mapping[Place, Queued]) -> dict[Place, Queued]:
         """Places to give up. Of one that is asked for just now, the revision is not known."""
