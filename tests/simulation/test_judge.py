@@ -233,6 +233,16 @@ def test_who_edited_by_what_passed_to_it_hears_of_it_in_place_of_the_main_thread
     assert late.is_heard()
 
 
+def test_who_knows_that_another_thread_edits_it_need_not_hear_what_became_of_it_then() -> None:
+    known = passed_on(MAIN)
+    known.edit(MAIN)
+    known.hear(TOLD, SUBAGENT)
+    assert not known.is_heard()
+
+    known.hear("Another thread of this session edits src/file.py too, which you hold.")
+    assert known.is_heard()
+
+
 def test_a_session_that_came_back_after_it_was_idle_is_idle_no_more() -> None:
     history = History(0)
     history.truth.idle[1] = PROJECT

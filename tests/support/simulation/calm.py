@@ -175,12 +175,13 @@ class Calm:
 
         Of one that is over its main thread is, and of one that an agent that died knew of;
         and of what was its own, where the subagent that took it over was refused for all that.
+        The subagent is, once the main thread knows that it edits the file, too.
         """
         grant, threads = loss.grant, {str(loss.who.agent)}
         is_over = loss.died or loss.process.dead or _has_gone(person, loss.who.agent, grant)
         if is_over or not (grant.first.agent or self._edited(grant, loss.who.agent)):
             threads.add("")
-        if self._edited(grant, grant.who.agent):
+        if self._edited(grant, grant.who.agent) or _knows_of_another(person, loss):
             threads.add(grant.who.agent)
         return _was_told(person, loss, threads)
 
@@ -432,6 +433,13 @@ def _is_over(person: Person, agent: str, lost: Grant) -> bool:
 def _has_gone(person: Person, agent: str, lost: Grant) -> bool:
     """Whether a subagent lives no more, or another of its name."""
     return agent not in person.subagents or person.agent_ends.get(agent, 0.0) > lost.until_s
+
+
+def _knows_of_another(person: Person, loss: Loss) -> bool:
+    """Whether who had it was told that another thread of its session edits the file, too."""
+    path, since_s = loss.grant.path, loss.grant.since_s
+    texts = (t.text for t in person.told if t.agent == loss.who.agent and t.at_s >= since_s)
+    return any(f"another thread of this session edits {path}" in path_key(t) for t in texts)
 
 
 def _hook_of(agent: str) -> EventKind:
