@@ -227,6 +227,7 @@ class Registration:
     async def _register(
         self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float
     ) -> None:
+        _check_goes_on(session)
         coordination = settings.session_coordination
         request = RegisterRequest(
             request_id=new_request_id(),
@@ -247,7 +248,7 @@ class Registration:
         if session.ended:
             # It ended while it was being registered: nobody else would say so.
             await self.end(session, "it ended while it was registered")
-            raise SessionNotFound(f"{session.session_id} has ended")
+            _check_goes_on(session)
 
     def _note(self, session: LocalSession, project: ProjectId, response: RegisterResponse) -> None:
         if session.lease != response.lease_id:
@@ -322,6 +323,12 @@ def _where_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
     if before is None:
         return lock
     return replace(lock, worktree=before.worktree, passed=has_passed(before, lock))
+
+
+def _check_goes_on(session: LocalSession) -> None:
+    """Raises SessionNotFound where it has ended, as who goes from one to the next may find."""
+    if session.ended:
+        raise SessionNotFound(f"{session.session_id} has ended")
 
 
 def _is_in(session: LocalSession, project: ProjectId) -> bool:
