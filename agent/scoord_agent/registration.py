@@ -99,14 +99,16 @@ class Registration:
 
         Two events of one session may come at once: the second waits for the first.
         """
-        if _is_in(session, project):
+        is_patient = patience_s > 0
+        if _is_in(session, project) and not (is_patient and session.unwritten):
             return
         async with self._locks.setdefault(session.session_id, asyncio.Lock()):
             if not _is_in(session, project):
                 await self._register_or_anew(session, project, settings, patience_s)
-                if patience_s:
-                    # Before it asks for anything on its lease: an agent after us is to know it.
-                    await self._written()
+            if is_patient and session.unwritten:
+                # Before it asks for anything on its lease: an agent after us is to know it.
+                await self._written()
+                session.unwritten = False
 
     async def take_up(self, session: LocalSession, project: ProjectId, settings: Settings) -> None:
         """Ask for a session of the agent before us, under its name and lease."""
@@ -256,6 +258,7 @@ class Registration:
             self.lapse(session)
             session.aliases = {}
         session.lease = LeaseId(response.lease_id)
+        session.unwritten |= project not in session.aliases
         session.aliases[project] = response.alias
         self._aliases[session.session_id] = session.aliases
         session.home = session.home or project

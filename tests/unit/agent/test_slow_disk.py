@@ -103,10 +103,19 @@ async def test_the_loop_waits_for_no_disk(agent: Whole, disk: Disk) -> None:
     assert [] == disk.on_the_loop
 
 
+@pytest.mark.parametrize("how", ["by its edit", "by one that is cut off", "after a beat"])
 async def test_a_session_is_written_down_with_its_lease_before_it_is_granted_anything(
-    agent: Whole, disk: Disk, tmp_path: Path
+    agent: Whole, disk: Disk, tmp_path: Path, how: str
 ) -> None:
-    disk.slow_s, known, acquire = 0.05, list[int](), agent.coordinator.acquire
+    await hear(agent, EventKind.TURN_END)  # it is known, and not registered yet
+    await agent.parts.common.writing_down.written()
+    disk.slow_s, known, acquire = 0.2, list[int](), agent.coordinator.acquire
+    if how == "after a beat":
+        await agent.parts.lifecycle.take_up()
+    if how == "by one that is cut off":
+        edit = asyncio.ensure_future(hear(agent, EventKind.BEFORE_EDIT))
+        await until(lambda: agent.sessions[0].lease)
+        edit.cancel()
 
     async def granted(*args: object) -> object:
         known.extend(leases(tmp_path))
