@@ -94,19 +94,12 @@ class Edits:
         edits = [await self._look(session, event, path) for path in event.paths]
         pairs = await self._ask_all(session, event.agent_id, edits, until)
         decision = _worst([self._judge(*pair) for pair in pairs])
-        if decision.verdict is not Verdict.DENY:
-            self._let_through(session, edits, pairs)
+        if decision.verdict is not Verdict.DENY and self._let_through(session, edits, pairs):
             await self._reporting.noted(until)
         return decision
 
     async def judge_late(self, session: LocalSession, event: HookEvent, why: str) -> Decision:
-        """Decide about an edit for which there is no time left to ask anybody."""
-        decision = self.judge_unasked(session, event, why)
-        await self._reporting.noted(until=0.0)
-        return decision
-
-    def judge_unasked(self, session: LocalSession, event: HookEvent, why: str) -> Decision:
-        """The same by what is known at once."""
+        """Decide by what is known at once: there is no time left to ask anybody."""
         files = {path: self._known(path, event.cwd) for path in event.paths}
         edits = [self._edit(session, event.agent_id, file) for file in files.values() if file]
         requests = self._requests(session, event.agent_id, edits)
@@ -114,8 +107,8 @@ class Edits:
         unnamed = [path for path, file in files.items() if file is None]
         judged = [self._judge(*pair) for pair in pairs]
         decision = _worst([*judged, *self._by_setting(unnamed, event.cwd, why)])
-        if decision.verdict is not Verdict.DENY:
-            self._let_through(session, edits, pairs)
+        if decision.verdict is not Verdict.DENY and self._let_through(session, edits, pairs):
+            await self._reporting.noted(until=0.0)
         return decision
 
     def judge_by_setting(self, event: HookEvent, why: str) -> Decision:
@@ -124,20 +117,22 @@ class Edits:
 
     async def note_use(self, session: LocalSession, event: HookEvent) -> None:
         """An edit has happened: its locks were used, or were lost before that."""
+        is_noted = False
         for path in event.paths:
             edit = await self._look(session, event, path)
             self._edited(session, edit.file)
             if edit.who:
-                self._protection.edited(session, edit.file, edit.who)
-        await self._reporting.noted()
+                is_noted |= self._protection.edited(session, edit.file, edit.who)
+        if is_noted:
+            await self._reporting.noted()
 
     def _let_through(
         self,
         session: LocalSession,
         edits: Iterable[Edit],
         outcomes: Iterable[tuple[Request, Outcome]],
-    ) -> None:
-        """The edit goes on: remember by what right, and what is to be reported."""
+    ) -> bool:
+        """The edit goes on: remember by what right, and what is to be reported, if anything is."""
         reported: set[tuple[ProjectId, str]] = set()
         for request, outcome in outcomes:
             self._taking.let_through(request)
@@ -152,6 +147,7 @@ class Edits:
             if edit.who:
                 asked = edit.name not in reported
                 self._protection.allow(session, edit.file, edit.who, asked=asked)
+        return bool(reported)
 
     def _note_unlocked(self, request: Request, kind: Unlocked) -> None:
         """It edits what is checked out now: another branch, after a switch while it was asked."""

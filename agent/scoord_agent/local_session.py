@@ -55,6 +55,8 @@ class LocalSession:
     """The lease before, until it is known how that ended."""
     aliases: dict[ProjectId, str] = field(default_factory=dict)
     """Its short name in each project it is registered in; the first is its own."""
+    unwritten: bool = False
+    """Whether it has a lease, or is in a project, that nobody has waited for the disk to take."""
     home: ProjectId = ProjectId("")
     worktree: str = ""
     branch: str = ""

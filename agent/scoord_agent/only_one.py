@@ -29,6 +29,8 @@ class OnlyOne:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._descriptor: int | None = None
+        self._lacks = False
+        """Whether what was beside it is still to be put back."""
 
     @contextmanager
     def hold(self) -> Iterator[int | None]:
@@ -52,19 +54,32 @@ class OnlyOne:
         Both would answer hooks, and neither knows what the other's sessions hold. What else was
         in its directory, ``put_back`` sees to.
         """
+        is_said = False
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                if self._is_there():
-                    continue
-                if not self._take_anew():
+                if not self._see_to(put_back):
                     break
-                put_back()
-            except (OSError, ScoordError):
-                continue  # it cannot be looked at, or there is no place for it: for nobody
-            _log.warning("%s was removed; it is there again", self._file)
+                is_said = False
+            except (OSError, ScoordError) as error:
+                # It cannot be looked at, or there is no place for it: for nobody.
+                if not is_said:
+                    _log.warning("cannot look after %s, tried again: %s", self._file, error)
+                is_said = True
         _log.warning("%s was removed, and another agent has begun: this one ends", self._file)
         stop.set()
+
+    def _see_to(self, put_back: Callable[[], None]) -> bool:
+        """Have all there that was; False where another came first. Raises OSError, ScoordError."""
+        if not self._is_there():
+            if not self._take_anew():
+                return False
+            self._lacks = True
+        if self._lacks:
+            put_back()
+            self._lacks = False
+            _log.warning("%s was removed; it is there again", self._file)
+        return True
 
     def _is_there(self) -> bool:
         """Whether the lock that is held is the one that others find."""

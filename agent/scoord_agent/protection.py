@@ -64,35 +64,42 @@ class Protection:
         allowed = Allowed(right.token if right else _WITHOUT, self._clock.now())
         session.remembered.allowed[_edit(file, who)] = allowed
 
-    def edited(self, session: LocalSession, file: FileIdentity, who: Claimant) -> None:
-        """An edit has happened: report it, unless its lock stood all the while."""
+    def edited(self, session: LocalSession, file: FileIdentity, who: Claimant) -> bool:
+        """An edit has happened: report it, unless its lock stood all the while.
+
+        Whether something was noted that is to be reported.
+        """
         now, edit = self._clock.now(), _edit(file, who)
         allowed = session.remembered.allowed.pop(edit, None)
         token = allowed.token if allowed else None
         if right := self._standing(file, who, token, now):
-            self._rely(session, edit, Relied(file.shown, who, right, now))
-            return
+            return self._rely(session, edit, Relied(file.shown, who, right, now))
         since = self._lost_since(file, who, token)
-        if since is not None:
-            self._take_place(session, edit, since)
-            self._reporting.note(Kind.UNPROTECTED, file.project, file.shown, who, since)
-            self._reporting.begin()
+        if since is None:
+            return False
+        self._take_place(session, edit, since)
+        self._reporting.note(Kind.UNPROTECTED, file.project, file.shown, who, since)
+        self._reporting.begin()
+        return True
 
-    def _rely(self, session: LocalSession, edit: Edit, relied: Relied) -> None:
-        self._take_place(session, edit, relied.token)
+    def _rely(self, session: LocalSession, edit: Edit, relied: Relied) -> bool:
+        is_noted = self._take_place(session, edit, relied.token)
         if self._is_silent(edit[0], relied.at):
             self._note(edit[0], relied)
-        else:
-            session.remembered.relied[edit] = relied
+            return True
+        session.remembered.relied[edit] = relied
+        return is_noted
 
-    def _take_place(self, session: LocalSession, edit: Edit, token: int) -> None:
+    def _take_place(self, session: LocalSession, edit: Edit, token: int) -> bool:
         """Remember no more what was edited before, by the same thread: of another grant is asked.
 
         Of the same one, whatever ended it before that edit did so before this one, too.
         """
         before = session.remembered.relied.pop(edit, None)
-        if before is not None and before.token != token:
-            self._note(edit[0], before)
+        if before is None or before.token == token:
+            return False
+        self._note(edit[0], before)
+        return True
 
     def look(self) -> None:
         """Write down what no stream tells of any more: this agent may not be there when it does."""

@@ -99,14 +99,16 @@ class Registration:
 
         Two events of one session may come at once: the second waits for the first.
         """
-        if _is_in(session, project):
+        is_patient = patience_s > 0
+        if _is_in(session, project) and not (is_patient and session.unwritten):
             return
         async with self._locks.setdefault(session.session_id, asyncio.Lock()):
             if not _is_in(session, project):
                 await self._register_or_anew(session, project, settings, patience_s)
-                if patience_s:
-                    # Before it asks for anything on its lease: an agent after us is to know it.
-                    await self._written()
+            if is_patient and session.unwritten:
+                # Before it asks for anything on its lease: an agent after us is to know it.
+                await self._written()
+                session.unwritten = False
 
     async def take_up(self, session: LocalSession, project: ProjectId, settings: Settings) -> None:
         """Ask for a session of the agent before us, under its name and lease."""
@@ -227,6 +229,7 @@ class Registration:
     async def _register(
         self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float
     ) -> None:
+        _check_goes_on(session)
         coordination = settings.session_coordination
         request = RegisterRequest(
             request_id=new_request_id(),
@@ -247,7 +250,7 @@ class Registration:
         if session.ended:
             # It ended while it was being registered: nobody else would say so.
             await self.end(session, "it ended while it was registered")
-            raise SessionNotFound(f"{session.session_id} has ended")
+            _check_goes_on(session)
 
     def _note(self, session: LocalSession, project: ProjectId, response: RegisterResponse) -> None:
         if session.lease != response.lease_id:
@@ -255,6 +258,7 @@ class Registration:
             self.lapse(session)
             session.aliases = {}
         session.lease = LeaseId(response.lease_id)
+        session.unwritten |= project not in session.aliases
         session.aliases[project] = response.alias
         self._aliases[session.session_id] = session.aliases
         session.home = session.home or project
@@ -322,6 +326,12 @@ def _where_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
     if before is None:
         return lock
     return replace(lock, worktree=before.worktree, passed=has_passed(before, lock))
+
+
+def _check_goes_on(session: LocalSession) -> None:
+    """Raises SessionNotFound where it has ended, as who goes from one to the next may find."""
+    if session.ended:
+        raise SessionNotFound(f"{session.session_id} has ended")
 
 
 def _is_in(session: LocalSession, project: ProjectId) -> bool:

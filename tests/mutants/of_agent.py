@@ -174,8 +174,8 @@ MUTANTS = (
     Mutant(
         "a later grant hides what an earlier edit relied on",
         f"{AGENT}/protection.py",
-        "        if before is not None and before.token != token:\n",
-        "        if False:\n",
+        "        if before is None or before.token == token:\n",
+        "        if True:\n",
         ("tests/unit/agent/test_unlocked_edits.py",),
     ),
     Mutant(

@@ -110,10 +110,10 @@ class House:
         until = asyncio.get_running_loop().time() + DECIDE_S
         return await self.edits.guard(self.session, event, until=until)
 
-    def edit_unasked(self, *files: str) -> Decision:
+    async def edit_unasked(self, *files: str) -> Decision:
         """The same, with no time left to ask anybody."""
         event = self._event(EventKind.BEFORE_EDIT, files, "")
-        return self.edits.judge_unasked(self.session, event, "late")
+        return await self.edits.judge_late(self.session, event, "late")
 
     def request(self, file: str) -> Request:
         """What an edit of ``file`` asks for."""

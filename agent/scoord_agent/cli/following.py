@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from scoord.bounded import Once
 from scoord.clock import SystemClock
 from scoord.errors import CoordinatorUnreachable, DeadlineExceeded
 from scoord_agent.cli import local_client
@@ -46,25 +47,32 @@ def follow(question: Mapping[str, object]) -> Iterator[Answer]:
 
 
 class _Seen:
-    """How far a history was shown: to a revision, of which there may be several lines."""
+    """Which lines of a history were shown, and when the latest of them was written."""
 
     def __init__(self) -> None:
-        self._revision = -1
-        self._ids: set[str] = set()
+        # More than are sent again, of which clocks that differ may leave some out.
+        self._shown = Once[str](2 * _MOST_MISSED)
+        self._first = ""
+        self._oldest = ""
         self._at: float | None = None
 
     def take(self, line: Answer, now: float) -> bool:
-        """Go on to a line; False where it was shown already."""
-        revision, name = line.get("revision", 0), line["event_id"]
-        if revision < self._revision or name in self._ids:
+        """Go on to a line; False where it was shown already, or is older than what was asked for.
+
+        Revisions do not tell: what is sent first is in the order of several clocks, and a store
+        that was wiped, or restored, begins again with lower ones.
+        """
+        name, at = line["event_id"], now - line["ago_s"]
+        if name < self._oldest:
             return False
-        self._ids = {name} if revision > self._revision else self._ids | {name}
-        self._revision, self._at = revision, now - line["ago_s"]
-        return True
+        self._first = self._first or name
+        self._at = at if self._at is None else max(at, self._at)
+        return self._shown.is_new(name)
 
     def rest_of(self, question: Mapping[str, object], now: float) -> dict[str, object]:
         """Return what asks for the lines behind those that were shown."""
         if self._at is None:
             return dict(question)
+        self._oldest = self._first  # names are in the order of time: the margin reaches back
         since_s = min(max(0.0, now - self._at) + _MARGIN_S, _MOST_S)
         return {**question, "since_s": since_s, "limit": _MOST_MISSED}

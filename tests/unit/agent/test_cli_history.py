@@ -186,6 +186,45 @@ def test_who_follows_goes_on_behind_what_was_shown_when_the_agent_is_back(
     assert all(limit == 10_000 and 180 <= since_s < 190 for limit, since_s in asked[1:])
 
 
+@pytest.mark.parametrize("is_back", [False, True])
+def test_what_is_followed_is_shown_in_whatever_order_its_revisions_are(
+    api: ScriptedApi,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_back: bool,
+) -> None:
+    """The first are in the order of several clocks; of a wiped store all begin anew."""
+    monkeypatch.setattr(following, "PATIENCE_S", 5.0)
+    first, second, third = (
+        line | {"revision": at} for line, at in ((WAITING, 500), (BROKEN, 21), (LATER, 20))
+    )
+    if is_back:
+        api.will("/v1/history/follow", followed(first))
+    failure = {"error": {"code": "COORDINATOR_UNREACHABLE", "message": "it is away; start it"}}
+    last = json.dumps(failure).encode() + b"\n"
+    api.will("/v1/history/follow", followed(first, second, third) + last)
+
+    run(["history", "--follow", "--json"])
+
+    shown = [json.loads(line)["event_id"] for line in capsys.readouterr().out.splitlines()]
+    assert ["e1", "e2", "e3"] == shown
+
+
+def test_what_is_behind_the_latest_line_is_asked_for_not_behind_the_last(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PATIENCE_S", 5.0)
+    api.will("/v1/history/follow", followed(BROKEN, WAITING))
+    failure = {"error": {"code": "COORDINATOR_UNREACHABLE", "message": "it is away; start it"}}
+    api.will("/v1/history/follow", json.dumps(failure).encode() + b"\n")
+
+    run(["history", "--follow"])
+
+    *_, (_, asked) = api.asked
+    assert 180 <= asked["since_s"] < 190
+
+
 def test_that_nobody_is_there_to_follow_is_said_at_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

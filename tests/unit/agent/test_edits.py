@@ -249,17 +249,17 @@ async def test_where_there_is_no_time_to_ask_what_is_known_decides(house: House)
     await house.edit("mine.py")
     house.stream.hold("theirs.py", Holder(session_id="Session_far"), 77)
 
-    assert house.edit_unasked("mine.py").verdict is Verdict.ALLOW
-    assert "theirs.py was locked by" in house.edit_unasked("theirs.py").reason
+    assert (await house.edit_unasked("mine.py")).verdict is Verdict.ALLOW
+    assert "theirs.py was locked by" in (await house.edit_unasked("theirs.py")).reason
     assert [] == list(house.unreported)
-    assert "free.py: let through without a lock" in house.edit_unasked("free.py").context
+    assert "free.py: let through without a lock" in (await house.edit_unasked("free.py")).context
     assert ["free.py"] == [edit.path for edit in house.unreported]
 
 
 async def test_where_there_is_no_time_to_ask_a_repository_that_blocks_does(house: House) -> None:
     house.block()
 
-    assert house.edit_unasked("free.py").verdict is Verdict.DENY
+    assert (await house.edit_unasked("free.py")).verdict is Verdict.DENY
     assert [] == list(house.unreported)
 
 
@@ -268,10 +268,10 @@ async def test_what_cannot_be_located_is_judged_by_its_own_repository(house: Hou
     text = "session_coordination: {unreachable_action: block}"
     (other / "coordination.yaml").write_text(text)
 
-    decision = house.edit_unasked(str(other / "src" / "a.py"))
+    decision = await house.edit_unasked(str(other / "src" / "a.py"))
     assert "src/a.py: no lock can be taken now" in decision.reason
-    assert house.edit_unasked(str(other / ".git" / "config")).verdict is Verdict.ALLOW
-    assert "let through without a lock" in house.edit_unasked("\0").context
+    assert (await house.edit_unasked(str(other / ".git" / "config"))).verdict is Verdict.ALLOW
+    assert "let through without a lock" in (await house.edit_unasked("\0")).context
 
 
 async def test_who_waits_in_vain_hears_why_nobody_answers(house: House) -> None:

@@ -80,6 +80,24 @@ async def test_a_lock_that_was_removed_with_all_around_it_is_there_again(file: P
         assert ([file], False) == (put_back, stop.is_set())
 
 
+async def test_what_was_beside_it_and_cannot_be_put_back_yet_is_so_later(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = list[Path]()
+
+    def put_back() -> None:
+        tries.append(file)
+        if len(tries) < 4:
+            raise NotAllowed("no space left on device")
+
+    async with staying(file, put_back):
+        remove(file)
+        await until(lambda: "it is there again" in caplog.text)
+        assert 1 == caplog.text.count("no space left on device")
+        await asyncio.sleep(0.02)
+    assert 4 == len(tries), "that is done"
+
+
 async def test_of_two_agents_the_one_whose_lock_was_removed_ends(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from scoord.errors import SessionNotFound
 from scoord.ids import AgentId, FencingToken, LeaseId
 from scoord.v1.events_pb2 import LockGone, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, Lost
@@ -109,3 +110,15 @@ async def test_what_the_agent_before_was_giving_back_is_not_believed_in(house: H
     assert house.holds("b.py")
     assert not house.holds("a.py")
     assert [] == lost(house), "nobody took it away"
+
+
+async def test_a_session_that_has_ended_is_not_registered_anew(house: House) -> None:
+    """As by who brings all to life, and has waited for the answers to those before it."""
+    settings, asked = house.settings.at(house.root), list[str]()
+    await house.registration.end(house.session, "its process is gone")
+    house.coordinator.meanwhile = lambda: asked.append("a registration")
+
+    for make in (house.registration.enter, house.registration.take_up):
+        with pytest.raises(SessionNotFound):
+            await make(house.session, SHOP, settings)
+    assert [] == asked

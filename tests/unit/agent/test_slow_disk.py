@@ -4,12 +4,15 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from scoord.claimant import Claimant
 from scoord.errors import CoordinatorUnreachable
+from scoord.happenings import Kind
+from scoord.ids import AgentId, SessionId
 from scoord.local import atomic_write
 from scoord_agent import kept_file
 from scoord_agent.lifecycle import Origin
@@ -18,7 +21,7 @@ from scoord_agent.unreported import Unreported
 from scoord_agent.writing_down import IN_TIME_S
 from scoord_hooks.neutral import EventKind, Verdict
 from support.clock import FakeClock
-from support.house import settle, until
+from support.house import SHOP, House, settle, until
 from support.whole import Whole, whole_agent
 
 HERE = Origin(pid=os.getpid())
@@ -100,10 +103,19 @@ async def test_the_loop_waits_for_no_disk(agent: Whole, disk: Disk) -> None:
     assert [] == disk.on_the_loop
 
 
+@pytest.mark.parametrize("how", ["by its edit", "by one that is cut off", "after a beat"])
 async def test_a_session_is_written_down_with_its_lease_before_it_is_granted_anything(
-    agent: Whole, disk: Disk, tmp_path: Path
+    agent: Whole, disk: Disk, tmp_path: Path, how: str
 ) -> None:
-    disk.slow_s, known, acquire = 0.05, list[int](), agent.coordinator.acquire
+    await hear(agent, EventKind.TURN_END)  # it is known, and not registered yet
+    await agent.parts.common.writing_down.written()
+    disk.slow_s, known, acquire = 0.2, list[int](), agent.coordinator.acquire
+    if how == "after a beat":
+        await agent.parts.lifecycle.take_up()
+    if how == "by one that is cut off":
+        edit = asyncio.ensure_future(hear(agent, EventKind.BEFORE_EDIT))
+        await until(lambda: agent.sessions[0].lease)
+        edit.cancel()
 
     async def granted(*args: object) -> object:
         known.extend(leases(tmp_path))
@@ -149,6 +161,31 @@ async def test_a_disk_that_is_too_slow_costs_a_hook_a_part_of_its_time_only(
 
     await agent.parts.common.writing_down.written()
     assert [agent.sessions[0].lease] == leases(tmp_path)
+
+
+@pytest.mark.parametrize("hook", [House.edit, House.edited, House.edit_unasked])
+async def test_an_edit_with_nothing_to_report_does_not_wait_for_the_report_of_another(
+    house: House, disk: Disk, hook: Callable[[House], Awaitable[object]]
+) -> None:
+    await house.edit()
+    disk.slow_s = 0.3
+    other = Claimant(SessionId("Session_other"), AgentId(""))
+    house.reporting.note(Kind.UNASKED, SHOP, "b.py", other, 5)
+
+    began = time.monotonic()
+    await hook(house)
+    assert time.monotonic() - began < 0.1
+
+
+async def test_an_edit_whose_lock_was_lost_is_written_down_before_its_hook_is_answered(
+    house: House, disk: Disk, tmp_path: Path
+) -> None:
+    await house.edit()
+    house.held.drop(house.held.at(SHOP, "a.py")[0])
+    disk.slow_s = 0.1
+    await house.edited()
+
+    assert ["a.py"] == unasked(tmp_path)
 
 
 async def test_what_is_not_written_yet_is_when_the_agent_stops(tmp_path: Path, disk: Disk) -> None:
