@@ -140,6 +140,19 @@ async def test_a_notice_is_shown_on_a_real_bus(screen: FakeDesktop) -> None:
     await shower.close()
 
 
+@pytest.mark.parametrize(
+    ("reads_markup", "sent"), [(True, "R&amp;D: &amp;#x202e;"), (False, "R&D: &#x202e;")]
+)
+async def test_entities_in_a_text_are_shown_as_they_are_written(
+    screen: FakeDesktop, *, reads_markup: bool, sent: str
+) -> None:
+    screen.reads_markup = reads_markup
+    shower = Desktop(FakeClock())
+    shower.show(Note("R&D", "R&D: &#x202e;"))
+    assert await screen.next() == [("R&D", sent)]
+    await shower.close()
+
+
 def hostile_notes() -> list[Note]:
     """What is shown of each hostile text: as a notice, in a message, and as a session's name."""
     shown: list[Note] = []
