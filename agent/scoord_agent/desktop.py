@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ class Desktop:
             # In a thread: it takes longer than a hook should wait.
             self._notifier = await asyncio.to_thread(_load)
         arrived: list[bool] = []
-        await self._notifier.send(note.title, note.text, on_dispatched=lambda: arrived.append(True))
+        # What a text of another session says in entities it must not become.
+        text = escape(note.text, quote=False) if await _reads_markup(self._notifier) else note.text
+        await self._notifier.send(note.title, text, on_dispatched=lambda: arrived.append(True))
         return bool(arrived)
 
 
@@ -92,6 +95,13 @@ def bus_address(environ: Mapping[str, str], platform: str = sys.platform) -> str
         return named
     bus = Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}", "bus")
     return f"unix:path={bus}" if bus.is_socket() else None
+
+
+async def _reads_markup(notifier: Any) -> bool:
+    """Whether this desktop reads a text as markup, which the library does not tell."""
+    await notifier.get_capabilities()  # connects
+    interface = getattr(getattr(notifier, "_backend", None), "interface", None)
+    return interface is not None and "body-markup" in await interface.call_get_capabilities()
 
 
 def _load() -> Any:

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.text import one_line
 from scoord_agent.local_session import LocalSession
@@ -13,11 +12,8 @@ from scoord_agent.settings import SettingsFor
 MOST = 3
 """Notices within ``WITHIN_S``, of all sessions together: a person reads no more."""
 WITHIN_S = 60.0
-SAME_S = 600.0
-"""The same is not said again within that time."""
 
 _MOST_TEXT = 240  # characters
-_MOST_TEXTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +25,21 @@ class Note:
 
 
 class Pacing:
-    """Lets through what a person can read, and counts the rest."""
+    """Lets through what a person can read, and counts the rest.
+
+    The same words again are news, too: of another session, or of what has happened once more.
+    """
 
     def __init__(self) -> None:
         self._shown: deque[float] = deque(maxlen=MOST)
-        self._texts = BoundedDict[str, float](_MOST_TEXTS)
         self._left_out = 0
 
     def pace(self, text: str, now: float) -> str | None:
         """Return what is shown of ``text``; None if nothing is."""
-        said = self._texts.get(text)
-        if said is not None and now - said < SAME_S:
-            return None
         if len(self._shown) == MOST and now - self._shown[0] < WITHIN_S:
             self._left_out += 1
             return None
         self._shown.append(now)
-        self._texts[text] = now
         more, self._left_out = self._left_out, 0
         return f"{text} (and {more} more since: see scoord status)" if more else text
 

@@ -160,13 +160,14 @@ class Protection:
     def _standing(
         self, file: FileIdentity, who: Claimant, token: FencingToken | None, now: float
     ) -> FencingToken | None:
-        """The grant that it was allowed by, if that stands as far as was heard."""
+        """The grant that it was allowed by, if that stands as far as was heard.
+
+        Nothing may have been heard, as of a project that is new here: that shows no end either.
+        """
         right = self._held.right(file.project, file.key, who)
-        followed_at = self._neighbours.of(file.project).followed_at
         if right is None or not self._held.use(file.project, file.key, who, now):
             return None
-        stands = token in (None, right.token) and self._held.is_followed(followed_at, now)
-        return right.token if stands else None
+        return right.token if token in (None, right.token) else None
 
     def _taken(self, file: FileIdentity, who: Claimant) -> int | None:
         """The token of another that has it, as last heard or as granted here since."""

@@ -35,8 +35,9 @@ class Given:
     def is_meant(self, prompt: str) -> bool:
         """Whether a prompt names it, or says what it says."""
         name, said = re.escape(self.task_id), prompt[:_MOST_READ]
-        # The name of one in a file is a word of its own; that of another is a number.
-        begin = "" if "#" in self.task_id else r"\btask\s+"
+        # The name of one in a file is a word of its own, and not the end of a longer one, as
+        # that of a file in a folder; that of another is a number.
+        begin = r"(?<![\w-])(?<!\w[./])" if "#" in self.task_id else r"\btask\s+"
         named = re.search(rf"{begin}{name}(?!\w)", said, re.IGNORECASE)
         return named is not None or means(said, self.title)
 

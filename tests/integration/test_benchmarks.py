@@ -1,6 +1,7 @@
 """The programs of bench/ run and say what they are there to say, with less of everything."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,8 +34,23 @@ def test_the_start_among_others_is_measured() -> None:
     found = json.loads(done.stdout)
     assert (20, 30, 3) == (found["sessions"], found["tasks"], found["rounds"])
     assert 0 < found["p50_ms"] <= found["slowest_ms"]
+    assert found["alone_p50_ms"] > 0
+    assert found["ratio"] > 0
     assert found["lines"] <= 20
     assert found["suggested"] > 0, found
+
+
+@pytest.mark.etcd
+def test_a_hook_is_measured_beside_its_floors() -> None:
+    command = [sys.executable, str(BENCH / "hook.py"), "--rounds", "8"]
+    wide = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run(
+        command, env=wide, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert "Against floors" in done.stdout, done.stderr
+    for line in ("HTTP echo", "bash -c :", "shim hook, held file", "free file by http / its"):
+        assert f"│ {line}" in done.stdout
 
 
 @pytest.mark.etcd

@@ -21,6 +21,7 @@ class FakeDesktop:
     shown: list[tuple[str, str]] = field(default_factory=list)
     stuck: bool = False
     """Whether it takes notices and never answers."""
+    reads_markup: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -77,7 +78,7 @@ def _service(desktop: FakeDesktop) -> Any:
     class Service(ServiceInterface):
         @method()
         def GetCapabilities(self) -> "as":  # type: ignore[valid-type]  # noqa: F722, N802
-            return ["body"]
+            return ["body", "body-markup"] if desktop.reads_markup else ["body"]
 
         @method()
         def GetServerInformation(self) -> "ssss":  # type: ignore[name-defined]  # noqa: F821, N802

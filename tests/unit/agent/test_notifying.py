@@ -21,7 +21,7 @@ from scoord.v1.locks_pb2 import Holder
 from scoord_agent import desktop, wording
 from scoord_agent.desktop import PAUSE_S, Desktop, bus_address
 from scoord_agent.local_session import LocalSession
-from scoord_agent.notifying import MOST, SAME_S, WITHIN_S, Note, Notifying, Pacing
+from scoord_agent.notifying import MOST, WITHIN_S, Note, Notifying, Pacing
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from support.clock import FakeClock
@@ -39,30 +39,38 @@ def test_a_person_is_shown_a_few_at_a_time_and_then_how_many_more_there_were() -
     assert pacing.pace("again", WITHIN_S) == "again"
 
 
-def test_the_same_is_not_said_again_for_a_while() -> None:
-    pacing = Pacing()
-    assert pacing.pace("one", 0.0) == "one"
-    assert pacing.pace("one", SAME_S - 1) is None
-    assert pacing.pace("one", SAME_S) == "one"
-
-
-def notifying(*, on: bool = True) -> tuple[Notifying, list[Note]]:
+def notifying(*, on: bool = True, clock: FakeClock | None = None) -> tuple[Notifying, list[Note]]:
     shown: list[Note] = []
     coordination = SessionCoordination(show_notifications=on)
     settings: Any = SimpleNamespace(
         at=lambda _root: SimpleNamespace(session_coordination=coordination)
     )
-    return Notifying(cast("SettingsFor", settings), FakeClock(), shown.append), shown
+    return Notifying(cast("SettingsFor", settings), clock or FakeClock(), shown.append), shown
 
 
-def session(tmp_path: Path, told: Notifying) -> LocalSession:
+def session(tmp_path: Path, told: Notifying, repository: str = "shop") -> LocalSession:
     sessions = Sessions(tmp_path / "sessions.jsonl")
     sessions.person = told.tell
-    home = ProjectId("git.example.org/team/shop")
+    home = ProjectId(f"git.example.org/team/{repository}")
     one = LocalSession(SessionId("Session_a"), "claude-code", None, "/", home=home)
     one.aliases = {home: "Session_1"}
     sessions.add(one)
     return one
+
+
+def test_what_is_told_in_the_same_words_is_shown_to_each_or_counted(tmp_path: Path) -> None:
+    clock = FakeClock()
+    told, shown = notifying(clock=clock)
+    one, two = (session(tmp_path, told, repository=name) for name in ("shop", "desk"))
+    for waiter in (one, two, one, two):
+        waiter.take_notices()
+        waiter.tell("README.md is free now", person=True)
+    clock.advance(WITHIN_S)
+    one.tell_loss("lost")
+
+    titles = ["Session_1 in shop", "Session_1 in desk", "Session_1 in shop", "Session_1 in shop"]
+    assert titles == [note.title for note in shown]
+    assert "lost (and 1 more since: see scoord status)" == shown[-1].text
 
 
 def test_only_what_concerns_a_person_is_shown_and_all_that_is_lost(tmp_path: Path) -> None:
@@ -132,6 +140,19 @@ async def test_a_notice_is_shown_on_a_real_bus(screen: FakeDesktop) -> None:
     await shower.close()
 
 
+@pytest.mark.parametrize(
+    ("reads_markup", "sent"), [(True, "R&amp;D: &amp;#x202e;"), (False, "R&D: &#x202e;")]
+)
+async def test_entities_in_a_text_are_shown_as_they_are_written(
+    screen: FakeDesktop, *, reads_markup: bool, sent: str
+) -> None:
+    screen.reads_markup = reads_markup
+    shower = Desktop(FakeClock())
+    shower.show(Note("R&D", "R&D: &#x202e;"))
+    assert await screen.next() == [("R&D", sent)]
+    await shower.close()
+
+
 def hostile_notes() -> list[Note]:
     """What is shown of each hostile text: as a notice, in a message, and as a session's name."""
     shown: list[Note] = []
@@ -148,7 +169,7 @@ def hostile_notes() -> list[Note]:
         message = wording.noticed(Notice(kind="message", sender=sender, path=text, text=text))
         for notice in (text, message):
             told.tell(one, notice)
-            clock.advance(SAME_S)
+            clock.advance(WITHIN_S)
     return shown
 
 

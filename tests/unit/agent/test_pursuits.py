@@ -121,6 +121,24 @@ def test_a_prompt_means_a_task_by_its_name_or_its_words(prompt: str, *, is_meant
     assert is_meant is Given(SHOP, "2", "fix the login flow").is_meant(prompt)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "is_meant"),
+    [
+        ("do issues.json#1", True),
+        ("ISSUES.json#1, please", True),
+        ("go on (./issues.json#1)", True),
+        ("do issues.json#12", False),
+        ("do my-issues.json#1", False),
+        ("do old.issues.json#1", False),
+        ("do docs/issues.json#1", False),
+    ],
+)
+def test_a_task_in_a_file_is_not_meant_by_the_name_of_another_file(
+    prompt: str, *, is_meant: bool
+) -> None:
+    assert is_meant is Given(SHOP, "issues.json#1", "fix the login flow").is_meant(prompt)
+
+
 def test_a_task_of_a_file_is_meant_by_its_name_alone() -> None:
     assert Given(SHOP, "TODO.md#7ede6f46", "x").is_meant("do TODO.md#7ede6f46, please")
 

@@ -13,6 +13,7 @@ from scoord.v1.events_pb2 import LockGone, Notice, Progress, Snapshot, WatchResp
 from scoord.v1.locks_pb2 import Holder, Lock, LockScope, Lost, ReportKind
 from scoord_agent import wording, wording_losses
 from scoord_agent.coordinator import seconds
+from scoord_agent.held import QUIET_S
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.protection import FRESH_S, LATE_S
 from scoord_agent.unreported import UnlockedEdit, Unreported
@@ -510,6 +511,20 @@ async def test_an_edit_while_the_stream_is_silent_is_written_down_for_whoever_co
     after = Unreported(house.root.parent / "unreported.jsonl")
     after.load()
     assert edits == list(after)
+
+
+@pytest.mark.parametrize("silent_s", [None, BELIEF_S + QUIET_S])
+async def test_an_edit_by_a_lock_of_which_no_end_was_heard_is_asked_about_and_not_judged_here(
+    house: House, silent_s: float | None
+) -> None:
+    """The stream of a project that is new to an agent begins with the lock of the first edit."""
+    await house.edit()
+    house.stream.of(SHOP).followed_at = None if silent_s is None else house.clock.now() - silent_s
+    await house.edited()
+    await until(lambda: house.coordinator.reports)
+
+    (report,) = house.coordinator.reports
+    assert (True, held_by(house).token) == (report.relied, report.heard_revision)
 
 
 async def test_what_an_edit_relied_on_is_written_down_once_the_stream_has_fallen_silent(
