@@ -12,6 +12,7 @@ from scoord_server.model.commands import Keep
 from scoord_server.model.recall import Wanted
 from scoord_server.model.tasks import AddTasks, NewTask
 from scoord_server.reaper import Reaper
+from scoord_server.rpc.interceptors import failure_of
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Put, Txn, prefix_end
 from support.coordination import PROJECT, Bench, bench, granted, kinds
@@ -191,8 +192,9 @@ async def test_beside_a_pattern_that_cannot_be_read_nothing_is_granted(b: Bench)
     await writes(b, (pattern, STRANGE), on="b")
     await b.session("what the view has seen later")
 
-    with pytest.raises(DecodeError):
+    with pytest.raises(DecodeError) as caught:
         await b.acquire("a", "a.py")
+    assert "a newer version wrote is in the way" in failure_of(caught.value).message
     with pytest.raises(DecodeError):
         await b.reserve("a", "src/**")
 
