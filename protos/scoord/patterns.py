@@ -11,7 +11,7 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from scoord.errors import InvalidConfig
 from scoord.globs import may_meet
-from scoord.names import path_key
+from scoord.names import check_characters, path_key
 from scoord.text import one_line
 
 # A pattern becomes a regular expression that tries all ways to share a path among
@@ -101,11 +101,11 @@ def matches(pattern: str, key: str) -> bool:
 def check_reservable(pattern: str) -> str:
     """Return ``pattern`` if it names files to hold: one that ``!`` begins takes some out.
 
-    Raises InvalidConfig.
+    Raises InvalidConfig, and InvalidPath where it has what no path has.
     """
     if pattern.startswith(("!", "#")) or len(pattern) > _LONGEST:
         raise InvalidConfig(f"{pattern[:40]!r} cannot be held; want for example 'src/api/**'")
-    return check_pattern(pattern)
+    return check_pattern(check_characters(pattern))
 
 
 def _stars(name: str) -> int:
