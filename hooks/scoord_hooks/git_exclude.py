@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from scoord.git import Repository
 from scoord.local import atomic_write
 
 _SECONDS = 10
+_SPECIAL = re.compile(r"[\\*?[]")
 
 
 def worktree_root(directory: Path) -> Path | None:
@@ -45,7 +47,7 @@ def keep_out(path: Path, ending: str, examples: Sequence[str]) -> tuple[str, ...
         return ()
     if all(_git(repository.root, "check-ignore", "--", f"{name}{each}") for each in examples):
         return ()
-    file, line = _exclude(repository), f"/{name}{ending}\n".encode()
+    file, line = _exclude(repository), _line(name, ending)
     with _writable(file):
         file.parent.mkdir(exist_ok=True)
         old = file.read_bytes() if file.exists() else b""
@@ -64,7 +66,7 @@ def let_in(path: Path, ending: str) -> tuple[str, ...]:
     repository, name = _in_repository(path)
     if repository is None:
         return ()
-    file, line = _exclude(repository), f"/{name}{ending}\n".encode()
+    file, line = _exclude(repository), _line(name, ending)
     with _writable(file):
         lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
         if line not in lines or _is_elsewhere(repository, name):
@@ -87,6 +89,13 @@ def _around(checkout: Path) -> Repository | None:
         return git.containing(os.path.realpath(checkout))
     except (InvalidPath, OSError):
         return None
+
+
+def _line(name: str, ending: str) -> bytes:
+    """The rule that ignores what has that name, and no other."""
+    # A rule is one line: nothing but a wildcard stands for a line end in a name.
+    literal = re.sub(r"[\r\n]", "?", _SPECIAL.sub(r"\\\g<0>", name))
+    return os.fsencode(f"/{literal}{ending}\n")
 
 
 def _exclude(repository: Repository) -> Path:

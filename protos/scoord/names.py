@@ -21,8 +21,9 @@ MOST_PATH_BYTES = 4096
 """Length of a path in UTF-8. Components have no limit of their own: file systems differ."""
 
 MOST_PROJECT_BYTES = 2 * MOST_PATH_BYTES
-"""Length of a project's name. A worktree may be named by its place, which is folded: that may
-be half as long again, and has the machine before it."""
+"""Length of a project's name. A worktree may be named by its place, with the machine before it.
+The place is folded: that is seldom half as long again, and at most three times as long (U+1D1C0).
+"""
 
 # Git refuses the same set in names that would alias ".git" on HFS+ (utf8.c, next_hfs_char).
 _IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")

@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import Final
 
 from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from scoord.errors import InvalidConfig
 from scoord.globs import may_meet
-from scoord.names import path_key
+from scoord.names import check_characters, path_key
 from scoord.text import one_line
 
 # A pattern becomes a regular expression that tries all ways to share a path among
@@ -23,6 +24,9 @@ BRACES: Final = re.compile(r"(?<!\\)\{[^{},]*,[^{}]*\}")
 """As a shell says several names at once. To git they are part of a name."""
 
 NO_BRACES: Final = "has braces, which no pattern knows; say each by itself"
+
+_CLASS: Final = re.compile(r"(?s)\\.|(\[(?!\^/\])\^?\]?[^\]]*\])")
+"""In the regular expression of a pattern, but for ``[^/]``: a star's, or a question mark's."""
 
 _NO_NAMES: Final = "matches nothing: no name in a path is '.', '..' or empty; say 'src/**'"
 
@@ -97,11 +101,11 @@ def matches(pattern: str, key: str) -> bool:
 def check_reservable(pattern: str) -> str:
     """Return ``pattern`` if it names files to hold: one that ``!`` begins takes some out.
 
-    Raises InvalidConfig.
+    Raises InvalidConfig, and InvalidPath where it has what no path has.
     """
     if pattern.startswith(("!", "#")) or len(pattern) > _LONGEST:
         raise InvalidConfig(f"{pattern[:40]!r} cannot be held; want for example 'src/api/**'")
-    return check_pattern(pattern)
+    return check_pattern(check_characters(pattern))
 
 
 def _stars(name: str) -> int:
@@ -110,4 +114,20 @@ def _stars(name: str) -> int:
 
 def _compiled(patterns: Iterable[str]) -> GitIgnoreSpec:
     # Folded as the paths are, so that every spelling of a file has the same answer.
-    return GitIgnoreSpec.from_lines(map(path_key, patterns))
+    # Other backends, if they are installed, know no look-ahead.
+    return GitIgnoreSpec([_pattern(path_key(each)) for each in patterns], backend="simple")
+
+
+def _pattern(line: str) -> GitIgnoreSpecPattern:
+    """As git matches it: a class such as ``[!a]`` stands for one character of a name.
+
+    The library's does for a slash, too, and where patterns are compared it never may.
+    """
+    made = GitIgnoreSpecPattern(line)
+    if made.regex:
+        made.regex = re.compile(_CLASS.sub(_but_no_slash, made.regex.pattern))
+    return made
+
+
+def _but_no_slash(found: re.Match[str]) -> str:
+    return f"(?!/){found[1]}" if found[1] else found[0]

@@ -13,7 +13,10 @@ from scoord.text import one_line
 
 _HARMLESS: Final = re.compile(r"[!-&(-;=?-\[\]-~]| (?! )")
 """What stays as it is between ``$'`` and ``'``; of several spaces, the last."""
-_ESCAPED_WORD: Final = re.compile(r"(?<!\S)\$'((?:[^'\\]|\\.)*)'(?!\S)")
+_QUOTED: Final = r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\."""
+_ESCAPED_WORD: Final = r"(?<!\S)\$'((?:[^'\\]|\\.)*)'(?!\S)"
+_QUOTED_OR_ESCAPED: Final = re.compile(f"(?s){_QUOTED}|{_ESCAPED_WORD}")
+"""From left to right: within other quotes ``$'`` begins nothing."""
 _ESCAPE: Final = re.compile(rb"\\(?:x([0-9a-f]{2})|([\\']))")
 
 
@@ -34,7 +37,7 @@ def words_of(line: str) -> list[str]:
     What ``as_typed`` made is read back as it was.
     """
     try:
-        return shlex.split(_ESCAPED_WORD.sub(_quoted, line))
+        return shlex.split(_QUOTED_OR_ESCAPED.sub(_requoted, line))
     except ValueError:
         return line.split()
 
@@ -53,8 +56,10 @@ def _bytes_of(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))
 
 
-def _quoted(escaped: "re.Match[str]") -> str:
-    raw = _ESCAPE.sub(_byte, escaped[1].encode(errors="surrogateescape"))
+def _requoted(found: "re.Match[str]") -> str:
+    if found[1] is None:
+        return found[0]
+    raw = _ESCAPE.sub(_byte, found[1].encode(errors="surrogateescape"))
     return shlex.quote(raw.decode(errors="surrogateescape"))
 
 

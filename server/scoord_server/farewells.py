@@ -188,6 +188,10 @@ class Farewells:
     async def _finish(self, over: Over, found: worklogs.Found) -> str | None:
         """One try; how the session ended, None when something came between."""
         ground, last = self._ground, over.last
+        if not over.successor:
+            # First: who is cut short after the end is written down leaves nothing to the next.
+            with contextlib.suppress(ScoordError):
+                await self._let_go(last)
         journal = await ground.journal(last.session.project)
         plan = worklogs.plan_finish(over.unended, last, found, over.successor, journal)
         try:
@@ -196,9 +200,6 @@ class Farewells:
             return None
         if not result.succeeded:
             return None
-        if not over.successor:
-            with contextlib.suppress(ScoordError):
-                await self._let_go(last)
         return worklogs.end_of(found, journal.now_ms).how
 
     async def _let_go(self, last: SessionRecord) -> None:

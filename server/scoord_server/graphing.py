@@ -3,7 +3,7 @@
 import logging
 
 from scoord import graph_limits as limits
-from scoord.errors import Contended, InvalidRequest
+from scoord.errors import Contended
 from scoord.ids import ProjectId
 from scoord.text import counted
 from scoord.v1.graph_pb2 import AddToGraphResponse, ReadGraphResponse, RemoveFromGraphResponse
@@ -38,7 +38,6 @@ class Graphing:
 
     async def add(self, change: Change, named: Named) -> AddToGraphResponse:
         """Add what is not there yet. Raises NotAllowed, InvalidRequest, Contended."""
-        _check_size(change)
         derived = await self._derived(change, named)
         for _ in range(TRIES):
             stored = await self._stored(change.project)
@@ -54,8 +53,7 @@ class Graphing:
         raise _contended(change)
 
     async def remove(self, change: Change, named: Named) -> RemoveFromGraphResponse:
-        """Remove what is there. Raises InvalidRequest, Contended."""
-        _check_size(change)
+        """Remove what is there. Raises Contended."""
         first, derived = await self._stored(change.project), await self._derived(change, named)
         answer, stored, lost = rules.plan_remove(change, first, derived), first, 0
         for step in range(_STEPS + TRIES):
@@ -106,12 +104,6 @@ class Graphing:
         prefix = keys.task_prefix(project)
         listing = await self._ground.store.range(prefix, prefix_end(prefix))
         return tuple((fact.task_id, fact.record) for fact in not_removed(read_tasks(listing.kvs)))
-
-
-def _check_size(change: Change) -> None:
-    count = len(change.entities) + len(change.observations) + len(change.relations)
-    if count > limits.MOST_CHANGES:
-        raise InvalidRequest(f"{count} changes in one command; {limits.MOST_CHANGES} are allowed")
 
 
 def _counted(planned: Planned) -> str:

@@ -178,6 +178,7 @@ class Picture:
             say_unreadable(kv)
             if parsed.kind in keys.HOLDS:
                 self._unread[kv.key] = parsed.project, kv.mod_revision
+                self._touch((parsed.project, parsed.name), parsed.kind)
             return None
 
     def _see(self, kv: KeyValue, parsed: keys.ParsedKey, *, listed: bool) -> Change | None:
@@ -351,7 +352,7 @@ class Picture:
         """Those whose turn has come by what has just changed; each once."""
         touched, self._touched = self._touched, {}
         for place in touched:
-            path = self._paths[place]
+            path = self._paths.setdefault(place, AtPath())
             if path.waiters:
                 yield from self._turns_at(place, path)
             elif not path.holds:
@@ -367,8 +368,15 @@ class Picture:
 
     def _ready(self, place: Place, path: AtPath) -> set[bytes]:
         """The places of those whom nothing keeps from a path as it is."""
+        if self._may_be_kept(place):
+            return set()
         room = Room(0, tuple(s.fact for s in path.holds.values()), path.queue_facts())
         return {w.key for w in conflicts.turns(room, self.reservations(place[0]), place[1])}
+
+    def _may_be_kept(self, place: Place) -> bool:
+        """Whether what cannot be read may be in the way at a path: nothing is granted there."""
+        unread = (of for of in map(keys.parse, self._unread) if of.project == place[0])
+        return any(of.kind == keys.RESERVATIONS or of.name == place[1] for of in unread)
 
     def _touch(self, place: Place, kind: str) -> None:
         """Note whose turn may have come: behind a pattern, anybody's of its project."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
+from scoord.bounded import Once
+from scoord.errors import Unknown
 from scoord.happenings import Kind
 from scoord.ids import LeaseId
 from scoord.v1.records_pb2 import SessionRecord
@@ -39,6 +41,9 @@ so does a lock whose time is over meanwhile."""
 
 AT_ONCE = 16
 """Ends that are under way at the same time: a store takes several in one step."""
+
+
+_MOST_SAID = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,8 @@ class Sweeping:
         self._coordinator = coordinator
         ground = coordinator.ground
         self._store, self._view, self._clock = ground.store, ground.view, ground.clock
+        self._failed = Once[str](_MOST_SAID)
+        """Why ends fail."""
 
     async def refresh(self, project: str = "") -> Refreshed:
         """Sweep by the store as it is now, not as it was last seen. Raises Unknown.
@@ -146,9 +153,20 @@ class Sweeping:
             if start and self._clock.now() >= until:
                 _log.info("%d ends are left for the next sweep", len(ends) - start)
                 break
-            some = await asyncio.gather(*(end() for end in ends[start : start + AT_ONCE]))
+            some = await asyncio.gather(*map(self._singly, ends[start : start + AT_ONCE]))
             ended += chain.from_iterable(some)
         return ended
+
+    async def _singly(self, end: End) -> Sequence[Ended]:
+        """Carry one end out. What is wrong with it keeps no other from being carried out."""
+        try:
+            return await end()
+        except Unknown:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is of this one end)
+            if self._failed.is_new(repr(error)):
+                _log.exception("what is over is not ended; each sweep tries again")
+            return ()
 
     async def _end_sessions(self, on_one_lease: Iterable[SessionFact]) -> list[Ended]:
         """One after the other: the first ends the rest, with their lease, and says so."""

@@ -364,12 +364,13 @@ def _keep(
 def plan_let_go(
     last: SessionRecord, offers: Sequence[OfferFact], step: int, journal: Journal
 ) -> Txn:
-    """Give up ``offers``, which a session that is over was made: each step has its own line."""
+    """Give up ``offers``, which a session was made, if it is over: each step has its own line."""
     session, request = last.session, RequestId(f"over-{last.request_id}-{step}")
-    guards = tuple(unchanged(fact.key, fact.mod_revision) for fact in offers)
+    same = (unchanged(fact.key, fact.mod_revision) for fact in offers)
+    over = absent(keys.session(session.project, session.session_id))
     line = partial(journal.line, session.project, Kind.WITHDRAWN, holder_of(session), request)
     lines = _line([fact.work for fact in offers], line, "its session is over")
-    return Txn(guards, (*(Delete(fact.key) for fact in offers), *lines))
+    return Txn((over, *same), (*(Delete(fact.key) for fact in offers), *lines))
 
 
 def offered_to(session: SessionId, offers: Iterable[OfferFact]) -> list[OfferFact]:

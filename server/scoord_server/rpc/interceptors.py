@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from scoord.errors import InternalError, ScoordError
 from scoord.status import MACHINE_KEY, PERSON_KEY, status_of, trailing_metadata
@@ -18,6 +19,12 @@ from scoord_server.rpc.caller import Caller, current
 from scoord_server.timely import time_left
 
 _log = logging.getLogger(__name__)
+
+_UNFORESEEN = "see the coordinator's log"
+_UNREADABLE = (
+    "what a program of a newer version wrote is in the way, and this coordinator cannot read it; "
+    "update it, or see its log"
+)
 
 # grpc's handlers are generic over messages that this module never looks into.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -79,10 +86,15 @@ def _stream(method: Callable[[Any, Context], AsyncIterator[Any]]) -> Callable[[A
     return call
 
 
+def failure_of(error: Exception) -> ScoordError:
+    """What a caller is told of ``error``."""
+    if isinstance(error, ScoordError):
+        return error
+    return InternalError(_UNREADABLE if isinstance(error, DecodeError) else _UNFORESEEN)
+
+
 async def _abort(context: Context, error: Exception) -> None:
-    failure = (
-        error if isinstance(error, ScoordError) else InternalError("see the coordinator's log")
-    )
+    failure = failure_of(error)
     if failure is not error:
         machine = one_line(current.get().machine) or "a machine without a name"
         _log.error("an RPC of %s failed in a way nobody foresaw", machine, exc_info=error)

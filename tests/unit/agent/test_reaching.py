@@ -1,11 +1,16 @@
 """What keeps a coordinator from being spoken to, before anything depends on it."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from scoord.errors import CoordinatorUnreachable, InvalidConfig
 from scoord.status import from_rpc_error
@@ -32,6 +37,21 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     issued = trustme.CA().issue_cert("coordinator.example.org")
     issued.cert_chain_pems[0].write_to_path(str(cert))
     issued.private_key_pem.write_to_path(str(key))
+    return cert, key
+
+
+@pytest.fixture
+def short_pair(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate and its key, which gRPC takes and OpenSSL has been told not to."""
+    private = rsa.generate_private_key(65537, 1024)
+    name, now = x509.Name([]), datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, private.public_key(), 1, now, now + timedelta(1))
+    signed = made.sign(private, hashes.SHA256())
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_bytes(signed.public_bytes(Encoding.PEM))
+    key.write_bytes(
+        private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    )
     return cert, key
 
 
@@ -82,6 +102,11 @@ async def test_another_program_is_no_coordinator(stranger: str) -> None:
 
 def test_a_certificate_and_its_key_can_be_used(pair: tuple[Path, Path]) -> None:
     cert, key = pair
+    tls_files.check(cert, cert, key)
+
+
+def test_a_key_that_is_short_is_for_grpc_to_take(short_pair: tuple[Path, Path]) -> None:
+    cert, key = short_pair
     tls_files.check(cert, cert, key)
 
 

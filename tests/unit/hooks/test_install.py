@@ -397,6 +397,20 @@ def test_settings_that_a_link_leads_to_are_kept_out_of_git_once(checkout: Path, 
     assert (checkout / ".git/info/exclude").read_text() == before
 
 
+@pytest.mark.parametrize("name", ["a[b]c", "a*b", "a?", "a\\b", "#a", "!a", "a ", "a\r\nb"])
+def test_settings_are_kept_out_of_git_whatever_their_name(checkout: Path, name: str) -> None:
+    (checkout / ".claude").mkdir()
+    (checkout / "ab").write_text("")
+    (checkout / ".claude/settings.local.json").symlink_to(f"../{name}")
+    before = (checkout / ".git/info/exclude").read_bytes()
+    install(PROJECT)
+    install(Order(scope=Scope.PROJECT, unreachable=UnreachableAction.BLOCK))
+    assert git(checkout, "status", "--porcelain", "--untracked-files=all") == "?? ab\n"
+
+    uninstall(PROJECT)
+    assert (checkout / ".git/info/exclude").read_bytes() == before
+
+
 def test_what_a_repository_lets_in_all_the_same_is_excluded_once(checkout: Path) -> None:
     (checkout / ".gitignore").write_text("!/.claude/settings.local.json\n")
     for _ in range(2):

@@ -13,6 +13,8 @@ from scoord.patterns import check_reservable, matches
 WITH_STARS = st.text("ab*?", min_size=1, max_size=8)
 LISTS = st.lists(st.sampled_from(["a", "b", "a*", "*b", "?", "**"]), min_size=1, max_size=6)
 HOSTILE_NAME = st.text(r"ab[]!*?\ ", min_size=1, max_size=5)
+BETWEEN = st.sampled_from(["/", "/", "[!c]", "[^]c]", "[+-9]"])
+"""What a slash may be matched by: none but itself."""
 
 
 @pytest.mark.parametrize(
@@ -76,12 +78,31 @@ def test_lists_of_names_meet_as_the_plain_definition_says(one: list[str], other:
 @given(st.data())
 def test_patterns_that_match_one_path_may_meet(data: st.DataObject) -> None:
     path = data.draw(st.lists(HOSTILE_NAME, min_size=1, max_size=3))
-    one, other = (data.draw(st.tuples(*map(pattern_of, path))) for _ in "12")
-    patterns = ["/".join(names) for names in (one, other)]
+    patterns = [data.draw(pattern_of_path(path)) for _ in "12"]
     for pattern in patterns:
         assume(is_taken(pattern) and matches(pattern, "/".join(path)))
 
     assert may_meet(*patterns)
+
+
+@pytest.mark.parametrize("one_character", ["[!a]", "[^a]", "[!]a]", "[+-9]", "[!a-]", "[!^]"])
+def test_a_class_is_one_character_of_a_name_and_never_a_slash(one_character: str) -> None:
+    pattern = check_reservable(f"/src{one_character}x[.]py")
+
+    assert matches(pattern, "src7x.py")
+    assert not matches(pattern, "src/x.py")
+    assert not may_meet(pattern, "src/**")
+
+
+def test_a_bracket_behind_a_backslash_begins_no_class() -> None:
+    assert matches(r"a\[!b]/**/c?/[!d]", "a[!b]/x/cc/e")
+
+
+def pattern_of_path(names: list[str]) -> st.SearchStrategy[str]:
+    """A pattern that matches the path, unless a class stands between its names."""
+    first, *rest = map(pattern_of, names)
+    further = (st.tuples(BETWEEN, each).map("".join) for each in rest)
+    return st.tuples(first, *further).map("".join)
 
 
 def pattern_of(name: str) -> st.SearchStrategy[str]:

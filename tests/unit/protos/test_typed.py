@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scoord.text import one_line
@@ -50,12 +50,24 @@ def test_what_is_told_is_one_harmless_line_and_is_read_back(paths: list[str]) ->
     assert paths == [word for word in words_of(told) if word != "--" or word in paths]
 
 
+@given(st.lists(st.text("a $'\"\\\n", min_size=1, max_size=6), min_size=1, max_size=4))
+@example(["a $", " b"])
+@example(['" $', "x' "])
+def test_what_is_told_of_paths_full_of_quotes_is_read_back(paths: list[str]) -> None:
+    assert paths == words_of(as_typed(paths))
+
+
 def test_a_plain_path_is_told_as_it_is() -> None:
     assert "a.py 'my file.py' 'café.py'" == as_typed(["a.py", "my file.py", "café.py"])
 
 
 def test_only_what_is_odd_in_a_path_is_escaped() -> None:
     assert r"$'a\x20 b\xc2\xa0\x27\x5c\x3c.py'" == as_typed(["a  b\u00a0'\\<.py"])
+
+
+def test_what_is_escaped_begins_outside_of_other_quotes_only() -> None:
+    assert ["a $", " b", "c"] == words_of(r"""'a $' ' b' $'\x63'""")
+    assert ['$ "', "it's"] == words_of(r"""$\ \" $'it\'s'""")
 
 
 def test_words_with_a_lone_quote_are_cut_at_spaces() -> None:

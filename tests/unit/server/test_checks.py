@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from scoord.errors import InvalidRequest, ScoordError
+from scoord.errors import InvalidPath, InvalidRequest, ScoordError
 from scoord.graph_limits import MOST_CHANGES, MOST_FACTS
 from scoord.ids import NO_GRANT
 from scoord.limits import MOST_BEATS, MOST_KINDS, MOST_USES
@@ -224,3 +224,12 @@ async def test_no_more_of_a_graph_is_looked_at_than_can_be_noted(b: Bench, metho
     few = graph_pb2.Observations(entity="e", contents=["\x9d"])  # refused once it is looked at
     many = of(**says, observations=[few] * (MOST_CHANGES + 1))
     assert "101 changes" in await refused(b, method, many)
+
+
+@pytest.mark.parametrize("pattern", ["a\tb/**", "a/**\n", "a\x1b[31m*"])
+async def test_what_no_path_has_no_pattern_that_is_held_has(b: Bench, pattern: str) -> None:
+    """A heartbeat that names the lock would be refused."""
+    request = locks_pb2.ReserveRequest(**who(b, locks_pb2.ReserveRequest.DESCRIPTOR.fields_by_name))
+    request.pattern = pattern
+    with pytest.raises(InvalidPath, match="control character"):
+        await ask(b, "Reserve", request)

@@ -12,9 +12,11 @@ from scoord_server.model.commands import Keep
 from scoord_server.model.recall import Wanted
 from scoord_server.model.tasks import AddTasks, NewTask
 from scoord_server.reaper import Reaper
+from scoord_server.rpc.interceptors import failure_of
+from scoord_server.seen import SeenWaiter
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Put, Txn, prefix_end
-from support.coordination import PROJECT, Bench, bench, granted, kinds
+from support.coordination import CLAIM_MS, PROJECT, Bench, bench, granted, kinds
 
 STRANGE = b"\xff\xff\xff"
 DAY_MS = 24 * 3600 * 1000
@@ -191,8 +193,9 @@ async def test_beside_a_pattern_that_cannot_be_read_nothing_is_granted(b: Bench)
     await writes(b, (pattern, STRANGE), on="b")
     await b.session("what the view has seen later")
 
-    with pytest.raises(DecodeError):
+    with pytest.raises(DecodeError) as caught:
         await b.acquire("a", "a.py")
+    assert "a newer version wrote is in the way" in failure_of(caught.value).message
     with pytest.raises(DecodeError):
         await b.reserve("a", "src/**")
 
@@ -200,3 +203,46 @@ async def test_beside_a_pattern_that_cannot_be_read_nothing_is_granted(b: Bench)
     await b.settle()
     await b.token("a", "a.py")
     granted(await b.reserve("a", "src/**"))
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [keys.reservation(PROJECT, "strange", "newer", ""), keys.lock(PROJECT, "a.py")],
+    ids=["a pattern", "a lock"],
+)
+async def test_nobodys_turn_runs_out_beside_a_grant_that_cannot_be_read(
+    b: Bench, strange: bytes
+) -> None:
+    for name in ("a", "b"):
+        await b.session(name)
+    token = await b.token("a", "a.py")
+    await b.acquire("b", "a.py", enqueue=True)
+    await b.release("a", "a.py", token)
+    assert 1 == len(turns(b))
+
+    await writes(b, (strange, STRANGE))
+    assert [] == turns(b)
+    b.clock.advance(CLAIM_MS / 1000 + 1)
+    await Reaper(b.coordinator).sweep()
+    await b.settle()
+    assert 1 == len(b.view.snapshot().waiters)
+
+    await b.store.txn(Txn((), (Delete(strange),)))
+    await b.settle()
+    assert 1 == len(turns(b))
+    await b.token("b", "a.py")
+
+
+def turns(b: Bench) -> list[SeenWaiter]:
+    return [waiter for waiter in b.view.snapshot().waiters if waiter.turn_at is not None]
+
+
+async def test_a_lock_that_cannot_be_read_and_is_waited_for_by_nobody_ends_nothing(
+    b: Bench,
+) -> None:
+    strange = keys.lock(PROJECT, "a.py")
+    await writes(b, (strange, STRANGE))
+    await b.store.txn(Txn((), (Delete(strange),)))
+    await b.session("a")
+
+    await b.token("a", "a.py")

@@ -1,4 +1,4 @@
-"""What the reaper says of an outage."""
+"""What the reaper says of an outage, and what it does beside an end that fails."""
 
 import asyncio
 import logging
@@ -9,6 +9,8 @@ import pytest
 from scoord.errors import StoreUnavailable
 from scoord_server import reaper
 from scoord_server.reaper import Reaper
+from scoord_server.seen import SeenLock
+from scoord_server.sweeping import Sweeping
 from support.coordination import Bench, bench
 
 
@@ -44,3 +46,31 @@ async def test_an_outage_is_said_once_and_its_end(
     trouble = "the sweep stopped half-way, trying again: the store is {}"
     wanted = [trouble.format("away"), "the sweep: done again"]
     assert [*wanted, trouble.format("away"), trouble.format("slow")] == said[:4]
+
+
+async def test_an_end_that_fails_each_time_keeps_no_other_from_being_carried_out(
+    b: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await b.session("old", timeout_ms=2_000)
+    await b.session("keeper")
+    await b.acquire("keeper", "idle.py", lock_timeout_ms=1_000)
+    await b.acquire("keeper", "timed.py", lasts_ms=1_000)
+    locks = b.coordinator.locks
+    end = locks.end_overdue
+
+    async def end_overdue(lock: SeenLock) -> bool:
+        if lock.key == "timed.py":
+            raise RuntimeError("boom")
+        return await end(lock)
+
+    monkeypatch.setattr(locks, "end_overdue", end_overdue)
+    b.clock.advance(3)
+    sweeping = Sweeping(b.coordinator)
+    for _ in range(2):
+        await sweeping.sweep()
+    await b.settle()
+
+    seen = b.view.snapshot()
+    assert ["keeper"] == [one.fact.session_id for one in seen.sessions]
+    assert ["timed.py"] == [lock.key for lock in seen.locks]
+    assert ["what is over is not ended; each sweep tries again"] == caplog.messages

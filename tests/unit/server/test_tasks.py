@@ -23,7 +23,7 @@ from scoord_server.model.tasks import (
 from scoord_server.rpc.tasks import MAX_CANDIDATES
 from scoord_server.seen import OfferGone, SeenOffer
 from scoord_server.store import keys
-from scoord_server.store.port import prefix_end
+from scoord_server.store.port import Txn, TxnResult, prefix_end
 from scoord_server.view import Step
 from support.coordination import PROJECT, Bench, bench, kinds
 
@@ -381,6 +381,38 @@ async def test_what_is_offered_to_one_that_is_over_is_withdrawn_by_a_line_once(
 
     assert ("withdrawn", "alice", "area api: its session is over", []) == (await offers_told(b))[-1]
     assert 2 == len(await offers_told(b))
+
+
+@pytest.mark.parametrize("cut_at", [0, 1])
+async def test_what_it_was_offered_is_let_go_though_who_ends_it_is_cut_short(
+    b: Bench, monkeypatch: pytest.MonkeyPatch, cut_at: int
+) -> None:
+    async def stuck(plan: Txn) -> TxnResult:
+        done.append(plan)
+        if len(done) > cut_at:
+            await asyncio.sleep(60)
+        return await run(plan)
+
+    await offer(b, "alice", AREA, FILE, count=2)
+    await b.dies("alice")
+    run, done = b.store.txn, list[Txn]()
+    with monkeypatch.context() as slow:
+        slow.setattr(b.store, "txn", stuck)
+        assert [] == await b.coordinator.farewells.look(PROJECT, 0.1)
+    await b.coordinator.farewells.look(PROJECT)
+
+    assert {} == await leases_of_offers(b)
+    assert ["offered", "withdrawn"] == [told[0] for told in await offers_told(b)]
+
+
+async def test_one_that_lives_again_under_its_name_keeps_what_it_is_offered(b: Bench) -> None:
+    seen = b.view.session(PROJECT, SessionId("alice"))
+    assert seen
+    await offer(b, "alice", AREA)
+
+    await b.coordinator.farewells._let_go(seen.fact.record)
+
+    assert () == await offer(b, "bob", AREA)
 
 
 async def test_an_offer_is_made_although_the_store_has_lost_the_lease_of_history(b: Bench) -> None:
