@@ -45,13 +45,17 @@ def read(root: Path, files: Iterable[str]) -> list[FileTask]:
 
 
 def parsed(file: str, text: str, most: int = MOST_TASKS) -> list[FileTask]:
-    """The tasks that ``text``, the content of ``file``, tells of; each title once."""
+    """The tasks that ``text``, the content of ``file``, tells of; each title once.
+
+    Where it stands more than once, as in a list for each release, one that is open counts.
+    """
     found = _of_json(file, text) if _is_json(file) else _of_markdown(file, text)
     by_id: dict[str, FileTask] = {}
     for task in found:
         if len(by_id) >= most:
             break
-        by_id.setdefault(task.task_id, task)
+        if by_id.setdefault(task.task_id, task).done:
+            by_id[task.task_id] = task
     return list(by_id.values())
 
 

@@ -86,6 +86,14 @@ def test_one_title_is_one_task() -> None:
     assert 1 == len(parsed("T.md", "- [ ] a\n- [ ] A\n"))
 
 
+@pytest.mark.parametrize(("one", "other"), [("x", " "), (" ", "x")])
+def test_of_one_title_that_is_ticked_once_the_open_one_counts(one: str, other: str) -> None:
+    """A list for each release has the same titles."""
+    (task,) = parsed("T.md", f"# 1.0\n- [{one}] test it\n# 1.1\n- [{other}] Test it\n")
+
+    assert (False, ("1.1",) if one == "x" else ("1.0",)) == (task.done, task.topics)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[" * 100_000, "3", '[{"title": 3}, [], null]', '{"a": 1}', '[{"title": "\\u001b"}]'],
