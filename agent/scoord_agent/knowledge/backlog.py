@@ -22,6 +22,8 @@ MOST_TASKS = 500
 
 _BOX = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+\[([ xX])\]\s+(\S.*)$")
 _HEADING = re.compile(r"^#{1,6}\s+(\S.*)$")
+_FENCE = re.compile(r"^\s*(?:(?:[-*+>]|\d{1,9}[.)])\s+)*(`{3,}(?=[^`]*$)|~{3,})")
+"""What a block of code begins with, also in a list or a quotation."""
 _DONE = frozenset({"closed", "done", "completed", "resolved", "merged"})
 
 
@@ -92,11 +94,25 @@ def _is_json(file: str) -> bool:
 
 def _of_markdown(file: str, text: str) -> Iterator[FileTask]:
     heading: tuple[str, ...] = ()
-    for line in text.splitlines():
+    for line in _outside_code(text.splitlines()):
         if match := _HEADING.match(line):
             heading = (one_line(_unclosed(match[1]), 80),)
         elif (match := _BOX.match(line)) and (title := one_line(match[2])):
             yield FileTask(_named(file, title), title, file, heading, match[1] != " ")
+
+
+def _outside_code(lines: Iterable[str]) -> Iterator[str]:
+    """Those in no fenced block: a box there is an example, and ``# ...`` a comment."""
+    fence = ""
+    for line in lines:
+        if fence:
+            end = line.strip("> \t")
+            is_over = end.startswith(fence) and not end.strip(fence[0])
+            fence = "" if is_over else fence
+        elif match := _FENCE.match(line):
+            fence = match[1]
+        else:
+            yield line
 
 
 def _unclosed(heading: str) -> str:
