@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from scoord.errors import ScoordError
 from scoord.paths import FileIdentity, Locator
@@ -12,6 +12,7 @@ from scoord.v1.locks_pb2 import BreakRequest, Lock, LockRef
 from scoord_agent.actors import Actors
 from scoord_agent.arguments import Meaning, meanings
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
+from scoord_agent.request import confined_to
 from scoord_agent.rows import lock_row, waiter_row
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
@@ -21,6 +22,8 @@ from scoord_agent.wishes import Breaking
 from scoord_agent.within import all_within
 
 Answer = dict[str, Any]
+
+_NOTHING: Final[Answer] = {"current": None, "others": [], "elsewhere": []}
 
 
 class BreakDesk:
@@ -44,7 +47,8 @@ class BreakDesk:
     async def break_lock(self, wanted: Breaking) -> Answer:
         """Take a lock away, while the grant that its token names stands; say what is there then.
 
-        Of a name that several hold each is told, and for whom it is kept once it is free.
+        Of a name that several hold each is told, and for whom it is kept once it is free; apart
+        from them those on other branches, which are in nobody's way where it is said.
         """
         may_be = await asyncio.to_thread(meanings, self._locator, wanted.path, wanted.cwd)
         answers = list[Answer]()
@@ -52,7 +56,7 @@ class BreakDesk:
             answers.append(await self._broken(wanted, meant))
             if answers[-1]["broken"] or answers[-1]["current"]:
                 return answers[-1]
-        return answers[0]
+        return next((answer for answer in answers if answer["elsewhere"]), answers[0])
 
     async def _broken(self, wanted: Breaking, meant: Meaning) -> Answer:
         named = meant.what
@@ -64,30 +68,31 @@ class BreakDesk:
             by=one_line(wanted.by),
             reason=one_line(wanted.reason),
             through=self._actors.above(wanted.pid, named.project).through,
-            branch=spot.branch,
+            branch=one_line(self._locator.head(named.worktree).branch),
         )
         response = await self._client.break_lock(request, PATIENCE_S)
         if response.WhichOneof("outcome") == "broken":
             unrecorded, kept = response.broken.unrecorded, await self._kept(spot)
             return {"broken": True, "unrecorded": unrecorded, "kept": kept}
-        if response.not_broken.HasField("current"):
-            return {"broken": False, **await self._standing(spot, response.not_broken.current)}
-        files = [] if meant.is_pattern else [named]
-        return {"broken": False, "current": None, "within": await self._within(files, wanted.cwd)}
+        stands = response.not_broken.HasField("current")
+        locks = await self._standing(spot, response.not_broken.current) if stands else _NOTHING
+        files = [] if meant.is_pattern or locks["current"] else [named]
+        return {"broken": False, **locks, "within": await self._within(files, wanted.cwd)}
 
     def _spot(self, named: FileIdentity, pid: int, *, is_pattern: bool) -> Spot:
-        session = self._sessions.above(pid)
-        branch = one_line(self._locator.head(named.worktree).branch)
+        session, settings = self._sessions.above(pid), self._settings.now(named.worktree)
+        branch = confined_to(settings, self._locator.head(named.worktree))
         return Spot(named, is_pattern, branch, session.session_id if session else "")
 
     async def _standing(self, spot: Spot, current: Lock) -> Answer:
         """What stands, as the store has it, and what else does, by the list."""
         listed = await self._client.list_locks(spot.named.project)
-        locks = [current, *spot.beside(current, listed.locks)]
-        first, *others = (
-            {**lock_row(lock, self._sessions.is_here), "own": spot.is_own(lock)} for lock in locks
+        here, elsewhere = (
+            [{**lock_row(lock, self._sessions.is_here), "own": spot.is_own(lock)} for lock in locks]
+            for locks in spot.parted([current, *spot.beside(current, listed.locks)])
         )
-        return {"current": first, "others": others}
+        first = here[0] if here else None
+        return {"current": first, "others": here[1:], "elsewhere": elsewhere}
 
     async def _kept(self, spot: Spot) -> Answer | None:
         """For whom it is kept now, and for how long at most, if it is."""

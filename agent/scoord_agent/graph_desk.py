@@ -155,11 +155,10 @@ class GraphDesk:
         """What the coordinator has of it, and what the repository and this agent add."""
         request = pb.ReadGraphRequest(project=ground.project)
         graph = await self._client.ask(lambda e: e.graph.ReadGraph, request, PATIENCE_S)
-        listed = await self._work.tasks(ground.project, done_too=True)
-        of_files = await self._work.tasks_of_files(ground.worktree, listed)
+        of_team, of_files = await self._work.tasks(ground.project, ground.worktree)
         open_ones = [task for task in of_files if not task.done]
         graph_ground.add(graph, ground.areas, open_ones)
-        kept = {t.task_id: t.offered_to.alias for t in listed if not t.done}
+        kept = {t.task_id: t.offered_to.alias for t in of_team if not t.done}
         kept |= {t.task_id: self._work.kept_for(ground.project, t.task_id) for t in open_ones}
         graph_ground.add_kept(graph, kept)
         locks = (await self._client.list_locks(ground.project)).locks

@@ -200,26 +200,26 @@ class NextWork:
         )
         return [one for one in best if (one.work.kind, one.work.name) in free]
 
-    async def tasks(self, project: ProjectId, *, done_too: bool) -> list[pb.Task]:
-        """The team's tasks. Raises what the coordinator says."""
-        request = pb.ListTasksRequest(project=project, done_too=done_too)
-        return list((await self._client.ask(lambda e: e.tasks.ListTasks, request)).tasks)
+    async def tasks(
+        self, project: ProjectId, worktree: Worktree | None
+    ) -> tuple[list[pb.Task], list[FileTask]]:
+        """The team's tasks and those of the repository's files, done ones too.
 
-    async def tasks_of_files(
-        self, worktree: Worktree | None, listed: Sequence[pb.Task]
-    ) -> list[FileTask]:
-        """The tasks of the repository's files that are not ``listed``, by their titles."""
+        A title that is the team's is none of a file's, also where the team is done with it and
+        the file does not say so yet. Raises what the coordinator says.
+        """
+        request = pb.ListTasksRequest(project=project, done_too=True)
+        of_team = list((await self._client.ask(lambda e: e.tasks.ListTasks, request)).tasks)
         files = self._settings.of(worktree).tasks
         if worktree is None or not files:
-            return []
-        known = {task.title.casefold() for task in listed}
+            return of_team, []
+        known = {task.title.casefold() for task in of_team}
         found = await asyncio.to_thread(backlog.read, worktree.root, files)
-        return [task for task in found if task.title.casefold() not in known]
+        return of_team, [task for task in found if task.title.casefold() not in known]
 
     async def _open_tasks(self, ground: Ground) -> list[OpenTask]:
-        listed = await self.tasks(ground.project, done_too=True)
-        open_ones = [OpenTask(t.task_id, t.title, t.area) for t in listed if not t.done]
-        of_files = await self.tasks_of_files(ground.worktree, listed)
+        of_team, of_files = await self.tasks(ground.project, ground.worktree)
+        open_ones = [OpenTask(t.task_id, t.title, t.area) for t in of_team if not t.done]
         return open_ones + [
             OpenTask(task.task_id, task.title, topics=task.topics)
             for task in of_files

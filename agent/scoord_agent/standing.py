@@ -1,12 +1,12 @@
 """Who stands at one name, in the way of who would break a lock there. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scoord.claimant import Claimant
 from scoord.names import path_key
 from scoord.paths import FileIdentity
-from scoord.v1.locks_pb2 import Lock, LockScope, Waiter
+from scoord.v1.locks_pb2 import Lock, Waiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Spot:
     named: FileIdentity
     is_pattern: bool
     branch: str
-    """What is checked out there."""
+    """Where locks hold that are taken there; empty where that is every branch."""
     session: str
     """The asker's; empty where it has none."""
 
@@ -26,21 +26,32 @@ class Spot:
         return bool(self.session) and (holder.session_id, holder.agent_id) == (self.session, "")
 
     def beside(self, current: Lock, locks: Iterable[Lock]) -> list[Lock]:
-        """What else is held there, on its branch or on all."""
-        return [lock for lock in locks if lock.token != current.token and self._is_here(lock)]
+        """What else is held there, on whatever branch."""
+        return [lock for lock in locks if lock.token != current.token and self._is_of(lock)]
+
+    def parted(self, locks: Sequence[Lock]) -> tuple[list[Lock], list[Lock]]:
+        """Those that hold on its branch; and those on others, which are in nobody's way there."""
+        near = [lock for lock in locks if self._is_near(_branch(lock))]
+        return near, [lock for lock in locks if not self._is_near(_branch(lock))]
 
     def next(self, waiters: Iterable[Waiter]) -> Waiter | None:
         """For whom else a file is kept there now."""
         turns = (waiter for waiter in waiters if waiter.has_turn and self._is_waited_for(waiter))
         return next((w for w in turns if w.holder.session_id != self.session), None)
 
-    def _is_here(self, lock: Lock) -> bool:
-        branch = Claimant.of(lock.holder, lock.mode, lock.scope).branch
+    def _is_of(self, lock: Lock) -> bool:
         same = path_key(lock.path) == self.named.key and lock.is_pattern == self.is_pattern
-        return same and lock.project == self.named.project and branch in ("", self.branch)
+        return same and lock.project == self.named.project
+
+    def _is_near(self, branch: str) -> bool:
+        return not self.branch or branch in ("", self.branch)
 
     def _is_waited_for(self, waiter: Waiter) -> bool:
-        is_confined = waiter.scope == LockScope.LOCK_SCOPE_BRANCH
-        near = not is_confined or waiter.holder.branch == self.branch
         place = waiter.project, path_key(waiter.path)
-        return near and not self.is_pattern and place == (self.named.project, self.named.key)
+        is_its = not self.is_pattern and place == (self.named.project, self.named.key)
+        return is_its and self._is_near(_branch(waiter))
+
+
+def _branch(who: Lock | Waiter) -> str:
+    """The branch that it holds, or waits, on; empty where that is every one."""
+    return Claimant.of(who.holder, who.mode, who.scope).branch

@@ -81,9 +81,8 @@ class WorkDesk:
         """The team's tasks, and those of the repository's files that are not among them."""
         worktree, project = await place_of(self._locator, cwd)
         files = self._settings.now(worktree).tasks
-        listed = await self._work.tasks(project, done_too=done_too)
-        rows = [task_row(task) for task in listed]
-        of_files = await self._work.tasks_of_files(worktree, listed)
+        of_team, of_files = await self._work.tasks(project, worktree)
+        rows = [task_row(task) for task in of_team if done_too or not task.done]
         areas = await self._areas(cwd) if of_files else NOTHING
         shown = (task for task in of_files if done_too or not task.done)
         rows += (

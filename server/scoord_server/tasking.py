@@ -31,19 +31,17 @@ class Tasking:
 
     async def add(self, command: AddTasks) -> tuple[TaskFact, ...]:
         """Add tasks; the task behind each title, in order. Raises LimitReached, Contended."""
-        prefix = keys.get_prefix(keys.task_prefix(command.project))
-        listing = await self._ground.store.range(prefix.key, prefix.end)
-        kvs, seen = listing.kvs, listing.revision
+        seen = await self._ground.store.txn(rules.plan_look_at_backlog(command.project))
         for _ in range(TRIES):
             journal = await self._ground.journal(command.project)
-            plan, tasks = rules.plan_add(command, rules.read_all_tasks(kvs), seen, journal)
+            plan, tasks = rules.plan_add(command, rules.read_backlog(seen), journal)
             try:
                 result = await self._ground.txn(plan)
             except PlanAgain:
                 continue
             if result.succeeded:
                 return tasks
-            kvs, seen = result.results[0].kvs, result.revision
+            seen = result
         raise Contended(f"too many tasks are added to {command.project} at once; try again")
 
     async def list(self, project: ProjectId) -> tuple[tuple[TaskFact, ...], tuple[OfferFact, ...]]:

@@ -68,6 +68,37 @@ def test_of_two_locks_the_one_on_the_branch_where_it_is_said_is_broken(
     wait_until("bob's stands", lambda: branches(two, shop) == {("bob", "auth.py"): "feature"})
 
 
+def test_a_lock_on_another_branch_is_broken_by_its_token_only(two: Pair, shop: Clones) -> None:
+    git(shop.bobs, "switch", "-q", "-c", "feature")
+    bob = started(two.bob.session(shop.bobs))
+    bob.edit("auth.py")
+    (token,) = (row["token"] for row in two.alice.status(shop.alices)["locks"])
+    words = ("unlock", "auth.py", "--force")
+
+    left = two.alice.scoord(*words, "--yes", cwd=shop.alices)
+
+    assert left.returncode == 1
+    (line,) = left.stdout.splitlines()
+    assert line.startswith("auth.py is not locked on this branch, but on another by Session_")
+    assert ", branch feature), for " in line
+    assert line.endswith(f"; to break that, say: scoord unlock auth.py --force --token {token}")
+    assert {("bob", "auth.py"): "feature"} == branches(two, shop)
+
+    started(two.alice.session(shop.alices)).edit("auth.py")
+    named = two.alice.scoord(*words, "--token", str(token), cwd=shop.alices)
+    assert "auth.py was taken from its holder" in named.stdout, "also beside one that is here"
+    wait_until("alice's stands", lambda: branches(two, shop) == {("alice", "auth.py"): "main"})
+
+
+def test_who_has_no_branch_finds_the_locks_of_all(two: Pair, shop: Clones) -> None:
+    git(shop.alices, "switch", "-q", "--detach")
+    started(two.bob.session(shop.bobs)).edit("auth.py")
+
+    broken = two.alice.scoord("unlock", "auth.py", "--force", "--yes", cwd=shop.alices)
+
+    assert "auth.py was taken from its holder" in broken.stdout, "it is in the way there"
+
+
 def test_on_the_same_branch_it_is_refused_as_ever(two: Pair, shop: Clones) -> None:
     alice, bob = started(two.alice.session(shop.alices)), started(two.bob.session(shop.bobs))
     alice.edit("auth.py")

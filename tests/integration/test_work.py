@@ -327,6 +327,15 @@ def test_tasks_are_shared_by_all_machines(team: Team) -> None:
     assert "by bob" in team.alice.scoord("task", "list", "--all", cwd=team.alices).stdout
 
 
+def test_what_the_team_is_done_with_is_not_listed_as_open_by_its_file(team: Team) -> None:
+    team.alice.scoord("task", "add", "Round the price", cwd=team.alices)
+    team.alice.scoord("task", "done", "1", cwd=team.alices)
+
+    listed = team.bob.scoord("task", "list", "--json", cwd=team.bobs)
+
+    assert [] == json.loads(listed.stdout)["tasks"], "it is not suggested, either"
+
+
 def test_the_words_of_a_title_need_no_quotes(team: Team) -> None:
     said = team.alice.scoord("task", "add", "fix", "the", "login", cwd=team.alices)
     several = team.alice.scoord("task", "add", "fix login", "write docs", cwd=team.alices)

@@ -109,7 +109,8 @@ def unlock(
     --force shows who holds a path, why and since when, and asks; without a terminal,
     it says what to type instead. --token N, from there or from `scoord locks`, breaks
     the grant that you saw: one that changed hands since stays. --yes alone breaks
-    whatever grant it finds.
+    whatever grant it finds. Where locks hold on one branch, those on other branches
+    are in nobody's way here: they are shown, and broken by --token only.
 
     Where several share a path, each share is shown and broken by itself; your own
     stays. Who waited first for a file has it kept then. The holder of a lock that was
@@ -241,20 +242,23 @@ def _break_all(paths: Sequence[str], order: _Order, *, as_json: bool) -> bool:
 
 def _break(path: str, order: _Order) -> Iterator[dict[str, Any]]:
     """Break all that others hold at a path; of what only this session has, give that back."""
-    standing, within = _standing(path)
-    named = [row for row in standing if order.names(row)]
+    standing = _standing(path)
+    named = [row for row in standing.here if order.names(row)]
     others = [row for row in named if not row.own]
+    others += [row for row in standing.elsewhere if row.token in order.tokens]
     if others:
         yield from (_break_one(path, shown, order) for shown in others)
     elif named:
         local_client.release([path])
         what = "was this session's own, and is given back"
         yield _outcome(path, named[0], what, broken=True)
-    elif standing:
-        yield from (_outcome(path, row, _changed_hands(path, row, order)) for row in standing)
+    elif standing.here:
+        yield from (_outcome(path, row, _changed_hands(path, row, order)) for row in standing.here)
     else:
-        lies = [_lies_in(row, "unlock --force") for row in within]
-        yield _outcome(path, None, lies[0] if lies else "is not locked")
+        yield from (_outcome(path, row, _elsewhere(path, row, order)) for row in standing.elsewhere)
+        lies = [_lies_in(row, "unlock --force") for row in standing.within]
+        if lies or not standing.elsewhere:
+            yield _outcome(path, None, lies[0] if lies else "is not locked")
 
 
 def _break_one(path: str, shown: LockRow, order: _Order) -> dict[str, Any]:
@@ -278,12 +282,24 @@ def _not_agreed(path: str, shown: LockRow, order: _Order) -> str:
     return "" if click.confirm("Break this lock?", err=True) else "is left as it is"
 
 
-def _standing(path: str) -> tuple[Sequence[LockRow], Sequence[dict[str, Any]]]:
-    """Return the locks there, the first as the store has it now; else what the path lies in."""
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What is held at a path."""
+
+    here: Sequence[LockRow]
+    """On this branch or on every one, the first as the store has it now."""
+    elsewhere: Sequence[LockRow]
+    """On other branches only."""
+    within: Sequence[dict[str, Any]]
+    """The patterns that it lies in, where nothing else holds it here."""
+
+
+def _standing(path: str) -> _Standing:
     answer = local_client.break_lock(path, NO_GRANT, _me(), "")
     problems.tell(answer)
-    rows = [answer["current"], *answer.get("others", ())] if answer.get("current") else []
-    return [lock_row(row) for row in rows], answer.get("within", ())
+    here = [answer["current"], *answer.get("others", ())] if answer.get("current") else []
+    rows, elsewhere = map(lock_row, here), map(lock_row, answer.get("elsewhere", ()))
+    return _Standing([*rows], [*elsewhere], answer.get("within", ()))
 
 
 def _how_taken(answer: dict[str, Any]) -> str:
@@ -317,6 +333,13 @@ def _what_happened(path: str, answer: dict[str, Any], order: _Order) -> str:
 def _changed_hands(path: str, row: LockRow, order: _Order) -> str:
     return (
         f"changed hands meanwhile and was not broken: now {show.holding(row)};"
+        f" to break that, say: {order.again(path, row)}"
+    )
+
+
+def _elsewhere(path: str, row: LockRow, order: _Order) -> str:
+    return (
+        f"is not locked on this branch, but on another by {show.holding(row)};"
         f" to break that, say: {order.again(path, row)}"
     )
 

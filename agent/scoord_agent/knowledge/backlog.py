@@ -22,6 +22,8 @@ MOST_TASKS = 500
 
 _BOX = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+\[([ xX])\]\s+(\S.*)$")
 _HEADING = re.compile(r"^#{1,6}\s+(\S.*)$")
+_FENCE = re.compile(r"^\s*(?:(?:[-*+>]|\d{1,9}[.)])\s+)*(`{3,}(?=[^`]*$)|~{3,})")
+"""What a block of code begins with, also in a list or a quotation."""
 _DONE = frozenset({"closed", "done", "completed", "resolved", "merged"})
 
 
@@ -45,13 +47,17 @@ def read(root: Path, files: Iterable[str]) -> list[FileTask]:
 
 
 def parsed(file: str, text: str, most: int = MOST_TASKS) -> list[FileTask]:
-    """The tasks that ``text``, the content of ``file``, tells of; each title once."""
+    """The tasks that ``text``, the content of ``file``, tells of; each title once.
+
+    Where it stands more than once, as in a list for each release, one that is open counts.
+    """
     found = _of_json(file, text) if _is_json(file) else _of_markdown(file, text)
     by_id: dict[str, FileTask] = {}
     for task in found:
         if len(by_id) >= most:
             break
-        by_id.setdefault(task.task_id, task)
+        if by_id.setdefault(task.task_id, task).done:
+            by_id[task.task_id] = task
     return list(by_id.values())
 
 
@@ -88,11 +94,25 @@ def _is_json(file: str) -> bool:
 
 def _of_markdown(file: str, text: str) -> Iterator[FileTask]:
     heading: tuple[str, ...] = ()
-    for line in text.splitlines():
+    for line in _outside_code(text.splitlines()):
         if match := _HEADING.match(line):
             heading = (one_line(_unclosed(match[1]), 80),)
         elif (match := _BOX.match(line)) and (title := one_line(match[2])):
             yield FileTask(_named(file, title), title, file, heading, match[1] != " ")
+
+
+def _outside_code(lines: Iterable[str]) -> Iterator[str]:
+    """Those in no fenced block: a box there is an example, and ``# ...`` a comment."""
+    fence = ""
+    for line in lines:
+        if fence:
+            end = line.strip("> \t")
+            is_over = end.startswith(fence) and not end.strip(fence[0])
+            fence = "" if is_over else fence
+        elif match := _FENCE.match(line):
+            fence = match[1]
+        else:
+            yield line
 
 
 def _unclosed(heading: str) -> str:

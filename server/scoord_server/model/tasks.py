@@ -2,7 +2,8 @@
 
 A task is a key without a lease while it is open, on the lease of history once it is
 done. An add is guarded by "no task is new since I looked", so no title is open
-twice. An offer is a key on a short lease of its own: who puts it first has it.
+twice. It writes down the last number, which is given once: a done task goes, and its
+number is still said. An offer is a key on a short lease of its own: who puts it first has it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -91,6 +92,16 @@ class TaskFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """All tasks of a project as the store had them at some revision."""
+
+    facts: tuple[TaskFact, ...]
+    last: int
+    """The highest number that was given, also to a task that is gone."""
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A piece of work that may be offered: a task, an area or a file."""
 
@@ -161,9 +172,24 @@ def read_tasks(kvs: Iterable[KeyValue]) -> tuple[TaskFact, ...]:
     return _in_order(readable(TaskFact.of, kvs))
 
 
-def read_all_tasks(kvs: Iterable[KeyValue]) -> tuple[TaskFact, ...]:
-    """The same, where none may be missing: a new one gets the next number. Raises DecodeError."""
-    return _in_order(map(TaskFact.of, kvs))
+def plan_look_at_backlog(project: ProjectId) -> Txn:
+    """Only read; ``read_backlog`` reads the answer."""
+    return Txn((), _backlog(project))
+
+
+def read_backlog(result: TxnResult) -> Backlog:
+    """The backlog as it was, by a look or by an add that lost a race.
+
+    No task may be missing: it may have the title of a new one. Raises DecodeError.
+    """
+    tasks, numbered = result.results
+    facts = _in_order(map(TaskFact.of, tasks.kvs))
+    numbers = (*(int(kv.value) for kv in numbered.kvs), *(fact.number for fact in facts))
+    return Backlog(facts, max(numbers, default=0), result.revision)
+
+
+def _backlog(project: ProjectId) -> tuple[Get, ...]:
+    return keys.get_prefix(keys.task_prefix(project)), Get(keys.numbered(project))
 
 
 def _in_order(facts: Iterable[TaskFact]) -> tuple[TaskFact, ...]:
@@ -181,14 +207,14 @@ def read_offers(kvs: Iterable[KeyValue]) -> tuple[OfferFact, ...]:
 
 
 def plan_add(
-    command: AddTasks, known: Iterable[TaskFact], seen: int, journal: Journal
+    command: AddTasks, known: Backlog, journal: Journal
 ) -> tuple[Txn, tuple[TaskFact, ...]]:
     """What to do, and the tasks as they are once it is done. Raises LimitReached.
 
     Without anything new to add, the transaction does nothing.
     """
-    facts, new = _resolved(command, tuple(known), journal.now_ms)
-    guard = none_created_since(keys.task_prefix(command.project), seen)
+    facts, new = _resolved(command, known, journal.now_ms)
+    guard = none_created_since(keys.task_prefix(command.project), known.revision)
     puts = tuple(
         Put(keys.task(command.project, fact.task_id), fact.record.SerializeToString())
         for fact in new
@@ -201,8 +227,8 @@ def plan_add(
         by=command.source,
         reason=one_line("; ".join(f"{fact.task_id} {fact.record.title}" for fact in new)),
     )
-    look = (keys.get_prefix(keys.task_prefix(command.project)),)
-    return Txn((guard,), (*puts, line) if new else (), look), facts
+    numbered = Put(keys.numbered(command.project), str(known.last + len(new)).encode())
+    return Txn((guard,), (*puts, numbered, line) if new else (), _backlog(command.project)), facts
 
 
 def plan_finish(command: FinishTask, fact: TaskFact, journal: Journal) -> tuple[Txn, TaskFact]:
@@ -225,14 +251,9 @@ def plan_finish(command: FinishTask, fact: TaskFact, journal: Journal) -> tuple[
 
 
 def too_many_done(known: Iterable[TaskFact], most: int) -> list[TaskFact]:
-    """The done tasks that are not among the ``most`` that were done last.
-
-    The one with the highest number stays, so that no number is given twice.
-    """
-    facts = tuple(known)
-    done = sorted((f for f in facts if f.record.done), key=lambda fact: fact.mod_revision)
-    last = max((fact.number for fact in facts), default=0)
-    return [fact for fact in done[: max(0, len(done) - most)] if fact.number != last]
+    """The done tasks that are not among the ``most`` that were done last."""
+    done = sorted((f for f in known if f.record.done), key=lambda fact: fact.mod_revision)
+    return done[: max(0, len(done) - most)]
 
 
 def plan_forget(project: ProjectId, facts: Iterable[TaskFact]) -> Txn:
@@ -243,24 +264,23 @@ def plan_forget(project: ProjectId, facts: Iterable[TaskFact]) -> Txn:
 
 
 def _resolved(
-    command: AddTasks, known: tuple[TaskFact, ...], now_ms: int
+    command: AddTasks, known: Backlog, now_ms: int
 ) -> tuple[tuple[TaskFact, ...], tuple[TaskFact, ...]]:
     """The task behind each title, and those among them that are new."""
     mine = command.request_id
     found = {
         _title(fact.record.title): fact
-        for fact in known
+        for fact in known.facts
         if not fact.record.done or fact.record.request_id == mine
     }
-    number = max((fact.number for fact in known), default=0)
     new: list[TaskFact] = []
     for task in command.tasks:
         if _title(task.title) not in found:
-            number += 1
-            fact = TaskFact(str(number), _record(command, task, now_ms), 0, 0)
+            number = str(known.last + len(new) + 1)
+            fact = TaskFact(number, _record(command, task, now_ms), 0, 0)
             found[_title(task.title)] = fact
             new.append(fact)
-    open_already = sum(not fact.record.done for fact in known)
+    open_already = sum(not fact.record.done for fact in known.facts)
     if new and open_already + len(new) > MOST_OPEN:
         raise LimitReached(
             f"{command.project} has {open_already} open tasks, and at most {MOST_OPEN} are kept;"

@@ -2,6 +2,7 @@
 
 from google.protobuf.duration_pb2 import Duration
 
+from scoord.claimant import Claimant
 from scoord.clock import Clock
 from scoord.duration_limits import MOST_S
 from scoord.errors import InvalidRequest
@@ -197,13 +198,20 @@ def sessions(seen: Snapshot, project: str, clock: Clock) -> list[Session]:
 
 
 def locks(seen: Snapshot, project: str, clock: Clock) -> list[pb.Lock]:
-    """The locks of ``project`` (empty: of all), sorted by project and path."""
-    waiting: dict[tuple[str, str], int] = {}
+    """The locks of ``project`` (empty: of all), sorted by project and path.
+
+    Each with how many it keeps waiting: who waits on another branch, waits for another's.
+    """
+    waiting: dict[tuple[str, str], list[Claimant]] = {}
     for place in seen.waiters:
-        waiting[place.project, place.key] = waiting.get((place.project, place.key), 0) + 1
+        waiting.setdefault((place.project, place.key), []).append(place.fact.claimant)
+
+    def with_count(one: SeenLock) -> pb.Lock:
+        places = waiting.get((one.project, one.key), ())
+        return lock(one, clock, sum(map(one.fact.claimant.excludes, places)))
+
     wanted = (one for one in seen.locks if project in ("", one.project))
-    found = (lock(one, clock, waiting.get((one.project, one.key), 0)) for one in wanted)
-    return sorted(found, key=lambda lk: (lk.project, lk.path, lk.token))
+    return sorted(map(with_count, wanted), key=lambda lk: (lk.project, lk.path, lk.token))
 
 
 def waiters(seen: Snapshot, project: str, clock: Clock) -> list[pb.Waiter]:

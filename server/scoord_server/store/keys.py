@@ -20,6 +20,7 @@
     /scoord/v1/unused/{session}                                 why it was ended as unused
     /scoord/v1/events/{project}/{unix ms}-{request}
     /scoord/v1/archive/{project}/{unix ms}-{session}
+    /scoord/v1/numbered/{project}                               which number a task had last
     /scoord/v1/compaction
     /scoord/v1/graph/{project}/entities/{name}
     /scoord/v1/graph/{project}/relations/{source}/{type}/{target}
@@ -70,6 +71,7 @@ _ROOT = "/scoord/v1/p/"
 _HISTORY = "/scoord/v1/events/"
 _GRAPH = "/scoord/v1/graph/"
 _COMPACTION = "/scoord/v1/compaction"
+_NUMBERED = "/scoord/v1/numbered/"
 _ARCHIVE = "/scoord/v1/archive/"
 _BEGUN = "/scoord/v1/begun/"
 _ENDED = "/scoord/v1/ended/"
@@ -271,6 +273,11 @@ def task(project: str, task_id: str) -> bytes:
 def task_prefix(project: str) -> bytes:
     """Where all work of ``project`` is."""
     return _kind_prefix(project, TASKS)
+
+
+def numbered(project: str) -> bytes:
+    """Where it stands which number the last task had that was added to ``project``."""
+    return f"{_NUMBERED}{_segment(project)}".encode()
 
 
 def offer(project: str, kind: str, name: str) -> bytes:

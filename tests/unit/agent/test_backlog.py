@@ -35,6 +35,23 @@ def test_check_boxes_are_tasks() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "```sh\n# Run\n- [ ] example\n```",
+        "~~~\n```\n# Run\n- [ ] example\n~~~~",
+        "````\n```\n- [ ] example\n````",
+        "- ```\n  - [ ] example\n  ```",
+        "> ```\n> # Run\n- [ ] example\n> ```",
+        "```once```",
+    ],
+)
+def test_nothing_in_a_block_of_code_is_a_task_or_a_heading(code: str) -> None:
+    (task,) = parsed("T.md", f"# Login\n{code}\n- [ ] fix it\n")
+
+    assert ("fix it", ("Login",)) == (task.title, task.topics)
+
+
 def test_the_heading_is_its_topic() -> None:
     first, second = parsed("T.md", "- [ ] a\n## Login ##\n- [ ] b\n")
 
@@ -51,8 +68,8 @@ def test_a_heading_may_be_closed_by_what_opens_it(written: str, heading: str) ->
     assert (heading,) == task.topics
 
 
-@pytest.mark.parametrize("part", [" ", "#", "# ", "[ ] ", "- [ ] ", "1. ", "\t"])
-@pytest.mark.parametrize("begin", ["# a", "- [ ] x", "- [ ]", ""])
+@pytest.mark.parametrize("part", [" ", "#", "# ", "[ ] ", "- [ ] ", "1. ", "- ", "`", "~", "\t"])
+@pytest.mark.parametrize("begin", ["# a", "- [ ] x", "- [ ]", "```", ""])
 def test_no_line_takes_more_than_its_length_to_read(begin: str, part: str) -> None:
     """A heading of 2 kB blanks took seconds, and all hooks of the machine waited."""
     begun = time.process_time()
@@ -84,6 +101,14 @@ def test_a_task_keeps_its_id_while_its_text_stays() -> None:
 
 def test_one_title_is_one_task() -> None:
     assert 1 == len(parsed("T.md", "- [ ] a\n- [ ] A\n"))
+
+
+@pytest.mark.parametrize(("one", "other"), [("x", " "), (" ", "x")])
+def test_of_one_title_that_is_ticked_once_the_open_one_counts(one: str, other: str) -> None:
+    """A list for each release has the same titles."""
+    (task,) = parsed("T.md", f"# 1.0\n- [{one}] test it\n# 1.1\n- [{other}] Test it\n")
+
+    assert (False, ("1.1",) if one == "x" else ("1.0",)) == (task.done, task.topics)
 
 
 @pytest.mark.parametrize(

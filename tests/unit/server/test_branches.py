@@ -8,6 +8,7 @@ import pytest
 from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.model.answers import Granted, Held, Standing
+from scoord_server.rpc import messages
 from scoord_server.store import keys
 from scoord_server.store.port import Delete, Put, Txn
 from support.coordination import PROJECT, Bench, bench
@@ -67,6 +68,21 @@ async def test_a_place_for_every_branch_is_one_on_each(b: Bench) -> None:
 
     assert not await gets(b, "dave", "topic")
     assert await gets(b, "carol", "topic")
+
+
+async def test_a_lock_counts_whom_it_keeps_waiting_not_who_waits_on_another_branch(
+    b: Bench,
+) -> None:
+    for branch, holder in (("main", "alice"), ("topic", "bob")):
+        await b.token(holder, "a.py", **on(branch))
+    await place(b, "carol", "main")
+    await place(b, "dave", "main")
+    await b.acquire("erin", "a.py", enqueue=True)
+    await b.settle()
+
+    listed = messages.locks(b.view.snapshot(), PROJECT, b.clock)
+
+    assert {"main": 3, "topic": 1} == {lock.holder.branch: lock.waiters for lock in listed}
 
 
 async def test_one_of_two_places_is_given_up(b: Bench) -> None:

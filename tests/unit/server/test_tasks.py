@@ -163,6 +163,15 @@ async def test_a_finished_task_lives_as_long_as_history(b: Bench) -> None:
     assert [] == await listed(b)
 
 
+async def test_a_number_is_given_once_also_where_its_task_is_forgotten(b: Bench) -> None:
+    await add(b, "fix login", "write docs")
+    await finish(b, "2", by="bob")
+    b.clock.advance(9 * 24 * 3600)
+    b.store.expire()
+
+    assert ["3", "4"] == [fact.task_id for fact in await add(b, "drop the database", "speed up")]
+
+
 async def test_of_many_finished_tasks_those_that_were_finished_last_stay(
     b: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,10 +180,10 @@ async def test_of_many_finished_tasks_those_that_were_finished_last_stay(
     for task in ("8", "3", "1", "5", "2", "4"):
         await finish(b, task)
 
-    assert 2 == await b.coordinator.trimming.trim()
+    assert 3 == await b.coordinator.trimming.trim()
     assert 0 == await b.coordinator.trimming.trim()
 
-    assert ["2", "4", "5", "6", "7", "8"] == [task for task, *_ in await listed(b)]
+    assert ["2", "4", "5", "6", "7"] == [task for task, *_ in await listed(b)]
     (new,) = await add(b, "one more")
     assert "9" == new.task_id, "no number is given twice"
 
