@@ -18,7 +18,7 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.published import Said, add_work, status_of, update_of
 from scoord_agent.relations import Relations
 from scoord_agent.sessions import Sessions
-from scoord_agent.settings import SettingsFor
+from scoord_agent.settings import SettingsFor, publish_interval_s
 
 PAUSE_S: Final = 1.0
 """Between two updates of one session, at the least."""
@@ -156,8 +156,7 @@ class Publishing:
     def _is_due(self, session: LocalSession) -> bool:
         """Whether it acted since it was last published, and that is long ago or overdue."""
         now, published_at = self._clock.now(), self._published_at.get(session.session_id, 0.0)
-        settings = self._settings.at(session.root)
-        interval_s = settings.session_coordination.heartbeat_interval
+        interval_s = publish_interval_s(self._settings, session)
         overdue = now >= self._overdue_at.get(session.session_id, float("inf"))
         acted = session.acted_at > published_at
         return acted and (overdue or now - published_at >= interval_s)

@@ -149,6 +149,21 @@ async def test_one_that_acts_is_published_now_and_then_whatever_it_says(bench: _
     assert ["on", "on"] == bench.told
 
 
+async def test_one_that_edits_where_less_time_is_given_is_published_in_that(
+    bench: _Bench,
+) -> None:
+    bench.session.publish_within(60.0)
+    bench.session.publish_within(INTERVAL_S)
+    bench.does("on")
+    await asyncio.sleep(PAUSE_S * 2)
+    bench.clock.advance(60)
+    bench.session.act(bench.clock.now())
+    bench.publishing.renew()
+    await asyncio.sleep(PAUSE_S * 2)
+
+    assert ["on", "on"] == bench.told
+
+
 async def test_what_may_not_be_known_is_published_again_though_it_is_the_same(
     bench: _Bench,
 ) -> None:
