@@ -93,8 +93,8 @@ class Publishing:
         self._changed.discard(session.session_id)
         self._unsaved, is_new = True, False
         for project in tuple(session.aliases) if session.registered else ():
-            name, said = (session.session_id, project), self._says(session, project)
-            before = self._said.get(name)
+            before = self._said.get((session.session_id, project))
+            said = self._says(session, project, before)
             if before is None or not before.covers(said):
                 await self._say(session, project, said)
                 is_new = True
@@ -112,10 +112,13 @@ class Publishing:
             self._said.pop(name, None)  # nobody knows whether it was heard
             raise
 
-    def _says(self, session: LocalSession, project: ProjectId) -> Said:
+    def _says(self, session: LocalSession, project: ProjectId, before: Said | None) -> Said:
+        """What it says now; where it has done nothing since, others have brought that about."""
         now, depends = self._clock.now(), self._relations.of(session, project)
-        share = self._shares_steps(session)
-        return Said(update_of(session, project, depends, now, share_steps=share), now)
+        share, acted_at = self._shares_steps(session), session.acted_at
+        passive = before is not None and acted_at <= before.acted_at
+        update = update_of(session, project, depends, now, share_steps=share, passive=passive)
+        return Said(update, now, acted_at)
 
     def _forget(self, session: LocalSession) -> None:
         """Publish it whatever it says: that it acts is news by itself."""
