@@ -23,7 +23,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.moves import MOST_AT_ONCE, Moves
 from scoord_agent.sessions import Sessions
-from scoord_agent.settings import SettingsFor
+from scoord_agent.settings import SettingsFor, publish_interval_s
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Heart:
 
     def _is_due(self, session: LocalSession) -> bool:
         """Activity is published at the pace of ``heartbeat_interval``, not of the leases."""
-        interval_s = self._settings.at(session.root).session_coordination.heartbeat_interval
+        interval_s = publish_interval_s(self._settings, session)
         return bool(self._clock.now() - session.published_at >= interval_s)
 
 

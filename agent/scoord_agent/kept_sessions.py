@@ -1,6 +1,7 @@
 """A session as it is written down, one line of JSON: what an agent after us takes up."""
 
 import json
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
@@ -77,8 +78,14 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "left_out": session.left_out,
         "noticed": list(session.noticed)[-_MOST_KEPT_IDS:],
         "acted_at": session.acted_at,
+        "publish_within_s": _finite(session.publish_within_s),
         "owed": kept_locks.given_back_to_json(session.owed),
     }
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no infinity."""
+    return number if math.isfinite(number) else None
 
 
 _KeptWanted = tuple[AgentId, ProjectId, str, SessionId, AgentId, str, str, int]
@@ -141,6 +148,7 @@ class _Line(BaseModel):
     owed: list[kept_locks.KeptLock] = []
     stood_at: float = 0.0
     acted_at: float = 0.0
+    publish_within_s: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def process(self) -> Process | None:
@@ -202,5 +210,6 @@ def _session(kept: _Line) -> LocalSession:
         had=tuple(kept_locks.from_kept(SessionId(kept.session_id), kept.held)),
         had_at=kept.stood_at,
         acted_at=kept.acted_at,
+        publish_within_s=kept.publish_within_s or math.inf,
         owed=kept_locks.from_kept(SessionId(kept.session_id), kept.owed),
     )

@@ -5,6 +5,7 @@ after ``/clear`` it changes while the process stays, so one session may have had
 several.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,9 @@ class LocalSession:
     acted_at: float = 0.0
     """When it last did something, by the agent's clock."""
     published_at: float = 0.0
+    publish_within_s: float = math.inf
+    """How late what it does is published at most: the shortest ``heartbeat_interval`` of those
+    by which it or a lock of its was given its time; each repository may have another."""
     inherited: bool = False
     """Whether it is of the agent before us, and what it holds is not known yet."""
     had: Sequence[HeldLock] = ()
@@ -138,6 +142,12 @@ class LocalSession:
     def act(self, now: float) -> None:
         """It did something."""
         self.active, self.acted_at = True, now
+
+    def publish_within(self, interval_s: float) -> None:
+        """Something that it has from now on looks idle where it is heard of less often."""
+        if interval_s < self.publish_within_s:
+            self.publish_within_s = interval_s
+            self._change()
 
     def tell(self, notice: str, *, person: bool = False) -> None:
         """Keep ``notice`` for its next hook, unless that is waiting already.

@@ -60,8 +60,9 @@ def update_of(
     now: float,
     *,
     share_steps: bool,
+    passive: bool = False,
 ) -> UpdateRequest:
-    """All that a session publishes, as it is now."""
+    """All that a session publishes, as it is now; ``passive`` where it has done nothing since."""
     work = session.work
     return UpdateRequest(
         request_id=new_request_id(),
@@ -77,6 +78,7 @@ def update_of(
         edits=work.edits,
         commits=work.commits,
         edited_files=EditedFiles(paths=_edited(work, project)),
+        passive=passive,
     )
 
 
@@ -86,6 +88,8 @@ class Said:
 
     update: UpdateRequest
     at: float
+    acted_at: float
+    """When it had last done something by then."""
 
     def covers(self, other: "Said") -> bool:
         """Whether all that a later one says is known from this one."""
@@ -100,10 +104,11 @@ def _left_s(update: UpdateRequest) -> float:
 
 
 def _lasting(update: UpdateRequest) -> UpdateRequest:
-    """What an update says, but for its own id, and for the times that all count down."""
+    """What an update says, but for its own id and occasion, and times that all count down."""
     kept = UpdateRequest()
     kept.CopyFrom(update)
-    kept.ClearField("request_id")
+    for own in ("request_id", "passive"):
+        kept.ClearField(own)
     for time in ("left", "low", "high"):
         kept.estimate.ClearField(time)
     return kept

@@ -18,7 +18,7 @@ from scoord_agent.local_session import LocalSession
 from scoord_agent.published import Said, add_work, status_of, update_of
 from scoord_agent.relations import Relations
 from scoord_agent.sessions import Sessions
-from scoord_agent.settings import SettingsFor
+from scoord_agent.settings import SettingsFor, publish_interval_s
 
 PAUSE_S: Final = 1.0
 """Between two updates of one session, at the least."""
@@ -93,8 +93,8 @@ class Publishing:
         self._changed.discard(session.session_id)
         self._unsaved, is_new = True, False
         for project in tuple(session.aliases) if session.registered else ():
-            name, said = (session.session_id, project), self._says(session, project)
-            before = self._said.get(name)
+            before = self._said.get((session.session_id, project))
+            said = self._says(session, project, before)
             if before is None or not before.covers(said):
                 await self._say(session, project, said)
                 is_new = True
@@ -112,10 +112,13 @@ class Publishing:
             self._said.pop(name, None)  # nobody knows whether it was heard
             raise
 
-    def _says(self, session: LocalSession, project: ProjectId) -> Said:
+    def _says(self, session: LocalSession, project: ProjectId, before: Said | None) -> Said:
+        """What it says now; where it has done nothing since, others have brought that about."""
         now, depends = self._clock.now(), self._relations.of(session, project)
-        share = self._shares_steps(session)
-        return Said(update_of(session, project, depends, now, share_steps=share), now)
+        share, acted_at = self._shares_steps(session), session.acted_at
+        passive = before is not None and acted_at <= before.acted_at
+        update = update_of(session, project, depends, now, share_steps=share, passive=passive)
+        return Said(update, now, acted_at)
 
     def _forget(self, session: LocalSession) -> None:
         """Publish it whatever it says: that it acts is news by itself."""
@@ -156,8 +159,7 @@ class Publishing:
     def _is_due(self, session: LocalSession) -> bool:
         """Whether it acted since it was last published, and that is long ago or overdue."""
         now, published_at = self._clock.now(), self._published_at.get(session.session_id, 0.0)
-        settings = self._settings.at(session.root)
-        interval_s = settings.session_coordination.heartbeat_interval
+        interval_s = publish_interval_s(self._settings, session)
         overdue = now >= self._overdue_at.get(session.session_id, float("inf"))
         acted = session.acted_at > published_at
         return acted and (overdue or now - published_at >= interval_s)

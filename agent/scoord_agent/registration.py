@@ -97,8 +97,10 @@ class Registration:
     ) -> None:
         """Make ``session`` live in ``project``, if it is not. Raises what the coordinator says.
 
-        Two events of one session may come at once: the second waits for the first.
+        Two events of one session may come at once: the second waits for the first. What it
+        asks for after that has its limits by ``settings``, too.
         """
+        session.publish_within(settings.session_coordination.heartbeat_interval)
         is_patient = patience_s > 0
         if _is_in(session, project) and not (is_patient and session.unwritten):
             return
@@ -112,6 +114,7 @@ class Registration:
 
     async def take_up(self, session: LocalSession, project: ProjectId, settings: Settings) -> None:
         """Ask for a session of the agent before us, under its name and lease."""
+        session.publish_within(settings.session_coordination.heartbeat_interval)
         async with self._locks.setdefault(session.session_id, asyncio.Lock()):
             await self._register_or_anew(session, project, settings, 0.0)
 

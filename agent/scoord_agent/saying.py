@@ -131,6 +131,7 @@ class Saying:
         """The session that is spoken of, registered."""
         if speaker.session:
             session = await self._named(speaker)
+            session.act(self._clock.now())  # who speaks for it works for it
         else:
             session = await self._lifecycle.terminal_session(speaker.pid, speaker.cwd)
         settings = self._settings.at(session.root)

@@ -14,6 +14,7 @@ from scoord.config import RECHECK_S, Settings, SettingsCache
 from scoord.errors import InvalidConfig
 from scoord.layers import variable
 from scoord.paths import Worktree
+from scoord_agent.local_session import LocalSession
 from scoord_agent.places import is_gone
 
 COORDINATION: Final = "session_coordination"
@@ -64,6 +65,16 @@ class SettingsFor:
             self.at(root)  # mended or removed since, where nobody works any more
         lines = (line for each in self._problems.values() for line in each.splitlines())
         return sorted(set(lines))
+
+
+def publish_interval_s(settings: SettingsFor, session: LocalSession) -> float:
+    """How often it is published what a session does and uses.
+
+    As its settings say, and often enough for all that it has: that was given its time by the
+    settings of the repository that it is in, as they were then.
+    """
+    own = settings.at(session.root).session_coordination
+    return min(own.heartbeat_interval, session.publish_within_s)
 
 
 def read_once(settings: Settings, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ from scoord_server.store.port import (
     LeaseNotFound,
     Store,
     Txn,
+    TxnResult,
     prefix_end,
 )
 from scoord_server.tasking import Tasking
@@ -321,11 +322,10 @@ class Coordinator:
         return live
 
     async def _publish(self, beat: Beat) -> None:
-        """Activity is display and idleness only: a lost race means it is fresher already."""
+        """Use is display and idleness only: a lost race means it is fresher already."""
         now, seen = self._clock.wall_ms(), self._view.session(beat.project, beat.session)
         if beat.active and seen:
-            record = session_rules.updated(seen.fact.record, UpdateRequest(), now)
-            await self._try(session_rules.plan_replace(seen.fact, record))
+            await self._publish_active(seen.fact, now)
         for name, token in beat.touched:
             if lock := self._view.grant(beat.project, name.key, token):
                 await self._try(lock_rules.plan_touch(lock.fact, now))
@@ -334,15 +334,25 @@ class Coordinator:
             if lock and (plan := lock_rules.plan_move(lock.fact, moved)):
                 await self._try(plan)
 
-    async def _try(self, plan: Txn) -> None:
+    async def _publish_active(self, fact: SessionFact, now_ms: int) -> None:
+        """Again where a race is lost: it may be to what others brought about, which says less."""
+        for _ in range(TRIES):
+            record = session_rules.updated(fact.record, UpdateRequest(), now_ms)
+            result = await self._try(session_rules.plan_replace(fact, record))
+            if result is None or result.succeeded or not (found := result.results[0].kvs):
+                return
+            fact = SessionFact.of(found[0])
+
+    async def _try(self, plan: Txn) -> TxnResult | None:
         try:
-            await self._store.txn(plan)
+            return await self._store.txn(plan)
         except LeaseNotFound:
-            return  # the pulse of this beat says that the session is gone
+            return None  # the pulse of this beat says that the session is gone
         except Unknown as error:
             # The leases are renewed, which a store without space still does: a beat that
             # failed for this would end what its sessions believe.
             _log.warning("what a session does is not published: %s", error)
+            return None
 
 
 def _check_own(session: str, facts: Iterable[SessionFact]) -> None:

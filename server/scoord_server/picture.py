@@ -206,6 +206,8 @@ class Picture:
         before = self._sessions.get(place)
         if before and before.fact.mod_revision == seen.fact.mod_revision:
             return None
+        if before and not _is_active(before.fact, seen.fact):
+            seen = replace(seen, seen_at=before.seen_at)
         self._sessions[place] = seen
         return seen
 
@@ -393,6 +395,12 @@ class Picture:
 
     def _now(self) -> float:
         return self._clock.now()
+
+
+def _is_active(before: SessionFact, after: SessionFact) -> bool:
+    """Whether a change of a session is something that it did; else others brought it about."""
+    is_same = before.create_revision == after.create_revision
+    return not is_same or before.record.active_unix_ms != after.record.active_unix_ms
 
 
 def _is_used(before: LockFact, after: LockFact) -> bool:

@@ -18,7 +18,7 @@ from scoord_server.model.facts import LockFact, SessionFact, WaiterFact
 
 @dataclass(frozen=True, slots=True)
 class SeenSession:
-    """A session, and when this replica last saw it change (seconds, own clock)."""
+    """A session, and when this replica last saw that it did something (seconds, own clock)."""
 
     fact: SessionFact
     seen_at: float

@@ -172,6 +172,27 @@ def test_a_lock_that_is_used_outlives_its_timeout_and_an_unused_one_does_not(
     assert 1 == "".join(told).count(notice)
 
 
+def test_who_works_where_less_time_is_given_than_at_home_keeps_its_session_and_locks(
+    both: Pair, tmp_path: Path
+) -> None:
+    """Above the repository, and so in none, the user's settings hold."""
+    short = ("heartbeat_interval: 0.5", "session_timeout: 2", "lock_timeout: 2")
+    here = shop(tmp_path, *short)
+    a, b = both.alice.session(here.alices.parent), both.bob.session(here.bobs)
+    file, told = here.alices / "auth.py", list[str]()
+    a.start()
+    b.start()
+    a.edit(file)
+    end = time.monotonic() + 5
+
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        told += refusal(a.edit(file)), context(a.edit(file))
+        assert "auth.py is locked by Session_" in refusal(b.edit("auth.py"))
+
+    assert "" == "".join(told)
+
+
 def test_a_session_that_does_nothing_for_too_long_is_ended_until_it_does_something(
     both: Pair, tmp_path: Path
 ) -> None:

@@ -590,6 +590,7 @@ class UpdateRequest(_message.Message):
     EDITS_FIELD_NUMBER: _builtins.int
     COMMITS_FIELD_NUMBER: _builtins.int
     EDITED_FILES_FIELD_NUMBER: _builtins.int
+    PASSIVE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call harmless."""
     project: _builtins.str
@@ -606,6 +607,10 @@ class UpdateRequest(_message.Message):
     """Files it has edited so far."""
     commits: _builtins.int
     """Commits it has made so far."""
+    passive: _builtins.bool
+    """True when the session has done nothing since its last update: what is new of it comes from
+    what others do, and it stays as idle as it was.
+    """
     @_builtins.property
     def progress(self) -> Global___WorkProgress:
         """How far it is now; an empty one says that nobody tells any more."""
@@ -642,10 +647,11 @@ class UpdateRequest(_message.Message):
         edits: _builtins.int | None = ...,
         commits: _builtins.int | None = ...,
         edited_files: Global___EditedFiles | None = ...,
+        passive: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "_commits", b"_commits", "_edits", b"_edits", "_intent", b"_intent", "_status", b"_status", "areas", b"areas", "branch", b"branch", "commits", b"commits", "depends_on", b"depends_on", "edited_files", b"edited_files", "edits", b"edits", "estimate", b"estimate", "intent", b"intent", "progress", b"progress", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "_commits", b"_commits", "_edits", b"_edits", "_intent", b"_intent", "_status", b"_status", "areas", b"areas", "branch", b"branch", "commits", b"commits", "depends_on", b"depends_on", "edited_files", b"edited_files", "edits", b"edits", "estimate", b"estimate", "intent", b"intent", "progress", b"progress", "project", b"project", "request_id", b"request_id", "session_id", b"session_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "_commits", b"_commits", "_edits", b"_edits", "_intent", b"_intent", "_status", b"_status", "areas", b"areas", "branch", b"branch", "commits", b"commits", "depends_on", b"depends_on", "edited_files", b"edited_files", "edits", b"edits", "estimate", b"estimate", "intent", b"intent", "passive", b"passive", "progress", b"progress", "project", b"project", "request_id", b"request_id", "session_id", b"session_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__branch: _TypeAlias = _typing.Literal["branch"]  # noqa: Y015
     _WhichOneofArgType__branch: _TypeAlias = _typing.Literal["_branch", b"_branch"]  # noqa: Y015

@@ -117,7 +117,7 @@ def read_register(
 
 
 def updated(record: SessionRecord, change: UpdateRequest, now_ms: int) -> SessionRecord:
-    """``record`` with what ``change`` says, active now."""
+    """``record`` with what ``change`` says, active now, unless others brought that about."""
     new = SessionRecord()
     new.CopyFrom(record)
     for name in ("intent", "branch", "status", "edits", "commits"):
@@ -134,7 +134,7 @@ def updated(record: SessionRecord, change: UpdateRequest, now_ms: int) -> Sessio
     if change.HasField("depends_on"):
         del new.session.depends_on[:]
         new.session.depends_on.extend(change.depends_on.on)
-    new.active_unix_ms = now_ms
+    new.active_unix_ms = record.active_unix_ms if change.passive else now_ms
     return new
 
 

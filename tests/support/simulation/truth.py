@@ -153,6 +153,8 @@ class Truth:
     _active: dict[tuple[int, str], tuple[float, float]] = field(default_factory=dict)
     """By lease and project: for how long its session may be unused there, and when it was last
     used."""
+    _acted: dict[tuple[int, str], int] = field(default_factory=dict)
+    """By both, too: which doing of its session's the store told of last."""
     reclaimed: list[Callable[[Grant, int], None]] = field(default_factory=list)
     """Told of every lost lock that is given back, with the token that it had."""
 
@@ -283,10 +285,14 @@ class Truth:
             self.record.say("store", "session gone", name, *_second(project))
             return
         lease, record = event.kv.lease, SessionRecord.FromString(event.kv.value)
-        if event.kv.create_revision == event.kv.mod_revision:
+        is_new = event.kv.create_revision == event.kv.mod_revision
+        if is_new:
             self._enters(name, project, lease)
         self.sessions[at] = lease
-        self._active[lease, project] = record.session_timeout_ms / 1000, self.record.loop.true_s
+        if is_new or self._acted.get((lease, project)) != record.active_unix_ms:
+            limit_s = record.session_timeout_ms / 1000
+            self._active[lease, project] = limit_s, self.record.loop.true_s
+            self._acted[lease, project] = record.active_unix_ms
 
     def _enters(self, name: str, project: str, lease: int) -> None:
         others = (own for (of, one), own in self.sessions.items() if one == name and of != project)

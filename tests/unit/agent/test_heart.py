@@ -138,6 +138,25 @@ async def test_what_a_session_does_is_published_at_the_pace_of_heartbeat_interva
     assert [number for number, active in enumerate(beats) if active] == [60, 120]
 
 
+async def test_use_is_published_often_enough_for_each_repository_and_for_what_it_had_set(
+    house: House, heart: Heart
+) -> None:
+    house.set("heartbeat_interval: 2, lock_timeout: 6")
+    await house.edit()
+    await heart.beat()
+
+    assert house.session.root is None, "its own settings are the user's: 300 s"
+    for setting in ("heartbeat_interval: 2, lock_timeout: 6", "heartbeat_interval: 300"):
+        house.set(setting)
+        house.clock.advance(2)
+        house.session.act(house.clock.now())
+        await house.edit()
+        await heart.beat()
+        (beat,) = house.coordinator.beats[-1].beats
+
+        assert (True, ["a.py"]) == (beat.active, [ref.path for ref in beat.touched])
+
+
 async def test_a_beat_says_what_is_checked_out_where_a_lock_tells_otherwise(
     house: House, heart: Heart
 ) -> None:

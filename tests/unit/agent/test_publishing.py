@@ -149,6 +149,52 @@ async def test_one_that_acts_is_published_now_and_then_whatever_it_says(bench: _
     assert ["on", "on"] == bench.told
 
 
+async def test_what_others_bring_about_is_said_to_be_nothing_that_the_session_did(
+    bench: _Bench,
+) -> None:
+    for branch, acts in (("a", True), ("b", False), ("c", False), ("d", True), ("e", False)):
+        bench.clock.advance(10)
+        if acts:
+            bench.session.act(bench.clock.now())
+        bench.session.branch = branch
+        await bench.publishing.publish(bench.session)
+
+    assert "abcde" == "".join(update.branch for update in bench.client.updates)
+    assert [False, True, True, False, True] == [update.passive for update in bench.client.updates]
+
+
+async def test_that_a_session_acts_is_not_forgotten_with_an_update_that_was_lost(
+    bench: _Bench,
+) -> None:
+    bench.does("on")
+    await asyncio.sleep(PAUSE_S * 2)
+    bench.client.away = True
+    bench.clock.advance(10)
+    bench.session.act(bench.clock.now())
+    bench.does("off")
+    await asyncio.sleep(PAUSE_S / 5)
+    bench.client.away = False
+    bench.publishing.renew()
+    await asyncio.sleep(PAUSE_S * 2)
+
+    assert [("on", False), ("off", False)] == [(u.intent, u.passive) for u in bench.client.updates]
+
+
+async def test_one_that_edits_where_less_time_is_given_is_published_in_that(
+    bench: _Bench,
+) -> None:
+    bench.session.publish_within(60.0)
+    bench.session.publish_within(INTERVAL_S)
+    bench.does("on")
+    await asyncio.sleep(PAUSE_S * 2)
+    bench.clock.advance(60)
+    bench.session.act(bench.clock.now())
+    bench.publishing.renew()
+    await asyncio.sleep(PAUSE_S * 2)
+
+    assert ["on", "on"] == bench.told
+
+
 async def test_what_may_not_be_known_is_published_again_though_it_is_the_same(
     bench: _Bench,
 ) -> None:
@@ -186,7 +232,7 @@ def test_an_estimate_is_said_anew_where_it_is_not_what_was_left_of_the_last(
     def said(request: str, left: int, at: float) -> Said:
         update = UpdateRequest(request_id=request, intent="on")
         update.estimate.CopyFrom(Estimate(samples=3, left=Duration(seconds=left)))
-        return Said(update, at)
+        return Said(update, at, at)
 
     assert is_covered == said("1", left_s, 0.0).covers(said("2", then_s, later_s))
 

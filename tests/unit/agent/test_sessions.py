@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -47,6 +48,7 @@ def a_session(number: int = 1, **changes: object) -> LocalSession:
         intent_is_said=True,
         status=SessionStatus.SESSION_STATUS_WORKING,
         client_version="2.1.330",
+        publish_within_s=60.0,
     )
     for name, value in changes.items():
         setattr(session, name, value)
@@ -67,6 +69,7 @@ def loaded(file: Path) -> list[LocalSession]:
 def test_what_is_written_down_is_what_is_read(file: Path) -> None:
     sessions = Sessions(file)
     without_process = a_session(2, process=None, aliases={}, lease=LeaseId(0))
+    without_process.publish_within_s = math.inf
     sessions.add(a_session())
     sessions.add(without_process)
 

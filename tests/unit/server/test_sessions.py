@@ -23,6 +23,7 @@ from scoord_server.model.commands import Beat, Said
 from scoord_server.model.facts import LockFact, LockName
 from scoord_server.model.sessions import MOST_TO_TELL, first_free_alias, read_holds
 from scoord_server.reaper import Reaper
+from scoord_server.rpc.messages import session as message
 from scoord_server.seen import LockGone, SeenLock, SeenSession, SessionGone
 from scoord_server.store import keys
 from scoord_server.store.port import (
@@ -441,6 +442,37 @@ class TestReaper:
         await Reaper(b.coordinator).sweep()
 
         assert ["a"] == [s.fact.record.session.session_id for s in b.view.snapshot().sessions]
+
+    async def test_what_others_bring_about_in_its_record_keeps_no_session(self, b: Bench) -> None:
+        await b.session("a", timeout_ms=60_000)
+        for branch in ("one", "two", "three"):
+            b.clock.advance(25)
+            change = UpdateRequest(project=PROJECT, session_id="a", branch=branch, passive=True)
+            await b.coordinator.update(change)
+            await b.settle()
+
+        (seen,) = b.view.snapshot().sessions
+        assert "three" == seen.fact.record.session.branch
+        assert 75 == message(seen.fact, b.clock).idle_for.seconds
+        await Reaper(b.coordinator).sweep()
+        await b.settle()
+        assert () == b.view.snapshot().sessions
+
+    async def test_that_it_acts_is_known_though_others_changed_its_record_meanwhile(
+        self, b: Bench
+    ) -> None:
+        await b.session("a", timeout_ms=60_000)
+        b.clock.advance(61)
+        change = UpdateRequest(project=PROJECT, session_id="a", branch="one", passive=True)
+        await b.coordinator.update(change)
+        beat = Beat(PROJECT, SessionId("a"), b.leases["a"], active=True)
+        await b.coordinator.heartbeat([beat])  # by a view that has not seen it
+        await b.settle()
+        await Reaper(b.coordinator).sweep()
+        await b.settle()
+
+        (seen,) = b.view.snapshot().sessions
+        assert "one" == seen.fact.record.session.branch
 
     async def test_activity_that_the_view_has_not_seen_yet_still_counts(self, b: Bench) -> None:
         await b.session("a", timeout_ms=60_000)
