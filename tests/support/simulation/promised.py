@@ -95,18 +95,21 @@ class Promised:
 
     def left(self, waiter: Waiter, cause: str) -> None:
         """A place ends."""
-        who = waiter.who
-        place = (who.session, who.agent, waiter.path, who.branch)
+        place = _place_of(waiter)
         promise = self.promises.pop(place, None)
         if promise and cause not in _OWN_DOING:
             self._gone.append((place, promise, self.record.loop.true_s))
 
     def check(self) -> None:
-        """Everybody has had hooks since all works again."""
+        """Everybody has had hooks since all works again.
+
+        A place that a late message has asked for again stands, and its turn will be told.
+        """
         latest_s = self.record.loop.true_s - _NEWS_S
+        standing = set(map(_place_of, self.truth.waiters.values()))
         for place, promise, at_s in self._gone:
             person = self._person(place, promise)
-            if person is None or at_s > latest_s:
+            if person is None or at_s > latest_s or place in standing:
                 continue
             self.record.counts["promises that others ended"] += 1
             if not self._is_heard(person, place, promise):
@@ -135,6 +138,10 @@ class Promised:
         lines = (line for one in told for line in one.text.splitlines())
         is_told = any(path in path_key(line) and _says(line) for line in lines)
         return is_told or max(renewed_s) > promise.at_s
+
+
+def _place_of(waiter: Waiter) -> _Place:
+    return waiter.who.session, waiter.who.agent, waiter.path, waiter.who.branch
 
 
 def _says(line: str) -> bool:
