@@ -341,8 +341,9 @@ def says_nothing_of_edits(*args: Any) -> str:
     return ""
 
 
-def notes_nothing(self: Any, *args: Any, **options: Any) -> None:
+def notes_nothing(self: Any, *args: Any, **options: Any) -> bool:
     """An edit without a lock is not written down."""
+    return False
 
 
 async def tells_no_holder(self: ServerReporting, *args: Any) -> list[SessionFact]:
