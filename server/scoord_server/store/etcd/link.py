@@ -5,9 +5,9 @@ addresses only, and checks one TLS name for all; a channel each also takes names
 checks each member's certificate against its own name, and lets an error say
 which member it came from.
 
-Calls go round the members that are connected. A member that let a deadline pass
-is left out for a while if there are others: a frozen one looks connected until
-the pings of its channel fail. No call is repeated here, with one exception: a
+Calls go round the members that are connected. A member that let a deadline pass, or
+a caller wait until it gave up, is left out for a while if there are others: a frozen
+one looks connected until the pings of its channel fail. No call is repeated here, with one exception: a
 token that etcd refuses is renewed and the call made again, since etcd checks the
 token before it does anything.
 """
@@ -24,6 +24,9 @@ from scoord.errors import InvalidConfig, InvalidRequest, StoreUnavailable
 from scoord_server.store.etcd.failures import TokenRefused, explain
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
+
+SLOW_S = 0.3
+"""Whoever gives up a call before this had another reason than the store."""
 
 _AVOID_S = 5.0
 
@@ -149,11 +152,17 @@ class Link:
     async def _attempt(
         self, method: Method, request: Message, token: str, ends_at: float
     ) -> Message:
-        member, left_s = self.pick(), max(0.0, ends_at - _now())
+        member, begun = self.pick(), _now()
+        left_s = max(0.0, ends_at - begun)
         try:
             answer = await method(member)(request, timeout=left_s, metadata=metadata(token))
         except AioRpcError as error:
             raise self.explain(error, member, token, round(left_s, 1)) from error
+        except asyncio.CancelledError:
+            # Nearly all who wait give a call less time than the deadline that goes along with it.
+            if _now() - begun > SLOW_S:
+                member.avoid()
+            raise
         # While there is no leader all are slow; who answers again is not one to avoid.
         member.avoid_until = 0.0
         return answer

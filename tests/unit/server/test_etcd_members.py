@@ -1,0 +1,95 @@
+"""Which member of etcd is asked, when one of them is not as the others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+
+from scoord.errors import DeadlineExceeded
+from scoord_server.store.etcd import EtcdStore
+from scoord_server.store.etcd.link import SLOW_S, Link
+from scoord_server.store.etcd.options import EtcdOptions
+from scoord_server.store.etcd.stubs import Message, rpc
+from scoord_server.store.port import Put, Txn
+
+DEADLINE_S = 1.0
+PUT = Txn((), (Put(b"k", b""),))
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Member:
+    """A member that does every transaction, unless it ``is_silent``."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_silent = False
+
+    async def txn(self, _request: Message, _context: Context) -> Message:
+        self.asked += 1
+        if self.is_silent:
+            await asyncio.sleep(60)
+        return rpc.TxnResponse(header={"revision": 7})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """Where it listens."""
+        server = grpc.aio.server()
+        txn = grpc.unary_unary_rpc_method_handler(
+            self.txn, rpc.TxnRequest.FromString, rpc.TxnResponse.SerializeToString
+        )
+        kv = grpc.method_handlers_generic_handler("etcdserverpb.KV", {"Txn": txn})
+        server.add_generic_rpc_handlers((kv,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            await server.stop(None)
+
+
+@asynccontextmanager
+async def connected(members: Sequence[Member]) -> AsyncIterator[EtcdStore]:
+    async with AsyncExitStack() as running:
+        listening = [await running.enter_async_context(member.running()) for member in members]
+        link = Link(EtcdOptions(tuple(listening), deadline_s=DEADLINE_S))
+        await asyncio.gather(*(member.channel.channel_ready() for member in link._members))
+        store = EtcdStore(link)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+@pytest.mark.parametrize("patience_s", [2 * DEADLINE_S, SLOW_S + 0.1])
+async def test_a_silent_member_fails_one_transaction_whoever_gives_up_first(
+    patience_s: float,
+) -> None:
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        members[0].is_silent = True
+        failed = 0
+        for _ in range(9):
+            try:
+                async with asyncio.timeout(patience_s):
+                    await store.txn(PUT)
+            except (DeadlineExceeded, TimeoutError):
+                failed += 1
+
+    assert (failed, members[0].asked) == (1, 1)
+
+
+async def test_a_member_whose_caller_left_soon_is_asked_again() -> None:
+    members = [Member(), Member()]
+    async with connected(members) as store:
+        members[0].is_silent = True
+        for _ in range(4):
+            leaving = asyncio.create_task(store.txn(PUT))
+            await asyncio.sleep(0.05)
+            leaving.cancel()
+            await asyncio.wait({leaving})
+
+    assert members[0].asked == 2
