@@ -8,30 +8,37 @@ from typing import Any
 import grpc
 import pytest
 
-from scoord.errors import DeadlineExceeded
+from scoord.errors import DeadlineExceeded, StoreUnavailable
 from scoord_server.store.etcd import EtcdStore
-from scoord_server.store.etcd.link import SLOW_S, Link
+from scoord_server.store.etcd.link import HAS_LEADER, SLOW_S, Link
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.port import Put, Txn
 
 DEADLINE_S = 1.0
+NO_LEADER = "etcdserver: no leader"
+LEARNER = "etcdserver: rpc not supported for learner"
 PUT = Txn((), (Put(b"k", b""),))
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Member:
-    """A member that does every transaction, unless it ``is_silent``."""
+    """A member that does every transaction, unless it ``is_silent`` or ``refuses`` it."""
 
     def __init__(self) -> None:
         self.asked = 0
         self.is_silent = False
+        self.refuses = ""
 
-    async def txn(self, _request: Message, _context: Context) -> Message:
+    async def txn(self, _request: Message, context: Context) -> Message:
         self.asked += 1
-        if self.is_silent:
+        # Who does not ask for a leader waits until there is one.
+        wants_leader = HAS_LEADER in [tuple(pair) for pair in context.invocation_metadata() or ()]
+        if self.is_silent or (self.refuses == NO_LEADER and not wants_leader):
             await asyncio.sleep(60)
+        if self.refuses:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, self.refuses)
         return rpc.TxnResponse(header={"revision": 7})
 
     @asynccontextmanager
@@ -93,3 +100,38 @@ async def test_a_member_whose_caller_left_soon_is_asked_again() -> None:
             await asyncio.wait({leaving})
 
     assert members[0].asked == 2
+
+
+@pytest.mark.parametrize("refuses", [NO_LEADER, LEARNER])
+async def test_what_a_member_refuses_unread_the_next_one_does(refuses: str) -> None:
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        members[0].refuses = refuses
+        for _ in range(9):
+            await store.txn(PUT)
+
+    assert members[0].asked == 1
+
+
+async def test_a_transaction_waits_for_a_leader_that_comes_in_time() -> None:
+    members = [Member(), Member()]
+    async with connected(members) as store:
+        for member in members:
+            member.refuses = NO_LEADER
+        waiting = asyncio.create_task(store.txn(PUT))
+        await asyncio.sleep(0.3)
+        members[1].refuses = ""
+
+        assert (await waiting).succeeded is False
+
+
+@pytest.mark.parametrize(
+    ("refuses", "advice"), [(NO_LEADER, "reach each other"), (LEARNER, "voting member")]
+)
+async def test_what_all_members_refuse_is_said_in_time(refuses: str, advice: str) -> None:
+    members = [Member(), Member()]
+    async with connected(members) as store:
+        for member in members:
+            member.refuses = refuses
+        with pytest.raises(StoreUnavailable, match=f"{refuses}; .*{advice}"):
+            await store.txn(PUT)

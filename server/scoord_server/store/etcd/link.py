@@ -7,9 +7,10 @@ which member it came from.
 
 Calls go round the members that are connected. A member that let a deadline pass, or
 a caller wait until it gave up, is left out for a while if there are others: a frozen
-one looks connected until the pings of its channel fail. No call is repeated here, with one exception: a
-token that etcd refuses is renewed and the call made again, since etcd checks the
-token before it does anything.
+one looks connected until the pings of its channel fail. No call is repeated here, but
+for what etcd looks at before it does anything. A token that it refuses is renewed and
+the call made again; and a member that has no leader, or is a learner, says so, and
+the next one is asked.
 """
 
 import asyncio
@@ -20,15 +21,21 @@ from typing import Any
 import grpc
 from grpc.aio import AioRpcError
 
-from scoord.errors import InvalidConfig, InvalidRequest, StoreUnavailable
-from scoord_server.store.etcd.failures import TokenRefused, explain
+from scoord.errors import DeadlineExceeded, InvalidConfig, InvalidRequest, StoreUnavailable
+from scoord_server.store.etcd.failures import NotHere, TokenRefused, explain
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
 
 SLOW_S = 0.3
 """Whoever gives up a call before this had another reason than the store."""
 
+HAS_LEADER = ("hasleader", "true")
+"""Has a member refuse what it could not do for want of a leader, and end a stream when it
+has lost it (etcd's ``WithRequireLeader``). Without, it would be silent."""
+
 _AVOID_S = 5.0
+_PAUSE_S = 0.1
+"""After all members have refused. Where most of them run, they soon have a leader."""
 
 _CHANNEL = (
     # Below 5 s etcd answers "too many pings" and hangs up, too.
@@ -137,10 +144,10 @@ class Link:
     def explain(
         self, error: AioRpcError, member: Member, token: str, within_s: float | None = None
     ) -> Exception:
-        """Say what a failed call means; avoid a slow member, and forget a dead token."""
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            member.avoid()
+        """Say what a failed call means; avoid a useless member, and forget a dead token."""
         explained = explain(error, member.address, within_s or self.options.deadline_s)
+        if isinstance(explained, DeadlineExceeded | NotHere):
+            member.avoid()
         if isinstance(explained, TokenRefused):
             self.forget(token)
         return explained
@@ -152,10 +159,26 @@ class Link:
     async def _attempt(
         self, method: Method, request: Message, token: str, ends_at: float
     ) -> Message:
-        member, begun = self.pick(), _now()
+        """Ask one member after the other, until one does not refuse to look at it."""
+        asked = 0
+        while True:
+            try:
+                return await self._ask(self.pick(), method, request, token, ends_at)
+            except NotHere:
+                if _now() + _PAUSE_S > ends_at:
+                    raise
+            asked += 1
+            if asked % len(self._members) == 0:
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _ask(
+        self, member: Member, method: Method, request: Message, token: str, ends_at: float
+    ) -> Message:
+        begun = _now()
         left_s = max(0.0, ends_at - begun)
+        sent = metadata(token, HAS_LEADER)
         try:
-            answer = await method(member)(request, timeout=left_s, metadata=metadata(token))
+            answer = await method(member)(request, timeout=left_s, metadata=sent)
         except AioRpcError as error:
             raise self.explain(error, member, token, round(left_s, 1)) from error
         except asyncio.CancelledError:
