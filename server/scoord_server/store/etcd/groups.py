@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from scoord.errors import DeadlineExceeded, InvalidRequest, StoreUnavailable
+from scoord.errors import DeadlineExceeded, InvalidRequest, StoreFull, StoreUnavailable
 from scoord_server.store.etcd.footprint import Footprint
 from scoord_server.store.limits import MAX_BYTES, MAX_OPERATIONS
 from scoord_server.store.port import LeaseNotFound, Put, Txn, TxnResult
@@ -31,7 +31,9 @@ _LOOK_AHEAD = 256
 """How many waiting transactions are looked at to fill one group."""
 
 _CLOSED = "the connection to etcd is closed"
-_REFUSED_FOR_ONE = (LeaseNotFound, InvalidRequest)
+_REFUSED_FOR_ONE = (LeaseNotFound, InvalidRequest, StoreFull)
+"""A full store refuses a group for one put in it (etcd since 3.5.33 and 3.6.14). What fills
+it up was done all the same; sent again it finds that, as where its caller repeats it."""
 
 
 @dataclass(slots=True, eq=False)
