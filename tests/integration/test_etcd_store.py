@@ -20,6 +20,7 @@ from scoord.errors import (
 )
 from scoord.ids import LeaseId
 from scoord_server.store.etcd import EtcdOptions, EtcdStore
+from scoord_server.store.etcd.link import Link
 from scoord_server.store.port import (
     Delete,
     Event,
@@ -429,6 +430,41 @@ async def test_nobody_there_is_one_clear_line() -> None:
     with pytest.raises(StoreUnavailable, match=r"etcd at 127\.0\.0\.1:1 cannot be used"):
         await EtcdStore.connect(EtcdOptions(("127.0.0.1:1",)))
     assert time.monotonic() - started < 2 * DEADLINE_S + 0.5
+
+
+@pytest.fixture
+def other_etcd(tmp_path: Path) -> Iterator[Etcd]:
+    """A second cluster of one member."""
+    with started(Etcd(tmp_path / "other")) as etcd:
+        yield etcd
+
+
+async def test_endpoints_of_two_clusters_are_one_clear_line(
+    own_etcd: Etcd, other_etcd: Etcd, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = own_etcd.member.endpoint, other_etcd.member.endpoint
+
+    with pytest.raises(
+        InvalidConfig, match=rf"{other} is of another cluster \(\w+\) than {one} \(\w+\)"
+    ):
+        await EtcdStore.connect(own_etcd.options(endpoints=(one, other)))
+    assert not caplog.records
+
+
+async def test_what_another_cluster_knows_nothing_of_is_not_gone(
+    own_etcd: Etcd, other_etcd: Etcd
+) -> None:
+    link = Link(own_etcd.options(endpoints=(*own_etcd.endpoints, *other_etcd.endpoints)))
+    store, lease = EtcdStore(link), LeaseId(7)
+    await store.grant(lease, 60)
+    renewed = []
+    for _ in range(6):
+        with contextlib.suppress(StoreUnavailable):
+            renewed.append((await store.keep_alive([lease]))[lease])
+        await store._keepalive._hang_up()
+    await store.close()
+
+    assert {60} == set(renewed)
 
 
 async def test_an_old_version_is_warned_about(etcd: Etcd, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """Which member of etcd is asked, when one of them is not as the others."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from scoord.errors import DeadlineExceeded, StoreUnavailable
+from scoord.errors import DeadlineExceeded, StoreUnavailable, Unknown
 from scoord_server.store.etcd import EtcdStore
 from scoord_server.store.etcd.link import HAS_LEADER, SLOW_S, Link
 from scoord_server.store.etcd.options import EtcdOptions
@@ -28,6 +29,7 @@ class Member:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.cluster = 1
         self.is_silent = False
         self.refuses = ""
 
@@ -39,7 +41,7 @@ class Member:
             await asyncio.sleep(60)
         if self.refuses:
             await context.abort(grpc.StatusCode.UNAVAILABLE, self.refuses)
-        return rpc.TxnResponse(header={"revision": 7})
+        return rpc.TxnResponse(header={"revision": 7, "cluster_id": self.cluster})
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
@@ -135,3 +137,69 @@ async def test_what_all_members_refuse_is_said_in_time(refuses: str, advice: str
             member.refuses = refuses
         with pytest.raises(StoreUnavailable, match=f"{refuses}; .*{advice}"):
             await store.txn(PUT)
+
+
+# -- two clusters ----------------------------------------------------------------
+
+
+async def failed_of(number: int, store: EtcdStore) -> int:
+    """How many of so many transactions, one after the other, are not answered."""
+    failed = 0
+    for _ in range(number):
+        try:
+            await store.txn(PUT)
+        except Unknown:
+            failed += 1
+    return failed
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_member_of_another_cluster_is_left_out(
+    is_known: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        if not is_known:
+            members[2].cluster = 2
+        await failed_of(3, store)
+        members[2].cluster = 2
+        await failed_of(3, store)
+        members[2].asked = 0
+
+        assert await failed_of(6, store) == 0
+
+    assert members[2].asked == 0
+    (line,) = [it.getMessage() for it in caplog.records if it.levelno == logging.ERROR]
+    assert "is of another cluster (2) than" in line
+
+
+async def test_an_answer_that_does_not_say_its_cluster_is_believed() -> None:
+    members = [Member(), Member()]
+    async with connected(members) as store:
+        await failed_of(2, store)
+        members[1].cluster = 0
+
+        assert await failed_of(4, store) == 0
+
+
+async def test_where_all_of_etcd_was_replaced_it_goes_on() -> None:
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        await failed_of(3, store)
+        for member in members:
+            member.cluster, member.asked = 2, 0
+
+        assert await failed_of(3, store) == 2
+        assert await failed_of(9, store) == 0
+
+    assert [member.asked for member in members] == [4, 4, 4]
+
+
+async def test_a_stranger_does_not_take_the_place_of_members_that_are_away() -> None:
+    ours, stranger = Member(), Member()
+    stranger.cluster = 2
+    async with connected([ours, stranger]) as store:
+        await failed_of(2, store)
+        await store._link._members[0].channel.close(grace=None)
+
+        assert await failed_of(3, store) == 3

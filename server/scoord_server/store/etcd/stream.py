@@ -70,6 +70,7 @@ class Stream:
             raise self._link.explain(error, self._member, self.token) from error
         if not message:  # grpc.aio.EOF, which its type stubs leave out
             raise StoreUnavailable(f"etcd at {self.address} ended a stream")
+        self._link.check_cluster(self._member, message)
         return message
 
     async def _requests(self) -> AsyncIterator[Message]:
