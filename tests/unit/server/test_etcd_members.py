@@ -29,6 +29,7 @@ class Member:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.watched = 0
         self.cluster = 1
         self.is_silent = False
         self.refuses = ""
@@ -43,6 +44,14 @@ class Member:
             await context.abort(grpc.StatusCode.UNAVAILABLE, self.refuses)
         return rpc.TxnResponse(header={"revision": 7, "cluster_id": self.cluster})
 
+    async def watch(self, _requests: object, context: Context) -> AsyncIterator[Message]:
+        """A watch that begins and breaks."""
+        self.watched += 1
+        if self.is_silent:
+            await asyncio.sleep(60)
+        yield rpc.WatchResponse(header={"revision": 7, "cluster_id": self.cluster}, created=True)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection was reset")
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         """Where it listens."""
@@ -51,7 +60,11 @@ class Member:
             self.txn, rpc.TxnRequest.FromString, rpc.TxnResponse.SerializeToString
         )
         kv = grpc.method_handlers_generic_handler("etcdserverpb.KV", {"Txn": txn})
-        server.add_generic_rpc_handlers((kv,))
+        watch = grpc.stream_stream_rpc_method_handler(
+            self.watch, rpc.WatchRequest.FromString, rpc.WatchResponse.SerializeToString
+        )
+        watches = grpc.method_handlers_generic_handler("etcdserverpb.Watch", {"Watch": watch})
+        server.add_generic_rpc_handlers((kv, watches))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
@@ -64,7 +77,7 @@ class Member:
 async def connected(members: Sequence[Member]) -> AsyncIterator[EtcdStore]:
     async with AsyncExitStack() as running:
         listening = [await running.enter_async_context(member.running()) for member in members]
-        link = Link(EtcdOptions(tuple(listening), deadline_s=DEADLINE_S))
+        link = Link(EtcdOptions(tuple(listening), deadline_s=DEADLINE_S, progress_interval_s=0.1))
         await asyncio.gather(*(member.channel.channel_ready() for member in link._members))
         store = EtcdStore(link)
         try:
@@ -89,6 +102,20 @@ async def test_a_silent_member_fails_one_transaction_whoever_gives_up_first(
                 failed += 1
 
     assert (failed, members[0].asked) == (1, 1)
+
+
+async def test_a_watch_leaves_a_member_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scoord_server.store.etcd.watch._SILENCE_S", 0.1)
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        members[0].is_silent = True
+        watching = asyncio.ensure_future(anext(store.watch(b"w/", 1)))
+        await asyncio.wait({watching}, timeout=2.0)
+        watching.cancel()
+        await asyncio.wait({watching})
+
+    assert members[0].watched == 1
+    assert members[1].watched > 3
 
 
 async def test_a_member_whose_caller_left_soon_is_asked_again() -> None:
