@@ -10,11 +10,12 @@ import grpc
 import pytest
 
 from scoord.errors import DeadlineExceeded, StoreUnavailable, Unknown
-from scoord_server.store.etcd import EtcdStore
+from scoord_server.store.etcd import EtcdStore, link
 from scoord_server.store.etcd.link import HAS_LEADER, SLOW_S, Link
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.port import Put, Txn
+from support.clock import FakeClock
 
 DEADLINE_S = 1.0
 NO_LEADER = "etcdserver: no leader"
@@ -77,9 +78,9 @@ class Member:
 async def connected(members: Sequence[Member]) -> AsyncIterator[EtcdStore]:
     async with AsyncExitStack() as running:
         listening = [await running.enter_async_context(member.running()) for member in members]
-        link = Link(EtcdOptions(tuple(listening), deadline_s=DEADLINE_S, progress_interval_s=0.1))
-        await asyncio.gather(*(member.channel.channel_ready() for member in link._members))
-        store = EtcdStore(link)
+        made = Link(EtcdOptions(tuple(listening), deadline_s=DEADLINE_S, progress_interval_s=0.1))
+        await asyncio.gather(*(member.channel.channel_ready() for member in made._members))
+        store = EtcdStore(made)
         try:
             yield store
         finally:
@@ -116,6 +117,26 @@ async def test_a_watch_leaves_a_member_that_is_silent(monkeypatch: pytest.Monkey
 
     assert members[0].watched == 1
     assert members[1].watched > 3
+
+
+async def test_a_member_that_stays_silent_is_tried_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(link, "_now", clock.now)
+    member = link.Member("a:1", grpc.aio.insecure_channel("a:1"))
+    waits = []
+    for _ in range(6):
+        member.avoid()
+        member.avoid()  # by others whom it let wait in the same time
+        waits.append(member.avoid_until - clock.now())
+        clock.advance(waits[-1])
+    member.answered()
+    member.avoid()
+    await member.channel.close(grace=None)
+
+    assert waits == [5, 10, 20, 40, 60, 60]
+    assert member.avoid_until - clock.now() == 5
 
 
 async def test_a_member_whose_caller_left_soon_is_asked_again() -> None:

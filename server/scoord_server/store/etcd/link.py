@@ -40,6 +40,10 @@ HAS_LEADER = ("hasleader", "true")
 has lost it (etcd's ``WithRequireLeader``). Without, it would be silent."""
 
 _AVOID_S = 5.0
+_AVOID_LONGEST_S = 60.0
+"""Of a member that lets each call wait that it is tried with. Pings end its connection only
+while a call lasts, and that does not last long enough."""
+
 _PAUSE_S = 0.1
 """After all members have refused. Where most of them run, they soon have a leader."""
 
@@ -69,6 +73,7 @@ class Member:
         self.address = address
         self.channel = channel
         self.avoid_until = 0.0
+        self._avoid_s = _AVOID_S
         self.stood_by = 0
         """The id of our cluster when it last answered as one of it, 0 if it never did."""
         self.is_stranger = False
@@ -86,8 +91,15 @@ class Member:
         return state is grpc.ChannelConnectivity.READY
 
     def avoid(self) -> None:
-        """Let others have its turns for a while."""
-        self.avoid_until = _now() + _AVOID_S
+        """Let others have its turns for a while; each time longer, until it answers."""
+        now = _now()
+        if 0 < self.avoid_until <= now:
+            self._avoid_s = min(2 * self._avoid_s, _AVOID_LONGEST_S)
+        self.avoid_until = now + self._avoid_s
+
+    def answered(self) -> None:
+        """Give it its turns again."""
+        self.avoid_until, self._avoid_s = 0.0, _AVOID_S
 
     def rank(self) -> tuple[bool, ...]:
         """The lower, the better to ask."""
@@ -267,7 +279,7 @@ class Link:
                 member.avoid()
             raise
         # While there is no leader all are slow; who answers again is not one to avoid.
-        member.avoid_until = 0.0
+        member.answered()
         return answer
 
     async def _authenticate(self, ends_at: float) -> str:
