@@ -17,6 +17,8 @@ from scoord_server.store.port import LeaseExists, LeaseNotFound
 _TOKEN_TROUBLE = ("invalid auth token", "user name is empty", "revision of auth store is old")
 """etcd's words for a token that was lost in a restart, timed out, or is outdated."""
 
+_NO_LEADER = "etcdserver: no leader"
+_LEARNER = "not supported for learner"
 _NO_SPACE = "database space exceeded"
 _TOO_BIG = "message larger than max"
 """gRPC's words for a request so big that etcd does not even read it."""
@@ -24,6 +26,10 @@ _TOO_BIG = "message larger than max"
 
 class TokenRefused(StoreUnavailable):
     """A new token would help; nothing was done, since etcd looks at the token first."""
+
+
+class NotHere(StoreUnavailable):
+    """Another member may do it; of a call nothing was done, since a member looks first."""
 
 
 def explain(error: AioRpcError, address: str, deadline_s: float) -> Exception:
@@ -35,6 +41,8 @@ def explain(error: AioRpcError, address: str, deadline_s: float) -> Exception:
         return LeaseExists(details)
     if any(words in details for words in _TOKEN_TROUBLE):
         return TokenRefused(f"etcd at {address} refuses our token: {details}; try again")
+    if _NO_LEADER in details or _LEARNER in details:
+        return NotHere(f"etcd at {address} cannot be used: {details}; {_advice(code, details)}")
     return _failure(code, details, address, deadline_s)
 
 
@@ -54,6 +62,10 @@ def _failure(code: grpc.StatusCode, details: str, address: str, deadline_s: floa
 def _advice(code: grpc.StatusCode, details: str) -> str:
     if code in (StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED):
         return "check the user, the password and the role given to it"
+    if _NO_LEADER in details:
+        return "check that most of its members run and reach each other"
+    if _LEARNER in details:
+        return "name a voting member of it, too"
     if _NO_SPACE in details:
         return "compact, defragment and disarm its alarm, or raise its quota"
     return "check that it runs and that the endpoint is right"

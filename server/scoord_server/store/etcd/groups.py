@@ -13,10 +13,11 @@ for one member's sake, nothing of it was done, and each is sent by itself.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from scoord.errors import DeadlineExceeded, InvalidRequest, StoreUnavailable
+from scoord.clock import Clock, SystemClock
+from scoord.errors import DeadlineExceeded, InvalidRequest, StoreFull, StoreUnavailable
 from scoord_server.store.etcd.footprint import Footprint
 from scoord_server.store.limits import MAX_BYTES, MAX_OPERATIONS
 from scoord_server.store.port import LeaseNotFound, Put, Txn, TxnResult
@@ -31,7 +32,9 @@ _LOOK_AHEAD = 256
 """How many waiting transactions are looked at to fill one group."""
 
 _CLOSED = "the connection to etcd is closed"
-_REFUSED_FOR_ONE = (LeaseNotFound, InvalidRequest)
+_REFUSED_FOR_ONE = (LeaseNotFound, InvalidRequest, StoreFull)
+"""A full store refuses a group for one put in it (etcd since 3.5.33 and 3.6.14). What fills
+it up was done all the same; sent again it finds that, as where its caller repeats it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,14 +43,19 @@ class _Waiting:
 
     txn: Txn
     answer: asyncio.Future[TxnResult]
+    ends_at: float
+    """When nobody waits for it any more, also by a clock that counts suspend."""
     alone: bool = False
 
 
 class Groups:
     """Runs transactions through ``send``, in groups when there are many."""
 
-    def __init__(self, send: Send, deadline_s: float, where: str) -> None:
+    def __init__(
+        self, send: Send, deadline_s: float, where: str, clock: Clock | None = None
+    ) -> None:
         self._send = send
+        self._clock = clock or SystemClock()
         self._deadline_s = deadline_s
         self._where = where
         self._queue: deque[_Waiting] = deque()
@@ -86,7 +94,7 @@ class Groups:
     async def _send_later(self, txn: Txn) -> TxnResult:
         """Send with whatever else waits, as soon as there is room."""
         answer: asyncio.Future[TxnResult] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(txn, answer))
+        self._queue.append(_Waiting(txn, answer, self._clock.now() + self._deadline_s))
         self._send_more()
         return await answer
 
@@ -113,7 +121,7 @@ class Groups:
         if error is None:
             _answer(group, done.result())
         elif isinstance(error, _REFUSED_FOR_ONE) and len(group) > 1:
-            self._queue.extendleft(_Waiting(w.txn, w.answer, alone=True) for w in reversed(group))
+            self._queue.extendleft(replace(w, alone=True) for w in reversed(group))
         else:
             _fail(group, error)
         self._send_more()
@@ -125,8 +133,8 @@ class Groups:
         room = _Room()
         for _ in range(min(len(self._queue), _LOOK_AHEAD)):
             waiting = self._queue.popleft()
-            if waiting.answer.done():
-                continue  # its caller has stopped waiting
+            if waiting.answer.done() or waiting.ends_at <= self._clock.now():
+                continue  # its caller has stopped waiting, or does when this process hears of it
             if waiting.alone and not group:
                 group.append(waiting)
                 break

@@ -12,14 +12,11 @@ from typing import Any
 
 from scoord.errors import DeadlineExceeded, ScoordError, StoreUnavailable
 from scoord.ids import LeaseId
-from scoord_server.store.etcd.link import Link, Member
+from scoord_server.store.etcd.link import SLOW_S, Link, Member
 from scoord_server.store.etcd.stream import Stream
 from scoord_server.store.etcd.stubs import Message, rpc
 
 _Answer = asyncio.Future[int]
-
-_SLOW_S = 0.3
-"""Whoever gives up a renewal before this had another reason than the store."""
 
 
 class Keepalive:
@@ -42,7 +39,7 @@ class Keepalive:
                 return await self._renew_again_if_broken(dict.fromkeys(leases))
         except asyncio.CancelledError:
             # Agents with several coordinators give each less time than we give etcd.
-            if asyncio.get_running_loop().time() - begun > _SLOW_S:
+            if asyncio.get_running_loop().time() - begun > SLOW_S:
                 await self._leave_slow()
             raise
         except TimeoutError:

@@ -5,27 +5,47 @@ addresses only, and checks one TLS name for all; a channel each also takes names
 checks each member's certificate against its own name, and lets an error say
 which member it came from.
 
-Calls go round the members that are connected. A member that let a deadline pass
-is left out for a while if there are others: a frozen one looks connected until
-the pings of its channel fail. No call is repeated here, with one exception: a
-token that etcd refuses is renewed and the call made again, since etcd checks the
-token before it does anything.
+Calls go round the members that are connected. A member that let a deadline pass, or
+a caller wait until it gave up, is left out for a while if there are others: a frozen
+one looks connected until the pings of its channel fail. No call is repeated here, but
+for what etcd looks at before it does anything. A token that it refuses is renewed and
+the call made again; and a member that has no leader, or is a learner, says so, and
+the next one is asked.
+
+Endpoints of two clusters, used as one, would grant a file once in each. So answers are
+asked which cluster they are of, and a member of another one is left out.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc.aio import AioRpcError
 
-from scoord.errors import InvalidConfig, InvalidRequest, StoreUnavailable
-from scoord_server.store.etcd.failures import TokenRefused, explain
+from scoord.errors import DeadlineExceeded, InvalidConfig, InvalidRequest, StoreUnavailable
+from scoord_server.store.etcd.failures import NotHere, TokenRefused, explain
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
 
+_log = logging.getLogger(__name__)
+
+SLOW_S = 0.3
+"""Whoever gives up a call before this had another reason than the store."""
+
+HAS_LEADER = ("hasleader", "true")
+"""Has a member refuse what it could not do for want of a leader, and end a stream when it
+has lost it (etcd's ``WithRequireLeader``). Without, it would be silent."""
+
 _AVOID_S = 5.0
+_AVOID_LONGEST_S = 60.0
+"""Of a member that lets each call wait that it is tried with. Pings end its connection only
+while a call lasts, and that does not last long enough."""
+
+_PAUSE_S = 0.1
+"""After all members have refused. Where most of them run, they soon have a leader."""
 
 _CHANNEL = (
     # Below 5 s etcd answers "too many pings" and hangs up, too.
@@ -53,6 +73,11 @@ class Member:
         self.address = address
         self.channel = channel
         self.avoid_until = 0.0
+        self._avoid_s = _AVOID_S
+        self.stood_by = 0
+        """The id of our cluster when it last answered as one of it, 0 if it never did."""
+        self.is_stranger = False
+        """Whether it was of another cluster when it last answered."""
         self.kv = rpc.KVStub(channel)
         self.lease = rpc.LeaseStub(channel)
         self.watch = rpc.WatchStub(channel)
@@ -66,12 +91,62 @@ class Member:
         return state is grpc.ChannelConnectivity.READY
 
     def avoid(self) -> None:
-        """Let others have its turns for a while."""
-        self.avoid_until = _now() + _AVOID_S
+        """Let others have its turns for a while; each time longer, until it answers."""
+        now = _now()
+        if 0 < self.avoid_until <= now:
+            self._avoid_s = min(2 * self._avoid_s, _AVOID_LONGEST_S)
+        self.avoid_until = now + self._avoid_s
 
-    def is_failing(self) -> bool:
-        """Whether the last try to connect failed."""
-        return self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+    def answered(self) -> None:
+        """Give it its turns again."""
+        self.avoid_until, self._avoid_s = 0.0, _AVOID_S
+
+    def rank(self) -> tuple[bool, ...]:
+        """The lower, the better to ask."""
+        state = self.channel.get_state()
+        has_failed = state is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        is_avoided = self.avoid_until > _now()
+        return not self.is_connected(), self.is_stranger, is_avoided, has_failed
+
+
+class _OtherCluster(StoreUnavailable):
+    """A member is of another cluster than those before it."""
+
+
+class _OneCluster:
+    """Which cluster is ours: that of the first answer, and what takes its place."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self._members = members
+        self._id = 0
+
+    def check(self, member: Member, cluster: int) -> None:
+        """Look at an answer of ``member``. Raises _OtherCluster."""
+        if not cluster:
+            return  # etcd's own proxies leave it out of some
+        if cluster != self._id:
+            if self._id and not self._is_gone_with(member):
+                member.is_stranger = True
+                raise _OtherCluster(self._line(member, cluster))
+            self._id = cluster
+            for one in self._members:
+                one.is_stranger = False
+        member.stood_by, member.is_stranger = cluster, False
+
+    def _is_gone_with(self, member: Member) -> bool:
+        """Whether all of etcd was replaced, as from a backup, and not this one member alone."""
+        others = (one for one in self._stands_by() if one is not member and one.is_connected())
+        return member.stood_by == self._id and not any(others)
+
+    def _stands_by(self) -> list[Member]:
+        return [m for m in self._members if m.stood_by == self._id and not m.is_stranger]
+
+    def _line(self, member: Member, cluster: int) -> str:
+        ours = ", ".join(one.address for one in self._stands_by() if one is not member)
+        return (
+            f"etcd at {member.address} is of another cluster ({cluster:x}) than"
+            f" {ours or 'the one before it'} ({self._id:x}): name endpoints of one cluster only"
+        )
 
 
 Method = Callable[[Member], Callable[..., Awaitable[Message]]]
@@ -83,6 +158,7 @@ class Link:
     def __init__(self, options: EtcdOptions) -> None:
         self.options = options
         self._members = [_member(address, options) for address in options.addresses]
+        self._cluster = _OneCluster(self._members)
         self._next = 0
         self._token = ""
         self._authenticating = asyncio.Lock()
@@ -108,12 +184,34 @@ class Link:
             waiting.cancel()
         await asyncio.gather(*ready, return_exceptions=True)
 
+    async def check_members(self) -> None:
+        """Ask all which cluster they are of. Raises InvalidConfig when not of one."""
+        ends_at = _now() + self.options.deadline_s
+        token, request = await self.token(ends_at), rpc.StatusRequest()
+        asked = [self._ask(m, _STATUS, request, token, ends_at) for m in self._members]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for member, answer in zip(self._members, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                try:
+                    self._cluster.check(member, answer.header.cluster_id)
+                except _OtherCluster as error:
+                    raise InvalidConfig(error.message) from error
+
+    def check_cluster(self, member: Member, answer: Message) -> None:
+        """See that an answer may be believed. Raises StoreUnavailable."""
+        was_stranger = member.is_stranger
+        try:
+            self._cluster.check(member, answer.header.cluster_id)
+        except _OtherCluster as error:
+            if not was_stranger:
+                _log.error("%s; it is left out", error)
+            raise
+
     def pick(self) -> Member:
-        """Choose the next member: connected if possible, and not one to avoid."""
+        """Choose the next member: connected if possible, one of ours, and not one to avoid."""
         turn = self._members[self._next :] + self._members[: self._next]
         self._next = (self._next + 1) % len(self._members)
-        now = _now()
-        return min(turn, key=lambda m: (not m.is_connected(), m.avoid_until > now, m.is_failing()))
+        return min(turn, key=Member.rank)
 
     async def token(self, ends_at: float) -> str:
         """The token of our user, empty without one. Loop time bounds the wait."""
@@ -134,10 +232,10 @@ class Link:
     def explain(
         self, error: AioRpcError, member: Member, token: str, within_s: float | None = None
     ) -> Exception:
-        """Say what a failed call means; avoid a slow member, and forget a dead token."""
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            member.avoid()
+        """Say what a failed call means; avoid a useless member, and forget a dead token."""
         explained = explain(error, member.address, within_s or self.options.deadline_s)
+        if isinstance(explained, DeadlineExceeded | NotHere):
+            member.avoid()
         if isinstance(explained, TokenRefused):
             self.forget(token)
         return explained
@@ -149,13 +247,39 @@ class Link:
     async def _attempt(
         self, method: Method, request: Message, token: str, ends_at: float
     ) -> Message:
-        member, left_s = self.pick(), max(0.0, ends_at - _now())
+        """Ask one member after the other, until one does not refuse to look at it."""
+        asked = 0
+        while True:
+            member = self.pick()
+            try:
+                answer = await self._ask(member, method, request, token, ends_at)
+            except NotHere:
+                if _now() + _PAUSE_S > ends_at:
+                    raise
+            else:
+                self.check_cluster(member, answer)
+                return answer
+            asked += 1
+            if asked % len(self._members) == 0:
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _ask(
+        self, member: Member, method: Method, request: Message, token: str, ends_at: float
+    ) -> Message:
+        begun = _now()
+        left_s = max(0.0, ends_at - begun)
+        sent = metadata(token, HAS_LEADER)
         try:
-            answer = await method(member)(request, timeout=left_s, metadata=metadata(token))
+            answer = await method(member)(request, timeout=left_s, metadata=sent)
         except AioRpcError as error:
             raise self.explain(error, member, token, round(left_s, 1)) from error
+        except asyncio.CancelledError:
+            # Nearly all who wait give a call less time than the deadline that goes along with it.
+            if _now() - begun > SLOW_S:
+                member.avoid()
+            raise
         # While there is no leader all are slow; who answers again is not one to avoid.
-        member.avoid_until = 0.0
+        member.answered()
         return answer
 
     async def _authenticate(self, ends_at: float) -> str:
@@ -184,6 +308,7 @@ def method(service: str, name: str) -> Method:
 
 
 RANGE = method("kv", "Range")
+_STATUS = method("maintenance", "Status")
 _AUTHENTICATE = method("auth", "Authenticate")
 
 

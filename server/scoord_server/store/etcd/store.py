@@ -32,14 +32,16 @@ class EtcdStore:
 
     @classmethod
     async def connect(cls, options: EtcdOptions) -> Self:
-        """Reach etcd and see that its version may be trusted.
+        """Reach etcd and see that its version may be trusted, and that it is one.
 
         Raises StoreUnavailable or DeadlineExceeded when no member answers, and
-        InvalidConfig for a version that loses data or a file that cannot be read.
+        InvalidConfig for a version that loses data, a file that cannot be read, and
+        endpoints of two clusters.
         """
         link = Link(options)
         try:
             await link.wait_until_connected()
+            await link.check_members()
             await _check_version(link)
         except BaseException:
             await link.close()

@@ -7,11 +7,8 @@ from typing import Any
 from grpc.aio import AioRpcError
 
 from scoord.errors import StoreUnavailable
-from scoord_server.store.etcd.link import Link, Member, metadata
+from scoord_server.store.etcd.link import HAS_LEADER, Link, Member, metadata
 from scoord_server.store.etcd.stubs import Message
-
-_HAS_LEADER = ("hasleader", "true")
-"""Makes a member end the stream when it has lost its leader (etcd's ``WithRequireLeader``)."""
 
 Start = Callable[[Member], Callable[..., Any]]
 
@@ -24,7 +21,7 @@ class Stream:
         self._link = link
         self._member = member
         self._outbox: asyncio.Queue[Message | None] = asyncio.Queue()
-        self._call = start(member)(self._requests(), metadata=metadata(token, _HAS_LEADER))
+        self._call = start(member)(self._requests(), metadata=metadata(token, HAS_LEADER))
         self._reading: asyncio.Task[Message] | None = None
 
     @classmethod
@@ -73,6 +70,7 @@ class Stream:
             raise self._link.explain(error, self._member, self.token) from error
         if not message:  # grpc.aio.EOF, which its type stubs leave out
             raise StoreUnavailable(f"etcd at {self.address} ended a stream")
+        self._link.check_cluster(self._member, message)
         return message
 
     async def _requests(self) -> AsyncIterator[Message]:

@@ -90,6 +90,7 @@ class Watch:
             stream.send(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
             message = await stream.receive(_SILENCE_S)
         if message is None:
+            stream.avoid_member()
             raise StoreUnavailable(f"etcd at {stream.address} does not answer on a watch")
         return message
 
