@@ -12,7 +12,7 @@ from scoord.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from scoord_server.store.port import LeaseExists, LeaseNotFound
+from scoord_server.store.port import Denied, LeaseExists, LeaseNotFound
 
 _TOKEN_TROUBLE = ("invalid auth token", "user name is empty", "revision of auth store is old")
 """etcd's words for a token that was lost in a restart, timed out, or is outdated."""
@@ -47,8 +47,14 @@ def _failure(code: grpc.StatusCode, details: str, address: str, deadline_s: floa
         return InvalidRequest(f"etcd at {address} refuses the request: {details}")
     if code is StatusCode.DATA_LOSS:
         return StoreDamaged(f"etcd at {address} reports damage: {details}; see etcd's log")
-    failure = StoreFull if _NO_SPACE in details else StoreUnavailable
+    failure = _kind(code, details)
     return failure(f"etcd at {address} cannot be used: {details}; {_advice(code, details)}")
+
+
+def _kind(code: grpc.StatusCode, details: str) -> type[ScoordError]:
+    if code is StatusCode.PERMISSION_DENIED:
+        return Denied
+    return StoreFull if _NO_SPACE in details else StoreUnavailable
 
 
 def _advice(code: grpc.StatusCode, details: str) -> str:

@@ -11,11 +11,11 @@ from scoord_server.store.etcd.keepalive import Keepalive
 from scoord_server.store.etcd.link import RANGE, Link, method
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import rpc
-from scoord_server.store.etcd.versions import judge
+from scoord_server.store.etcd.versions import UNTOLD, judge
 from scoord_server.store.etcd.watch import Watch
 from scoord_server.store.etcd.wire import Wire
 from scoord_server.store.limits import check_grant, check_key, check_txn
-from scoord_server.store.port import RangeResult, Txn, TxnResult, WatchBatch
+from scoord_server.store.port import Denied, RangeResult, Txn, TxnResult, WatchBatch
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +104,8 @@ class EtcdStore:
         except InvalidRequest as error:
             if _ALREADY_COMPACTED not in error.message:
                 raise
+        except Denied as error:
+            raise Denied(_COMPACTION_DENIED) from error
 
     async def close(self) -> None:
         """Stop all watches and close the connections."""
@@ -121,7 +123,11 @@ class EtcdStore:
 
 
 _ALREADY_COMPACTED = "has been compacted"
-
+_COMPACTION_DENIED = (
+    "etcd lets only users with the role root compact, and would be full one day:"
+    " start it with --auto-compaction-mode=periodic --auto-compaction-retention=5m,"
+    " and the coordinators with --compaction-interval 0; or give our user that role"
+)
 
 _TXN = method("kv", "Txn")
 _COMPACT = method("kv", "Compact")
@@ -132,8 +138,12 @@ _MEMBERS = method("cluster", "MemberList")
 
 
 async def _check_version(link: Link) -> None:
-    status = await link.call(_STATUS, rpc.StatusRequest())
-    members = await link.call(_MEMBERS, rpc.MemberListRequest())
+    try:
+        status = await link.call(_STATUS, rpc.StatusRequest())
+        members = await link.call(_MEMBERS, rpc.MemberListRequest())
+    except Denied:
+        _log.warning(UNTOLD)
+        return
     verdict = judge(status.version, len(members.members))
     if verdict.refusal and not link.options.allow_unsafe_version:
         raise InvalidConfig(verdict.refusal)
