@@ -344,6 +344,15 @@ async def test_a_user_goes_on_after_the_server_forgot_its_token(guarded: Etcd) -
     assert [event.kv.key for event in watching.events] == [b"w/0", b"w/1"]
 
 
+async def test_a_watch_renews_its_token_itself_where_nobody_else_calls(guarded: Etcd) -> None:
+    async with connected(as_root(guarded)) as store:
+        first = (await put(store, b"w/0")).revision
+        store._link._token = "dead.1"
+        watching = Watching(store, b"w/", first)
+        await watching.sees(b"w/0")
+        await watching.stop()
+
+
 async def test_many_calls_with_a_dead_token_ask_for_one_new_token(guarded: Etcd) -> None:
     async with connected(as_root(guarded)) as store:
         await put(store, b"k")

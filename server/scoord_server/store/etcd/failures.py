@@ -33,9 +33,14 @@ def explain(error: AioRpcError, address: str, deadline_s: float) -> Exception:
         return LeaseNotFound(details)
     if code is StatusCode.FAILED_PRECONDITION and "lease" in details:
         return LeaseExists(details)
-    if any(words in details for words in _TOKEN_TROUBLE):
+    if is_token_trouble(details):
         return TokenRefused(f"etcd at {address} refuses our token: {details}; try again")
     return _failure(code, details, address, deadline_s)
+
+
+def is_token_trouble(details: str) -> bool:
+    """Whether a new token would help."""
+    return any(words in details for words in _TOKEN_TROUBLE)
 
 
 def _failure(code: grpc.StatusCode, details: str, address: str, deadline_s: float) -> ScoordError:
