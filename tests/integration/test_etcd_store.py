@@ -242,11 +242,13 @@ async def test_losing_the_leader_costs_little_and_loses_nothing(cluster: Etcd) -
     assert {kv.key for kv in listing.kvs} == {event.kv.key for event in watching.events}
 
 
-async def test_a_dead_endpoint_does_not_matter_when_another_lives(
-    etcd: Etcd, namespace: bytes
+async def test_a_dead_endpoint_is_named_and_does_not_matter_when_another_lives(
+    etcd: Etcd, namespace: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    endpoints = ("127.0.0.1:1", *etcd.endpoints, "no.such.host.invalid:2379")
+    dead = ("127.0.0.1:1", "no.such.host.invalid:2379")
+    endpoints = (dead[0], *etcd.endpoints, dead[1])
     async with connected(etcd.options(endpoints=endpoints, namespace=namespace)) as store:
+        assert f"etcd at {', '.join(dead)} is not connected; check that it runs" in caplog.text
         for number in range(10):
             await put(store, b"k%d" % number)
         assert len((await store.range(b"k", b"l")).kvs) == 10

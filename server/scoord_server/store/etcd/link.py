@@ -45,6 +45,9 @@ _CHANNEL = (
     ("grpc.enable_http_proxy", 0),
 )
 
+_OTHERS_S = 0.5
+"""How long a start waits for the members that are not the first to be connected."""
+
 
 class Member:
     """One endpoint: its channel and etcd's services on it."""
@@ -99,14 +102,19 @@ class Link:
             return await self._attempt(method, request, await self.token(ends_at), ends_at)
 
     async def wait_until_connected(self) -> None:
-        """Wait until some member is connected, or until the deadline."""
+        """Wait until some member is connected, or until the deadline; then a moment for others."""
         ready = [asyncio.ensure_future(m.channel.channel_ready()) for m in self._members]
         await asyncio.wait(
             ready, timeout=self.options.deadline_s, return_when=asyncio.FIRST_COMPLETED
         )
+        await asyncio.wait(ready, timeout=_OTHERS_S)
         for waiting in ready:
             waiting.cancel()
         await asyncio.gather(*ready, return_exceptions=True)
+
+    def unconnected(self) -> tuple[str, ...]:
+        """The endpoints that no call can go to now."""
+        return tuple(m.address for m in self._members if not m.is_connected())
 
     def pick(self) -> Member:
         """Choose the next member: connected if possible, and not one to avoid."""

@@ -40,10 +40,12 @@ class EtcdStore:
         link = Link(options)
         try:
             await link.wait_until_connected()
-            await _check_version(link)
+            await _check_versions(link)
         except BaseException:
             await link.close()
             raise
+        if missing := link.unconnected():
+            _log.warning("etcd at %s is not connected; check that it runs", ", ".join(missing))
         return cls(link)
 
     async def txn(self, txn: Txn) -> TxnResult:
@@ -137,15 +139,17 @@ _STATUS = method("maintenance", "Status")
 _MEMBERS = method("cluster", "MemberList")
 
 
-async def _check_version(link: Link) -> None:
+async def _check_versions(link: Link) -> None:
+    """See that all members may be trusted that are connected: calls go round them."""
     try:
-        status = await link.call(_STATUS, rpc.StatusRequest())
         members = await link.call(_MEMBERS, rpc.MemberListRequest())
+        told = [await link.call(_STATUS, rpc.StatusRequest()) for _ in link.options.endpoints]
     except Denied:
         _log.warning(UNTOLD)
         return
-    verdict = judge(status.version, len(members.members))
-    if verdict.refusal and not link.options.allow_unsafe_version:
-        raise InvalidConfig(verdict.refusal)
-    if verdict.refusal or verdict.warning:
-        _log.warning("%s", verdict.refusal or verdict.warning)
+    for version in sorted({status.version for status in told}):
+        verdict = judge(version, len(members.members))
+        if verdict.refusal and not link.options.allow_unsafe_version:
+            raise InvalidConfig(verdict.refusal)
+        if verdict.refusal or verdict.warning:
+            _log.warning("%s", verdict.refusal or verdict.warning)
