@@ -67,4 +67,4 @@ def _advice(code: grpc.StatusCode, details: str) -> str:
         return "check the user, the password and the role given to it"
     if _NO_SPACE in details:
         return "compact, defragment and disarm its alarm, or raise its quota"
-    return "check that it runs and that the endpoint is right"
+    return "check that it runs, that the endpoint is right, and with TLS the certificates of both"
