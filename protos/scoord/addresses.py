@@ -9,6 +9,12 @@ def split(address: str) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port
 
 
+def is_whole(address: str) -> bool:
+    """Whether it names a host, and a port that there may be; neither is looked up."""
+    host, port = split(address)
+    return bool(host) and port.isascii() and port.isdigit() and int(port) <= 65535
+
+
 def joined(host: str, port: int) -> str:
     """Return the two as an address, with brackets around an IPv6 host."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from scoord.clock import Clock
 from scoord.errors import ScoordError
 from scoord_server.store import keys
-from scoord_server.store.port import Compare, Get, Put, Relation, Store, Target, Txn
+from scoord_server.store.port import Compare, Denied, Get, Put, Relation, Store, Target, Txn
 
 _log = logging.getLogger(__name__)
 
@@ -46,12 +46,15 @@ class Compactor:
         self._interval_s = interval_s
         self._last = Look()
         self._due_at = clock.now()
+        self._is_denied = False
 
     async def run(self) -> None:
         """Look once an interval until cancelled."""
         while True:
             try:
                 await self.step()
+            except Denied as error:
+                self._say_once(error)
             except ScoordError as error:
                 _log.warning("old revisions were not compacted, trying again later: %s", error)
             except Exception:  # noqa: BLE001 (old revisions must not bring the coordinator down)
@@ -73,7 +76,14 @@ class Compactor:
         self._last = Look(before.version + 1, result.revision)
         if before.revision:
             await self._store.compact(before.revision)
+            self._is_denied = False
             _log.info("compacted old revisions before %d", before.revision)
+
+    def _say_once(self, denied: Denied) -> None:
+        """Only a person can change that; it is tried again all the same, should one do."""
+        if not self._is_denied:
+            _log.warning("old revisions are not compacted: %s", denied)
+        self._is_denied = True
 
 
 def _plan(last: Look) -> Txn:

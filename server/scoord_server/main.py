@@ -24,6 +24,7 @@ from scoord_server.options import (
     check_history,
     check_listen,
     check_tls,
+    endpoints_of,
     tls_of,
 )
 from scoord_server.reaper import Reaper
@@ -178,7 +179,7 @@ async def _embedded(data: Path | None, clock: Clock) -> AsyncIterator[Store]:
 async def _etcd(given: Mapping[str, Any]) -> AsyncIterator[Store]:
     """A team's store."""
     options = EtcdOptions(
-        endpoints=tuple(filter(None, given["etcd_endpoints"].split(","))),
+        endpoints=endpoints_of(given["etcd_endpoints"]),
         ca=given["etcd_ca"],
         cert=given["etcd_cert"],
         key=given["etcd_key"],

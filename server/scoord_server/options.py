@@ -58,10 +58,9 @@ def check_history(options: ServerOptions) -> None:
 
 def check_listen(options: ServerOptions) -> None:
     """Refuse plaintext where others can reach it. Raises InvalidConfig."""
-    host, port = addresses.split(options.listen)
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not addresses.is_whole(options.listen):
         raise InvalidConfig(f"--listen {options.listen}: want HOST:PORT, as in 127.0.0.1:7780")
-    if options.tls or options.insecure or _stands_for_loopback(host):
+    if options.tls or options.insecure or _stands_for_loopback(addresses.split(options.listen)[0]):
         return
     raise InvalidConfig(
         f"--listen {options.listen} is not loopback: give --tls-cert and --tls-key,"
@@ -88,6 +87,11 @@ def _check_files(cert: Named, key: Named, ca: Named) -> None:
     check_certificate(ca)
     if cert[1] and key[1]:
         check_pair(cert[1], key[1], f"{key[0]}: {key[1]} is not the key of {cert[1]}")
+
+
+def endpoints_of(given: str) -> tuple[str, ...]:
+    """Where etcd is, as people write it: with a comma between two, and maybe a blank."""
+    return tuple(filter(None, map(str.strip, given.split(","))))
 
 
 def _stands_for_loopback(host: str) -> bool:

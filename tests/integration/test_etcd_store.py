@@ -243,11 +243,13 @@ async def test_losing_the_leader_costs_little_and_loses_nothing(cluster: Etcd) -
     assert {kv.key for kv in listing.kvs} == {event.kv.key for event in watching.events}
 
 
-async def test_a_dead_endpoint_does_not_matter_when_another_lives(
-    etcd: Etcd, namespace: bytes
+async def test_a_dead_endpoint_is_named_and_does_not_matter_when_another_lives(
+    etcd: Etcd, namespace: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    endpoints = ("127.0.0.1:1", *etcd.endpoints, "no.such.host.invalid:2379")
+    dead = ("127.0.0.1:1", "no.such.host.invalid:2379")
+    endpoints = (dead[0], *etcd.endpoints, dead[1])
     async with connected(etcd.options(endpoints=endpoints, namespace=namespace)) as store:
+        assert f"etcd at {', '.join(dead)} is not connected; check that it runs" in caplog.text
         for number in range(10):
             await put(store, b"k%d" % number)
         assert len((await store.range(b"k", b"l")).kvs) == 10
@@ -303,7 +305,8 @@ async def test_tls_with_a_client_certificate(tls_etcd: Etcd) -> None:
 async def test_tls_without_a_certificate_or_with_another_authority_is_refused(
     tls_etcd: Etcd, missing: dict[str, None]
 ) -> None:
-    with pytest.raises((StoreUnavailable, DeadlineExceeded), match=tls_etcd.member.endpoint):
+    said = rf"etcd at {tls_etcd.member.endpoint} .*; check .* the certificates of both$"
+    with pytest.raises(StoreUnavailable, match=said):
         await EtcdStore.connect(tls_etcd.options(**missing))
 
 
@@ -354,6 +357,15 @@ async def test_a_user_goes_on_after_the_server_forgot_its_token(guarded: Etcd) -
         await watching.stop()
 
     assert [event.kv.key for event in watching.events] == [b"w/0", b"w/1"]
+
+
+async def test_a_watch_renews_its_token_itself_where_nobody_else_calls(guarded: Etcd) -> None:
+    async with connected(as_root(guarded)) as store:
+        first = (await put(store, b"w/0")).revision
+        store._link._token = "dead.1"
+        watching = Watching(store, b"w/", first)
+        await watching.sees(b"w/0")
+        await watching.stop()
 
 
 async def test_many_calls_with_a_dead_token_ask_for_one_new_token(guarded: Etcd) -> None:

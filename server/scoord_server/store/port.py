@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from scoord.errors import StoreUnavailable
 from scoord.ids import LeaseId
 
 
@@ -189,6 +190,10 @@ class LeaseExists(Exception):  # noqa: N818 (an answer, not a failure)
     """The lease id is taken: by an earlier try of the same caller, if ids are random."""
 
 
+class Denied(StoreUnavailable):
+    """The store does not let its user do this: a role would help, another try would not."""
+
+
 class Store(Protocol):
     """Keys with revisions, leases, transactions and watches."""
 
@@ -236,7 +241,7 @@ class Store(Protocol):
         """
 
     async def compact(self, revision: int) -> None:
-        """Forget what was before ``revision``."""
+        """Forget what was before ``revision``. Raises Denied where our user may not."""
 
     async def close(self) -> None:
         """Stop all watches and give resources back."""

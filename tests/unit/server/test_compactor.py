@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from scoord.clock import SystemClock
-from scoord.errors import InvalidConfig, StoreUnavailable
+from scoord.errors import InvalidConfig, ScoordError, StoreUnavailable
 from scoord_server.compactor import INTERVAL_S, Compactor
 from scoord_server.options import (
     LEAST_COMPACTION_S,
@@ -18,7 +18,7 @@ from scoord_server.options import (
 )
 from scoord_server.store import keys
 from scoord_server.store.embedded import EmbeddedStore
-from scoord_server.store.port import Compacted, Put, Txn
+from scoord_server.store.port import Compacted, Denied, Put, Txn
 from support.clock import FakeClock
 
 
@@ -26,11 +26,11 @@ class Kept(EmbeddedStore):
     """A store that tells what was compacted, and can be made to refuse it."""
 
     compacted: list[int]
-    failing = False
+    failing: ScoordError | None = None
 
     async def compact(self, revision: int) -> None:
         if self.failing:
-            raise StoreUnavailable("no disk")
+            raise self.failing
         await super().compact(revision)
         self.compacted.append(revision)
 
@@ -111,11 +111,11 @@ async def test_what_could_not_be_compacted_goes_with_the_next(
 ) -> None:
     compactor = Compactor(store, clock)
     await compactor.step()
-    store.failing = True
+    store.failing = StoreUnavailable("no disk")
     with pytest.raises(StoreUnavailable):
         await pass_an_interval(clock, compactor)
     await compactor.step()
-    store.failing = False
+    store.failing = None
     await pass_an_interval(clock, compactor)
 
     assert 1 == len(store.compacted)
@@ -155,16 +155,35 @@ async def test_a_store_that_was_put_back_to_an_earlier_state_is_compacted_again(
 async def test_it_goes_on_whatever_the_store_says(
     store: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.failing = True
+    store.failing = StoreUnavailable("no disk")
     running = asyncio.create_task(Compactor(store, SystemClock(), 0.01).run())
     await asyncio.sleep(0.2)
-    store.failing = False
+    store.failing = None
     await asyncio.sleep(0.2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
     assert "old revisions were not compacted, trying again later: no disk" in caplog.text
     assert store.compacted
+
+
+async def test_that_it_may_not_compact_is_said_once(
+    store: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.failing = Denied("give our user the role root")
+    running = asyncio.create_task(Compactor(store, SystemClock(), 0.01).run())
+    await asyncio.sleep(0.2)
+    assert 1 == caplog.text.count("old revisions are not compacted: give our user the role root")
+
+    store.failing = None
+    await asyncio.sleep(0.2)
+    store.failing = Denied("once more")
+    await asyncio.sleep(0.2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert store.compacted, "whoever was given the role needs no restart"
+    assert 1 == caplog.text.count("once more")
 
 
 @pytest.mark.parametrize("interval_s", [0, LEAST_COMPACTION_S, INTERVAL_S])

@@ -108,6 +108,8 @@ def test_endpoints_may_have_a_scheme() -> None:
         (("https://a:1", "b:1"), {}, "https://a:1 and b:1 cannot be used together"),
         (("a:1",), {"cert": "c"}, "--etcd-cert needs --etcd-key"),
         (("a:1",), {"key": "k"}, "--etcd-key needs --etcd-cert"),
+        (("a:1", "b"), {}, "^--etcd b: want HOST:PORT, as in etcd1:2379$"),
+        (("https://a.example/",), {}, "^--etcd https://a.example/: want HOST:PORT"),
         (("http://a:1",), {"ca": "ca"}, "http://a:1 is without TLS, which --etcd-ca is for"),
     ],
 )

@@ -8,7 +8,14 @@ from click.testing import CliRunner
 from scoord.errors import InvalidConfig
 from scoord.program_variables import OF_PROGRAMS
 from scoord_server.main import server
-from scoord_server.options import ServerOptions, Tls, check_etcd_tls, check_tls, tls_of
+from scoord_server.options import (
+    ServerOptions,
+    Tls,
+    check_etcd_tls,
+    check_tls,
+    endpoints_of,
+    tls_of,
+)
 from support.etcd import make_tls_files
 
 CERT, KEY, CA = Path("cert.pem"), Path("key.pem"), Path("ca.pem")
@@ -61,6 +68,10 @@ def test_a_file_for_tls_that_is_not_what_it_is_given_as_is_named(tmp_path: Path)
     ):
         with pytest.raises(InvalidConfig, match=f"^{option}: "):
             _check(tls)
+
+
+def test_blanks_between_endpoints_are_no_part_of_them() -> None:
+    assert ("a:1", "https://b:2", "c:3") == endpoints_of("a:1, https://b:2 ,c:3, ")
 
 
 def test_each_variable_of_the_coordinator_is_named_in_its_help() -> None:

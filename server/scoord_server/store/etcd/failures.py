@@ -12,7 +12,7 @@ from scoord.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from scoord_server.store.port import LeaseExists, LeaseNotFound
+from scoord_server.store.port import Denied, LeaseExists, LeaseNotFound
 
 _TOKEN_TROUBLE = ("invalid auth token", "user name is empty", "revision of auth store is old")
 """etcd's words for a token that was lost in a restart, timed out, or is outdated."""
@@ -39,11 +39,16 @@ def explain(error: AioRpcError, address: str, deadline_s: float) -> Exception:
         return LeaseNotFound(details)
     if code is StatusCode.FAILED_PRECONDITION and "lease" in details:
         return LeaseExists(details)
-    if any(words in details for words in _TOKEN_TROUBLE):
+    if is_token_trouble(details):
         return TokenRefused(f"etcd at {address} refuses our token: {details}; try again")
     if _NO_LEADER in details or _LEARNER in details:
         return NotHere(f"etcd at {address} cannot be used: {details}; {_advice(code, details)}")
     return _failure(code, details, address, deadline_s)
+
+
+def is_token_trouble(details: str) -> bool:
+    """Whether a new token would help."""
+    return any(words in details for words in _TOKEN_TROUBLE)
 
 
 def _failure(code: grpc.StatusCode, details: str, address: str, deadline_s: float) -> ScoordError:
@@ -55,8 +60,14 @@ def _failure(code: grpc.StatusCode, details: str, address: str, deadline_s: floa
         return InvalidRequest(f"etcd at {address} refuses the request: {details}")
     if code is StatusCode.DATA_LOSS:
         return StoreDamaged(f"etcd at {address} reports damage: {details}; see etcd's log")
-    failure = StoreFull if _NO_SPACE in details else StoreUnavailable
+    failure = _kind(code, details)
     return failure(f"etcd at {address} cannot be used: {details}; {_advice(code, details)}")
+
+
+def _kind(code: grpc.StatusCode, details: str) -> type[ScoordError]:
+    if code is StatusCode.PERMISSION_DENIED:
+        return Denied
+    return StoreFull if _NO_SPACE in details else StoreUnavailable
 
 
 def _advice(code: grpc.StatusCode, details: str) -> str:
@@ -68,4 +79,4 @@ def _advice(code: grpc.StatusCode, details: str) -> str:
         return "name a voting member of it, too"
     if _NO_SPACE in details:
         return "compact, defragment and disarm its alarm, or raise its quota"
-    return "check that it runs and that the endpoint is right"
+    return "check that it runs, that the endpoint is right, and with TLS the certificates of both"

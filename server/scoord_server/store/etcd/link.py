@@ -65,6 +65,9 @@ _CHANNEL = (
     ("grpc.enable_http_proxy", 0),
 )
 
+_OTHERS_S = 0.5
+"""How long a start waits for the members that are not the first to be connected."""
+
 
 class Member:
     """One endpoint: its channel and etcd's services on it."""
@@ -175,22 +178,24 @@ class Link:
             return await self._attempt(method, request, await self.token(ends_at), ends_at)
 
     async def wait_until_connected(self) -> None:
-        """Wait until some member is connected, or until the deadline."""
+        """Wait until some member is connected, or until the deadline; then a moment for others."""
         ready = [asyncio.ensure_future(m.channel.channel_ready()) for m in self._members]
         await asyncio.wait(
             ready, timeout=self.options.deadline_s, return_when=asyncio.FIRST_COMPLETED
         )
+        await asyncio.wait(ready, timeout=_OTHERS_S)
         for waiting in ready:
             waiting.cancel()
         await asyncio.gather(*ready, return_exceptions=True)
 
     async def check_members(self) -> None:
-        """Ask all which cluster they are of. Raises InvalidConfig when not of one."""
+        """Ask all that are connected of which cluster they are: of one. Raises InvalidConfig."""
         ends_at = _now() + self.options.deadline_s
         token, request = await self.token(ends_at), rpc.StatusRequest()
-        asked = [self._ask(m, _STATUS, request, token, ends_at) for m in self._members]
+        members = [member for member in self._members if member.is_connected()]
+        asked = [self._ask(m, STATUS, request, token, ends_at) for m in members]
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        for member, answer in zip(self._members, answers, strict=True):
+        for member, answer in zip(members, answers, strict=True):
             if not isinstance(answer, BaseException):
                 try:
                     self._cluster.check(member, answer.header.cluster_id)
@@ -206,6 +211,10 @@ class Link:
             if not was_stranger:
                 _log.error("%s; it is left out", error)
             raise
+
+    def unconnected(self) -> tuple[str, ...]:
+        """The endpoints that no call can go to now."""
+        return tuple(m.address for m in self._members if not m.is_connected())
 
     def pick(self) -> Member:
         """Choose the next member: connected if possible, one of ours, and not one to avoid."""
@@ -308,7 +317,7 @@ def method(service: str, name: str) -> Method:
 
 
 RANGE = method("kv", "Range")
-_STATUS = method("maintenance", "Status")
+STATUS = method("maintenance", "Status")
 _AUTHENTICATE = method("auth", "Authenticate")
 
 

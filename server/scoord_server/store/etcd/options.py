@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scoord import addresses
 from scoord.errors import InvalidConfig
 
 _SCHEMES = ("http://", "https://")
@@ -42,6 +43,12 @@ class EtcdOptions:
             given, missing = ("cert", "key") if self.cert else ("key", "cert")
             raise InvalidConfig(f"--etcd-{given} needs --etcd-{missing} beside it")
         self._check_schemes()
+        self._check_ports()
+
+    def _check_ports(self) -> None:
+        for endpoint, address in zip(self.endpoints, self.addresses, strict=True):
+            if not addresses.is_whole(address):
+                raise InvalidConfig(f"--etcd {endpoint}: want HOST:PORT, as in etcd1:2379")
 
     def _check_schemes(self) -> None:
         secure = [end for end in self.endpoints if end.startswith("https://")]

@@ -8,14 +8,14 @@ from scoord.errors import InvalidConfig, InvalidRequest
 from scoord.ids import LeaseId
 from scoord_server.store.etcd.groups import Groups
 from scoord_server.store.etcd.keepalive import Keepalive
-from scoord_server.store.etcd.link import RANGE, Link, method
+from scoord_server.store.etcd.link import RANGE, STATUS, Link, method
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import rpc
-from scoord_server.store.etcd.versions import judge
+from scoord_server.store.etcd.versions import UNTOLD, judge
 from scoord_server.store.etcd.watch import Watch
 from scoord_server.store.etcd.wire import Wire
 from scoord_server.store.limits import check_grant, check_key, check_txn
-from scoord_server.store.port import RangeResult, Txn, TxnResult, WatchBatch
+from scoord_server.store.port import Denied, RangeResult, Txn, TxnResult, WatchBatch
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +42,12 @@ class EtcdStore:
         try:
             await link.wait_until_connected()
             await link.check_members()
-            await _check_version(link)
+            await _check_versions(link)
         except BaseException:
             await link.close()
             raise
+        if missing := link.unconnected():
+            _log.warning("etcd at %s is not connected; check that it runs", ", ".join(missing))
         return cls(link)
 
     async def txn(self, txn: Txn) -> TxnResult:
@@ -106,6 +108,8 @@ class EtcdStore:
         except InvalidRequest as error:
             if _ALREADY_COMPACTED not in error.message:
                 raise
+        except Denied as error:
+            raise Denied(_COMPACTION_DENIED) from error
 
     async def close(self) -> None:
         """Stop all watches and close the connections."""
@@ -123,21 +127,30 @@ class EtcdStore:
 
 
 _ALREADY_COMPACTED = "has been compacted"
-
+_COMPACTION_DENIED = (
+    "etcd lets only users with the role root compact, and would be full one day:"
+    " start it with --auto-compaction-mode=periodic --auto-compaction-retention=5m,"
+    " and the coordinators with --compaction-interval 0; or give our user that role"
+)
 
 _TXN = method("kv", "Txn")
 _COMPACT = method("kv", "Compact")
 _GRANT = method("lease", "LeaseGrant")
 _REVOKE = method("lease", "LeaseRevoke")
-_STATUS = method("maintenance", "Status")
 _MEMBERS = method("cluster", "MemberList")
 
 
-async def _check_version(link: Link) -> None:
-    status = await link.call(_STATUS, rpc.StatusRequest())
-    members = await link.call(_MEMBERS, rpc.MemberListRequest())
-    verdict = judge(status.version, len(members.members))
-    if verdict.refusal and not link.options.allow_unsafe_version:
-        raise InvalidConfig(verdict.refusal)
-    if verdict.refusal or verdict.warning:
-        _log.warning("%s", verdict.refusal or verdict.warning)
+async def _check_versions(link: Link) -> None:
+    """See that all members may be trusted that are connected: calls go round them."""
+    try:
+        members = await link.call(_MEMBERS, rpc.MemberListRequest())
+        told = [await link.call(STATUS, rpc.StatusRequest()) for _ in link.options.endpoints]
+    except Denied:
+        _log.warning(UNTOLD)
+        return
+    for version in sorted({status.version for status in told}):
+        verdict = judge(version, len(members.members))
+        if verdict.refusal and not link.options.allow_unsafe_version:
+            raise InvalidConfig(verdict.refusal)
+        if verdict.refusal or verdict.warning:
+            _log.warning("%s", verdict.refusal or verdict.warning)

@@ -5,6 +5,10 @@ members; with one nobody can find out. 3.5.0 to 3.5.4, and those before 3.4.21, 
 before their disk has it where there is one member: a power cut takes back locks
 that were granted. Several members agree on the disks of most, and are sound.
 
+To a user without the role root, 3.4.42 and later of 3.4, 3.5.28 to 3.5.31, and 3.6.0 to
+3.6.11 do not tell their version (``Maintenance.Status``), nor do some of these tell their
+members. So one that does not tell it is none of those that lose data.
+
 See etcd's ``Documentation/postmortems/v3.5-data-inconsistency.md``, its issue
 14370, and its changelogs.
 """
@@ -13,6 +17,10 @@ import re
 from dataclasses import dataclass
 
 SAFE = "3.5.28 or later, or 3.6.9 or later"
+UNTOLD = (
+    "etcd's version is not known: this one tells it only to users with the role root;"
+    " 3.5.32, 3.6.12 and later tell it to all"
+)
 
 _Version = tuple[int, int, int]
 

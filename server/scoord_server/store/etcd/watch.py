@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from scoord.errors import StoreUnavailable, Unknown
+from scoord_server.store.etcd.failures import is_token_trouble
 from scoord_server.store.etcd.link import RANGE, Link, Member
 from scoord_server.store.etcd.stream import Stream
 from scoord_server.store.etcd.stubs import Message, rpc
@@ -117,14 +118,21 @@ class Watch:
         if message.compact_revision:
             raise Compacted(message.compact_revision)
         line = f"etcd at {stream.address} ended a watch: {message.cancel_reason or 'no reason'}"
-        # "Permission denied" is also what etcd 3.4 says of a token it has forgotten: believed
-        # only when it says so of new ones too, the first of which may be from before its restart.
-        is_denied = stream.token and _PERMISSION in message.cancel_reason
-        if is_denied and self._denied < _BELIEVED_AFTER:
+        if stream.token and self._may_be_its_token(message.cancel_reason):
             self._denied += 1
             self._link.forget(stream.token)
             raise StoreUnavailable(line)
         raise WatchRefused(f"{line}; check the role of our user")
+
+    def _may_be_its_token(self, reason: str) -> bool:
+        """Whether a new token may help.
+
+        "Permission denied" is also what etcd before 3.4.22 and 3.5.6 says of a token it has
+        forgotten: believed only when it says so of new ones too, the first of which may be
+        from before its restart.
+        """
+        is_doubtful = _PERMISSION in reason and self._denied < _BELIEVED_AFTER
+        return is_doubtful or is_token_trouble(reason)
 
     def _batch(self, message: Message) -> WatchBatch:
         events = self._wire.events(message.events)
