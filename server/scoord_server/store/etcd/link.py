@@ -189,13 +189,12 @@ class Link:
         await asyncio.gather(*ready, return_exceptions=True)
 
     async def check_members(self) -> None:
-        """Ask all that are connected of which cluster they are: of one. Raises InvalidConfig."""
+        """Ask all which cluster they are of. Raises InvalidConfig when not of one."""
         ends_at = _now() + self.options.deadline_s
         token, request = await self.token(ends_at), rpc.StatusRequest()
-        members = [member for member in self._members if member.is_connected()]
-        asked = [self._ask(m, STATUS, request, token, ends_at) for m in members]
+        asked = [self._ask(m, STATUS, request, token, ends_at) for m in self._members]
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        for member, answer in zip(members, answers, strict=True):
+        for member, answer in zip(self._members, answers, strict=True):
             if not isinstance(answer, BaseException):
                 try:
                     self._cluster.check(member, answer.header.cluster_id)
