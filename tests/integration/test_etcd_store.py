@@ -460,7 +460,8 @@ async def test_endpoints_of_two_clusters_are_one_clear_line(
         InvalidConfig, match=rf"{other} is of another cluster \(\w+\) than {one} \(\w+\)"
     ):
         await EtcdStore.connect(own_etcd.options(endpoints=(one, other)))
-    assert not caplog.records
+    # gRPC may have something to say of the loop of a test before this one.
+    assert not [record for record in caplog.records if record.name.startswith("scoord")]
 
 
 async def test_what_another_cluster_knows_nothing_of_is_not_gone(
