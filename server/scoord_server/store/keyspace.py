@@ -225,9 +225,16 @@ class _Draft:
         return len(doomed)
 
     def _read(self, key: bytes, end: bytes) -> tuple[KeyValue, ...]:
+        if not end:
+            return self._read_one(key)
         stored = self._keyspace.read(key, end)
         written = {at: kv for at, kv in self._written.items() if covers(key, end, at)}
         if not written:
             return stored
         found = {kv.key: kv for kv in stored} | written
         return tuple(kv for _, kv in sorted(found.items()) if kv is not None)
+
+    def _read_one(self, key: bytes) -> tuple[KeyValue, ...]:
+        """Look one key up, without a pass over all writes: revoking a lease does this per key."""
+        kv = self._written[key] if key in self._written else self._keyspace.get(key)
+        return () if kv is None else (kv,)

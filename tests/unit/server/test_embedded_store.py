@@ -441,6 +441,37 @@ async def test_the_background_task_revokes_what_is_due(
     running.cancel()
 
 
+class CountedKey(bytes):
+    """A key that counts how often one is compared with another."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedKey.compared += 1
+        return bytes.__eq__(self, other)
+
+    def __lt__(self, other: bytes) -> bool:
+        CountedKey.compared += 1
+        return bytes.__lt__(self, other)
+
+    __hash__ = bytes.__hash__
+
+
+async def test_the_work_of_revoking_grows_with_the_keys_not_with_their_square(
+    memory: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CountedKey, "compared", 0)
+    await memory.grant(LEASE, 10)
+    for number in range(1000):
+        await put(memory, CountedKey(b"k%d" % number), lease=LEASE)
+    CountedKey.compared = 0
+
+    await memory.revoke(LEASE)
+
+    assert await keys(memory) == []
+    assert CountedKey.compared < 100 * 1000
+
+
 # -- bounds and the end ----------------------------------------------------------
 
 
