@@ -14,9 +14,9 @@ class Revisions:
     def __init__(self, revision: int, oldest: int, limit: int) -> None:
         self.revision = revision
         self.oldest = oldest
-        self._first = revision + 1
         self._limit = limit
-        self._steps: list[tuple[Event, ...]] = []
+        # One for each from ``oldest`` on: that of the empty store is there too, and empty.
+        self._steps: list[tuple[Event, ...]] = [()] * (revision + 1 - oldest)
 
     def append(self, events: tuple[Event, ...]) -> None:
         """Add the next revision."""
@@ -29,7 +29,7 @@ class Revisions:
         """Read at most ``most`` revisions from ``revision`` on. Raises Compacted."""
         if revision < self.oldest:
             raise Compacted(self.oldest)
-        start = max(0, revision - self._first)
+        start = revision - self.oldest
         return self._steps[start : start + most]
 
     def forget_before(self, revision: int) -> None:
@@ -38,6 +38,5 @@ class Revisions:
             raise InvalidRequest(f"revision {revision} is yet to come; now is {self.revision}")
         if revision <= self.oldest:
             return
+        del self._steps[: revision - self.oldest]
         self.oldest = revision
-        del self._steps[: max(0, revision - self._first)]
-        self._first = max(self._first, revision)

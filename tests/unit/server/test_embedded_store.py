@@ -504,6 +504,20 @@ async def test_a_watch_that_falls_too_far_behind_is_told(clock: FakeClock) -> No
     await store.close()
 
 
+async def test_a_watch_from_the_first_revision_tells_each_change_once(
+    memory: EmbeddedStore,
+) -> None:
+    revision = (await put(memory, b"k")).revision
+    watch = memory.watch(b"k", 1)
+    first = await anext(watch)
+    await put(memory, b"k")
+    second = await anext(watch)
+    await watch.aclose()
+
+    assert [revision, revision + 1] == [first.revision, second.revision]
+    assert [1, 2] == [event.kv.version for batch in (first, second) for event in batch.events]
+
+
 async def test_a_watch_can_be_cancelled_in_the_moment_of_a_change(memory: EmbeddedStore) -> None:
     async def watch_for_ever() -> None:
         async for _ in memory.watch(b"elsewhere", 1):
