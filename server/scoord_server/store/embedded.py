@@ -157,8 +157,10 @@ class EmbeddedStore:
         now = asyncio.get_running_loop().time
         quiet_until = now() + self._progress_interval_s
         while True:
+            self._check_open()
             events, revision = self._changes(prefix, revision)
-            if not events and await self._changes_before(quiet_until):
+            is_behind = revision <= self._keyspace.revision
+            if not events and (is_behind or await self._changes_before(quiet_until)):
                 continue
             yield WatchBatch(revision - 1, events)
             quiet_until = now() + self._progress_interval_s
@@ -214,7 +216,7 @@ class EmbeddedStore:
         return tuple(events), revision + len(steps)
 
     async def _changes_before(self, until: float) -> bool:
-        """Wait for any change; False when there is none before ``until`` (loop time)."""
+        """Wait for a change or the end; False when neither comes before ``until`` (loop time)."""
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._watching[future] = None
@@ -226,7 +228,6 @@ class EmbeddedStore:
             return False
         finally:
             self._watching.pop(future, None)
-        self._check_open()
         return True
 
     def _wake(self) -> None:

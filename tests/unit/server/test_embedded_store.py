@@ -518,6 +518,18 @@ async def test_a_watch_from_the_first_revision_tells_each_change_once(
     assert [1, 2] == [event.kv.version for batch in (first, second) for event in batch.events]
 
 
+async def test_a_watch_does_not_wait_while_there_is_more_to_read(memory: EmbeddedStore) -> None:
+    start = (await put(memory, b"elsewhere")).revision
+    for _ in range(2500):
+        await put(memory, b"elsewhere")
+    revision = (await put(memory, b"k")).revision
+
+    batch = await anext(watch := memory.watch(b"k", start))
+
+    assert (revision, [b"k"]) == (batch.revision, [event.kv.key for event in batch.events])
+    await watch.aclose()
+
+
 async def test_a_watch_can_be_cancelled_in_the_moment_of_a_change(memory: EmbeddedStore) -> None:
     async def watch_for_ever() -> None:
         async for _ in memory.watch(b"elsewhere", 1):
@@ -541,3 +553,14 @@ async def test_closing_ends_watches_and_refuses_commands(memory: EmbeddedStore) 
         await watching
     with pytest.raises(StoreUnavailable):
         await put(memory, b"k")
+
+
+async def test_a_watch_that_was_not_read_while_the_store_closed_ends_too(
+    memory: EmbeddedStore,
+) -> None:
+    watch = memory.watch(b"k", (await put(memory, b"k")).revision)
+    await anext(watch)
+    await memory.close()
+
+    with pytest.raises(StoreUnavailable):
+        await anext(watch)
