@@ -85,6 +85,43 @@ def test_a_broken_promise_is_found(
         check(history, store(*changes))
 
 
+def asks(pid: int, at: float, event: str = "SessionEnd", machine: str = "m1") -> Hook:
+    return Hook(machine, pid, event, "", at, at + 0.1, Verdict.UNANSWERED)
+
+
+IDLE = [allowed(7, 1.0), asks(7, 9.0)]
+"""A session that edits at 1, and is silent until it ends at 9."""
+
+
+@pytest.mark.parametrize(
+    ("hooks", "changes"),
+    [
+        (IDLE, (put(1, pid=7), gone(4))),
+        (IDLE, (put(1, pid=7), gone(4), put(5, pid=8))),
+        (IDLE, (put(1, pid=7), gone(4), put(5, pid=7))),
+        ([asks(7, 1.0, "PreToolUse"), asks(7, 9.0)], (put(2, pid=7), gone(4))),
+    ],
+    ids=["gone", "to another", "given back under a new token", "a grant it never heard of"],
+)
+def test_a_lock_that_is_lost_while_its_session_lives_is_found(
+    hooks: list[Hook], changes: tuple[Change, ...]
+) -> None:
+    history = History(hooks)
+    check(history, store(*changes), losing=("m1",))
+
+    with pytest.raises(AssertionError, match="was lost; its session ended at 9"):
+        check(history, store(*changes), losing=("m2",))
+
+
+def test_what_is_held_until_the_end_is_kept() -> None:
+    check(History(IDLE), store(put(1, pid=7)))
+    check(History(IDLE), store(put(1, pid=7), gone(9)))
+
+
+def test_what_an_earlier_process_of_this_id_had_is_not_looked_at() -> None:
+    check(History([allowed(7, 5.0), asks(7, 9.0)]), store(put(1, pid=7), gone(2), put(5, pid=7)))
+
+
 def test_a_history_with_gaps_is_invalid() -> None:
     log = store(*GOOD)
     log.gaps.append("3 to 9")

@@ -1,7 +1,8 @@
 """What a history must show, whatever was done to the machines meanwhile."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from math import inf
 
 from support.lab.load import History, Hook, Section, Verdict
 from support.lab.store_log import Holding, StoreLog
@@ -9,15 +10,17 @@ from support.lab.store_log import Holding, StoreLog
 ANSWER_S = 2.5
 _SEEN_LATE_S = 1.0
 """How much later than it happened a follower may see a grant."""
+_NEVER = inf, -inf
 
 
-def check(history: History, log: StoreLog) -> None:
-    """Fail where a promise is broken."""
+def check(history: History, log: StoreLog, losing: Collection[str] = ()) -> None:
+    """Fail where a promise is broken; on the machines ``losing`` leases may have run out."""
     assert not log.gaps, f"INVALID: the history of the store has gaps: {log.gaps}"
     assert not log.rewritten, f"what was committed is not what is there: {log.rewritten}"
     holdings = log.holdings()
     _check_tokens(holdings)
     _check_allowed(history.hooks, holdings)
+    _check_kept([hook for hook in history.hooks if hook.machine not in losing], holdings)
     _check_sections(history.sections)
     _check_answers(history.hooks)
 
@@ -42,6 +45,24 @@ def _check_allowed(hooks: Iterable[Hook], holdings: Sequence[Holding]) -> None:
 
 def _covers(grant: Holding, hook: Hook) -> bool:
     return grant.ended_seen >= hook.called and grant.granted_seen <= hook.answered + _SEEN_LATE_S
+
+
+def _check_kept(hooks: Iterable[Hook], holdings: Iterable[Holding]) -> None:
+    """What a session was granted, heard of or not, it has until its end, under the same token."""
+    lives = _lives(hooks)
+    for grant in holdings:
+        began, ends = lives.get(grant.pid, _NEVER)
+        if began <= grant.granted_seen:  # else of an earlier process with this id
+            assert grant.ended_seen >= ends, f"{grant} was lost; its session ended at {ends}"
+
+
+def _lives(hooks: Iterable[Hook]) -> dict[int, tuple[float, float]]:
+    """When each process first and last asked something; the last is that its session ends."""
+    lives: dict[int, tuple[float, float]] = {}
+    for hook in hooks:
+        began, ends = lives.get(hook.pid, _NEVER)
+        lives[hook.pid] = min(began, hook.called), max(ends, hook.called)
+    return lives
 
 
 def _check_sections(sections: Iterable[Section]) -> None:
