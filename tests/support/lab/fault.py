@@ -77,6 +77,8 @@ class LabFault(Fault[Lab]):
     thin: int = 5
     """Fewer of these on any of the machines prove nothing."""
     loses: Losers = _NOBODY
+    unheard: bool = False
+    """It takes answers away, but not from agents: what they let a hook do unheard is kept, too."""
 
 
 @contextlib.contextmanager

@@ -19,6 +19,8 @@ _ENDS = 0.25
 """How often a session ends after an edit, so that files change hands."""
 _CONFLICTS = (" is locked by ", " is kept for ")
 """What a refusal says that names another session: it has the file, or is next."""
+_ALONE = "Nobody can say whether another session holds this file"
+"""What the shim says in the place of an agent that does not answer."""
 _KEPT_WITHIN_S = 5.0
 _PROMPTS = 0.1
 """How often its person says something before an edit."""
@@ -44,6 +46,8 @@ class Hook:
     called: float
     answered: float
     verdict: Verdict
+    unheard: bool = False
+    """No answer of the agent's came, whatever it was."""
 
     @property
     def took_s(self) -> float:
@@ -174,10 +178,11 @@ class Load:
         called = time.monotonic()
         try:
             answer = session.post(event, **(_tool(path) if path else fields))
-            verdict = verdict_of(answer)
+            verdict, unheard = verdict_of(answer), _ALONE in refusal(answer)
         except OSError:
-            verdict = Verdict.UNANSWERED
-        hook = Hook(machine, session.pid, event, path, called, time.monotonic(), verdict)
+            verdict, unheard = Verdict.UNANSWERED, True
+        answered = time.monotonic()
+        hook = Hook(machine, session.pid, event, path, called, answered, verdict, unheard)
         self.history.hooks.append(hook)
         return hook
 

@@ -199,7 +199,7 @@ def _runs(pid: int) -> bool:
 
 
 PROCESS_FAULTS = (
-    LabFault("hooks are killed", _hooks_killed, feels=("m2",), counts=ASKED),
+    LabFault("hooks are killed", _hooks_killed, feels=("m2",), counts=ASKED, unheard=True),
     LabFault("the agent is killed", _agent_killed("m2"), feels=("m2",)),
     LabFault(
         "the agent is killed, of http hooks", _agent_killed("m1"), feels=("m1",), counts=ASKED

@@ -77,7 +77,7 @@ def _run(lab: Lab, fault: LabFault, figures: Figures) -> History:
         _wait_for_work(fault, history, begun)
     met = Met(fired, history.between(begun, ended), history.between(begun, inf))
     lab.log.check_present(next(iter(lab.stores.values())))
-    check(history, lab.log, losing)
+    check(history, lab.log, losing, unheard=fault.unheard)
     check_valid(fault, met)
     freed_s = _freed_s(lab)
     lab.check_health()
