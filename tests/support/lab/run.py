@@ -76,7 +76,7 @@ def _run(lab: Lab, fault: LabFault, figures: Figures) -> History:
         time.sleep(_AFTER_S)
         _wait_for_work(fault, history, begun)
     met = Met(fired, history.between(begun, ended), history.between(begun, inf))
-    lab.log.check_present(next(iter(lab.stores.values())))
+    lab.log.check_present(lab.stores[lab.leader()])
     check(history, lab.log, losing, unheard=fault.unheard)
     check_valid(fault, met)
     freed_s = _freed_s(lab)
