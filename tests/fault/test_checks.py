@@ -85,6 +85,59 @@ def test_a_broken_promise_is_found(
         check(history, store(*changes))
 
 
+def ends(pid: int, at: float) -> Hook:
+    return Hook("m1", pid, "SessionEnd", "", at, at + 0.1, Verdict.ALLOWED)
+
+
+def refused(pid: int, at: float, *, unheard: bool) -> Hook:
+    return Hook("m1", pid, "PreToolUse", PATH, at, at + 0.1, Verdict.UNKNOWN, unheard)
+
+
+IDLE = [allowed(7, 1.0), ends(7, 9.0)]
+"""A session that edits at 1, and is silent until it ends at 9."""
+
+
+@pytest.mark.parametrize(
+    "since",
+    [(), (put(5, pid=8),), (put(5, pid=7),)],
+    ids=["it is free", "another has it", "it has it again, under a new token"],
+)
+def test_a_lock_that_is_lost_while_its_session_lives_is_found(since: tuple[Change, ...]) -> None:
+    lost = store(put(1, pid=7), gone(4), *since)
+    check(History(IDLE), lost, losing=("m1",))
+
+    with pytest.raises(AssertionError, match="lost before the session's end"):
+        check(History(IDLE), lost, losing=("m2",))
+
+
+def test_what_is_held_until_the_end_is_kept() -> None:
+    check(History(IDLE), store(put(1, pid=7)))
+    check(History(IDLE), store(put(1, pid=7), gone(9)))
+
+
+@pytest.mark.parametrize(("unheard", "kept"), [(True, True), (True, False), (False, True)])
+def test_what_no_hook_heard_of_is_lost_only_where_it_is_to_be_kept(
+    unheard: bool, kept: bool
+) -> None:
+    history = History([refused(7, 1.0, unheard=unheard), ends(7, 9.0)])
+    is_found = pytest.raises(AssertionError, match="lost before") if unheard and kept else None
+
+    with is_found or nullcontext():
+        check(history, store(put(1, pid=7), gone(4)), unheard=kept)
+
+
+def test_what_is_given_back_since_its_edit_was_refused_is_not_lost() -> None:
+    """Another ask is under way when that is seen, and gets the file anew."""
+    again = Hook("m1", 7, "PreToolUse", PATH, 3.9, 5.1, Verdict.ALLOWED)
+    hooks = [refused(7, 1.0, unheard=False), again, ends(7, 9.0)]
+
+    check(History(hooks), store(put(1, pid=7), gone(4), put(5, pid=7)))
+
+
+def test_what_an_earlier_process_of_this_id_had_is_not_looked_at() -> None:
+    check(History([allowed(7, 5.0), ends(7, 9.0)]), store(put(1, pid=7), gone(2), put(5, pid=7)))
+
+
 def test_a_history_with_gaps_is_invalid() -> None:
     log = store(*GOOD)
     log.gaps.append("3 to 9")

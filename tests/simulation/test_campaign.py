@@ -1,5 +1,6 @@
 """What counts: faults that did something, and histories that prove something."""
 
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -7,8 +8,9 @@ import pytest
 
 from scoord.errors import InvalidRequest, ScoordError, StoreUnavailable
 from scoord_agent.desk import Desk
+from support.simulation import __main__ as command
 from support.simulation import campaign
-from support.simulation.campaign import Totals, run_valid
+from support.simulation.campaign import FLOORS, TELLING, Totals, run_valid
 from support.simulation.history import Result, simulate
 from support.simulation.record import CRASH
 
@@ -89,3 +91,68 @@ def test_it_ends_where_hardly_any_history_is_valid(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(campaign, "run_parallel", lambda seeds, *_: (none for _ in seeds))
 
     assert 8 == sum(part.histories for part in run_valid(0, 4, jobs=1))
+
+
+@pytest.fixture
+def terminated_as_ever() -> Iterator[None]:
+    """The command line has SIGTERM end it as Ctrl-C does; here it runs in the test's process."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def _ends_with(monkeypatch: pytest.MonkeyPatch, wanted: int, *parts: Totals) -> int:
+    """What ``make simulate`` ends with after these parts; where there are none, it is stopped."""
+
+    def run(*_: object) -> Iterator[Totals]:
+        yield from parts
+        if not parts:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "run_valid", run)
+    monkeypatch.setattr("sys.argv", ["simulation", "--seeds", str(wanted)])
+    return command.main()
+
+
+def _all_often(histories: int) -> Totals:
+    often = Counter({what: 1_000_000 for what in FLOORS if not what.startswith("fault: ")})
+    faults = Counter({it[7:]: 1_000_000 for it in FLOORS if it.startswith("fault: ")})
+    return Totals(histories=histories, counts=often, faults=faults)
+
+
+@pytest.mark.usefixtures("terminated_as_ever")
+@pytest.mark.parametrize(
+    ("wanted", "parts", "ends", "said"),
+    [
+        (9, (), 130, "not proved: only 0 of 9 histories are valid"),
+        (
+            1,
+            (Totals(histories=2, invalid={0: "only 0 hooks", 1: "only 1 hooks"}),),
+            1,
+            "not proved: only 0 of 1 histories are valid",
+        ),
+        (0, (_all_often(0),), 1, "not proved: only 0 of 0 histories are valid"),
+        (
+            2,
+            (Totals(histories=2, violations={1: ["two holders"]}),),
+            1,
+            "not proved: promises are broken in 1 histories",
+        ),
+        (TELLING, (Totals(histories=TELLING),), 1, "not proved: hardly ever happened: hooks, "),
+        (TELLING - 1, (Totals(histories=TELLING - 1),), 0, "299/299 valid histories"),
+        (TELLING, (_all_often(TELLING),), 0, "300/300 valid histories"),
+    ],
+    ids=["interrupted", "all invalid", "none wanted", "broken", "too seldom", "too few", "proved"],
+)
+def test_it_ends_well_only_where_something_is_proved(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    wanted: int,
+    parts: tuple[Totals, ...],
+    ends: int,
+    said: str,
+) -> None:
+    assert ends == _ends_with(monkeypatch, wanted, *parts)
+
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith(said)

@@ -1,7 +1,7 @@
 """What may go wrong, as a value: it says what it needs, does it, proves it, and heals it."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -31,8 +31,20 @@ ASKED = frozenset(Verdict)
 """Of a fault that takes the answers away, the questions are the load."""
 
 
+Losers = Callable[[Lab], Collection[str]]
+"""The machines whose leases may run out; sessions of the others lose nothing before their end."""
+
+
 def _nothing() -> str:
     return ""
+
+
+def losing(*machines: str) -> Losers:
+    """Of a fault that cuts these off from their leases for longer than T."""
+    return lambda _: machines
+
+
+_NOBODY = losing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,9 @@ class LabFault(Fault[Lab]):
     """With which answers an edit that is asked about counts as load while it lasts."""
     thin: int = 5
     """Fewer of these on any of the machines prove nothing."""
+    loses: Losers = _NOBODY
+    unheard: bool = False
+    """It takes answers away, but not from agents: what they let a hook do unheard is kept, too."""
 
 
 @contextlib.contextmanager

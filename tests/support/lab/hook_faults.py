@@ -46,6 +46,7 @@ HOOK_FAULTS = (
         lasts_s=4.5,
         feels=("m2",),
         thin=2,
+        unheard=True,
     ),
     LabFault(
         "http hooks do not reach the agent",
@@ -59,5 +60,6 @@ HOOK_FAULTS = (
         "connections of hooks are reset when the answer comes",
         _between(Proxy.answers_reset, *MACHINES),
         counts=ASKED,
+        unheard=True,
     ),
 )

@@ -5,7 +5,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -19,6 +19,9 @@ _ENDS = 0.25
 """How often a session ends after an edit, so that files change hands."""
 _CONFLICTS = (" is locked by ", " is kept for ")
 """What a refusal says that names another session: it has the file, or is next."""
+_ALONE = "Nobody can say whether another session holds this file"
+"""What the shim says in the place of an agent that does not answer."""
+_KEPT_WITHIN_S = 5.0
 _PROMPTS = 0.1
 """How often its person says something before an edit."""
 
@@ -43,6 +46,8 @@ class Hook:
     called: float
     answered: float
     verdict: Verdict
+    unheard: bool = False
+    """No answer of the agent's came, whatever it was."""
 
     @property
     def took_s(self) -> float:
@@ -77,22 +82,23 @@ class History:
 
 
 class Load:
-    """Sessions on every machine, each in a thread of its own."""
+    """Sessions on every machine, each in a thread of its own; one of each only keeps a file."""
 
     def __init__(self, lab: Lab, seed: int, *, shims: Sequence[str] = ("m2",)) -> None:
         self.history = History()
         self.broken: list[BaseException] = []
         self._lab = lab
         self._stop = threading.Event()
+        self._kept = threading.Semaphore(0)
         self._names = itertools.count()
         self._threads = [
             threading.Thread(
-                target=self._work,
-                args=(machine, machine in shims, random.Random(f"{seed} {machine} {number}")),
+                target=self._noting_errors,
+                args=(work, machine, machine in shims, random.Random(f"{seed} {machine} {number}")),
                 name=f"{machine}-{number}",
             )
             for machine in lab.machines
-            for number in range(SESSIONS_PER_MACHINE)
+            for number, work in enumerate([*[self._work] * SESSIONS_PER_MACHINE, self._keep])
         ]
 
     @contextlib.contextmanager
@@ -109,16 +115,39 @@ class Load:
         if self.broken:
             raise self.broken[0]
 
-    def _work(self, machine: str, shim: bool, rng: random.Random) -> None:
+    def wait_until_kept(self) -> None:
+        """Wait until the idle session of each machine has its file."""
+        for _ in self._lab.machines:
+            assert self._kept.acquire(timeout=_KEPT_WITHIN_S), f"no file is kept: {self.broken}"
+
+    def _noting_errors(self, work: Callable[..., None], *given: object) -> None:
         try:
-            while not self._stop.is_set():
-                session = self._lab.session(machine, self._name(machine), shim=shim)
-                try:
-                    self._live(machine, session, rng)
-                finally:
-                    session.kill()
+            work(*given)
         except BaseException as error:  # noqa: BLE001 (a thread's failure is the test's)
             self.broken.append(error)
+
+    def _work(self, machine: str, shim: bool, rng: random.Random) -> None:
+        while not self._stop.is_set():
+            with self._session(machine, shim=shim) as session:
+                self._live(machine, session, rng)
+
+    def _keep(self, machine: str, shim: bool, rng: random.Random) -> None:
+        """One session that takes a file of its own, and has it until the end without a word."""
+        with self._session(machine, shim=shim) as session:
+            self._ask(machine, session, "SessionStart", source="startup")
+            path = f"kept-{session.session_id}.py"
+            assert self._edit(machine, session, path, rng), f"{path} is not granted"
+            self._kept.release()
+            self._stop.wait()
+            self._ask(machine, session, "SessionEnd", reason="other")
+
+    @contextlib.contextmanager
+    def _session(self, machine: str, *, shim: bool) -> Iterator[LabSession]:
+        session = self._lab.session(machine, self._name(machine), shim=shim)
+        try:
+            yield session
+        finally:
+            session.kill()
 
     def _live(self, machine: str, session: LabSession, rng: random.Random) -> None:
         """One session, from its start to its end."""
@@ -149,10 +178,11 @@ class Load:
         called = time.monotonic()
         try:
             answer = session.post(event, **(_tool(path) if path else fields))
-            verdict = verdict_of(answer)
+            verdict, unheard = verdict_of(answer), _ALONE in refusal(answer)
         except OSError:
-            verdict = Verdict.UNANSWERED
-        hook = Hook(machine, session.pid, event, path, called, time.monotonic(), verdict)
+            verdict, unheard = Verdict.UNANSWERED, True
+        answered = time.monotonic()
+        hook = Hook(machine, session.pid, event, path, called, answered, verdict, unheard)
         self.history.hooks.append(hook)
         return hook
 

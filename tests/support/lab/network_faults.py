@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from support.lab.fault import Injection, LabFault, Proof
+from support.lab.fault import Injection, LabFault, Proof, losing
 from support.lab.lab import COORDINATORS, MACHINES, STORES, Lab
 from support.lab.network import no_shaping
 from support.lab.team import CLIENT_PORT, COORDINATOR_PORT
@@ -140,24 +140,28 @@ NETWORK_FAULTS = (
         _one_way(_these("m2"), _these(*COORDINATORS)),
         lasts_s=_LONG_S,
         feels=("m2",),
+        loses=losing("m2"),
     ),
     LabFault(
         "the coordinators' words do not reach an agent",
         _one_way(_these(*COORDINATORS), _these("m2")),
         lasts_s=_LONG_S,
         feels=("m2",),
+        loses=losing("m2"),
     ),
     LabFault(
         "an agent is cut off for longer than T",
         _both_ways(_these("m2"), _these(*COORDINATORS)),
         lasts_s=_LONG_S,
         feels=("m2",),
+        loses=losing("m2"),
     ),
     LabFault(
         "an agent of http hooks is cut off for longer than T",
         _both_ways(_these("m1"), _these(*COORDINATORS)),
         lasts_s=_LONG_S,
         feels=("m1",),
+        loses=losing("m1"),
     ),
     LabFault(
         "an agent is cut off from the coordinator it asks",
@@ -221,5 +225,11 @@ NETWORK_FAULTS = (
         _both_ways(_leader, _a_follower),
         lasts_s=4,
     ),
-    LabFault("all links fail one after another", _swizzled, lasts_s=2, thin=1),
+    LabFault(
+        "all links fail one after another",
+        _swizzled,
+        lasts_s=2,
+        thin=1,
+        loses=losing(*MACHINES),
+    ),
 )

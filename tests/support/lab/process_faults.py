@@ -7,12 +7,13 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import psutil
 
-from support.lab.fault import ASKED, Injection, LabFault, Proof
-from support.lab.lab import COORDINATORS, Lab
+from scoord_server.store.etcd.versions import ends_live_leases
+from support.lab.fault import ASKED, Injection, LabFault, Proof, losing
+from support.lab.lab import COORDINATORS, MACHINES, Lab
 from support.lab.team import AgentMachine, stands_still, stopped
 
 _LONG_S = 7.5
@@ -71,6 +72,12 @@ def _leader(lab: Lab) -> int:
 
 def _follower(number: int) -> Callable[[Lab], int]:
     return lambda lab: lab.stores[lab.followers()[number]].pid
+
+
+def _all_by_old_etcd(lab: Lab) -> Collection[str]:
+    """All machines, where a leader of etcd that stood still may end leases of the living."""
+    versions = [store.version() for store in lab.stores.values()]
+    return MACHINES if any(map(ends_live_leases, versions)) else ()
 
 
 def _agent_starved(name: str) -> Injection[Lab]:
@@ -192,7 +199,7 @@ def _runs(pid: int) -> bool:
 
 
 PROCESS_FAULTS = (
-    LabFault("hooks are killed", _hooks_killed, feels=("m2",), counts=ASKED),
+    LabFault("hooks are killed", _hooks_killed, feels=("m2",), counts=ASKED, unheard=True),
     LabFault("the agent is killed", _agent_killed("m2"), feels=("m2",)),
     LabFault(
         "the agent is killed, of http hooks", _agent_killed("m1"), feels=("m1",), counts=ASKED
@@ -218,6 +225,7 @@ PROCESS_FAULTS = (
         feels=("m2",),
         lasts_s=_LONG_S,
         thin=2,
+        loses=losing("m2"),
     ),
     LabFault("the agent has a tenth of a processor", _agent_starved("m2"), feels=("m2",)),
     LabFault("a coordinator is killed", _coordinator_killed),
@@ -227,7 +235,9 @@ PROCESS_FAULTS = (
         "a coordinator stands still for longer than T", _frozen(_coordinator), lasts_s=_LONG_S
     ),
     LabFault("the leader of etcd is killed", _leader_killed, lasts_s=4),
-    LabFault("the leader of etcd stands still", _frozen(_leader), lasts_s=4),
+    LabFault(
+        "the leader of etcd stands still", _frozen(_leader), lasts_s=4, loses=_all_by_old_etcd
+    ),
     LabFault(
         "etcd has no quorum for longer than T",
         _frozen(_follower(0), _follower(1)),

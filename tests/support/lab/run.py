@@ -65,17 +65,19 @@ def run(lab: Lab, fault: LabFault, figures: Figures) -> History:
 
 def _run(lab: Lab, fault: LabFault, figures: Figures) -> History:
     lab.check_health()
+    losing = fault.loses(lab)
     load = Load(lab, chosen := seed())
     print(f"{fault.name}: SCOORD_FAULT_SEED={chosen}")
     with load.running() as history:
         time.sleep(_BEFORE_S)
+        load.wait_until_kept()
         fired, begun, ended = _happen(lab, fault)
         healed_s = lab.heal_s()
         time.sleep(_AFTER_S)
         _wait_for_work(fault, history, begun)
     met = Met(fired, history.between(begun, ended), history.between(begun, inf))
-    lab.log.check_present(next(iter(lab.stores.values())))
-    check(history, lab.log)
+    lab.log.check_present(lab.stores[lab.leader()])
+    check(history, lab.log, losing, unheard=fault.unheard)
     check_valid(fault, met)
     freed_s = _freed_s(lab)
     lab.check_health()

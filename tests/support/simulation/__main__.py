@@ -14,14 +14,18 @@ from support.simulation.campaign import (
     first_finding,
     run_valid,
     table,
+    unproved,
 )
 from support.simulation.history import simulate
 from support.simulation.mutants import BY_NAME
 from support.simulation.progress import Progress, say
 
+INTERRUPTED = 130
+"""What the command line ends with when it was stopped, as a shell has it."""
+
 
 def main() -> int:
-    """Run what the command line asks for; 1 when a promise was broken."""
+    """Run what the command line asks for; of many histories 0 only if they are proof."""
     parser = argparse.ArgumentParser(prog="python -m support.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=2000, help="how many valid histories")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
@@ -63,17 +67,21 @@ def _run(first: int, wanted: int, jobs: int, mutant: str) -> int:
     """Run them all, whatever is found. Interrupted, sum up what there is."""
     totals, progress = Totals(), Progress(wanted)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupted = False
     try:
         for part in run_valid(first, wanted, jobs, mutant):
             totals.merge(part)
             _show_violations(part, mutant)
             progress.show(totals)
     except KeyboardInterrupt:
+        interrupted = True
         say("interrupted; so far:")
     say("")
     table(totals, say)
     say(progress.line(totals))
-    return 1 if totals.violations else 0
+    if missing := unproved(totals, wanted):
+        say(f"not proved: {missing}")
+    return INTERRUPTED if interrupted else int(bool(missing))
 
 
 def _show_violations(part: Totals, mutant: str) -> None:

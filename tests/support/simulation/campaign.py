@@ -53,6 +53,9 @@ FLOORS: Mapping[str, float] = {
 """How often each happens in a valid history, on average and at least: about a third of what it
 does. What is broken for good, so that it never does anything, is not to vanish unseen."""
 
+TELLING = 300
+"""In so many valid histories it is no chance when something hardly ever happens."""
+
 
 @dataclass
 class Totals:
@@ -189,6 +192,17 @@ def _seen(result: Result, mutant: Mutant) -> Violation | None:
     if any(violation.check == CRASH for violation in found):
         return None
     return next((violation for violation in found if violation.check in mutant.found_by), None)
+
+
+def unproved(totals: Totals, wanted: int) -> str:
+    """Why so many histories do not prove what they are there for; empty when they do."""
+    if totals.violations:
+        return f"promises are broken in {len(totals.violations)} histories"
+    if totals.valid < max(wanted, 1):
+        return f"only {totals.valid} of {wanted} histories are valid"
+    if totals.valid >= TELLING and totals.too_seldom:
+        return f"hardly ever happened: {', '.join(totals.too_seldom)}"
+    return ""
 
 
 def _reasons(totals: Totals) -> list[tuple[str, int]]:
