@@ -328,15 +328,15 @@ class Edits:
     def _completion(self, project: ProjectId, lock: Lock) -> str:
         return completed(self._hold_times.completion(project, lock, self._neighbours))
 
-    def _in_the_way(self, request: Request, key: str) -> Lock | None:
+    def _in_the_way(self, request: Request, file: FileIdentity) -> Conflict | None:
         """A conflict that is known without asking: as last heard, or granted here since."""
-        heard = self._neighbours.of(request.project).in_the_way(request.claimant, key)
-        here = self._held.at(request.project, key)
+        there = self._neighbours.of(request.project)
+        if heard := there.in_the_way(request.claimant, file.key):
+            return Conflict(path=file.shown, lock=there.lock_at(heard, self._clock.now()))
+        here = self._held.at(request.project, file.key)
         held = next((lock for lock in here if lock.claimant.excludes(request.claimant)), None)
-        if heard or held is None:
-            return heard
-        holder = self._registration.holder(held)
-        return Lock(project=held.project, path=held.shown, token=held.token, holder=holder)
+        lock = self._registration.lock(held) if held else None
+        return Conflict(path=file.shown, lock=lock) if lock else None
 
     def _contended(self, request: Request, why: str) -> Decision:
         """It is a conflict, with whoever was faster each time; nobody could say with whom."""
@@ -351,10 +351,10 @@ class Edits:
 
     def _unasked(self, request: Request, error: str) -> Decision:
         asker = asker_of(request)
-        found = (self._in_the_way(request, file.key) for file in request.files)
-        known = [lock for lock in found if lock is not None]
+        found = (self._in_the_way(request, file) for file in request.files)
+        known = [conflict for conflict in found if conflict is not None]
         if known and request.conflict_action == "block":
-            return _denied("\n".join(wording.known_conflict(it, asker, error) for it in known))
+            return _denied(wording.known_conflicts(known, asker, error))
         if not known and self._is_covered(request):
             return ALLOW
         return _as_set(request.settings, request.shown, error)

@@ -154,6 +154,11 @@ class Registration:
             host=self._machine.host,
         )
 
+    def lock(self, lock: HeldLock) -> Lock:
+        """A lock of this machine, as others would be told; for how long, nobody has said."""
+        who = lock.claimant
+        return Lock(path=lock.shown, holder=self.holder(lock), mode=who.mode, scope=who.scope)
+
     def lapse(self, session: LocalSession) -> None:
         """The session's lease is over: it goes on under its name, and what it held is lost.
 

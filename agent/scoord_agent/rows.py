@@ -96,8 +96,6 @@ def _estimate(session: Session) -> Row | None:
 
 def lock_row(lock: Lock, is_local: IsLocal, left: Completion | None = None) -> Row:
     """One lock; ``left`` is when it will be free, as far as anybody can tell."""
-    shared = lock.mode == LockMode.LOCK_MODE_SHARED
-    confined = lock.scope == LockScope.LOCK_SCOPE_BRANCH
     return {
         "project": lock.project,
         "path": lock.path,
@@ -105,8 +103,8 @@ def lock_row(lock: Lock, is_local: IsLocal, left: Completion | None = None) -> R
         **_holder(lock.holder, is_local),
         "commit": lock.holder.commit,
         "reason": lock.reason,
-        "mode": "shared" if shared else "exclusive",
-        "scope": "branch" if confined else "repository",
+        "mode": _mode(lock),
+        "scope": _scope(lock),
         "is_pattern": lock.is_pattern,
         "waiters": lock.waiters,
         "held_s": seconds_of(lock.held_for),
@@ -115,6 +113,14 @@ def lock_row(lock: Lock, is_local: IsLocal, left: Completion | None = None) -> R
         "estimate_s": left.left_s if left else None,
         "estimate_basis": basis_of(left),
     }
+
+
+def _mode(one: Lock | Waiter) -> str:
+    return "shared" if one.mode == LockMode.LOCK_MODE_SHARED else "exclusive"
+
+
+def _scope(one: Lock | Waiter) -> str:
+    return "branch" if one.scope == LockScope.LOCK_SCOPE_BRANCH else "repository"
 
 
 def is_everywhere(lock: Lock, by_branch: str) -> bool:
@@ -131,6 +137,8 @@ def waiter_row(waiter: Waiter, is_local: IsLocal) -> Row:
         "has_turn": waiter.has_turn,
         **_holder(waiter.holder, is_local),
         "reason": waiter.reason,
+        "mode": _mode(waiter),
+        "scope": _scope(waiter),
         "waiting_s": seconds_of(waiter.waiting_for),
     }
 

@@ -19,6 +19,7 @@ from scoord_agent import wording_held
 from scoord_agent.wording_times import NOT_KNOWN
 
 _PLACES = ("first", "second", "third", "fourth", "fifth")
+_AGAIN = "Try again in a moment; if it stays so, ask the user to run `scoord doctor`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,15 @@ def overlap(conflict: Conflict, asker: Asker) -> str:
     )
 
 
-def known_conflict(lock: Lock, asker: Asker, error: str) -> str:
-    """Why an edit stays denied while nobody can be asked."""
-    return (
-        f"⚠️ {one_line(lock.path)} was locked by {whose(lock.holder, asker)}{why(lock.reason)}"
-        f" when last heard, and that cannot be checked now: {text.failure(error)}"
-    )
+def known_conflicts(found: Iterable[Conflict], asker: Asker, error: str) -> str:
+    """Why an edit stays denied while nobody can be asked; each ``lock`` as it would be now."""
+    lines = [
+        line
+        for each in found
+        for line in (_locked(each, asker, is_past=True), _was_held(each.lock))
+    ]
+    cannot = f"So it was when last heard, and that cannot be checked now. {_sentence(error)}"
+    return "\n".join([*filter(None, lines), f"   {cannot}", f"   {_AGAIN}"])
 
 
 def undecided(error: ScoordError) -> str:
@@ -83,7 +87,7 @@ def unasked_denied(paths: Iterable[str], error: str) -> str:
     """Why an edit is denied when nobody can be asked."""
     return (
         f"⚠️ {names(paths)}: no lock can be taken now, so the edit is refused. {_sentence(error)}"
-        " Try again in a moment; if it stays so, ask the user to run `scoord doctor`."
+        f" {_AGAIN}"
     )
 
 
@@ -226,14 +230,22 @@ def _sentence(error: str) -> str:
     return f"{told[:1].upper()}{told[1:].rstrip('.')}."
 
 
-def _locked(conflict: Conflict, asker: Asker) -> str:
+def _locked(conflict: Conflict, asker: Asker, *, is_past: bool = False) -> str:
     lock = conflict.lock
     path, holder = one_line(conflict.path), whose(lock.holder, asker)
     if conflict.is_claim:
         return f"⚠️ {path} is kept for {holder}, who waited first{why(lock.reason)}"
     is_odd = asker.by_branch and lock.scope == LockScope.LOCK_SCOPE_REPOSITORY
-    held = wording_held.how(path, holder, lock, is_everywhere=is_odd)
+    held = wording_held.how(path, holder, lock, is_everywhere=is_odd, is_past=is_past)
     return f"⚠️ {path} {held}{why(lock.reason)}"
+
+
+def _was_held(lock: Lock) -> str:
+    """For how long by now, if it still is; empty where nobody has told."""
+    if not lock.HasField("held_for"):
+        return ""
+    ends = f", and ends in {age(lock.ends_in)} at the latest" if lock.HasField("ends_in") else ""
+    return f"   held {age(lock.held_for)} by now, if it still is{ends}."
 
 
 def _so_long(conflict: Conflict, completion: str) -> str:

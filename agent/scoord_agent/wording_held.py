@@ -5,18 +5,25 @@ from collections.abc import Sequence
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Holder, Lock, LockMode
 
+_PRESENT = ("is", "lies", "holds", "shares", "relies")
+_PAST = ("was", "lay", "held", "shared", "relied")
 
-def how(path: str, holder: str, lock: Lock, *, is_everywhere: bool) -> str:
-    """By itself or by a pattern, alone or shared; ``is_everywhere`` is to be said."""
+
+def how(path: str, holder: str, lock: Lock, *, is_everywhere: bool, is_past: bool = False) -> str:
+    """By itself or by a pattern, alone or shared; ``is_everywhere`` is to be said.
+
+    ``is_past`` is as it was when last heard.
+    """
+    is_, lies, holds, shares, relies = _PAST if is_past else _PRESENT
     shared, pattern = lock.mode == LockMode.LOCK_MODE_SHARED, one_line(lock.path)
     on = " on every branch" if is_everywhere else ""
     if lock.is_pattern and pattern != path:
         if shared:
-            return f"lies in {pattern}, which {holder} shares{on}, relying on its not changing"
-        return f"lies in {pattern}, which {holder} holds{on}"
+            return f"{lies} in {pattern}, which {holder} {shares}{on}, relying on its not changing"
+        return f"{lies} in {pattern}, which {holder} {holds}{on}"
     if shared:
-        return f"is shared{on} by {holder}, who relies on its not changing"
-    return f"is locked{on} by {holder}"
+        return f"{is_} shared{on} by {holder}, who {relies} on its not changing"
+    return f"{is_} locked{on} by {holder}"
 
 
 def more_than_before(paths: Sequence[str]) -> str:

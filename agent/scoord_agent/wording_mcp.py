@@ -93,7 +93,9 @@ def granted(locks: Sequence[Row], *, shared: bool = False) -> str:
         if alone
         else ""
     )
-    return f"Locked for this session: {names}.{ends}{kept} Read a file again before you edit it."
+    how = ", shared" if any(lock.get("mode") == "shared" for lock in locks) else ""
+    again = "Read a file again before you edit it."
+    return f"Locked for this session{how}: {names}.{ends}{kept} {again}"
 
 
 def held(rows: Sequence[Row], *, waited: bool) -> str:

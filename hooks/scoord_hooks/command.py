@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,10 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scoord import exits, git
-from scoord.config import load
-from scoord.local import agent_port, config_dir, here, token
-from scoord_hooks import ways
+from scoord import exits
+from scoord.local import agent_port, token
+from scoord_hooks import unreachable, ways
 from scoord_hooks.claude_wiring import Transport, UnreachableAction
 from scoord_hooks.connectivity import agent_answers, shim_passes
 from scoord_hooks.install import Done
@@ -112,7 +110,7 @@ def install(
     if way == Way.PLUGIN:
         _check_plugin(transport, unreachable_action)
         transport = Transport.COMMAND
-    action = UnreachableAction(unreachable_action or _action_of_settings(Scope(scope)))
+    action = UnreachableAction(unreachable_action or unreachable.of_settings(Scope(scope)))
     order = Order(Scope(scope), Transport(transport or Transport.HTTP), action, force, Way(way))
     done = ways.install(order)
     agent = agent_answers(agent_port(), token())
@@ -169,13 +167,6 @@ def _check_plugin(transport: str | None, unreachable_action: str | None) -> None
         )
 
 
-def _action_of_settings(scope: Scope) -> str:
-    """What the settings say, those of the repository too where hooks are for it alone."""
-    repository = git.containing(str(here())) if scope is Scope.PROJECT else None
-    root = Path(repository.root) if repository else None
-    return load(root, config_dir(), os.environ).session_coordination.unreachable_action
-
-
 def _print_json(values: dict[str, Any]) -> None:
     click.echo(json.dumps(values, indent=2, default=str, ensure_ascii=False))
 
@@ -217,5 +208,7 @@ def _print_status(seen: Status) -> None:
     console.print(Text("wired by: " + (" and ".join(seen.ways) or "nothing")), soft_wrap=True)
     if seen.doubled:
         console.print(Text(f"warning: {seen.doubled}", "yellow"), soft_wrap=True)
+    if seen.differs:
+        console.print(Text(f"warning: {seen.differs}", "yellow"), soft_wrap=True)
     if seen.advice:
         click.echo(f"\n{seen.advice}")

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from scoord.local import agent_port, token
-from scoord_hooks import claude_version, plugin_folder, settings_file
+from scoord_hooks import claude_version, plugin_folder, settings_file, unreachable
 from scoord_hooks.claude_settings import Found, disables_all, find, find_entries, ordered
 from scoord_hooks.claude_wiring import (
     EVENTS,
@@ -64,6 +64,11 @@ class Status:
     """What carries hooks of ours, in whatever scope."""
     doubled: str = ""
     """What is wrong with being wired in two ways at once; empty if it is not."""
+    differs: str = ""
+    """What the settings say otherwise than what is installed does; empty if they do not.
+
+    It may be meant: ``--unreachable-action`` is for that. So it is nothing that is wrong.
+    """
     advice: str = ""
     """What to do; empty if there is nothing to do."""
     plugin: Path | None = None
@@ -97,13 +102,18 @@ def status(scope: Scope) -> Status:
         events = tuple(EventStatus(event, Transport.COMMAND, problem) for event in EVENTS)
     else:
         events = tuple(_event_status(event, seen) for event in seen.wanted)
+    is_sound = _is_sound(events)
+    # What is wrong is mended first, with what was asked for then.
+    differs = unreachable.difference(scope, seen.unreachable) if seen.found and is_sound else ""
+    advice = "" if is_sound else _advice(scope, seen, now)
     return Status(
         settings,
         events,
         agent_answers(agent_port(), token()),
         now.ways,
         now.doubled,
-        now.remedy or ("" if _is_sound(events) else _advice(scope, seen, now)),
+        differs,
+        now.remedy or (f"run: {seen.plain}" if differs else advice),
         folder if by_plugin and folder in now.folders else None,
     )
 
@@ -143,6 +153,10 @@ class _Seen:
     groups: Mapping[str, Sequence[Group]]
     token: str
     wanted: Mapping[str, Group]
+    unreachable: UnreachableAction
+    """What was asked for at the install."""
+    plain: str
+    """What installs the same, but for that: as the settings say."""
     command: str
     """What installs the same once more."""
 
@@ -160,6 +174,8 @@ def _look(scope: Scope, document: Document) -> _Seen:
         groups=groups,
         token=written.token,
         wanted=dict(entries_of(wiring).groups),
+        unreachable=wiring.unreachable,
+        plain=_plain(scope, wiring),
         command=_command(scope, wiring),
     )
 
@@ -189,13 +205,19 @@ def _tells_failures(wired: Collection[str]) -> bool:
 
 def _command(scope: Scope, wiring: Wiring) -> str:
     """What installs the same once more."""
+    plain = _plain(scope, wiring)
+    if wiring.unreachable is UnreachableAction.WARN:
+        return plain
+    return f"{plain} --unreachable-action {wiring.unreachable}"
+
+
+def _plain(scope: Scope, wiring: Wiring) -> str:
+    """What installs the same, with what the settings say of the agent's being gone."""
     words = ["scoord hooks install"]
     if scope is Scope.PROJECT:
         words.append("--scope project")
     if wiring.transport is Transport.COMMAND:
         words.append("--transport command")
-    if wiring.unreachable is not UnreachableAction.WARN:
-        words.append(f"--unreachable-action {wiring.unreachable}")
     return " ".join(words)
 
 

@@ -74,9 +74,11 @@ class Picture:
     def waiters(self) -> tuple[SeenWaiter, ...]:
         """All places in all queues, those of one path in order."""
         return tuple(
-            replace(waiter, place=number, shown=path.shown)
+            replace(waiter, place=place, shown=path.shown)
             for path in self._paths.values()
-            for number, waiter in enumerate(path.queue(), 1)
+            for waiter, place in zip(
+                path.queue(), conflicts.places(path.queue_facts()), strict=True
+            )
         )
 
     def notices(self) -> tuple[SeenNotice, ...]:

@@ -59,7 +59,7 @@ def test_who_asks_to_share_what_it_has_alone_hears_that_it_stays_so(
         "locked auth.py; it is yours alone already and stays so: `scoord release auth.py` and"
         " lock it --shared to let others share it"
     )
-    assert shares == "locked other.py"
+    assert shares == "locked other.py, shared"
     assert bob.run("lock", "--shared", "auth.py")[0] == 1
     granted = json.loads(alice.run("lock", "--shared", "auth.py", "other.py", "--json")[1])
     assert modes(granted) == {"auth.py": "exclusive", "other.py": "shared"}

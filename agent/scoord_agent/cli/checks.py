@@ -254,6 +254,8 @@ def _hooks() -> Finding:
     if doubled := found[0].doubled:
         return Finding("hooks", Level.WARN, doubled, found[0].advice)
     complete = next((status for status in found if status.complete), None)
+    if complete and complete.differs:
+        return Finding("hooks", Level.WARN, complete.differs, complete.advice)
     if complete:
         where = " and ".join(complete.ways)
         return Finding("hooks", Level.OK, f"installed: {where}")

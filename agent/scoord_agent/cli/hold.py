@@ -135,7 +135,8 @@ def print_granted(granted: Sequence[dict[str, Any]], *, shared: bool = False) ->
         ends = f", which ends in {age(round(left_s))}" if left_s else ""
         alone = _alone(grant) if shared else ""
         where = _where(grant, several=several)
-        click.echo(f"locked {one_line(grant['path'])}{where}{ends}{alone}")
+        mode = ", shared" if grant.get("mode") == "shared" else ""
+        click.echo(f"locked {one_line(grant['path'])}{where}{mode}{ends}{alone}")
 
 
 def _alone(grant: dict[str, Any]) -> str:

@@ -51,10 +51,7 @@ class LockRow:
     @property
     def kind(self) -> str:
         """How it holds, where that is not the usual: shared, on one branch, or on each."""
-        shared = "shared" if self.mode == "shared" else ""
-        everywhere = "every branch" if self.is_everywhere else ""
-        confined = f"branch {self.branch}" if self.scope == "branch" else everywhere
-        return ", ".join(filter(None, (shared, confined)))
+        return _kind(self, "every branch" if self.is_everywhere else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +70,15 @@ class WaiterRow:
     host: str = ""
     branch: str = ""
     reason: str = ""
+    mode: str = "exclusive"
+    scope: str = "repository"
     waiting_s: float = 0.0
     local: bool = False
+
+    @property
+    def kind(self) -> str:
+        """How it is to hold, where that is not the usual: shared, or on one branch."""
+        return _kind(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,12 @@ class Picture:
         """Whether the coordinator can be asked, and can read its store."""
         age_s = self.view_age_s
         return self.coordinator.connected and (age_s is None or age_s < HEALTHY_AGE_S)
+
+
+def _kind(row: LockRow | WaiterRow, everywhere: str = "") -> str:
+    shared = "shared" if row.mode == "shared" else ""
+    where = f"branch {row.branch}" if row.scope == "branch" else everywhere
+    return ", ".join(filter(None, (shared, where)))
 
 
 def picture(answer: Mapping[str, Any]) -> Picture:

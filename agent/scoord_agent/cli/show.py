@@ -96,30 +96,15 @@ def locks_table(rows: Sequence[LockRow], *, projects: bool, tokens: bool) -> Lis
 
     What most locks have nothing to say of has a column only where one has.
     """
+    columns = [column for column in _LOCK_COLUMNS if tokens or column != "token"]
     cells = [_lock_cells(row) for row in rows]
-    empty = {column for column in _RARE if not any(row[column] for row in cells)}
-    if not tokens:
-        empty.add("token")
-    columns = [column for column in _LOCK_COLUMNS if column not in empty]
-    shown = [[cell[column] for column in columns] for cell in cells]
-    return listing(columns, shown, projects_of(rows) if projects else None)
+    return _without_empty(columns, cells, projects_of(rows) if projects else None)
 
 
 def waiters_table(rows: Sequence[WaiterRow], *, projects: bool) -> Listing:
     """Return who waits for what, with their projects if there may be several."""
-    columns = ("file", "place", "session", "who", "for", "why")
-    shown = [
-        (
-            one_line(row.path),
-            f"{row.place} (its turn)" if row.has_turn else str(row.place),
-            name(row),
-            who(row),
-            age(row.waiting_s),
-            one_line(row.reason),
-        )
-        for row in rows
-    ]
-    return listing(columns, shown, projects_of(rows) if projects else None)
+    cells = [_waiter_cells(row) for row in rows]
+    return _without_empty(_WAITER_COLUMNS, cells, projects_of(rows) if projects else None)
 
 
 def suggestions_table(rows: Sequence[SuggestionRow]) -> Listing:
@@ -139,7 +124,28 @@ def suggested(row: SuggestionRow) -> str:
 _LOCK_COLUMNS: Final = (
     *("file", "how", "session", "who", "held", "token", "ends in", "done in", "waiting", "why"),
 )
+_WAITER_COLUMNS: Final = ("file", "how", "place", "session", "who", "for", "why")
 _RARE: Final = frozenset({"how", "token", "ends in", "done in", "waiting"})
+
+
+def _without_empty(
+    columns: Sequence[str], cells: Sequence[Mapping[str, str]], projects: Sequence[str] | None
+) -> Listing:
+    empty = {column for column in _RARE if not any(row.get(column) for row in cells)}
+    kept = [column for column in columns if column not in empty]
+    return listing(kept, [[row[column] for column in kept] for row in cells], projects)
+
+
+def _waiter_cells(row: WaiterRow) -> dict[str, str]:
+    return {
+        "file": one_line(row.path),
+        "how": one_line(row.kind, 80),
+        "place": f"{row.place} (its turn)" if row.has_turn else str(row.place),
+        "session": name(row),
+        "who": who(row),
+        "for": age(row.waiting_s),
+        "why": one_line(row.reason),
+    }
 
 
 def _lock_cells(row: LockRow) -> dict[str, str]:

@@ -9,10 +9,13 @@ It is not in the way of one who has the path already, where both hold: that one 
 wait for somebody who waits for it.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 
 from scoord.claimant import Claimant
+from scoord.ids import AgentId, SessionId
 from scoord.patterns import matches
 from scoord_server.model.answers import Conflict
 from scoord_server.model.commands import Acquire
@@ -56,13 +59,25 @@ def covering(reservations: Iterable[LockFact], path_key: str) -> tuple[LockFact,
 
 
 def place_of(who: Claimant, waiters: Sequence[WaiterFact]) -> int:
-    """The place of ``who`` in a queue, from 1: how many of those ahead it waits for."""
-    ahead = 0
+    """The place of ``who`` in a queue, from 1; 0 where it has none."""
+    placed = zip(waiters, places(waiters), strict=True)
+    return next((place for waiter, place in placed if _is_place_of(who, waiter)), 0)
+
+
+def places(waiters: Iterable[WaiterFact]) -> Iterator[int]:
+    """The place of each in a queue, from 1: how many of those ahead it waits for.
+
+    A thousand may wait: those of other sessions are counted by how they wait.
+    """
+    ahead, by_session = Counter[Claimant](), defaultdict[SessionId, list[Claimant]](list)
     for waiter in waiters:
-        if _is_place_of(who, waiter):
-            return ahead + 1
-        ahead += waiter.claimant.excludes(who)
-    return 0
+        who = waiter.claimant
+        own = by_session[who.session]
+        others = ahead - Counter(map(_anybody, own))
+        of_others = sum(count for one, count in others.items() if one.excludes(who))
+        yield 1 + of_others + sum(one.excludes(who) for one in own)
+        ahead[_anybody(who)] += 1
+        own.append(who)
 
 
 def holding(who: Claimant, room: Room) -> LockFact | None:
@@ -108,6 +123,11 @@ def _before(
     """For whom ``who`` waits of those who came first: not for who waits for its session."""
     own = (fact for fact in holds if fact.claimant.session == who.session)
     return not_waiting_for(own, ahead)
+
+
+def _anybody(who: Claimant) -> Claimant:
+    """Who waits like ``who``, of no session."""
+    return replace(who, session=SessionId(""), agent=AgentId(""))
 
 
 def _is_place_of(who: Claimant, waiter: WaiterFact) -> bool:

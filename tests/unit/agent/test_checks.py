@@ -1,8 +1,14 @@
-"""What ``scoord doctor`` finds where a check itself fails."""
+"""What ``scoord doctor`` finds by a check alone."""
+
+from pathlib import Path
 
 import pytest
 
 from scoord_agent.cli import checks
+from scoord_hooks import claude_version
+from scoord_hooks.claude_wiring import UnreachableAction
+from scoord_hooks.install import install
+from scoord_hooks.order import Order
 
 
 def test_a_check_that_fails_in_a_way_nobody_foresaw_keeps_no_other_from_being_made(
@@ -17,3 +23,21 @@ def test_a_check_that_fails_in_a_way_nobody_foresaw_keeps_no_other_from_being_ma
 
     assert (checks.Level.FAIL, checks.Level.OK) == (first.level, second.level)
     assert "cannot be checked: ValueError: two lines (a mistake of ours)" == first.text
+
+
+def test_hooks_that_do_other_than_the_settings_say_when_the_agent_is_gone_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SCOORD_STATE_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(claude_version, "installed", lambda: (2, 1, 330))
+    install(Order(unreachable=UnreachableAction.WARN))
+    before = checks._hooks()
+    monkeypatch.setenv("SCOORD_UNREACHABLE_ACTION", "block")
+    now = checks._hooks()
+
+    assert (before.level, now.level) == (checks.Level.OK, checks.Level.WARN)
+    assert now.text.endswith("when the agent is gone (warn); your settings say block")
+    assert now.advice == "run: scoord hooks install"

@@ -480,6 +480,16 @@ def test_a_lock_says_when_it_ends(
     assert f"locked a.py{said}\n" == capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("mode", "said"), [("shared", ", shared"), ("exclusive", "")])
+def test_a_share_is_said_to_be_one(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], mode: str, said: str
+) -> None:
+    api.will("/v1/acquire", {"granted": [{"path": "a.py", "token": 1, "mode": mode}]})
+
+    assert run(["lock", "a.py"]) == 0
+    assert f"locked a.py{said}\n" == capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", [["status"], ["status", "--json"], ["locks"]])
 def test_a_problem_is_told_on_stderr_and_to_its_end(
     command: list[str], api: ScriptedApi, capsys: pytest.CaptureFixture[str]

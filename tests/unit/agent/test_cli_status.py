@@ -138,6 +138,17 @@ def test_of_a_lock_it_is_said_when_it_is_done_or_that_this_is_not_known(
     assert said in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("scope", ["branch", "repository"])
+def test_who_waits_on_one_branch_is_listed_with_it(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], scope: str
+) -> None:
+    waiter = {"path": "a.py", "place": 1, "alias": "Session_2", "branch": "topic", "scope": scope}
+    api.will("/v1/status", STATUS | {"waiters": [waiter]})
+
+    assert run(["status"]) == 0
+    assert (scope == "branch") == ("branch topic" in capsys.readouterr().out)
+
+
 def test_a_full_table_fits_into_80_columns_too(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

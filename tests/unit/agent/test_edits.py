@@ -6,12 +6,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from scoord.errors import SessionEnded
 from scoord.ids import AgentId, FencingToken
 from scoord.paths import RECHECK_S
 from scoord.v1.events_pb2 import LockGone, WatchResponse
-from scoord.v1.locks_pb2 import Holder, LockScope
+from scoord.v1.locks_pb2 import Holder, Lock, LockScope
 from scoord_agent.held import QUIET_S
 from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
@@ -254,6 +255,20 @@ async def test_where_there_is_no_time_to_ask_what_is_known_decides(house: House)
     assert [] == list(house.unreported)
     assert "free.py: let through without a lock" in (await house.edit_unasked("free.py")).context
     assert ["free.py"] == [edit.path for edit in house.unreported]
+
+
+async def test_a_known_conflict_names_the_file_its_pattern_and_for_how_long(house: House) -> None:
+    far = Holder(session_id="Session_far", alias="Session_1", person="bob", host="mini")
+    held_for = Duration(seconds=60)
+    lock = Lock(path="src/", token=77, holder=far, is_pattern=True, held_for=held_for)
+    house.stream.tell(WatchResponse(revision=77, lock=lock))
+    house.clock.advance(180)
+    await house.edit("mine.py")
+
+    told = (await house.edit_unasked("src/x.py")).reason
+
+    assert "src/x.py lay in src/, which Session_1 (bob@mini) held" in told
+    assert "held 4 min by now, if it still is." in told
 
 
 async def test_where_there_is_no_time_to_ask_a_repository_that_blocks_does(house: House) -> None:

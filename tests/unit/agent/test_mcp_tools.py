@@ -453,4 +453,6 @@ def test_what_a_session_has_alone_and_wanted_to_share_is_said() -> None:
         rows, shared=True
     )
     assert "alone" not in wording_mcp.granted(rows)
+    shares = [{"path": "b.py", "mode": "shared"}]
+    assert "Locked for this session, shared: b.py." in wording_mcp.granted(shares, shared=True)
     assert "alone" not in wording_mcp.granted([{"path": "a.py"}], shared=True)

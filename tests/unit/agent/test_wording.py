@@ -143,6 +143,23 @@ def test_a_lock_that_ends_by_itself_says_when() -> None:
     assert "   held 6 min, ends in 24 min at the latest." in line
 
 
+def test_what_was_known_before_nobody_could_be_asked_is_told_as_a_refusal_is() -> None:
+    within, shared = covering("src/"), conflict("I build on it", branch="")
+    within.path, shared.lock.mode = "src/x.py", LockMode.LOCK_MODE_SHARED
+    within.lock.ends_in.CopyFrom(Duration(seconds=1440))
+    shared.lock.ClearField("held_for")
+
+    assert (
+        "⚠️ src/x.py lay in src/, which Session_1 (alice@mbp, branch feature/login) held:"
+        ' "refactor authentication logic"\n'
+        "   held 6 min by now, if it still is, and ends in 24 min at the latest.\n"
+        "⚠️ auth.py was shared by Session_1 (alice@mbp), who relied on its not changing:"
+        ' "I build on it"\n'
+        "   So it was when last heard, and that cannot be checked now. It is away.\n"
+        "   Try again in a moment; if it stays so, ask the user to run `scoord doctor`."
+    ) == wording.known_conflicts([within, shared], ASKER, "it is away")
+
+
 def test_another_thread_of_ones_own_session_is_named_so() -> None:
     own = conflict(session_id=ASKER.session_id, agent_id="agent-1")
 
@@ -181,7 +198,7 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
     told = {
         wording.refusal(refused, ASKER, "-"): 3,
         wording.overlap(refused, ASKER): 1,
-        wording.known_conflict(refused.lock, ASKER, "unreachable"): 1,
+        wording.known_conflicts([refused], ASKER, "unreachable"): 4,
         wording.refusal(covering(evil), ASKER, "-"): 3,
         wording.turn(evil): 1,
         wording.turn(evil, evil): 1,

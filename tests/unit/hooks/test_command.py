@@ -272,3 +272,39 @@ def test_a_status_of_what_is_not_there_says_what_to_run() -> None:
     assert call("status").output.endswith("run: scoord hooks install\n")
     call("install")
     assert "run: scoord" not in call("status").output
+
+
+def set_unreachable_action(home: Path, action: str) -> None:
+    settings = home / ".config/scoord/coordination.yaml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(f"session_coordination:\n  unreachable_action: {action}\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "does"),
+    [
+        ("warn", "block", "lets edits through when the agent is gone (warn)"),
+        ("block", "warn", "blocks edits when the agent is gone (block)"),
+    ],
+)
+def test_the_status_says_where_the_settings_say_otherwise_since_and_what_mends_it(
+    home: Path, before: str, after: str, does: str
+) -> None:
+    set_unreachable_action(home, before)
+    call("install", "--transport", "command")
+    assert "warning" not in call("status").output
+
+    set_unreachable_action(home, after)
+    changed = call("status")
+    assert f"warning: PreToolUse {does}; your settings say {after}\n" in changed.output
+    assert changed.output.endswith("run: scoord hooks install --transport command\n")
+    assert changed.exit_code == 3, "nothing is missing but the agent"
+
+    call("install", "--transport", "command")
+    assert "warning" not in call("status").output
+
+
+def test_settings_that_do_not_load_keep_nobody_from_the_status(home: Path) -> None:
+    call("install")
+    set_unreachable_action(home, "perhaps")
+    assert call("status").exit_code == 3

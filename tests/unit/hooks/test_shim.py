@@ -270,6 +270,14 @@ def is_deny(answer: Answer) -> bool:
     return specific.get("permissionDecision") == "deny"
 
 
+def told(answer: Answer, event: str) -> str:
+    """What the user is told in the agent's place, and the model too."""
+    said = answer.json["systemMessage"]
+    specific = {"hookEventName": event, "additionalContext": said}
+    assert answer.json == {"hookSpecificOutput": specific, "systemMessage": said}
+    return str(said)
+
+
 @pytest.mark.parametrize("policy", [(), ("warn",)])
 async def test_without_an_agent_an_edit_goes_on_with_a_warning(
     shim: Shim, policy: tuple[str, ...]
@@ -277,8 +285,8 @@ async def test_without_an_agent_an_edit_goes_on_with_a_warning(
     port = closed_port()
     shim.set_up(port)
     answer = await shim.run("claude-code", "PreToolUse", *policy)
-    told = f"edits are not coordinated now: no agent listens on port {port}"
-    assert answer.json == {"systemMessage": f"Session Coordinator: {told}. See: scoord doctor"}
+    why = f"edits are not coordinated now: no agent listens on port {port}"
+    assert told(answer, "PreToolUse") == f"Session Coordinator: {why}. See: scoord doctor"
 
 
 async def test_without_an_agent_an_edit_is_denied_if_so_wished(shim: Shim) -> None:
@@ -369,8 +377,8 @@ async def test_what_is_not_our_agent_is_no_answer(shim: Shim, reply: bytes) -> N
 @pytest.mark.parametrize("policy", ["warn", "block"])
 async def test_a_user_without_an_agent_is_told_so_in_one_line(shim: Shim, policy: str) -> None:
     answer = await shim.run("claude-code", "SessionStart", policy)
-    assert "not set up for this user (no hook.env); run: scoord hooks install" in answer.stdout
-    assert list(answer.json) == ["systemMessage"]
+    said = told(answer, "SessionStart")
+    assert "not set up for this user (no hook.env); run: scoord hooks install" in said
 
 
 def fake_python(directory: Path, port: int) -> Path:
@@ -411,7 +419,7 @@ async def test_the_start_of_a_session_starts_the_agent(shim: Shim, tmp_path: Pat
 async def test_an_agent_that_does_not_start_is_not_waited_for_long(shim: Shim) -> None:
     shim.set_up(closed_port())
     answer = await shim.run("claude-code", "SessionStart")
-    assert list(answer.json) == ["systemMessage"]
+    assert "edits are not coordinated now" in told(answer, "SessionStart")
     assert answer.seconds < 2.6
 
 

@@ -85,6 +85,24 @@ async def test_a_lock_counts_whom_it_keeps_waiting_not_who_waits_on_another_bran
     assert {"main": 3, "topic": 1} == {lock.holder.branch: lock.waiters for lock in listed}
 
 
+async def test_who_waits_is_listed_at_the_place_that_it_was_told(b: Bench) -> None:
+    """Not one is counted that it does not wait for: on another branch, or of its own session."""
+    for branch, holder in (("main", "alice"), ("topic", "bob")):
+        await b.token(holder, "a.py", **on(branch))
+    asked = [("carol", "main"), ("dave", "topic"), ("erin", "main"), ("carol", "topic")]
+    told = {(session, branch): await place(b, session, branch) for session, branch in asked}
+    outcome = await b.acquire("erin", "a.py", enqueue=True, agent="agent-1")
+    assert isinstance(outcome, Held)
+    told["erin", ""] = outcome.conflicts[0].place
+    await b.settle()
+
+    waiters = messages.waiters(b.view.snapshot(), PROJECT, b.clock)
+
+    listed = {(one.holder.session_id, one.holder.branch): one.place for one in waiters}
+    assert told == listed
+    assert [1, 1, 2, 2, 4] == sorted(listed.values())
+
+
 async def test_one_of_two_places_is_given_up(b: Bench) -> None:
     for branch, holder in (("main", "alice"), ("topic", "bob")):
         await b.token(holder, "a.py", **on(branch))

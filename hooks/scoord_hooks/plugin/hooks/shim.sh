@@ -29,9 +29,12 @@ answer_alone() {
   exit 0
 }
 
-# The texts are ours alone, so they need no escaping.
+# The texts are ours alone, so they need no escaping. The model is told what its user is: it
+# may compare before it goes on.
 tell() {
-  printf '{"systemMessage":"Session Coordinator: %s. See: scoord doctor"}\n' "$1"
+  local told="Session Coordinator: $1. See: scoord doctor"
+  printf '{"hookSpecificOutput":{"hookEventName":"%s","additionalContext":"%s"},' "$event" "$told"
+  printf '"systemMessage":"%s"}\n' "$told"
 }
 
 deny() {
