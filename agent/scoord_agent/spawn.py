@@ -6,6 +6,7 @@ one that was written down: process ids are used again.
 """
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -22,9 +23,12 @@ from scoord import addresses, local, logs
 from scoord.errors import DeadlineExceeded, NotAllowed
 from scoord_agent.processes import Process, find, is_running, mark
 
+_log = logging.getLogger(__name__)
+
 PATIENCE_S: Final = 20.0
 """A coordinator that drains may take half of this."""
 _POLL_S: Final = 0.05
+_START: Final = "start-{}"
 _LOG_BYTES: Final = 8 << 20
 """A log larger than this is put aside at the next start."""
 
@@ -113,7 +117,28 @@ def recorded_address() -> str | None:
 
 def running(program: Program) -> int | None:
     """Return the process id that is recorded for a program, if that process is ours."""
-    words = _recorded(program)
+    return _named(program, _recorded(program))
+
+
+def keep_record(before: str) -> str:
+    """Return the coordinator's record; write what it was ``before`` again if its file is gone.
+
+    It goes with the state directory, and then nobody could stop what it names. ``stop`` removes
+    the record of a process that has ended, and that is not written again. Raises NotAllowed
+    if it cannot be written.
+    """
+    now, file = _text(COORDINATOR), _record(COORDINATOR)
+    if now or _named(COORDINATOR, before.split()) is None:
+        return now
+    with local.alone(_START.format(COORDINATOR.name)), local.writable(file):
+        if not _text(COORDINATOR):
+            local.atomic_write(file, before.encode())
+            _log.warning("%s was removed; it is there again", file)
+    return before
+
+
+def _named(program: Program, words: Sequence[str]) -> int | None:
+    """Return the process id in a record of a program, if that process is ours."""
     try:
         pid = int(words[0])
     except (ValueError, IndexError):
@@ -181,14 +206,18 @@ def _record(program: Program) -> Path:
 
 def _recorded(program: Program) -> list[str]:
     """What is written down of a program: its pid, a coordinator's address, its ``mark``."""
+    return _text(program).split()
+
+
+def _text(program: Program) -> str:
     try:
-        return _record(program).read_text(encoding="utf-8").split()
+        return _record(program).read_text(encoding="utf-8")
     except (OSError, ValueError):
-        return []
+        return ""
 
 
 def _start(program: Program, arguments: Sequence[str], address: str = "") -> Started:
-    with local.alone(f"start-{program.name}"):
+    with local.alone(_START.format(program.name)):
         pid = running(program)
         if pid:
             return Started(program, pid, fresh=False)

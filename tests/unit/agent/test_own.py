@@ -11,6 +11,7 @@ from scoord import local
 from scoord.sections import Coordinators
 from scoord_agent import own, spawn
 from scoord_agent.spawn import COORDINATOR, Started
+from support.ports import free_port
 
 DEFAULT = Coordinators()
 LOOPBACK = Coordinators(addresses=("127.0.0.1:9",))
@@ -137,6 +138,22 @@ async def test_one_that_always_ends_is_not_started_over_and_over(starts: Starts)
             starts.runs = False
             await asyncio.sleep(0.01)
     assert 2 <= len(starts.addresses) <= 4
+
+
+def test_a_record_that_was_removed_is_written_again_while_its_process_runs() -> None:
+    started = spawn.start_coordinator(f"127.0.0.1:{free_port()}")
+    file = local.state_dir() / COORDINATOR.pid_file
+    kept = spawn.keep_record("")
+    file.unlink()
+
+    assert kept == spawn.keep_record(kept) == file.read_text()
+    assert spawn.running(COORDINATOR) == started.pid
+
+    assert spawn.stop(COORDINATOR) == started.pid
+    assert spawn.keep_record(kept) == "", "it was stopped, and is not wanted back"
+    assert not file.exists()
+    assert started.child is not None
+    started.child.wait(timeout=30)
 
 
 async def test_where_another_serves_none_is_started(starts: Starts) -> None:
