@@ -16,6 +16,7 @@ from typing import Final
 
 from scoord import local
 from scoord.errors import NotAllowed, ScoordError
+from scoord_agent.processes import mark
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +41,9 @@ class OnlyOne:
         """
         try:
             if not self._take():
-                text = self._file.read_text(encoding="ascii", errors="replace").strip()
-                yield int(text) if text.isdigit() else 0
+                text = self._file.read_text(encoding="ascii", errors="replace")
+                pid = text.partition(" ")[0].strip()
+                yield int(pid) if pid.isdigit() else 0
                 return
             with self._ended_by_itself():
                 yield None
@@ -102,7 +104,7 @@ class OnlyOne:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with local.writable(self._file):
                 os.truncate(descriptor, 0)
-                os.write(descriptor, str(os.getpid()).encode())
+                os.write(descriptor, f"{os.getpid()} {mark(os.getpid())}".encode())
         except BlockingIOError:
             os.close(descriptor)
             return False

@@ -51,12 +51,14 @@ def ensure(where: str) -> Started | None:
 
 
 async def keep(named: Coordinators) -> None:
-    """Start our own whenever it is gone, until cancelled."""
+    """Start our own whenever it is gone, and its record, until cancelled."""
     child: subprocess.Popen[bytes] | None = None
+    record = ""
     while True:
         pause_s = LOOK_EVERY_S
         try:
             # In a thread: it waits for locks, and for connections.
+            record = await asyncio.to_thread(spawn.keep_record, record)
             started = await asyncio.to_thread(_mended, named)
         except (OSError, ScoordError) as error:
             _log.warning("our coordinator cannot be started: %s", error)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from scoord.clock import boot_id
+
 _TERMINAL_SHELLS = frozenset({"bash", "zsh", "fish", "sh", "dash", "ksh", "tcsh", "nu", "pwsh"})
 
 _INITS = frozenset(
@@ -39,6 +41,15 @@ def find(pid: int) -> Process | None:
         return Process(pid, _started(process))
     except (psutil.Error, OSError, ValueError, OverflowError):
         return None
+
+
+def mark(pid: int) -> str:
+    """One word for the running process with this id, and for no other; empty if there is none.
+
+    Ticks since boot name it within one boot; seconds since 1970 do without.
+    """
+    process, boot = find(pid), boot_id() if psutil.LINUX else ""
+    return f"{process.started}@{boot}" if process else ""
 
 
 def is_running(process: Process) -> bool:

@@ -1,11 +1,12 @@
 """Starts and stops the agent and the embedded coordinator in the background.
 
 It owns their pid files and logs in the state directory, and knows nothing of
-what the two do. A pid file is believed only while its process is one of ours that
-started before the file was written: process ids are used again.
+what the two do. A pid file is believed only while its process is one of ours, and the
+one that was written down: process ids are used again.
 """
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -20,13 +21,14 @@ import psutil
 
 from scoord import addresses, local, logs
 from scoord.errors import DeadlineExceeded, NotAllowed
-from scoord_agent.processes import Process, find, is_running
+from scoord_agent.processes import Process, find, is_running, mark
+
+_log = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 20.0
 """A coordinator that drains may take half of this."""
 _POLL_S: Final = 0.05
-_CLOCK_SLACK_S: Final = 5.0
-"""Start times are told on the wall clock, which may be corrected meanwhile."""
+_START: Final = "start-{}"
 _LOG_BYTES: Final = 8 << 20
 """A log larger than this is put aside at the next start."""
 
@@ -109,33 +111,43 @@ def recorded_address() -> str | None:
 
     Its record outlives it: who finds it gone may start it again.
     """
-    try:
-        words = _record(COORDINATOR).read_text(encoding="utf-8").split()
-    except (OSError, ValueError):
-        return None
+    words = _recorded(COORDINATOR)
     return words[1] if len(words) > 1 else None
 
 
 def running(program: Program) -> int | None:
     """Return the process id that is recorded for a program, if that process is ours."""
-    record = _record(program)
+    return _named(program, _recorded(program))
+
+
+def keep_record(before: str) -> str:
+    """Return the coordinator's record; write what it was ``before`` again if its file is gone.
+
+    It goes with the state directory, and then nobody could stop what it names. ``stop`` removes
+    the record of a process that has ended, and that is not written again. Raises NotAllowed
+    if it cannot be written.
+    """
+    now, file = _text(COORDINATOR), _record(COORDINATOR)
+    if now or _named(COORDINATOR, before.split()) is None:
+        return now
+    with local.alone(_START.format(COORDINATOR.name)), local.writable(file):
+        if not _text(COORDINATOR):
+            local.atomic_write(file, before.encode())
+            _log.warning("%s was removed; it is there again", file)
+    return before
+
+
+def _named(program: Program, words: Sequence[str]) -> int | None:
+    """Return the process id in a record of a program, if that process is ours."""
     try:
-        pid = int(record.read_text(encoding="utf-8").split()[0])
-        written = record.stat().st_mtime
-    except (OSError, ValueError, IndexError):
+        pid = int(words[0])
+    except (ValueError, IndexError):
         return None
-    process = find(pid)
-    if process is None or _began(pid) > written + _CLOCK_SLACK_S:
+    is_marked = any("@" in word for word in words)  # an older version did not
+    found = mark(pid)
+    if not found or (is_marked and found not in words):
         return None
     return pid if _is_ours(pid, program) else None
-
-
-def _began(pid: int) -> float:
-    """When a process began, on the wall clock; at once, if it is gone meanwhile."""
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return time.time()
 
 
 def stop(program: Program) -> int | None:
@@ -192,8 +204,20 @@ def _record(program: Program) -> Path:
     return local.state_dir() / program.pid_file
 
 
+def _recorded(program: Program) -> list[str]:
+    """What is written down of a program: its pid, a coordinator's address, its ``mark``."""
+    return _text(program).split()
+
+
+def _text(program: Program) -> str:
+    try:
+        return _record(program).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
 def _start(program: Program, arguments: Sequence[str], address: str = "") -> Started:
-    with local.alone(f"start-{program.name}"):
+    with local.alone(_START.format(program.name)):
         pid = running(program)
         if pid:
             return Started(program, pid, fresh=False)
@@ -201,7 +225,7 @@ def _start(program: Program, arguments: Sequence[str], address: str = "") -> Sta
         local.check_room()
         started = _spawn(program, arguments)
         if started.child and program is COORDINATOR:
-            _write_down(started.child, f"{started.pid} {address}\n")
+            _write_down(started.child, f"{started.pid} {address} {mark(started.pid)}\n")
         return started
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from scoord.errors import InvalidPath
-from scoord.local import atomic_write, here, state_dir
+from scoord.local import atomic_write, here, state_dir, user_home
 from scoord_hooks.git_exclude import worktree_root
 
 _MANAGED: Final = (
@@ -30,7 +30,7 @@ def settings_path(scope: Scope) -> Path:
     if scope is Scope.PROJECT:
         return _project_dir() / "settings.local.json"
     named = os.environ.get("CLAUDE_CONFIG_DIR")
-    return (Path(named).absolute() if named else Path.home() / ".claude") / "settings.json"
+    return (Path(named).absolute() if named else user_home() / ".claude") / "settings.json"
 
 
 def other_settings_paths(scope: Scope) -> tuple[Path, ...]:

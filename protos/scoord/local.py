@@ -45,8 +45,8 @@ def state_dir() -> Path:
     """Return the private directory (0700) of this user's agent; made if missing.
 
     Raises NotAllowed if it belongs to someone else, is open to others (but see
-    ``even_if_readable``) or cannot be made, InvalidConfig if it would be another one in
-    every folder.
+    ``even_if_readable``), cannot be made or there is no home for it, InvalidConfig if it
+    would be another one in every folder.
     """
     named = os.environ.get("SCOORD_STATE_DIR")
     if named and not Path(named).is_absolute():
@@ -69,8 +69,23 @@ def even_if_readable() -> Iterator[None]:
 
 
 def config_dir() -> Path:
-    """Return where this user's settings are; it may not exist."""
+    """Return where this user's settings are; it may not exist. Raises as ``user_home``."""
     return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def user_home() -> Path:
+    """Return this user's home directory.
+
+    Raises NotAllowed if there is none, as of a user that only a container knows, or if it
+    would be another one in every folder.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError as failure:
+        raise NotAllowed("this user has no home directory; set HOME") from failure
+    if not home.is_absolute():
+        raise NotAllowed(f"HOME: {str(home)!r} is not an absolute path; set it to one")
+    return home
 
 
 def here() -> Path:
@@ -248,7 +263,7 @@ def alone(purpose: str) -> Iterator[None]:
 def _xdg(variable: str, below_home: str) -> Path:
     """Return our directory by the XDG rules, which ignore a relative setting."""
     named = Path(os.environ.get(variable, ""))
-    return (named if named.is_absolute() else Path.home() / below_home) / "scoord"
+    return (named if named.is_absolute() else user_home() / below_home) / "scoord"
 
 
 def _private_dir(path: Path, closed_to: int = _ALL) -> Path:

@@ -54,8 +54,6 @@ def start(program: str, *, verbose: bool, secrets: Iterable[str] = ()) -> Path:
     no such file; one that fails later loses lines, and no more.
     """
     file = log_file(program)
-    with contextlib.suppress(OSError):  # the handler finds out
-        file.parent.mkdir(mode=0o700, exist_ok=True)
     handler = _File(file)
     handler.setFormatter(_Json(program, secrets))
     handler.addFilter(_worth_writing)
@@ -83,6 +81,8 @@ class _File(logging.handlers.RotatingFileHandler):
 
     def _open(self) -> TextIOWrapper:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        with contextlib.suppress(OSError):  # opening finds out
+            Path(self.baseFilename).parent.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(self.baseFilename, flags, 0o600)
         os.fchmod(descriptor, 0o600)
         return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")

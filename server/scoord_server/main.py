@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 
 DRAIN_S = 10.0
 HEALTH_INTERVAL_S = 0.5
+LOOK_S = 5.0
+"""How often is looked for the store's file: an agent whose state directory was removed has then
+written down again which coordinator is its own, and starts another."""
 
 DATABASE = "scoord.db"
 
@@ -131,8 +134,9 @@ def server(context: click.Context, /, **given: Any) -> None:
     check_etcd_tls(given["etcd_cert"], given["etcd_key"], given["etcd_ca"])
     heap.keep_few_arenas()
     clock = SystemClock()
-    opened = _embedded(given["data"], clock) if given["embedded"] else _etcd(given)
-    asyncio.run(_serve(options, opened, clock))
+    file = _file(given["data"]) if given["embedded"] else None
+    opened = _embedded(file, clock) if file else _etcd(given)
+    asyncio.run(_serve(options, opened, clock, file))
 
 
 def _is_exported(context: click.Context, option: str) -> bool:
@@ -157,18 +161,23 @@ def _start_logging(given: Mapping[str, Any]) -> None:
 OpenStore = AbstractAsyncContextManager[Store]
 
 
-@asynccontextmanager
-async def _embedded(data: Path | None, clock: Clock) -> AsyncIterator[Store]:
-    """The store in this process; its file is made if need be."""
+def _file(data: Path | None) -> Path:
+    """Where the embedded store is; its directory is made if need be."""
     directory = data or local.state_dir() / "store"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(f"cannot make {directory}: {error.strerror}") from error
-    store = EmbeddedStore.open(directory / DATABASE, clock)
+    return directory / DATABASE
+
+
+@asynccontextmanager
+async def _embedded(file: Path, clock: Clock) -> AsyncIterator[Store]:
+    """The store in this process; its file is made if need be."""
+    store = EmbeddedStore.open(file, clock)
     expiry = asyncio.create_task(store.run())
     try:
-        _log.info("the store is embedded, in %s", directory)
+        _log.info("the store is embedded, in %s", file.parent)
         yield store
     finally:
         expiry.cancel()
@@ -195,7 +204,9 @@ async def _etcd(given: Mapping[str, Any]) -> AsyncIterator[Store]:
         await store.close()
 
 
-async def _serve(options: ServerOptions, opened: OpenStore, clock: Clock) -> None:
+async def _serve(
+    options: ServerOptions, opened: OpenStore, clock: Clock, file: Path | None
+) -> None:
     stop = stop_by_signal()
     async with opened as store:
         view = View(store, clock)
@@ -204,15 +215,18 @@ async def _serve(options: ServerOptions, opened: OpenStore, clock: Clock) -> Non
         port = await rpc.start(options)
         host, _ = addresses.split(options.listen)
         _log.info("coordinator serves on %s", addresses.joined(host, port))
-        await run_until(
-            stop,
-            view.run(),
-            Reaper(coordinator).run(),
-            _compact(options, store, clock),
-            _say_health(rpc, view),
-        )
-        _log.info("draining")
-        await rpc.drain(DRAIN_S)
+        try:
+            await run_until(
+                stop,
+                view.run(),
+                Reaper(coordinator).run(),
+                _compact(options, store, clock),
+                _say_health(rpc, view),
+                _look_for(file),
+            )
+        finally:
+            _log.info("draining")
+            await rpc.drain(DRAIN_S)
     _log.info("stopped")
 
 
@@ -221,6 +235,33 @@ async def _compact(options: ServerOptions, store: Store, clock: Clock) -> None:
     if options.compaction_s:
         await Compactor(store, clock, options.compaction_s).run()
     await asyncio.Event().wait()
+
+
+async def _look_for(file: Path | None) -> None:
+    """End, by StoreUnavailable, once the store's file is not the one that its name leads to.
+
+    Nobody would find again what is written there. One on etcd has none.
+    """
+    held: tuple[int, int] | None = None
+    while file:
+        with suppress(OSError):  # a disk that cannot be looked at has not lost it
+            found = _which(file)
+            held = held or found
+            if found is None or found != held:
+                lost = f"{file} was removed or replaced while it was in use"
+                _log.error("%s: this coordinator ends", lost)
+                raise StoreUnavailable(f"{lost}; start the coordinator again")
+        await asyncio.sleep(LOOK_S)
+    await asyncio.Event().wait()
+
+
+def _which(file: Path) -> tuple[int, int] | None:
+    """Which file a name leads to; None if there is none. Raises OSError."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 async def _say_health(rpc: RpcServer, view: View) -> None:

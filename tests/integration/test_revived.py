@@ -67,9 +67,9 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         made.b.start()
         yield made
         # The test's own agent is ended with its machine; one that a hook has started is not.
-        if pid := made.lock.read_text(encoding="ascii"):
+        if words := made.lock.read_text(encoding="ascii").split():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGTERM)
+                os.kill(int(words[0]), signal.SIGTERM)
             wait_until("the agent ends", lambda: not made.lock.read_bytes())
 
 

@@ -75,6 +75,24 @@ def test_a_store_in_use_is_not_opened_twice(tmp_path: Path) -> None:
     assert "scoord.db is in use by another process; stop that one first" in said
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_store_whose_file_is_gone_is_not_served_on(tmp_path: Path, how: str) -> None:
+    """What is written there, nobody would find again."""
+    file = tmp_path / "store/scoord.db"
+    with coordinator(tmp_path, *embedded(tmp_path)) as running:
+        time.sleep(0.5)  # so that it has looked for it
+        if how == "replaced":
+            (tmp_path / "copy").write_bytes(file.read_bytes())
+            (tmp_path / "copy").replace(file)
+        else:
+            file.unlink()
+        ended(running)
+
+    assert 3 == running.process.returncode
+    last = running.output().splitlines()[-1]
+    assert f"error: {file} was removed or replaced while it was in use; start" in last
+
+
 def test_a_store_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     data = ("--embedded", "--data", str(tmp_path / "file" / "store"))

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from scoord_agent import own
 from scoord_agent.only_one import OnlyOne
 from scoord_agent.spawn import is_listening
 from support.machines import Machine, refusal, repository
@@ -244,19 +245,26 @@ def test_an_agent_whose_socket_was_removed_can_be_asked_again(fresh: Machine) ->
 
 
 def test_an_agent_whose_state_directory_was_removed_puts_it_back(fresh: Machine) -> None:
-    """Its hooks know its port and token by heart, and the coordinator the machine's id."""
-    names = ("token", "port", "machine-id", "hook.env", "agent.lock")
+    """Its hooks know its port and token by heart, and the coordinator the machine's id.
+
+    That one serves a store that nobody would find again: another begins on an empty one.
+    """
+    names = ("token", "port", "machine-id", "hook.env", "agent.lock", "coordinator.pid")
     before = _json(fresh.scoord("up", "--json", cwd=fresh.home))
     files = {name: (fresh.state_dir / name).read_text() for name in names}
-    record = (fresh.state_dir / "coordinator.pid").read_bytes()
+    record, store = (fresh.state_dir / name for name in ("coordinator.pid", "store/scoord.db"))
+    time.sleep(2 * own.LOOK_EVERY_S)  # so that the agent has seen the record
     shutil.rmtree(fresh.state_dir)
-    wait_until("it is all there again", (fresh.state_dir / "hook.env").exists)
-    wait_until("its socket is there again", fresh.socket.is_socket)
-    (fresh.state_dir / "coordinator.pid").write_bytes(record)  # so that it is ended with the rest
-
-    assert files == {name: (fresh.state_dir / name).read_text() for name in names}
+    wait_until("it is all there again", lambda: record.exists() and fresh.socket.is_socket())
+    put_back = {name: (fresh.state_dir / name).read_text() for name in names}
+    wait_until("another coordinator runs", store.exists)
     after = _json(fresh.scoord("up", "--json", cwd=fresh.home))
+
+    assert files == put_back
     assert before["agent"]["pid"] == after["agent"]["pid"]
+    assert before["coordinator"]["pid"] != after["coordinator"]["pid"]
+    assert not after["coordinator"]["started"], "the agent has"
+    assert not psutil.pid_exists(before["coordinator"]["pid"])
 
 
 def test_an_agent_that_finds_another_in_its_place_ends(fresh: Machine) -> None:

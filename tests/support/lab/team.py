@@ -164,7 +164,7 @@ class AgentMachine(Machine):
     @property
     def agent_pid(self) -> int:
         """The agent that runs now; a hook may have started it."""
-        return int((self.state_dir / "agent.lock").read_text(encoding="ascii"))
+        return int((self.state_dir / "agent.lock").read_text(encoding="ascii").split()[0])
 
     def signal_agent(self, number: signal.Signals) -> None:
         """Send a signal to exactly the agent."""

@@ -15,7 +15,10 @@ import pytest
 from scoord import local
 from scoord.errors import NotAllowed
 from scoord_agent import spawn
-from scoord_agent.spawn import AGENT, COORDINATOR
+from scoord_agent.only_one import OnlyOne
+from scoord_agent.processes import mark
+from scoord_agent.spawn import AGENT, COORDINATOR, Started
+from support.ports import free_port
 from support.processes import wait_until
 
 
@@ -45,12 +48,18 @@ def lookalike() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def _record(pid: object, age_s: float = 0.0) -> Path:
-    file = local.state_dir() / AGENT.pid_file
-    file.write_text(str(pid), encoding="utf-8")
-    written = file.stat().st_mtime - age_s
-    os.utime(file, (written, written))
-    return file
+@pytest.fixture
+def real() -> Iterator[Started]:
+    """A coordinator of our own, as a process."""
+    started = spawn.start_coordinator(f"127.0.0.1:{free_port()}")
+    assert started.child is not None
+    yield started
+    started.child.kill()
+    started.child.wait()
+
+
+def _record(words: object) -> None:
+    (local.state_dir() / AGENT.pid_file).write_text(str(words), encoding="utf-8")
 
 
 def test_a_pid_of_ours_is_believed(lookalike: subprocess.Popen[bytes]) -> None:
@@ -69,12 +78,40 @@ def test_a_pid_that_now_belongs_to_another_program_is_not_believed(
     assert somebody.poll() is None
 
 
-def test_a_pid_file_from_before_the_process_began_is_stale(
-    lookalike: subprocess.Popen[bytes],
+@pytest.mark.parametrize("other", ["1.0@{boot}", "{ticks}@{other_boot}"])
+def test_a_pid_that_was_given_to_another_process_of_ours_is_not_believed(
+    lookalike: subprocess.Popen[bytes], other: str
 ) -> None:
-    _record(lookalike.pid, age_s=3600)
+    ticks, boot = mark(lookalike.pid).split("@")
+    it = other.format(ticks=ticks, boot=boot, other_boot=f"not-{boot}")
+    _record(f"{lookalike.pid} {it}")
 
     assert spawn.running(AGENT) is None
+    assert spawn.stop(AGENT) is None
+    assert lookalike.poll() is None
+
+
+def test_an_agent_is_known_by_what_it_writes_down_itself(
+    lookalike: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: lookalike.pid)
+    with OnlyOne(local.state_dir() / AGENT.pid_file).hold():
+        assert mark(lookalike.pid)
+        assert [str(lookalike.pid), mark(lookalike.pid)] == spawn._recorded(AGENT)
+        assert lookalike.pid == spawn.running(AGENT)
+
+
+def test_a_wall_clock_that_was_set_changes_nothing(
+    lookalike: subprocess.Popen[bytes], real: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All start times move with it, and those of files do not."""
+    began = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: began(process) + 3600)
+    _record(lookalike.pid)
+
+    assert spawn.running(AGENT) == lookalike.pid
+    assert spawn.running(COORDINATOR) == real.pid
+    assert spawn.stop(COORDINATOR) == real.pid
 
 
 @pytest.mark.parametrize("text", ["", "no number", "999999999", "-1", "0"])

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -470,6 +470,31 @@ async def test_many_hooks_at_once_start_one_agent_and_one_that_fails_is_not_star
             await asyncio.sleep(0.05)
     await asyncio.sleep(0.3)
     assert begun.read_text() == "\n"
+
+
+@pytest.mark.parametrize(
+    ("age_s", "is_started"),
+    [(3600, True), (120, True), (30, False), (-3600, True)],
+    ids=["of an hour ago", "of two minutes ago", "of just now", "of before the clock was set back"],
+)
+async def test_a_mark_of_a_start_keeps_others_from_it_for_a_minute_by_any_clock(
+    shim: Shim, tmp_path: Path, age_s: float, *, is_started: bool
+) -> None:
+    begun = tmp_path / "begun"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho >>"{begun}"\n')
+    python.chmod(stat.S_IRWXU)
+    shim.set_up(closed_port(), python=str(python))
+    (shim.state / "agent.lock").write_text("4711")
+    mark, then = shim.state / "agent.starting", time.time() - age_s
+    mark.touch()
+    os.utime(mark, (then, then))
+    await shim.run("claude-code", "UserPromptSubmit")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(10 if is_started else 0.5):
+            while not begun.exists():  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.05)
+    assert is_started == begun.exists()
 
 
 async def test_an_installed_copy_finds_its_own_state_directory(

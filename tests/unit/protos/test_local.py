@@ -49,6 +49,29 @@ def test_a_relative_xdg_directory_is_ignored(home: Path, monkeypatch: pytest.Mon
     assert local.state_dir() == home / ".local/state/scoord"
 
 
+def test_without_a_home_there_is_no_place_and_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", fails)
+    for place in (local.state_dir, local.config_dir):
+        with pytest.raises(NotAllowed, match="this user has no home directory"):
+            place()
+
+
+def test_a_home_that_is_not_absolute_is_refused_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "rel")
+    monkeypatch.chdir(tmp_path)
+    for place in (local.state_dir, local.config_dir):
+        with pytest.raises(NotAllowed, match="HOME: 'rel' is not an absolute path"):
+            place()
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_state_directory_can_be_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCOORD_STATE_DIR", str(home / "mine"))
     assert local.state_dir() == home / "mine"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -163,6 +164,15 @@ def test_two_processes_may_write_and_put_aside_one_file(monkeypatch: pytest.Monk
     assert len(sizes) == 3
     assert max(sizes) <= 3000 + 200
     assert [line["fields"] for line in lines(file)][-2:] == [[199], [199]]
+
+
+def test_a_log_whose_directory_was_removed_begins_anew() -> None:
+    file, log = started(), logging.getLogger("scoord")
+    log.info("one")
+    shutil.rmtree(file.parent)
+    log.info("two")
+    assert [line["event"] for line in lines(file)] == ["two"]
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
 def test_a_log_that_cannot_be_written_loses_lines_and_says_nothing(

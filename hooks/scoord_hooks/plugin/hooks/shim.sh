@@ -109,11 +109,11 @@ connect_or_start() {
 
 # The pid of one that was killed is still there. Whoever starts one leaves a mark, which
 # goes when an agent listens: many hooks at once start one, and what fails is not repeated
-# for a minute.
+# for a minute. One from the future is of a clock that was set back since, and says nothing.
 revive_agent() {
   local mark=$state_dir/agent.starting
   [[ -s $state_dir/agent.lock ]] || return
-  [[ ! -e $mark || -n $(find "$mark" -mmin +1 2>/dev/null) ]] || return
+  [[ ! -e $mark || -n $(find "$mark" \( -mmin +1 -o -mmin -0 \) 2>/dev/null) ]] || return
   : >"$mark"
   start_agent
 }
