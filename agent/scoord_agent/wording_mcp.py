@@ -96,13 +96,19 @@ def granted(locks: Sequence[Row], *, shared: bool = False) -> str:
     return f"Locked for this session: {names}.{ends}{kept} Read a file again before you edit it."
 
 
-def held(rows: Sequence[Row], *, waited: bool) -> str:
-    """Nothing was taken. The messages are the agent's own, made safe there."""
+def held(rows: Sequence[Row], *, waited: bool, reads: bool) -> str:
+    """Nothing was taken. The messages are the agent's own, made safe there.
+
+    Who ``reads`` hears of its turn at its next hook.
+    """
     told = [row["message"].strip() for row in rows]
     if waited:
         # Those messages are for one that still waits: they leave out where it stands.
-        told += [in_queue(row["place"], row["path"]) for row in rows if row["place"] > 0]
-    else:
+        queued = [row for row in rows if row["place"] > 0]
+        told += [in_queue(row["place"], row["path"], reads=reads) for row in queued]
+    if waited and not reads:
+        told.append("Nobody can tell you here: call `claim` again with `wait_s`.")
+    elif not waited:
         told.append("To wait for the turn, call `claim` again with `wait_s`.")
     return "\n".join(("Nothing was taken.", *told))
 

@@ -170,7 +170,8 @@ async def _claim(caller: Caller, arguments: Arguments) -> Reply:
         data = {"granted": True, "locks": locks, "held": []}
         return Reply(wording.granted(locks, shared=wish.shared), bounded(data))
     held = [_held_row(row) for row in answer["held"]]
-    text = wording.held(answer["held"], waited=wish.wait_s > 0)
+    reads = answer.get("reads") is not False
+    text = wording.held(answer["held"], waited=wish.wait_s > 0, reads=reads)
     return Reply(text, bounded({"granted": False, "locks": [], "held": held}))
 
 

@@ -274,6 +274,20 @@ async def test_a_claim_whose_time_is_over_says_that_it_keeps_its_place(
     assert [] == bodies(api, "/v1/leave")
 
 
+async def test_a_claim_of_one_that_nobody_can_tell_anything_says_to_call_again(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    row = {"path": "a.py", "place": 1, "lock": {}, "message": "a.py is locked"}
+    api.will("/v1/wait", {"held": [row], "reads": False})
+
+    told = await text(tools, "claim", paths=["a.py"], wait_s=0.05)
+
+    assert told.splitlines()[2:] == [
+        "You are first in the queue for a.py and keep your place.",
+        "Nobody can tell you here: call `claim` again with `wait_s`.",
+    ]
+
+
 async def test_a_claim_that_is_given_up_leaves_the_queue(
     api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
