@@ -10,7 +10,7 @@ from scoord.text import ALL_DONE, age, one_line, quote, remaining
 from scoord_agent.local_session import TERMINAL
 from scoord_agent.wording import in_queue
 from scoord_agent.wording_free import left_out, missing
-from scoord_agent.wording_times import NOT_KNOWN
+from scoord_agent.wording_times import NOT_KNOWN, how_old
 
 Row = Mapping[str, Any]
 
@@ -59,7 +59,6 @@ HISTORY: Final = (
     " since_s (not older than so many seconds), limit."
 )
 
-STALE_S: Final = 2.0
 _ALL: Final = 100
 """Percent."""
 _SESSIONS, _LOCKS, _WAITERS = 20, 40, 20
@@ -178,7 +177,9 @@ def _place(answer: Row, own: str) -> str:
             f"{me}, in {one_line(project)}. The coordinator cannot be reached ({error}): what"
             " follows is what was last heard."
         )
-    return f"{me}, in {one_line(project)}. The coordinator is connected."
+    old = how_old(answer.get("view_age_s"))
+    connected = f"connected; {old}" if old else "connected"
+    return f"{me}, in {one_line(project)}. The coordinator is {connected}."
 
 
 def _listed(what: str, lines: Sequence[str], most: int) -> list[str]:

@@ -429,6 +429,21 @@ def test_status_says_when_a_lock_is_free_as_far_as_that_is_known(
     assert f"- a.py by Session_1 (alice@mbp), {said}" in told.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("age_s", "said"),
+    [
+        (1.0, "The coordinator is connected."),
+        (3.0, "The coordinator is connected; this picture is 3 s old."),
+        (
+            46.0,
+            "The coordinator is connected; it cannot read its store: this picture is 46 s old.",
+        ),
+    ],
+)
+def test_status_says_that_what_it_shows_is_old(age_s: float, said: str) -> None:
+    assert wording_mcp.status(STATUS | {"view_age_s": age_s}, "").splitlines()[0].endswith(said)
+
+
 def test_status_says_when_a_session_is_done_as_far_as_that_is_known() -> None:
     at_work = {"alias": "Session_1", "status": "working"}
     known = at_work | {"alias": "Session_3", "estimate": {"left_s": 540.0}}
