@@ -67,7 +67,8 @@ _SESSIONS, _LOCKS, _WAITERS = 20, 40, 20
 def status(answer: Row, own: str) -> str:
     """Who is here and what is locked, in a few lines."""
     lines = [_place(answer, own)]
-    busy = {row.get("session_id") for row in (*answer["locks"], *answer["waiters"])}
+    waiters = answer["waiters"]
+    busy = {row.get("session_id") for row in (*answer["locks"], *(waiters or ()))}
     others = [
         row
         for row in answer["sessions"]
@@ -75,7 +76,10 @@ def status(answer: Row, own: str) -> str:
     ]
     lines += _listed("other sessions", [_session(row) for row in others], _SESSIONS)
     lines += _listed("locked", [_lock(row) for row in answer["locks"]], _LOCKS)
-    lines += _listed("waiting", [_waiter(row) for row in answer["waiters"]], _WAITERS)
+    if waiters is None:
+        lines.append(f"waiting: {NOT_KNOWN}")
+    else:
+        lines += _listed("waiting", [_waiter(row) for row in waiters], _WAITERS)
     lines += [f"problem: {one_line(each, 500)}" for each in answer.get("problems", ())[:5]]
     return "\n".join(lines)
 

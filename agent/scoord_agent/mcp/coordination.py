@@ -100,6 +100,7 @@ class HistoryInput(_Input):
 def coordination_tools() -> tuple[Tool, ...]:
     """All tools of this kind."""
     rows = {"type": "array", "items": {"type": "object"}}
+    maybe = {**rows, "type": ["array", "null"]}
     text = {"type": "string"}
     return (
         Tool(
@@ -108,7 +109,7 @@ def coordination_tools() -> tuple[Tool, ...]:
             wording.STATUS,
             _schema(Nothing),
             _status,
-            _object(you=text, sessions=rows, locks=rows, waiters=rows, coordinator=_ANY),
+            _object(you=text, sessions=rows, locks=rows, waiters=maybe, coordinator=_ANY),
             reads_only=True,
         ),
         Tool(

@@ -429,6 +429,16 @@ def test_status_says_when_a_lock_is_free_as_far_as_that_is_known(
     assert f"- a.py by Session_1 (alice@mbp), {said}" in told.splitlines()
 
 
+async def test_status_says_that_nobody_knows_who_waits(api: ScriptedApi, tools: Tools) -> None:
+    api.will("/v1/status", STATUS | {"locks": [LOCK | {"waiters": None}], "waiters": None})
+
+    result = await tools.call_tool("status")
+
+    assert "waiting: not known" in str(result.content[0])
+    assert result.structured_content is not None
+    assert result.structured_content["waiters"] is None
+
+
 @pytest.mark.parametrize(
     ("age_s", "said"),
     [
