@@ -13,7 +13,7 @@ from scoord_agent import processes
 from scoord_agent import wording_mcp as wording
 from scoord_agent.cli.local_client import ANSWER_S, SUGGEST_S, refused
 from scoord_agent.graph_shapes import check
-from scoord_agent.mcp.asking import Answer, Caller, ask
+from scoord_agent.mcp.asking import WAITS, Answer, Caller, ask
 from scoord_agent.mcp.tool import Arguments, Reply, Tool, bounded
 
 _SLICE_S: Final = 2.0
@@ -204,7 +204,7 @@ async def _ask_once(body: Answer, within_s: float | None, held: Sequence[Answer]
     if within_s is None:
         return await ask("POST", "/v1/acquire", body)
     call = {**body, "within_s": within_s, "refused": refused(held)}
-    return await ask("POST", "/v1/wait", call, within_s + ANSWER_S)
+    return await ask("POST", "/v1/wait", call, within_s + ANSWER_S, WAITS)
 
 
 def _new_in(answer: Answer) -> list[tuple[str, str]]:

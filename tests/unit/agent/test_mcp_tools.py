@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -349,6 +350,30 @@ async def test_a_claim_that_asks_again_says_what_it_was_refused(
     await text(tools, "claim", paths=["lib/**", "src/**"], wait_s=30)
 
     assert [[], [["shop", "src/**"]]] == [body["refused"] for body in bodies(api, "/v1/wait")]
+
+
+async def test_claims_that_wait_hold_nothing_else_up(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over, held = threading.Event(), {"path": "a.py", "place": 0, "lock": {}, "message": "held"}
+
+    def answer(_method: str, path: str, *_: object) -> dict[str, Any]:
+        if path != "/v1/wait":
+            return STATUS
+        is_over.wait(20)
+        return {"held": [held]}
+
+    monkeypatch.setattr(asking, "_ask", answer)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(60):
+            tasks.start_soon(tools.call_tool, "claim", {"paths": ["a.py"], "wait_s": 0.01})
+        while asking.WAITS.borrowed_tokens < 60:  # noqa: ASYNC110 (other tasks')
+            await asyncio.sleep(0.01)
+        try:
+            with anyio.fail_after(5):
+                await tools.call_tool("status")
+        finally:
+            is_over.set()
 
 
 def test_an_agent_that_cannot_start_is_said_with_its_own_words(
