@@ -151,6 +151,10 @@ def coordination_tools() -> tuple[Tool, ...]:
 
 
 _ANY: Final[dict[str, Any]] = {"type": "object"}
+_LEFT_OUT: Final[dict[str, Any]] = {
+    **_ANY,
+    "description": "How many rows are not in the list of that name; not there where all are.",
+}
 _TEXTS: Final = {"type": "array", "items": {"type": "string"}}
 
 
@@ -169,7 +173,7 @@ async def _claim(caller: Caller, arguments: Arguments) -> Reply:
     if "granted" in answer:
         locks = answer["granted"]
         data = {"granted": True, "locks": locks, "held": []}
-        return Reply(wording.granted(locks, shared=wish.shared), bounded(data))
+        return Reply(wording.granted(locks, shared=wish.shared), bounded(data, path=str))
     held = [_held_row(row) for row in answer["held"]]
     reads = answer.get("reads") is not False
     text = wording.held(answer["held"], waited=wish.wait_s > 0, reads=reads)
@@ -217,7 +221,7 @@ async def _release(caller: Caller, arguments: Arguments) -> Reply:
     paths = check(ReleaseInput, dict(arguments)).paths
     answer = await ask("POST", "/v1/release", _body(caller, paths=paths))
     told = {key: answer.get(key, []) for key in ("released", "owed", "left", "not_held")}
-    return Reply(wording.released(**told), bounded(told))
+    return Reply(wording.released(**told), bounded(told, path=str))
 
 
 async def _suggest(caller: Caller, arguments: Arguments) -> Reply:
@@ -280,4 +284,5 @@ def _schema(shape: type[BaseModel]) -> dict[str, Any]:
 
 
 def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": sorted(properties)}
+    more = {"rows_left_out": _LEFT_OUT}
+    return {"type": "object", "properties": properties | more, "required": sorted(properties)}

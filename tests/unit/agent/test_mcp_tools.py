@@ -17,6 +17,7 @@ from scoord_agent.cli.app import run
 from scoord_agent.mcp import asking
 from scoord_agent.mcp.asking import Caller
 from scoord_agent.mcp.server import Desk
+from scoord_agent.mcp.tool import bounded
 from support.local_api import ScriptedApi, scripted_api
 
 STATUS: dict[str, Any] = {
@@ -350,6 +351,41 @@ async def test_a_claim_that_asks_again_says_what_it_was_refused(
     await text(tools, "claim", paths=["lib/**", "src/**"], wait_s=30)
 
     assert [[], [["shop", "src/**"]]] == [body["refused"] for body in bodies(api, "/v1/wait")]
+
+
+async def test_data_says_how_much_of_it_is_left_out(api: ScriptedApi, tools: Tools) -> None:
+    api.will("/v1/status", STATUS | {"locks": [LOCK] * 1000})
+
+    data = (await tools.call_tool("status")).structured_content
+
+    assert data is not None
+    assert (200, {"locks": 800}) == (len(data["locks"]), data["rows_left_out"])
+    assert "rows_left_out" not in bounded({"locks": [LOCK] * 200})
+
+
+ODD = ("a  b.py", "x" * 240 + "/" + "y" * 100)
+
+
+async def test_paths_in_data_are_those_that_other_calls_take(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    own = [*ODD, "<b>.py"]
+    api.will("/v1/acquire", {"granted": [{"path": path} for path in own]})
+    api.will("/v1/release", {"released": own})
+    api.will("/v1/status", STATUS | {"locks": [LOCK | {"path": path} for path in own]})
+
+    claimed, released, status = [
+        (await tools.call_tool(name, arguments)).structured_content or {}
+        for name, arguments in (
+            ("claim", {"paths": own}),
+            ("release", {"paths": own}),
+            ("status", {}),
+        )
+    ]
+
+    assert own == [row["path"] for row in claimed["locks"]]
+    assert own == released["released"]
+    assert [*ODD, "\u2039b\u203a.py"] == [row["path"] for row in status["locks"]], "no tags"
 
 
 async def test_claims_that_wait_hold_nothing_else_up(
