@@ -272,6 +272,6 @@ def _event(row: Row) -> str:
 
 
 def _names(paths: Sequence[str]) -> str:
-    shown = [one_line(path) for path in paths[:20]]
+    shown = [one_line(path) or repr(path) for path in paths[:20]]
     more = len(paths) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

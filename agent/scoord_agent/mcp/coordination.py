@@ -93,7 +93,7 @@ class HistoryInput(_Input):
     details: bool = Field(
         default=False, description=f"Also, where kinds names none: {', '.join(DETAILS)}."
     )
-    since_s: float = Field(default=0.0, ge=0, le=3.2e9, description="Not older than that.")
+    since_s: float = Field(default=0.0, ge=0, le=3.16e7, description="Not older; a year at most.")
     limit: int = Field(default=20, ge=1, le=200, description="How many at most.")
 
 

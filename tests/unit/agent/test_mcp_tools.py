@@ -217,6 +217,7 @@ async def test_what_the_agent_answers_is_worded_and_given_as_data(
         ("progress", {"percent": True}, "percent: Input should be a valid integer"),
         ("tell", {"session": "", "text": "x"}, "session: String should have at least 1"),
         ("history", {"limit": 10**6}, "limit: Input should be less than"),
+        ("history", {"since_s": 3.2e7}, "since_s: Input should be less than"),
     ],
 )
 async def test_what_is_asked_wrongly_is_refused_before_the_agent_is_asked(
@@ -553,4 +554,5 @@ def test_what_a_session_has_alone_and_wanted_to_share_is_said() -> None:
         rows, shared=True
     )
     assert "alone" not in wording_mcp.granted(rows)
+    assert "Locked for this session: ' '." in wording_mcp.granted([{"path": " "}])
     assert "alone" not in wording_mcp.granted([{"path": "a.py"}], shared=True)
