@@ -198,7 +198,8 @@ class Desk:
                 {"asked": outcome.asked(one), **self._conflict_row(request, one, say)}
                 for one in outcome.conflicts
             )
-            return {"held": [at | row for row in rows]}
+            # Who waits hears of its turn at its next hook, if it has any.
+            return {"held": [at | row for row in rows], "reads": session.has_hooks}
         named = ((request, name) for request in requests for name in names_of(request))
         granted = [
             {**self._granted_row(request, outcome[name]), "new": name not in had}

@@ -34,11 +34,14 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """What there is in a project, and how old that is; None when it was never heard."""
+    """What there is in a project, and how old that is; None when it was never heard.
+
+    ``waiters`` is None where nobody knows: a stream tells of queues only as it begins.
+    """
 
     sessions: Iterable[Session]
     locks: Iterable[Lock]
-    waiters: Iterable[Waiter]
+    waiters: Iterable[Waiter] | None
     age_s: float | None
 
 
@@ -96,8 +99,8 @@ class StatusDesk:
             "coordinator": self._coordinator(),
             "project": project_row(worktree),
             "sessions": [session_row(session, self._sessions.is_here) for session in seen.sessions],
-            "locks": await self._lock_rows(seen.locks, by_branch),
-            "waiters": [waiter_row(waiter, self._sessions.is_here) for waiter in seen.waiters],
+            "locks": await self._lock_rows(seen, by_branch),
+            "waiters": self._waiter_rows(seen),
             "view_age_s": seen.age_s,
             "problems": self._problems(worktree, everything=everything),
         }
@@ -120,12 +123,18 @@ class StatusDesk:
         await rehearse(self._client, self._machine)
         return {"ok": True}
 
-    async def _lock_rows(self, locks: Iterable[Lock], by_branch: str) -> list[Answer]:
+    def _waiter_rows(self, seen: _Listing) -> list[Answer] | None:
+        if seen.waiters is None:
+            return None
+        return [waiter_row(waiter, self._sessions.is_here) for waiter in seen.waiters]
+
+    async def _lock_rows(self, seen: _Listing, by_branch: str) -> list[Answer]:
         """Locks with when they will be free; people wait for what that rests on.
 
         In the project ``by_branch`` each is on a branch: of others it is said that they are not.
         """
-        found = tuple(locks)
+        found = tuple(seen.locks)
+        waiting = {"waiters": None} if seen.waiters is None else {}
         connected = self._client.connection.look(self._clock.now()) is State.CONNECTED
         with contextlib.suppress(ScoordError):
             for project in {lock.project for lock in found} if connected else ():
@@ -134,6 +143,7 @@ class StatusDesk:
         return [
             lock_row(lock, self._sessions.is_here, left(lock.project, lock, self._neighbours))
             | ({"is_everywhere": True} if is_everywhere(lock, by_branch) else {})
+            | waiting
             for lock in found
         ]
 
@@ -154,7 +164,7 @@ class StatusDesk:
         age = now - min(heard) if heard else None
         sessions = [session for n in known for session in n.sessions.values()]
         locks = [n.lock_at(lock, now) for n in known for lock in n.locks]
-        return _Listing(sessions, locks, (), age)
+        return _Listing(sessions, locks, None, age)
 
     def _coordinator(self) -> Answer:
         connection, now = self._client.connection, self._clock.now()

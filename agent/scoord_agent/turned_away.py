@@ -28,4 +28,5 @@ def awaited(instead: Instead, request: Request, conflict: Conflict, completion: 
 
 def asker_of(request: Request) -> wording.Asker:
     """Who is refused, for the words."""
-    return wording.Asker(request.session.session_id, request.by_branch)
+    session = request.session
+    return wording.Asker(session.session_id, request.by_branch, reads=session.has_hooks)

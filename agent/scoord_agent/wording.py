@@ -29,6 +29,8 @@ class Asker:
     session_id: str
     by_branch: bool = False
     """Whether locks hold on a branch each where it asks: one that does not is said to."""
+    reads: bool = True
+    """Whether it can be told something later."""
 
 
 def age(duration: Duration) -> str:
@@ -53,7 +55,7 @@ def refusal(conflict: Conflict, asker: Asker, suggestion: str, completion: str =
     """Why an edit is denied: who, why, for how long, and what to do instead."""
     lines = (
         _locked(conflict, asker),
-        f"   {_so_long(conflict, completion)}.{_queue(conflict.place)}",
+        f"   {_so_long(conflict, completion)}.{_queue(conflict.place, asker)}",
         f"   Suggestion: {suggestion}",
     )
     return "\n".join(lines)
@@ -280,15 +282,19 @@ def _holding(one: Lost, asker: Asker) -> str:
             return f"{holder} held it meanwhile, from {age(one.since)} ago on"
 
 
-def _queue(place: int) -> str:
-    return f" {in_queue(place)}" if place > 0 else ""
+def _queue(place: int, asker: Asker) -> str:
+    return f" {in_queue(place, reads=asker.reads)}" if place > 0 else ""
 
 
-def in_queue(place: int, path: str = "") -> str:
-    """A place, from 1, and that it is kept; of which file, where that is not plain."""
+def in_queue(place: int, path: str = "", *, reads: bool = True) -> str:
+    """A place, from 1, and that it is kept; of which file, where that is not plain.
+
+    Who ``reads`` nothing later is not promised to be told.
+    """
     name = _PLACES[place - 1] if place <= len(_PLACES) else f"number {place}"
     whose = f" for {one_line(path)}" if path else ""
-    return f"You are {name} in the queue{whose} and will be told when it is free."
+    told = "and will be told when it is free" if reads else "and keep your place"
+    return f"You are {name} in the queue{whose} {told}."
 
 
 def names(paths: Iterable[str]) -> str:

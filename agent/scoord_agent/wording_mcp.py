@@ -10,7 +10,7 @@ from scoord.text import ALL_DONE, age, one_line, quote, remaining
 from scoord_agent.local_session import TERMINAL
 from scoord_agent.wording import in_queue
 from scoord_agent.wording_free import left_out, missing
-from scoord_agent.wording_times import NOT_KNOWN
+from scoord_agent.wording_times import NOT_KNOWN, how_old
 
 Row = Mapping[str, Any]
 
@@ -59,7 +59,6 @@ HISTORY: Final = (
     " since_s (not older than so many seconds), limit."
 )
 
-STALE_S: Final = 2.0
 _ALL: Final = 100
 """Percent."""
 _SESSIONS, _LOCKS, _WAITERS = 20, 40, 20
@@ -68,7 +67,8 @@ _SESSIONS, _LOCKS, _WAITERS = 20, 40, 20
 def status(answer: Row, own: str) -> str:
     """Who is here and what is locked, in a few lines."""
     lines = [_place(answer, own)]
-    busy = {row.get("session_id") for row in (*answer["locks"], *answer["waiters"])}
+    waiters = answer["waiters"]
+    busy = {row.get("session_id") for row in (*answer["locks"], *(waiters or ()))}
     others = [
         row
         for row in answer["sessions"]
@@ -76,7 +76,10 @@ def status(answer: Row, own: str) -> str:
     ]
     lines += _listed("other sessions", [_session(row) for row in others], _SESSIONS)
     lines += _listed("locked", [_lock(row) for row in answer["locks"]], _LOCKS)
-    lines += _listed("waiting", [_waiter(row) for row in answer["waiters"]], _WAITERS)
+    if waiters is None:
+        lines.append(f"waiting: {NOT_KNOWN}")
+    else:
+        lines += _listed("waiting", [_waiter(row) for row in waiters], _WAITERS)
     lines += [f"problem: {one_line(each, 500)}" for each in answer.get("problems", ())[:5]]
     return "\n".join(lines)
 
@@ -98,13 +101,19 @@ def granted(locks: Sequence[Row], *, shared: bool = False) -> str:
     return f"Locked for this session{how}: {names}.{ends}{kept} {again}"
 
 
-def held(rows: Sequence[Row], *, waited: bool) -> str:
-    """Nothing was taken. The messages are the agent's own, made safe there."""
+def held(rows: Sequence[Row], *, waited: bool, reads: bool) -> str:
+    """Nothing was taken. The messages are the agent's own, made safe there.
+
+    Who ``reads`` hears of its turn at its next hook.
+    """
     told = [row["message"].strip() for row in rows]
     if waited:
         # Those messages are for one that still waits: they leave out where it stands.
-        told += [in_queue(row["place"], row["path"]) for row in rows if row["place"] > 0]
-    else:
+        queued = [row for row in rows if row["place"] > 0]
+        told += [in_queue(row["place"], row["path"], reads=reads) for row in queued]
+    if waited and not reads:
+        told.append("Nobody can tell you here: call `claim` again with `wait_s`.")
+    elif not waited:
         told.append("To wait for the turn, call `claim` again with `wait_s`.")
     return "\n".join(("Nothing was taken.", *told))
 
@@ -174,7 +183,9 @@ def _place(answer: Row, own: str) -> str:
             f"{me}, in {one_line(project)}. The coordinator cannot be reached ({error}): what"
             " follows is what was last heard."
         )
-    return f"{me}, in {one_line(project)}. The coordinator is connected."
+    old = how_old(answer.get("view_age_s"))
+    connected = f"connected; {old}" if old else "connected"
+    return f"{me}, in {one_line(project)}. The coordinator is {connected}."
 
 
 def _listed(what: str, lines: Sequence[str], most: int) -> list[str]:
@@ -263,6 +274,6 @@ def _event(row: Row) -> str:
 
 
 def _names(paths: Sequence[str]) -> str:
-    shown = [one_line(path) for path in paths[:20]]
+    shown = [one_line(path) or repr(path) for path in paths[:20]]
     more = len(paths) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

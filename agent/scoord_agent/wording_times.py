@@ -1,9 +1,14 @@
 """What people and models read of when something will be done. As ``wording``: pure."""
 
+from typing import Final
+
+from scoord.duration_limits import HEALTHY_AGE_S
 from scoord.text import ALL_DONE, age, remaining
 from scoord_agent.estimates import Completion, Like
 
 NOT_KNOWN = "not known"
+_STALE_S: Final = 2.0
+"""A picture that is older than this says so."""
 
 _OF = {
     Like.FILE: "holds of this file",
@@ -16,6 +21,14 @@ def completed(found: Completion | None) -> str:
     """``9 min (60 % done)``, ``about 4 min (median of 12 holds of this file, 2 to 9 min)``."""
     basis = basis_of(found)
     return _left(found) + (f" ({basis})" if basis else "")
+
+
+def how_old(view_age_s: float | None) -> str:
+    """That what a coordinator shows is old, and whether that is too old; empty if it is not."""
+    if view_age_s is None or view_age_s <= _STALE_S:
+        return ""
+    cannot = "it cannot read its store: " if view_age_s >= HEALTHY_AGE_S else ""
+    return f"{cannot}this picture is {age(view_age_s)} old"
 
 
 def _left(found: Completion | None) -> str:

@@ -110,7 +110,7 @@ def test_a_place_that_was_taken_before_a_restart_is_left_by_a_subagent_that_ends
 
     def is_left() -> bool:
         bob.post("SubagentStop", stop_hook_active=False, **subagent)
-        return [] == list(two.alice.status(shop.alices)["waiters"])
+        return bool(two.alice.status(shop.alices)["waiters"] == [])
 
     seconds_until("it has left the queue", is_left, 5)
 
@@ -133,7 +133,7 @@ def test_who_was_promised_its_turn_hears_from_the_next_agent_that_its_place_is_g
             alice.run("release", "auth.py")
 
         def is_gone() -> bool:
-            return [] == list(two.alice.status(short.alices)["waiters"])
+            return bool(two.alice.status(short.alices)["waiters"] == [])
 
         seconds_until("its place is gone", is_gone, TTL_S + 2)
         two.bob.start_agent()

@@ -554,3 +554,16 @@ def test_what_is_no_request_has_an_error_for_an_answer(team: Team) -> None:
 
     assert [-32700, -32600] == [one["error"]["code"] for one in answers if one["id"] is None]
     assert [1] == [one["id"] for one in answers if "result" in one]
+
+
+def test_what_the_sdk_cannot_read_is_answered_under_its_id(team: Team) -> None:
+    half = request(2, "tools/call", {"name": "claim", "arguments": {"paths": ["\ud83cx.py"]}})
+    deep = request(3, "tools/call", {"name": "status", "arguments": 0})
+    deep = deep.replace("0}}", '{"a": ' * 900 + "1" + "}" * 900 + "}}")
+    answers = piped(team, request(1, "initialize", HELLO), half, deep)
+
+    by_id = {answer["id"]: answer for answer in answers}
+    assert {1, 2, 3} == set(by_id)
+    assert by_id[2]["result"]["structuredContent"]["granted"] is True
+    assert "\ufffdx.py" in str(by_id[2]["result"])
+    assert -32600 == by_id[3]["error"]["code"]

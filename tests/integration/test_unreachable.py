@@ -136,6 +136,8 @@ def test_status_says_that_the_picture_is_old(severed: dict[str, Project]) -> Non
     assert status["view_age_s"] > 0
     assert ["auth.py", "c.py"] == [lock["path"] for lock in status["locks"]]
     assert all(lock["held_s"] >= status["view_age_s"] for lock in status["locks"])
+    waiting = [status["waiters"], *(lock["waiters"] for lock in status["locks"])]
+    assert [None] * 3 == waiting, "nobody tells of queues as they are"
 
 
 def test_what_was_asked_of_a_coordinator_that_stood_still_is_known_when_it_goes_on(

@@ -35,7 +35,8 @@ class LockRow:
     is_everywhere: bool = False
     """Whether it holds on every branch where locks hold on one."""
     is_pattern: bool = False
-    waiters: int = 0
+    waiters: int | None = 0
+    """None where that is not known."""
     held_s: float = 0.0
     idle_s: float = 0.0
     ends_in_s: float | None = None
@@ -240,7 +241,7 @@ def picture(answer: Mapping[str, Any]) -> Picture:
         project=read_row(ProjectFacts, project) if project else None,
         sessions=tuple(map(session_row, answer.get("sessions", ()))),
         locks=tuple(read_row(LockRow, row) for row in answer.get("locks", ())),
-        waiters=tuple(read_row(WaiterRow, row) for row in answer.get("waiters", ())),
+        waiters=tuple(read_row(WaiterRow, row) for row in answer.get("waiters") or ()),
         suggestions=tuple(map(suggestion_row, answer.get("suggestions", ()))),
         known=answer.get("known") is not False,
         view_age_s=answer.get("view_age_s"),

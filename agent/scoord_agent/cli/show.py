@@ -16,7 +16,7 @@ from rich.text import Text
 from scoord.text import age, escaped, failure, one_line, remaining
 from scoord_agent.cli.listing import PIPE_COLUMNS, Cell, Kind, Listing, columns_of
 from scoord_agent.cli.pictures import LockRow, Picture, SessionRow, SuggestionRow, WaiterRow
-from scoord_agent.wording_times import NOT_KNOWN
+from scoord_agent.wording_times import NOT_KNOWN, how_old
 
 KINDS: Final = {
     **dict.fromkeys(("file", "entity", "from", "to"), Kind.PATH),
@@ -55,8 +55,6 @@ KINDS: Final = {
     ),
 }
 """What becomes of which column where there is little room; the others are text."""
-STALE_S: Final = 2.0
-"""A view that is older than this says so."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -200,11 +198,8 @@ def coordinator_line(picture: Picture) -> Text:
     if not facts.connected:
         heard = "never heard" if facts.heard_s is None else f"last heard {age(facts.heard_s)} ago"
         line.append(f", {heard}{_because(facts.why)}")
-    elif picture.view_age_s is not None and not picture.is_current:
-        old = f"; it cannot read its store: this picture is {age(picture.view_age_s)} old"
-        line.append(old, "bold red")
-    elif picture.view_age_s is not None and picture.view_age_s > STALE_S:
-        line.append(f"; this picture is {age(picture.view_age_s)} old", "yellow")
+    elif old := how_old(picture.view_age_s):
+        line.append(f"; {old}", "yellow" if picture.is_current else "bold red")
     return line
 
 

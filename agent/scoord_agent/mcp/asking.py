@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+import anyio
 import anyio.to_thread
 import psutil
 
@@ -20,6 +21,8 @@ Answer = dict[str, Any]
 READY_S: Final = 20.0
 """A cold start on a busy machine takes some seconds."""
 _POLL_S: Final = 0.1
+WAITS: Final = anyio.CapacityLimiter(100)
+"""Threads that wait for a turn: beside those for all else, which anybody may need meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,11 @@ async def ask(
     path: str,
     body: Mapping[str, object] | None = None,
     timeout_s: float = local_client.ANSWER_S,
+    threads: anyio.CapacityLimiter | None = None,
 ) -> Answer:
-    """Ask the agent. Raises the catalogue's errors."""
-    return await anyio.to_thread.run_sync(partial(_ask, method, path, body, timeout_s))
+    """Ask the agent, from one of ``threads`` or of those for all. Raises the catalogue's errors."""
+    asking = partial(_ask, method, path, body, timeout_s)
+    return await anyio.to_thread.run_sync(asking, limiter=threads)
 
 
 def _ask(method: str, path: str, body: Mapping[str, object] | None, timeout_s: float) -> Answer:

@@ -13,7 +13,7 @@ from scoord_agent import processes
 from scoord_agent import wording_mcp as wording
 from scoord_agent.cli.local_client import ANSWER_S, SUGGEST_S, refused
 from scoord_agent.graph_shapes import check
-from scoord_agent.mcp.asking import Answer, Caller, ask
+from scoord_agent.mcp.asking import WAITS, Answer, Caller, ask
 from scoord_agent.mcp.tool import Arguments, Reply, Tool, bounded
 
 _SLICE_S: Final = 2.0
@@ -93,13 +93,14 @@ class HistoryInput(_Input):
     details: bool = Field(
         default=False, description=f"Also, where kinds names none: {', '.join(DETAILS)}."
     )
-    since_s: float = Field(default=0.0, ge=0, le=3.2e9, description="Not older than that.")
+    since_s: float = Field(default=0.0, ge=0, le=3.16e7, description="Not older; a year at most.")
     limit: int = Field(default=20, ge=1, le=200, description="How many at most.")
 
 
 def coordination_tools() -> tuple[Tool, ...]:
     """All tools of this kind."""
     rows = {"type": "array", "items": {"type": "object"}}
+    maybe = {**rows, "type": ["array", "null"]}
     text = {"type": "string"}
     return (
         Tool(
@@ -108,7 +109,7 @@ def coordination_tools() -> tuple[Tool, ...]:
             wording.STATUS,
             _schema(Nothing),
             _status,
-            _object(you=text, sessions=rows, locks=rows, waiters=rows, coordinator=_ANY),
+            _object(you=text, sessions=rows, locks=rows, waiters=maybe, coordinator=_ANY),
             reads_only=True,
         ),
         Tool(
@@ -150,6 +151,10 @@ def coordination_tools() -> tuple[Tool, ...]:
 
 
 _ANY: Final[dict[str, Any]] = {"type": "object"}
+_LEFT_OUT: Final[dict[str, Any]] = {
+    **_ANY,
+    "description": "How many rows are not in the list of that name; not there where all are.",
+}
 _TEXTS: Final = {"type": "array", "items": {"type": "string"}}
 
 
@@ -168,9 +173,10 @@ async def _claim(caller: Caller, arguments: Arguments) -> Reply:
     if "granted" in answer:
         locks = answer["granted"]
         data = {"granted": True, "locks": locks, "held": []}
-        return Reply(wording.granted(locks, shared=wish.shared), bounded(data))
+        return Reply(wording.granted(locks, shared=wish.shared), bounded(data, path=str))
     held = [_held_row(row) for row in answer["held"]]
-    text = wording.held(answer["held"], waited=wish.wait_s > 0)
+    reads = answer.get("reads") is not False
+    text = wording.held(answer["held"], waited=wish.wait_s > 0, reads=reads)
     return Reply(text, bounded({"granted": False, "locks": [], "held": held}))
 
 
@@ -202,7 +208,7 @@ async def _ask_once(body: Answer, within_s: float | None, held: Sequence[Answer]
     if within_s is None:
         return await ask("POST", "/v1/acquire", body)
     call = {**body, "within_s": within_s, "refused": refused(held)}
-    return await ask("POST", "/v1/wait", call, within_s + ANSWER_S)
+    return await ask("POST", "/v1/wait", call, within_s + ANSWER_S, WAITS)
 
 
 def _new_in(answer: Answer) -> list[tuple[str, str]]:
@@ -215,7 +221,7 @@ async def _release(caller: Caller, arguments: Arguments) -> Reply:
     paths = check(ReleaseInput, dict(arguments)).paths
     answer = await ask("POST", "/v1/release", _body(caller, paths=paths))
     told = {key: answer.get(key, []) for key in ("released", "owed", "left", "not_held")}
-    return Reply(wording.released(**told), bounded(told))
+    return Reply(wording.released(**told), bounded(told, path=str))
 
 
 async def _suggest(caller: Caller, arguments: Arguments) -> Reply:
@@ -278,4 +284,5 @@ def _schema(shape: type[BaseModel]) -> dict[str, Any]:
 
 
 def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": sorted(properties)}
+    more = {"rows_left_out": _LEFT_OUT}
+    return {"type": "object", "properties": properties | more, "required": sorted(properties)}

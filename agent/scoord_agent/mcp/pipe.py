@@ -5,9 +5,11 @@ closes, end what was asked just before. A script that writes its requests and cl
 the pipe is as good a client as one that waits.
 """
 
+import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import mcp_types as types
@@ -19,6 +21,9 @@ if TYPE_CHECKING:  # the SDK gives these types no public name
 
 LINGER_S: Final = 20.0
 """How long what was asked before the pipe closed may take to be answered."""
+
+_HALVES: Final = re.compile("[\ud800-\udfff]")
+"""Of characters that take two units: JavaScript writes one alone where it cuts a text."""
 
 Incoming = SessionMessage | Exception
 """A message, or why a line is none."""
@@ -77,7 +82,8 @@ async def _bring_in(
     # The server may end before its client does.
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         async with to_server:
-            async for message in reading:
+            async for read in reading:
+                message = _with_whole_texts(read)
                 if isinstance(message, SessionMessage):
                     asked.note(message.message)
                     await to_server.send(message)
@@ -96,13 +102,45 @@ async def _bring_out(
             asked.note(message.message)
 
 
+def _with_whole_texts(read: Incoming) -> Incoming:
+    """The message, if it is one but for halves of characters: the SDK reads no such line."""
+    line = None if isinstance(read, SessionMessage) else _json_of(read)
+    if line is None:
+        return read
+    try:
+        mended = _HALVES.sub("\ufffd", json.dumps(line, ensure_ascii=False))
+        message = types.jsonrpc_message_adapter.validate_json(mended, by_name=False)
+    except (ValidationError, RecursionError):
+        return read
+    return SessionMessage(message)
+
+
 def _refusal(why: Exception) -> SessionMessage:
-    """The answer to a line that is no request: nobody knows which it would be."""
-    if _is_no_json(why):
+    """The answer to a line that is no request, or one that is nested too deep to be read."""
+    line = _json_of(why)
+    if _is_no_json(why) and line is None:
         error = types.ErrorData(code=types.PARSE_ERROR, message="Parse error")
     else:
         error = types.ErrorData(code=types.INVALID_REQUEST, message="Invalid Request")
-    return SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=None, error=error))
+    return SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=_id_in(line), error=error))
+
+
+def _json_of(why: Exception) -> Any:
+    """What Python makes of a line that the SDK takes for no JSON; None if it does not either."""
+    if not isinstance(why, ValidationError) or not _is_no_json(why):
+        return None
+    try:
+        return json.loads(why.errors()[0]["input"])
+    except (ValueError, RecursionError):
+        return None
+
+
+def _id_in(line: Any) -> types.RequestId | None:
+    """Which request it would be; None where nobody knows."""
+    found = line.get("id") if isinstance(line, dict) and "method" in line else None
+    if isinstance(found, str):
+        return _HALVES.sub("\ufffd", found)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def _is_no_json(why: Exception) -> bool:

@@ -70,3 +70,12 @@ async def test_one_that_is_killed_while_its_settings_are_looked_at_leaves_nothin
 
     assert [] == list(agent.parts.common.held)
     assert {} == agent.coordinator.locks
+
+
+async def test_a_terminal_with_a_place_is_not_promised_to_be_told(agent: Whole) -> None:
+    agent.coordinator.hold("a.py", "Session_far")
+
+    answer = await Doors(agent.parts).desk().acquire(wish(agent, "a.py"))
+
+    assert answer["reads"] is False
+    assert "You are first in the queue and keep your place." in answer["held"][0]["message"]

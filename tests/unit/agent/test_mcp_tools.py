@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from scoord_agent.cli.app import run
 from scoord_agent.mcp import asking
 from scoord_agent.mcp.asking import Caller
 from scoord_agent.mcp.server import Desk
+from scoord_agent.mcp.tool import bounded
 from support.local_api import ScriptedApi, scripted_api
 
 STATUS: dict[str, Any] = {
@@ -215,6 +217,7 @@ async def test_what_the_agent_answers_is_worded_and_given_as_data(
         ("progress", {"percent": True}, "percent: Input should be a valid integer"),
         ("tell", {"session": "", "text": "x"}, "session: String should have at least 1"),
         ("history", {"limit": 10**6}, "limit: Input should be less than"),
+        ("history", {"since_s": 3.2e7}, "since_s: Input should be less than"),
     ],
 )
 async def test_what_is_asked_wrongly_is_refused_before_the_agent_is_asked(
@@ -272,6 +275,20 @@ async def test_a_claim_whose_time_is_over_says_that_it_keeps_its_place(
         "You are second in the queue for a.py and will be told when it is free.",
     ]
     assert [] == bodies(api, "/v1/leave")
+
+
+async def test_a_claim_of_one_that_nobody_can_tell_anything_says_to_call_again(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    row = {"path": "a.py", "place": 1, "lock": {}, "message": "a.py is locked"}
+    api.will("/v1/wait", {"held": [row], "reads": False})
+
+    told = await text(tools, "claim", paths=["a.py"], wait_s=0.05)
+
+    assert told.splitlines()[2:] == [
+        "You are first in the queue for a.py and keep your place.",
+        "Nobody can tell you here: call `claim` again with `wait_s`.",
+    ]
 
 
 async def test_a_claim_that_is_given_up_leaves_the_queue(
@@ -335,6 +352,65 @@ async def test_a_claim_that_asks_again_says_what_it_was_refused(
     await text(tools, "claim", paths=["lib/**", "src/**"], wait_s=30)
 
     assert [[], [["shop", "src/**"]]] == [body["refused"] for body in bodies(api, "/v1/wait")]
+
+
+async def test_data_says_how_much_of_it_is_left_out(api: ScriptedApi, tools: Tools) -> None:
+    api.will("/v1/status", STATUS | {"locks": [LOCK] * 1000})
+
+    data = (await tools.call_tool("status")).structured_content
+
+    assert data is not None
+    assert (200, {"locks": 800}) == (len(data["locks"]), data["rows_left_out"])
+    assert "rows_left_out" not in bounded({"locks": [LOCK] * 200})
+
+
+ODD = ("a  b.py", "x" * 240 + "/" + "y" * 100)
+
+
+async def test_paths_in_data_are_those_that_other_calls_take(
+    api: ScriptedApi, tools: Tools
+) -> None:
+    own = [*ODD, "<b>.py"]
+    api.will("/v1/acquire", {"granted": [{"path": path} for path in own]})
+    api.will("/v1/release", {"released": own})
+    api.will("/v1/status", STATUS | {"locks": [LOCK | {"path": path} for path in own]})
+
+    claimed, released, status = [
+        (await tools.call_tool(name, arguments)).structured_content or {}
+        for name, arguments in (
+            ("claim", {"paths": own}),
+            ("release", {"paths": own}),
+            ("status", {}),
+        )
+    ]
+
+    assert own == [row["path"] for row in claimed["locks"]]
+    assert own == released["released"]
+    assert [*ODD, "\u2039b\u203a.py"] == [row["path"] for row in status["locks"]], "no tags"
+
+
+async def test_claims_that_wait_hold_nothing_else_up(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over, held = threading.Event(), {"path": "a.py", "place": 0, "lock": {}, "message": "held"}
+
+    def answer(_method: str, path: str, *_: object) -> dict[str, Any]:
+        if path != "/v1/wait":
+            return STATUS
+        is_over.wait(20)
+        return {"held": [held]}
+
+    monkeypatch.setattr(asking, "_ask", answer)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(60):
+            tasks.start_soon(tools.call_tool, "claim", {"paths": ["a.py"], "wait_s": 0.01})
+        while asking.WAITS.borrowed_tokens < 60:  # noqa: ASYNC110 (other tasks')
+            await asyncio.sleep(0.01)
+        try:
+            with anyio.fail_after(5):
+                await tools.call_tool("status")
+        finally:
+            is_over.set()
 
 
 def test_an_agent_that_cannot_start_is_said_with_its_own_words(
@@ -415,6 +491,31 @@ def test_status_says_when_a_lock_is_free_as_far_as_that_is_known(
     assert f"- a.py by Session_1 (alice@mbp), {said}" in told.splitlines()
 
 
+async def test_status_says_that_nobody_knows_who_waits(api: ScriptedApi, tools: Tools) -> None:
+    api.will("/v1/status", STATUS | {"locks": [LOCK | {"waiters": None}], "waiters": None})
+
+    result = await tools.call_tool("status")
+
+    assert "waiting: not known" in str(result.content[0])
+    assert result.structured_content is not None
+    assert result.structured_content["waiters"] is None
+
+
+@pytest.mark.parametrize(
+    ("age_s", "said"),
+    [
+        (1.0, "The coordinator is connected."),
+        (3.0, "The coordinator is connected; this picture is 3 s old."),
+        (
+            46.0,
+            "The coordinator is connected; it cannot read its store: this picture is 46 s old.",
+        ),
+    ],
+)
+def test_status_says_that_what_it_shows_is_old(age_s: float, said: str) -> None:
+    assert wording_mcp.status(STATUS | {"view_age_s": age_s}, "").splitlines()[0].endswith(said)
+
+
 def test_status_says_when_a_session_is_done_as_far_as_that_is_known() -> None:
     at_work = {"alias": "Session_1", "status": "working"}
     known = at_work | {"alias": "Session_3", "estimate": {"left_s": 540.0}}
@@ -455,4 +556,5 @@ def test_what_a_session_has_alone_and_wanted_to_share_is_said() -> None:
     assert "alone" not in wording_mcp.granted(rows)
     shares = [{"path": "b.py", "mode": "shared"}]
     assert "Locked for this session, shared: b.py." in wording_mcp.granted(shares, shared=True)
+    assert "Locked for this session: ' '." in wording_mcp.granted([{"path": " "}])
     assert "alone" not in wording_mcp.granted([{"path": "a.py"}], shared=True)
