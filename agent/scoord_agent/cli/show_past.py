@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from scoord.names import path_key
-from scoord.text import age, counted, one_line
+from scoord.text import age, counted, one_line, quote
 from scoord_agent.cli import show
 from scoord_agent.cli.listing import Listing
 from scoord_agent.cli.past import EventRow, LogRow, Who
@@ -40,7 +40,7 @@ def event_line(row: EventRow, now: datetime | None = None) -> str:
     who, where = name(row.who), place(row.who)
     whose = f"{who} ({where})" if who and where else who or where
     parts = (f"{at:%H:%M:%S}", whose, what(row), files(row.paths))
-    reason = f': "{why(row)}"' if row.reason else ""
+    reason = f": {quote(row.reason)}" if row.reason else ""
     return " ".join(filter(None, parts)) + reason
 
 
