@@ -96,7 +96,7 @@ def _wait(paths: Sequence[str], reason: str, timeout_s: float, tell: Tell) -> An
 
 
 def _until_ours(paths: Sequence[str], reason: str, timeout_s: float, tell: Tell) -> Answer:
-    step_s = LOOK_S if show.console(stderr=True).is_terminal else POLL_S
+    step_s = LOOK_S if show.console(stderr=True).is_interactive else POLL_S
     begun, answer = time.monotonic(), local_client.wait(paths, reason, 0.0)
     problems.tell(answer)
     while "held" in answer and (waited_s := time.monotonic() - begun) < timeout_s:
@@ -136,7 +136,7 @@ def _showing(*, quiet: bool) -> Iterator[Tell]:
             told.add(why)
             click.echo(why, err=True)
 
-    if quiet or not console.is_terminal:
+    if quiet or not console.is_interactive:
         yield (lambda *_: None) if quiet else once
         return
     with console.status("waiting") as status:

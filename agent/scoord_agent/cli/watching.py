@@ -16,10 +16,10 @@ EVERY_S: Final = 1.0
 def watch(console: Console, look: Callable[[], RenderableType]) -> None:
     """Show what ``look`` returns, anew each second, until it is interrupted.
 
-    Where there is no terminal, one picture follows the other. What cannot be looked at
-    is said, and tried again.
+    Where there is no terminal, or a dumb one, one picture follows the other. What cannot be
+    looked at is said, and tried again.
     """
-    if console.is_terminal:
+    if console.is_interactive:
         _live(console, look)
     else:
         _lines(console, look)

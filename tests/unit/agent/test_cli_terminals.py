@@ -1,0 +1,53 @@
+"""What commands show on terminals of all kinds, and in pipes."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from scoord_agent.cli import show, waiting, watching
+
+
+@pytest.fixture
+def dumb(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is written on a terminal that cannot move its cursor."""
+    monkeypatch.setenv("TERM", "dumb")
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True)
+    monkeypatch.setattr(show, "console", lambda **_: console)
+    return written
+
+
+def looks(*seen: str) -> Callable[[], str]:
+    """What is seen one after the other, until Ctrl-C."""
+    left = iter(seen)
+
+    def look() -> str:
+        for each in left:
+            return each
+        raise KeyboardInterrupt
+
+    return look
+
+
+def test_on_a_dumb_terminal_one_picture_follows_the_other(
+    dumb: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "EVERY_S", 0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        watching.watch(show.console(), looks("one", "two"))
+
+    assert ["one", "", "two", ""] == dumb.getvalue().splitlines()
+
+
+@pytest.mark.usefixtures("dumb")
+def test_on_a_dumb_terminal_a_wait_says_why_line_by_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with waiting._showing(quiet=False) as tell:
+        tell("a.py is held by bob", 0.0)
+        tell("a.py is held by bob", 2.0)
+
+    assert "a.py is held by bob\n" == capsys.readouterr().err
