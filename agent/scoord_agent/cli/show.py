@@ -60,10 +60,15 @@ STALE_S: Final = 2.0
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that colours a terminal only, and honours NO_COLOR and COLUMNS."""
+    """Return a console that honours NO_COLOR, FORCE_COLOR and COLUMNS.
+
+    Those for colours make no terminal of a pipe: its lines stay whole, and nothing moves in it.
+    """
     found = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    if not found.is_terminal and "COLUMNS" not in os.environ:
-        found.width = PIPE_COLUMNS
+    if not found.file.isatty():
+        found.is_interactive = False
+        if "COLUMNS" not in os.environ:
+            found.width = PIPE_COLUMNS
     return found
 
 

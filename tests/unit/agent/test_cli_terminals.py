@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from scoord_agent.cli import show, waiting, watching
+from scoord_agent.cli import machine, show, waiting, watching
 
 
 @pytest.fixture
@@ -51,3 +51,33 @@ def test_on_a_dumb_terminal_a_wait_says_why_line_by_line(
         tell("a.py is held by bob", 2.0)
 
     assert "a.py is held by bob\n" == capsys.readouterr().err
+
+
+@pytest.fixture(params=["FORCE_COLOR", "TTY_COMPATIBLE"])
+def coloured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to have colours also where there is no terminal."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv(request.param, "1")
+
+
+@pytest.mark.usefixtures("coloured")
+def test_in_a_pipe_with_colours_lines_are_as_long_as_in_one_without(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show.console().print("word " * 40)
+
+    assert ["word " * 40] == capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.usefixtures("coloured")
+def test_in_a_pipe_with_colours_nothing_moves(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "EVERY_S", 0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        watching.watch(show.console(), looks("one"))
+    with waiting._showing(quiet=False) as tell, machine._progress("starting the agent"):
+        tell("a.py is held by bob", 0.0)
+
+    assert ("one\n\n", "a.py is held by bob\n") == capsys.readouterr()
