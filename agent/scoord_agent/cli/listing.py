@@ -107,8 +107,12 @@ def cut(text: str, width: int) -> str:
 
 
 def broken(text: str, width: int, label: int = 0) -> list[str]:
-    """Words and paths in lines of so many characters; the first is shorter by a ``label``."""
-    lines, room = list[str](), width - label
+    """Words and paths in lines of so many characters, one at least.
+
+    The first is shorter by a ``label``, and empty where that leaves no room.
+    """
+    width = max(width, 1)
+    lines, room = (list[str](), width - label) if label < width else ([""], width)
     for line in text.split("\n"):
         rest = line
         while len(rest) > room:

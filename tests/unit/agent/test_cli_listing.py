@@ -50,6 +50,20 @@ def test_a_path_goes_on_in_the_next_line_after_a_slash() -> None:
     assert ["one", "two three"] == broken("one two three", 9, label=4)
 
 
+@pytest.mark.parametrize("width", range(1, 20))
+def test_the_narrowest_terminal_is_wide_enough(width: int) -> None:
+    lines = shown(width, [("src/a.py", "Session_1", WHO, "6 min", "one two")])
+
+    assert max(map(len, lines)) <= width
+    told = "".join("".join(lines).split())
+    assert "src/a.py" in told
+    assert "why:onetwo" in told
+
+
+def test_behind_a_label_that_takes_the_line_words_begin_in_the_next() -> None:
+    assert ["", "one", "two"] == broken("one two", 4, label=4)
+
+
 def test_a_name_keeps_its_end_by_which_it_is_told_apart() -> None:
     assert "Session_1" == cut("Session_1", 9)
     assert "Sessio…e-1f2e" == cut("Session_1 general-purpose-1f2e", 13)
