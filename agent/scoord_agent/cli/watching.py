@@ -1,5 +1,6 @@
 """What goes on, shown again and again until Ctrl-C."""
 
+import signal
 import time
 from collections.abc import Callable
 from typing import Final
@@ -25,7 +26,14 @@ def watch(console: Console, look: Callable[[], RenderableType]) -> None:
         _lines(console, look)
 
 
+def end_as_by_ctrl_c() -> None:
+    """Let a terminal that is closed, or a tool's time limit, end this process as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
 def _live(console: Console, look: Callable[[], RenderableType]) -> None:
+    end_as_by_ctrl_c()  # else the terminal is left in its other screen, without a cursor
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
             live.update(_seen(look), refresh=True)

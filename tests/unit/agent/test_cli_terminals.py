@@ -1,7 +1,9 @@
 """What commands show on terminals of all kinds, and in pipes."""
 
 import io
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 
 import pytest
 from rich.console import Console
@@ -17,6 +19,30 @@ def dumb(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     console = Console(file=written, force_terminal=True)
     monkeypatch.setattr(show, "console", lambda **_: console)
     return written
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Console:
+    """A terminal of five lines."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(watching, "EVERY_S", 0.0)
+    return Console(file=io.StringIO(), force_terminal=True, width=60, height=5, color_system=None)
+
+
+def written(console: Console) -> str:
+    """All that was written on it."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Let signals that end a command do nothing by themselves, and put back what they did."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda *_: None) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 def looks(*seen: str) -> Callable[[], str]:
@@ -81,3 +107,20 @@ def test_in_a_pipe_with_colours_nothing_moves(
         tell("a.py is held by bob", 0.0)
 
     assert ("one\n\n", "a.py is held by bob\n") == capsys.readouterr()
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_a_watch_the_terminal_is_as_before(
+    screen: Console, number: signal.Signals
+) -> None:
+    seen = iter(["one"])
+
+    def look() -> str:
+        os.kill(os.getpid(), number)
+        return next(seen)
+
+    with pytest.raises(KeyboardInterrupt):
+        watching.watch(screen, look)
+
+    assert written(screen).endswith("\x1b[?25h\x1b[?1049l"), "the cursor, and the usual screen"
