@@ -3,10 +3,12 @@
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
+from rich.segment import Segment
 from rich.text import Text
 
 from scoord.errors import ScoordError
@@ -36,8 +38,26 @@ def _live(console: Console, look: Callable[[], RenderableType]) -> None:
     end_as_by_ctrl_c()  # else the terminal is left in its other screen, without a cursor
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
-            live.update(_seen(look), refresh=True)
+            live.update(_Screenful(_seen(look)), refresh=True)
             time.sleep(EVERY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Screenful:
+    """What there is room for, and how much more there is."""
+
+    seen: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """As lines, of which the last counts those that have no room."""
+        height = options.size.height
+        lines = console.render_lines(self.seen, options.update(height=None), pad=False)
+        more = len(lines) - height + 1 if len(lines) > height else 0
+        for line in lines[: height - 1] if more else lines:
+            yield from (*line, Segment.line())
+        if more:
+            said = f"and {more} more lines; say `scoord status`"
+            yield Text(said, "yellow", no_wrap=True, overflow="ellipsis")
 
 
 def _lines(console: Console, look: Callable[[], RenderableType]) -> None:

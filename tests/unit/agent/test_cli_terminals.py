@@ -124,3 +124,18 @@ def test_whatever_ends_a_watch_the_terminal_is_as_before(
         watching.watch(screen, look)
 
     assert written(screen).endswith("\x1b[?25h\x1b[?1049l"), "the cursor, and the usual screen"
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize(
+    ("lines", "last"),
+    [(5, "line 5"), (6, "and 2 more lines; say `scoord status`")],
+)
+def test_what_is_below_the_screen_is_counted(screen: Console, lines: int, last: str) -> None:
+    picture = "\n".join(f"line {number}" for number in range(1, lines + 1))
+
+    with pytest.raises(KeyboardInterrupt):
+        watching.watch(screen, looks(picture))
+
+    seen = written(screen).partition("line 1")[2].partition("\x1b")[0].splitlines()
+    assert ["line 2", "line 3", "line 4", last] == [line.strip() for line in seen[1:]]
