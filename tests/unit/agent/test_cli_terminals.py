@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from rich.console import Console
 
-from scoord_agent.cli import machine, show, waiting, watching
+from scoord_agent.cli import doctor, machine, show, waiting, watching
+from scoord_agent.cli.checks import Finding, Level
 
 
 @pytest.fixture
@@ -139,3 +140,15 @@ def test_what_is_below_the_screen_is_counted(screen: Console, lines: int, last: 
 
     seen = written(screen).partition("line 1")[2].partition("\x1b")[0].splitlines()
     assert ["line 2", "line 3", "line 4", last] == [line.strip() for line in seen[1:]]
+
+
+def test_of_what_the_doctor_finds_the_level_alone_has_its_colour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=60)
+
+    doctor._print(console, [Finding("git", Level.OK, "version 2.40")])
+
+    assert "\x1b[32mok   \x1b[0m git          version 2.40\n" == written(console)
