@@ -10,7 +10,7 @@ from textwrap import TextWrapper
 from typing import Final
 
 from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -101,11 +101,14 @@ def _widen(wide: list[int], natural: Sequence[int], these: Sequence[int], left: 
 
 
 def cut(text: str, width: int) -> str:
-    """A name in so many characters, without its middle where it is longer."""
-    if len(text) <= width:
+    """A name in so many cells of a terminal, without its middle where it is longer."""
+    if cell_len(text) <= width:
         return text
     end = (width - 1) // 2
-    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+    tail = text[len(text) - end :]
+    while cell_len(tail) > end:
+        tail = tail[1:]
+    return f"{set_cell_size(text, width - 1 - end).rstrip(' ')}…{tail}"
 
 
 def broken(text: str, width: int, label: int = 0) -> list[str]:
@@ -195,11 +198,11 @@ class Listing:
 def _labelled(name: str, cell: Cell, width: int) -> Text:
     """``  why: all of it``; what goes on in further lines is indented."""
     label = f"  {name}: "
-    line = Text(label, "dim", overflow="fold")
+    line = Text(overflow="fold").append(label, "dim")
     if isinstance(cell, Text):
         return line.append(cell)
     told = broken(cell, width - _INDENT, len(label) - _INDENT)
-    return line.append(f"\n{' ' * _INDENT}".join(told), "not dim")
+    return line.append(f"\n{' ' * _INDENT}".join(told))
 
 
 def _whole(row: Sequence[Cell], wide: Sequence[int]) -> Text:

@@ -67,6 +67,10 @@ def test_behind_a_label_that_takes_the_line_words_begin_in_the_next() -> None:
 def test_a_name_keeps_its_end_by_which_it_is_told_apart() -> None:
     assert "Session_1" == cut("Session_1", 9)
     assert "Sessio…e-1f2e" == cut("Session_1 general-purpose-1f2e", 13)
+    first, second = (f"\u529f\u80fd\u5206\u652f{number}" for number in "12")
+    assert first == cut(first, 9)
+    assert "\u529f\u80fd\u2026\u652f2" == cut(second, 8)
+    assert "\u529f\u2026\u652f1" == cut(first, 7)
 
 
 def test_the_path_gets_the_room_before_names_and_names_before_reasons() -> None:
