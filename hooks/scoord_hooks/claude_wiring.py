@@ -146,7 +146,7 @@ def is_ours(handler: Mapping[str, object], shim: str) -> bool:
     """Tell a handler of ours by the agent's URL on loopback, or by the call of the shim."""
     if handler.get("type") == Transport.HTTP:
         return _posts_to_an_agent(str(handler.get("url")))
-    words = _words(handler)
+    words = words_of(handler)
     usual = any(word == shim or word.endswith("/scoord/hooks/shim.sh") for word in words)
     return usual or _calls_a_shim(words)
 
@@ -171,7 +171,7 @@ def _calls_a_shim(words: Sequence[str]) -> bool:
 
 def action_of(handler: Mapping[str, object]) -> UnreachableAction | None:
     """Return what a command of ours was told to do when the agent cannot be asked."""
-    word = next(reversed(_words(handler)), "")
+    word = next(reversed(words_of(handler)), "")
     return UnreachableAction(word) if word in set(UnreachableAction) else None
 
 
@@ -180,7 +180,8 @@ def is_exec_form(handler: Mapping[str, object]) -> bool:
     return "args" in handler
 
 
-def _words(handler: Mapping[str, object]) -> list[str]:
+def words_of(handler: Mapping[str, object]) -> list[str]:
+    """Return a command and its arguments, as a shell reads them; none where it cannot."""
     arguments = handler.get("args")
     command = str(handler.get("command"))
     if isinstance(arguments, list):

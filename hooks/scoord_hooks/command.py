@@ -202,7 +202,7 @@ def _print_status(seen: Status) -> None:
     for event in seen.events:
         table.add_row(event.event, event.transport or "-", Text(event.problem or "ok"))
     console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not console.file.isatty() and "COLUMNS" not in os.environ:
         console.width = _PIPE_COLUMNS
     console.print(table)
     console.print(Text("wired by: " + (" and ".join(seen.ways) or "nothing")), soft_wrap=True)

@@ -19,6 +19,7 @@ from scoord_hooks.claude_wiring import (
     Wiring,
     entries_of,
     is_exec_form,
+    words_of,
 )
 from scoord_hooks.connectivity import agent_answers
 from scoord_hooks.in_force import InForce, disabled_in, in_force
@@ -251,7 +252,7 @@ def _http_problem(found: Found, written_token: str) -> str:
 
 def _command_problem(found: Found) -> str:
     shim = shim_path()
-    if str(shim) not in str(found.values):
+    if str(shim) not in words_of(found.values):
         return f"calls another shim than {shim}"
     if not os.access(shim, os.R_OK):
         return f"{shim} is missing"

@@ -38,9 +38,8 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 def _print(console: Console, found: list[Finding]) -> None:
     for one in found:
         first, *more = map(text.failure, one.text.split("\n"))
-        line = Text(f"{one.level:<5}", _STYLE[one.level])
-        line.append(f" {one.name:<12} {first}", "none")
-        console.print(line)
+        line = Text().append(f"{one.level:<5}", _STYLE[one.level])
+        console.print(line.append(f" {one.name:<12} {first}"))
         for each in more:
             console.print(Text(f"{'':<19}{each}"))
         if one.advice:

@@ -235,7 +235,7 @@ def _break_all(paths: Sequence[str], order: _Order, *, as_json: bool) -> bool:
     for result in chain.from_iterable(_break(path, order) for path in paths):
         results.append(result)
         if not as_json:
-            click.echo(f"{result['path']} {result['message']}")
+            click.echo(f"{one_line(result['path'])} {result['message']}")
     if as_json:
         show.print_json({"locks": results})
     return all(result["broken"] for result in results)
@@ -348,7 +348,7 @@ def _elsewhere(path: str, row: LockRow, order: _Order) -> str:
 def _outcome(
     path: str, shown: LockRow | None, what: str, *, broken: bool = False
 ) -> dict[str, Any]:
-    name = one_line(shown.path if shown else path)
+    name = shown.path if shown else path
     token = shown.token if shown else None
     holder = asdict(shown) if shown else None
     return {"path": name, "token": token, "broken": broken, "holder": holder, "message": what}

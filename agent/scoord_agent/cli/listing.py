@@ -10,7 +10,7 @@ from textwrap import TextWrapper
 from typing import Final
 
 from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -18,9 +18,11 @@ from rich.text import Text
 
 Cell = str | Text
 
-PIPE_COLUMNS: Final = 240
-"""A pipe has no width: lines stay whole there, for grep and the eye alike."""
+PIPE_COLUMNS: Final = 1_000_000
+"""A pipe has no width: lines stay whole there, for grep and the eye alike. More than any has."""
 
+_ALIGNED: Final = 240
+"""Characters of a line in which columns are below each other, also where it may be longer."""
 _BETWEEN: Final = 2
 """Characters between two columns."""
 _MOST_LINES: Final = 3
@@ -50,10 +52,10 @@ _LEAST: Final = {Kind.NAME: 11, Kind.PATH: 18, Kind.WORDS: 12, Kind.FACTS: 36, K
 """Characters that a column of a kind needs to be of use."""
 _STEPS: Final = (
     ({Kind.PATH, Kind.FACTS}, 100),
-    ({Kind.NAME}, PIPE_COLUMNS),
-    ({Kind.PATH, Kind.FACTS}, PIPE_COLUMNS),
+    ({Kind.NAME}, _ALIGNED),
+    ({Kind.PATH, Kind.FACTS}, _ALIGNED),
     ({Kind.TEXT}, 20),
-    ({Kind.TEXT, Kind.WORDS}, PIPE_COLUMNS),
+    ({Kind.TEXT, Kind.WORDS}, _ALIGNED),
 )
 """Which kinds get more than that one after the other, and up to how much."""
 
@@ -99,16 +101,23 @@ def _widen(wide: list[int], natural: Sequence[int], these: Sequence[int], left: 
 
 
 def cut(text: str, width: int) -> str:
-    """A name in so many characters, without its middle where it is longer."""
-    if len(text) <= width:
+    """A name in so many cells of a terminal, without its middle where it is longer."""
+    if cell_len(text) <= width:
         return text
     end = (width - 1) // 2
-    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+    tail = text[len(text) - end :]
+    while cell_len(tail) > end:
+        tail = tail[1:]
+    return f"{set_cell_size(text, width - 1 - end).rstrip(' ')}…{tail}"
 
 
 def broken(text: str, width: int, label: int = 0) -> list[str]:
-    """Words and paths in lines of so many characters; the first is shorter by a ``label``."""
-    lines, room = list[str](), width - label
+    """Words and paths in lines of so many characters, one at least.
+
+    The first is shorter by a ``label``, and empty where that leaves no room.
+    """
+    width = max(width, 1)
+    lines, room = (list[str](), width - label) if label < width else ([""], width)
     for line in text.split("\n"):
         rest = line
         while len(rest) > room:
@@ -146,9 +155,12 @@ class Listing:
         """As a table; as blocks, one for each row, where a table would have to be cut up."""
         natural = [self._natural(number) for number in range(len(self._columns))]
         kinds = [column.kind for column in self._columns]
+        if options.max_width >= PIPE_COLUMNS:
+            yield from self._lines(widths(natural, kinds, _ALIGNED) or natural)
+            return
         wide = widths(natural, kinds, options.max_width)
         if wide is not None:
-            yield self._table(wide, 1 if options.max_width >= PIPE_COLUMNS else _MOST_LINES)
+            yield self._table(wide)
             return
         for row in self._rows:
             yield from self._block(row, options.max_width)
@@ -157,13 +169,20 @@ class Listing:
         lines = (line for row in self._rows for line in _plain(row[number]).split("\n"))
         return max(cell_len(self._columns[number].name), *map(cell_len, lines), 1)
 
-    def _table(self, wide: Sequence[int], most_lines: int) -> Table:
+    def _lines(self, wide: Sequence[int]) -> Iterator[Text]:
+        """Every row whole; a cell that is wider than its column moves the rest of its line."""
+        yield _whole([Text(column.name, "bold") for column in self._columns], wide)
+        yield Text("─" * (sum(wide) + _BETWEEN * (len(wide) - 1)))
+        for row in self._rows:
+            yield _whole(row, wide)
+
+    def _table(self, wide: Sequence[int]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
         for column, width in zip(self._columns, wide, strict=True):
             table.add_column(column.name, width=width)
         for row in self._rows:
             cells = zip(row, self._columns, wide, strict=True)
-            table.add_row(*(_fitted(c, column.kind, w, most_lines) for c, column, w in cells))
+            table.add_row(*(_fitted(c, column.kind, w) for c, column, w in cells))
         return table
 
     def _block(self, row: Sequence[Cell], width: int) -> Iterator[RenderableType]:
@@ -179,32 +198,37 @@ class Listing:
 def _labelled(name: str, cell: Cell, width: int) -> Text:
     """``  why: all of it``; what goes on in further lines is indented."""
     label = f"  {name}: "
-    line = Text(label, "dim", overflow="fold")
+    line = Text(overflow="fold").append(label, "dim")
     if isinstance(cell, Text):
         return line.append(cell)
     told = broken(cell, width - _INDENT, len(label) - _INDENT)
-    return line.append(f"\n{' ' * _INDENT}".join(told), "not dim")
+    return line.append(f"\n{' ' * _INDENT}".join(told))
 
 
-def _fitted(cell: Cell, kind: Kind, width: int, most_lines: int) -> Text:
+def _whole(row: Sequence[Cell], wide: Sequence[int]) -> Text:
+    """One line, or several of facts, which begin below each other."""
+    line, begins = Text(no_wrap=True, overflow="ignore"), 0
+    for cell, width in zip(row, wide, strict=True):
+        line.append(" " * max(begins - line.cell_len, _BETWEEN if begins else 0))
+        line.append(cell if isinstance(cell, Text) else cell.replace("\n", f"\n{' ' * begins}"))
+        begins += width + _BETWEEN
+    line.rstrip()
+    return line
+
+
+def _fitted(cell: Cell, kind: Kind, width: int) -> Text:
     if isinstance(cell, Text):
-        return cell if most_lines > 1 else _on_one_line(cell)
+        return cell
     match kind:
         case Kind.NAME:
             return Text(cut(cell, width), no_wrap=True, overflow="ellipsis")
-        case Kind.PATH | Kind.WORDS | Kind.FACTS if most_lines > 1:
+        case Kind.PATH | Kind.WORDS | Kind.FACTS:
             return Text("\n".join(broken(cell, width)), overflow="fold")
-        case Kind.TEXT if most_lines > 1:
-            wrapper = TextWrapper(width, max_lines=most_lines, placeholder="…")
+        case Kind.TEXT:
+            wrapper = TextWrapper(width, max_lines=_MOST_LINES, placeholder="…")
             return Text("\n".join(wrapper.wrap(cell)), overflow="ellipsis")
-        case _:
+        case Kind.WHOLE:
             return Text(cell, no_wrap=True, overflow="ellipsis")
-
-
-def _on_one_line(cell: Text) -> Text:
-    line = cell.copy()
-    line.no_wrap, line.overflow = True, "ellipsis"
-    return line
 
 
 def _plain(cell: Cell) -> str:

@@ -98,10 +98,10 @@ def _print(entries: Iterable[Entry], *, as_json: bool) -> None:
 
 
 def _row(entry: Entry) -> Text:
-    row = Text(f"{_local(entry.time)}  ", "dim")
+    row = Text().append(f"{_local(entry.time)}  ", "dim")
     row.append(f"{one_line(entry.level, 8):<8} ", _STYLE.get(entry.level, "none"))
     row.append(f"{one_line(entry.program, 6):<6} {one_line(entry.part, 14):<14} ", "cyan")
-    row.append(entry.said, "none")
+    row.append(entry.said)
     return row
 
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -241,7 +241,8 @@ def _what_it_says() -> str:
 @contextmanager
 def _progress(what: str) -> Iterator[None]:
     """Show that something is waited for, on a terminal; on stderr, so that stdout is data."""
-    with show.console(stderr=True).status(f"{what} …"):
+    console = show.console(stderr=True)
+    with console.status(f"{what} …") if console.is_interactive else nullcontext():
         yield
 
 

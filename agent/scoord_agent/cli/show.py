@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from scoord.text import age, escaped, failure, one_line, remaining
+from scoord.text import age, escaped, failure, one_line, quote, remaining
 from scoord_agent.cli.listing import PIPE_COLUMNS, Cell, Kind, Listing, columns_of
 from scoord_agent.cli.pictures import LockRow, Picture, SessionRow, SuggestionRow, WaiterRow
 from scoord_agent.wording_times import NOT_KNOWN, how_old
@@ -58,10 +58,15 @@ KINDS: Final = {
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that colours a terminal only, and honours NO_COLOR and COLUMNS."""
+    """Return a console that honours NO_COLOR, FORCE_COLOR and COLUMNS.
+
+    Those for colours make no terminal of a pipe: its lines stay whole, and nothing moves in it.
+    """
     found = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    if not found.is_terminal and "COLUMNS" not in os.environ:
-        found.width = PIPE_COLUMNS
+    if not found.file.isatty():
+        found.is_interactive = False
+        if "COLUMNS" not in os.environ:
+            found.width = PIPE_COLUMNS
     return found
 
 
@@ -85,7 +90,7 @@ def name(row: LockRow | WaiterRow | SessionRow) -> str:
 def holding(row: LockRow) -> str:
     """Return one line on who holds a lock, since when and why."""
     branch = f", branch {one_line(row.branch, 60)}" if row.branch else ""
-    reason = f': "{one_line(row.reason)}"' if row.reason else ", no reason given"
+    reason = f": {quote(row.reason)}" if row.reason else ", no reason given"
     return f"{name(row)} ({who(row)}{branch}), for {age(row.held_s)}{reason}"
 
 

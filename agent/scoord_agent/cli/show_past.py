@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from scoord.names import path_key
-from scoord.text import age, counted, one_line
+from scoord.text import age, counted, one_line, quote
 from scoord_agent.cli import show
 from scoord_agent.cli.listing import Listing
 from scoord_agent.cli.past import EventRow, LogRow, Who
@@ -35,12 +35,14 @@ def _when(row: EventRow) -> str:
 
 
 def event_line(row: EventRow, now: datetime | None = None) -> str:
-    """Return one line of history on one line, by the clock of this machine."""
-    at = (now or datetime.now(UTC)).astimezone() - timedelta(seconds=row.ago_s)
+    """Return one line of history on one line, by this machine's clock; its day if not today."""
+    today = (now or datetime.now(UTC)).astimezone()
+    at = (today - timedelta(seconds=row.ago_s)).astimezone()
+    when = f"{at:%H:%M:%S}" if at.date() == today.date() else f"{at:%Y-%m-%d %H:%M:%S}"
     who, where = name(row.who), place(row.who)
     whose = f"{who} ({where})" if who and where else who or where
-    parts = (f"{at:%H:%M:%S}", whose, what(row), files(row.paths))
-    reason = f': "{why(row)}"' if row.reason else ""
+    parts = (when, whose, what(row), files(row.paths))
+    reason = f": {quote(row.reason)}" if row.reason else ""
     return " ".join(filter(None, parts)) + reason
 
 

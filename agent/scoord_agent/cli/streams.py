@@ -3,10 +3,13 @@
 import codecs
 import io
 import os
+import re
 import sys
 from typing import Final, TextIO
 
 _ESCAPED: Final = "scoord.escaped"
+_SIZE: Final = re.compile("[1-9][0-9]{0,5}")
+"""Of a terminal, as its variables say it."""
 
 
 def prepare() -> None:
@@ -16,6 +19,7 @@ def prepare() -> None:
     reads JSON all the same. It failed where the command was done already.
     """
     _open_closed()
+    _forget_odd_sizes()
     codecs.register_error(_ESCAPED, _escape)
     sys.stdout = _buffered(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
@@ -28,6 +32,13 @@ def _open_closed() -> None:
     sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
+def _forget_odd_sizes() -> None:
+    """Let nobody read them: rich fails at a size such as "²", which is a digit and no number."""
+    for name in ("COLUMNS", "LINES"):
+        if not _SIZE.fullmatch(os.environ.get(name, "")):
+            os.environ.pop(name, None)
 
 
 def _buffered(stream: TextIO) -> TextIO:

@@ -1,7 +1,6 @@
 """``scoord wait``: blocks until files are this session's, or until it has waited long enough."""
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -16,6 +15,7 @@ from scoord_agent.cli import local_client, problems, show
 from scoord_agent.cli.hold import print_granted
 from scoord_agent.cli.options import json_option, paths_argument, reason_option
 from scoord_agent.cli.spans import seconds_in
+from scoord_agent.cli.watching import end_as_by_ctrl_c
 
 POLL_S: Final = 10.0
 """How long one call to the agent waits."""
@@ -79,9 +79,7 @@ def wait(
 
 def _wait(paths: Sequence[str], reason: str, timeout_s: float, tell: Tell) -> Answer:
     """Wait; whatever ends it, a place in a queue does not outlive it."""
-    # A terminal that is closed, or a tool's time limit, is as Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    end_as_by_ctrl_c()
     try:
         answer = _until_ours(paths, reason, timeout_s, tell)
     except BaseException:
@@ -96,7 +94,7 @@ def _wait(paths: Sequence[str], reason: str, timeout_s: float, tell: Tell) -> An
 
 
 def _until_ours(paths: Sequence[str], reason: str, timeout_s: float, tell: Tell) -> Answer:
-    step_s = LOOK_S if show.console(stderr=True).is_terminal else POLL_S
+    step_s = LOOK_S if show.console(stderr=True).is_interactive else POLL_S
     begun, answer = time.monotonic(), local_client.wait(paths, reason, 0.0)
     problems.tell(answer)
     while "held" in answer and (waited_s := time.monotonic() - begun) < timeout_s:
@@ -136,7 +134,7 @@ def _showing(*, quiet: bool) -> Iterator[Tell]:
             told.add(why)
             click.echo(why, err=True)
 
-    if quiet or not console.is_terminal:
+    if quiet or not console.is_interactive:
         yield (lambda *_: None) if quiet else once
         return
     with console.status("waiting") as status:

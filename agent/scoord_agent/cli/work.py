@@ -114,7 +114,7 @@ def suggest(count: int, intent: str, *, as_json: bool) -> None:
 def _print_suggestions(answer: Answer) -> None:
     console = show.console()
     for row in map(suggestion_row, answer["suggestions"]):
-        line = Text(f"{one_line(row.kind, 10)}  ", "bold")
+        line = Text().append(f"{one_line(row.kind, 10)}  ", "bold")
         line.append(show.suggested(row))
         console.print(line, soft_wrap=True)
         for why in row.why:

@@ -385,6 +385,18 @@ def test_a_broken_locks_holder_is_told_to_scripts_too(
     assert told["holder"]["alias"] == "Session_1"
 
 
+def test_a_script_is_told_the_whole_path_that_was_broken(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"{'folder/' * 40}auth.py"
+    api.will("/v1/break", {"broken": False, "current": LOCK | {"path": path}})
+    api.will("/v1/break", {"broken": True})
+
+    assert run(["unlock", path, "--force", "--yes", "--json"]) == 0
+    (broken,) = json.loads(capsys.readouterr().out)["locks"]
+    assert path == broken["path"]
+
+
 def test_who_breaks_a_lock_is_told_that_nothing_could_be_written_down(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:

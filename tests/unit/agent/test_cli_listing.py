@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from scoord_agent.cli.listing import Kind, Listing, broken, columns_of, cut, widths
+from scoord_agent.cli.listing import PIPE_COLUMNS, Kind, Listing, broken, columns_of, cut, widths
 
 LONG = "services/authentication/src/main/java/org/example/TokenValidationService.java"
 WHO = "alexandra.konstantinou@build-machine-07.example.org"
@@ -50,9 +50,27 @@ def test_a_path_goes_on_in_the_next_line_after_a_slash() -> None:
     assert ["one", "two three"] == broken("one two three", 9, label=4)
 
 
+@pytest.mark.parametrize("width", range(1, 20))
+def test_the_narrowest_terminal_is_wide_enough(width: int) -> None:
+    lines = shown(width, [("src/a.py", "Session_1", WHO, "6 min", "one two")])
+
+    assert max(map(len, lines)) <= width
+    told = "".join("".join(lines).split())
+    assert "src/a.py" in told
+    assert "why:onetwo" in told
+
+
+def test_behind_a_label_that_takes_the_line_words_begin_in_the_next() -> None:
+    assert ["", "one", "two"] == broken("one two", 4, label=4)
+
+
 def test_a_name_keeps_its_end_by_which_it_is_told_apart() -> None:
     assert "Session_1" == cut("Session_1", 9)
     assert "Sessio…e-1f2e" == cut("Session_1 general-purpose-1f2e", 13)
+    first, second = (f"\u529f\u80fd\u5206\u652f{number}" for number in "12")
+    assert first == cut(first, 9)
+    assert "\u529f\u80fd\u2026\u652f2" == cut(second, 8)
+    assert "\u529f\u2026\u652f1" == cut(first, 7)
 
 
 def test_the_path_gets_the_room_before_names_and_names_before_reasons() -> None:
@@ -82,10 +100,25 @@ def test_a_block_leaves_out_what_there_is_nothing_of_and_keeps_the_lines_of_fact
     )
 
 
-def test_what_somebody_wrote_takes_three_lines_at_most_and_one_in_a_pipe() -> None:
+def test_what_somebody_wrote_takes_three_lines_at_most() -> None:
     long = " ".join(["word"] * 100)
     lines = shown(60, [("a.py", "Session_1", "a@b", "1 s", long)])
     assert 3 == len([line for line in lines if "word" in line])
     assert lines[-1].endswith("…")
-    (line,) = [line for line in shown(240, [("a.py", "S", "a@b", "1 s", long)]) if "word" in line]
-    assert line.endswith("…")
+
+
+def test_in_a_pipe_every_line_is_whole() -> None:
+    path, long = "/".join(["folder"] * 40), " ".join(["word"] * 100)
+    head, _, *lines = shown(
+        PIPE_COLUMNS,
+        [(path, "Session_1", WHO, "1 s", long), ("a.py", "Session_2", "a@b", "1 min", "")],
+    )
+    assert [path, "Session_1", WHO, "1 s", long] == re.split(" {2,}", lines[0])
+    assert ["a.py", "Session_2", "a@b", "1 min"] == re.split(" {2,}", lines[1])
+    assert head.index("held") == lines[1].index("1 min") < 240, "below each other"
+
+
+def test_in_a_pipe_facts_begin_below_each_other() -> None:
+    facts = ("entity", "what is known")
+    _, _, *lines = shown(PIPE_COLUMNS, [("a.py", "one\ntwo"), ("src/b.py", "three")], facts)
+    assert ["a.py      one", "          two", "src/b.py  three"] == lines

@@ -37,7 +37,7 @@ def test_what_is_free_to_do_is_shown_where_the_agent_tells_it(
     assert run(["status"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"7: round prices +task +nobody holds its file\n", shown)
-    assert re.search(r"docs +area +free; quiet +\n", shown)
+    assert re.search(r"docs +area +free; quiet\n", shown)
 
 
 @pytest.mark.parametrize(

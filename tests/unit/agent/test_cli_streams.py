@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scoord_agent.cli import streams
+
 SAYS = """
 import sys, click
 from scoord_agent.cli import app, streams
@@ -53,3 +55,13 @@ def test_what_an_encoding_does_not_have_is_written_as_json_has_it(encoding: str)
 
     assert (0, b"") == (done.returncode, done.stderr)
     assert json.loads(text) == json.loads(done.stdout.decode(encoding))
+
+
+@pytest.mark.parametrize("size", ["\u00b2", "0", "", "wide", "9" * 5000])
+def test_a_size_that_is_none_is_not_asked_for(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    monkeypatch.setenv("COLUMNS", size)
+    monkeypatch.setenv("LINES", "24")
+
+    streams._forget_odd_sizes()
+
+    assert (None, "24") == (os.environ.get("COLUMNS"), os.environ.get("LINES"))

@@ -136,6 +136,16 @@ def edit(
     file.write_text(json.dumps(settings))
 
 
+@pytest.mark.parametrize("version", [(2, 1, 138), (2, 1, 330)])
+def test_a_state_directory_may_have_any_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int]
+) -> None:
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(home / 'it\'s "my" \\ state'))
+    monkeypatch.setattr(claude_version, "installed", lambda: version)
+    call("install", "--transport", "command")
+    assert problems() == {}
+
+
 def test_the_status_names_a_matcher_that_was_edited(home: Path) -> None:
     call("install")
     edit(home, "PreToolUse", lambda group, _: group.update(matcher="Edit"))
