@@ -40,8 +40,9 @@ _log = logging.getLogger(__name__)
 DRAIN_S = 10.0
 HEALTH_INTERVAL_S = 0.5
 LOOK_S = 5.0
-"""How often is looked for the store's file: an agent whose state directory was removed has then
-written down again which coordinator is its own, and starts another."""
+"""How often is looked for the store's file, and how long is gone on without it: an agent whose
+state directory was removed has then written down again which coordinator is its own, and starts
+another."""
 
 DATABASE = "scoord.db"
 
@@ -250,6 +251,7 @@ async def _look_for(file: Path | None) -> None:
             if found is None or found != held:
                 lost = f"{file} was removed or replaced while it was in use"
                 _log.error("%s: this coordinator ends", lost)
+                await asyncio.sleep(LOOK_S)
                 raise StoreUnavailable(f"{lost}; start the coordinator again")
         await asyncio.sleep(LOOK_S)
     await asyncio.Event().wait()

@@ -264,7 +264,7 @@ def test_an_agent_whose_state_directory_was_removed_puts_it_back(fresh: Machine)
     assert before["agent"]["pid"] == after["agent"]["pid"]
     assert before["coordinator"]["pid"] != after["coordinator"]["pid"]
     assert not after["coordinator"]["started"], "the agent has"
-    assert not psutil.pid_exists(before["coordinator"]["pid"])
+    wait_until("it has ended", lambda: not psutil.pid_exists(before["coordinator"]["pid"]))
 
 
 def test_an_agent_that_finds_another_in_its_place_ends(fresh: Machine) -> None:
