@@ -137,6 +137,11 @@ class Losses:
         """Whether its lease is over; else it was taken away while that stood."""
         return lock in self._lost and self._lost[lock].with_lease
 
+    def is_asked_for(self, lock: HeldLock) -> bool:
+        """Whether a grant is one that was lost, of which is asked what became of it."""
+        lost = (one for one in self.at(lock.path) if one.session == lock.session)
+        return any(one.token == lock.token for one in lost)
+
     def was_replaced(self, lock: HeldLock) -> bool:
         """Whether its holder was granted more in place of it, and wants it no more."""
         return lock in self._lost and self._lost[lock].replaced

@@ -165,11 +165,17 @@ class Reclaiming:
         if is_news and outcome.told:
             session.tell_loss(outcome.told, lock.agent)
         if outcome.again is not None and is_news and not _is_unwanted(session, lock):
-            self._held.put(outcome.again)
-            if self._neighbours.is_over(outcome.again):
-                self._held.lose(outcome.again)
+            self._have_again(session, outcome.again)
         elif outcome.again is not None:
             self._turn_down(session, outcome.again)
+
+    def _have_again(self, session: LocalSession, again: HeldLock) -> None:
+        """It stands, unless a release that was sent meanwhile ends it, or did."""
+        if is_given_back(session, again):
+            return
+        self._held.put(again)
+        if self._neighbours.is_over(again):
+            self._held.lose(again)
 
     def _settle(self, lock: HeldLock, outcome: _Outcome) -> bool:
         """It is known what became of it; False when it was known before."""

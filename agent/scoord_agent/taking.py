@@ -254,10 +254,13 @@ class Taking:
         await self._give_back(request.session, new)
 
     def _is_news(self, cut: Cut, lock: HeldLock) -> bool:
-        """Whether nobody else tells of this grant: no later acquire, nor one under way."""
+        """Whether nobody else tells of this grant: no later acquire, nor one under way.
+
+        Of one that was had before, and was lost since, the question tells what became of it.
+        """
         if lock.key not in cut.open or self._unsettled.is_asked_for(cut.request, lock.key):
             return False
-        if self._is_over(cut.request.session, lock):
+        if self._is_over(cut.request.session, lock) or self._held.losses.is_asked_for(lock):
             return False
         return not self._held.has_passed(lock)
 
@@ -310,9 +313,13 @@ class Taking:
     async def _give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
         """All or none: what stands of these grants is given back, but what was had before."""
         stands = (lock for lock in locks if not self._is_over(request.session, lock))
-        new = [lock for lock in stands if not self._held.find_same(lock)]
+        new = [lock for lock in stands if not self._was_had(lock)]
         with suppress(ScoordError):  # it is owed then
             await self._turn_down(request, new)
+
+    def _was_had(self, lock: HeldLock) -> bool:
+        """Whether its holder has exactly this grant, or had it, and asks what became of it."""
+        return bool(self._held.find_same(lock)) or self._held.losses.is_asked_for(lock)
 
     def _granted(self, request: Request, response: AcquireResponse) -> list[HeldLock]:
         """What it was granted; nothing, where it was refused."""

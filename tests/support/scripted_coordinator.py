@@ -264,7 +264,9 @@ class ScriptedCoordinator:
         if key in self.last:
             return ReclaimResponse(lost=self.last[key])
         holder = Holder(session_id=request.session_id, agent_id=request.agent_id)
-        lock = self._grant(request.lost.path, holder)
+        lock = self.locks.get(key)
+        if lock is None or lock.token != request.lost.token:
+            lock = self._grant(request.lost.path, holder)
         ref = LockRef(path=lock.path, token=lock.token)
         return ReclaimResponse(reclaimed=ref, edits=self.edits.get(key, ()))
 

@@ -521,3 +521,17 @@ def test_what_the_agent_before_held_is_lost_unless_it_is_confirmed(held: HeldLoc
     assert held.find(SHOP, "gone.py", Claimant(A, MAIN)) is None, "it allows nothing"
     assert 60.0 == held.losses.away_s(gone, now=100.0)
     assert 40.0 == held.stood_at(A)
+
+
+def test_what_was_lost_is_asked_for_under_whatever_terms_it_is_told_of_meanwhile(
+    held: HeldLocks,
+) -> None:
+    held.put(LOCK)
+    held.lose(LOCK)
+
+    assert held.losses.is_asked_for(replace(LOCK, ends_at=60.0, used=True))
+    assert not held.losses.is_asked_for(replace(LOCK, session=B))
+    assert not held.losses.is_asked_for(replace(LOCK, token=FencingToken(LOCK.token + 1)))
+
+    held.losses.settle(LOCK)
+    assert not held.losses.is_asked_for(LOCK)

@@ -1,5 +1,6 @@
 """What a main thread lost comes back before its subagents' files, which would be in its way."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from scoord_agent import wording_losses
 from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
 from support.house import SHOP, A, House, settle, until
+from support.scripted_coordinator import Fate
 
 
 async def lapsed(house: House, over: HeldLock, *files: str) -> None:
@@ -147,3 +149,21 @@ async def test_many_files_do_not_keep_out_the_pattern_that_they_wait_for(house: 
     await until(lambda: not lost(house))
     assert ("*.py", "") in has(house)
     assert 22 == len(has(house))
+
+
+async def test_what_stands_and_is_being_given_back_by_then_is_not_had_again(house: House) -> None:
+    await house.edit()
+    (lock,) = house.held
+    house.held.lose(lock)
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.append(Fate.LATE_ANSWER)
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await until(lambda: house.coordinator.reclaims)
+    giving = asyncio.create_task(house.owed.give_back(house.session, SHOP, [lock]))
+    await settle()
+    house.coordinator.gate.set()
+    await giving
+    await until(lambda: not lost(house))
+
+    assert house.holds() is None
+    assert house.agrees()
