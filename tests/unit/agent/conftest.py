@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from scoord_agent import unsettled
+from scoord_agent import spawn, unsettled
+from scoord_agent.spawn import Started
 from support.clock import FakeClock
 from support.house import House, editing_house
 from support.local_api import ScriptedApi, scripted_api
+from support.ports import free_port
 
 
 @pytest.fixture
@@ -33,3 +35,13 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedApi
     monkeypatch.setenv("SCOORD_STATE_DIR", str(tmp_path / "state"))
     with scripted_api() as server:
         yield server
+
+
+@pytest.fixture
+def own_coordinator() -> Iterator[Started]:
+    """A coordinator of our own, as a process."""
+    started = spawn.start_coordinator(f"127.0.0.1:{free_port()}")
+    assert started.child is not None
+    yield started
+    started.child.kill()
+    started.child.wait()

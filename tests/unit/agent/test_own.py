@@ -1,7 +1,7 @@
 """Which coordinator is this machine's own, and that it is started again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from scoord import local
 from scoord.sections import Coordinators
 from scoord_agent import own, spawn
 from scoord_agent.spawn import COORDINATOR, Started
-from support.ports import free_port
 
 DEFAULT = Coordinators()
 LOOPBACK = Coordinators(addresses=("127.0.0.1:9",))
@@ -46,16 +45,6 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
     monkeypatch.setattr(own, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(own, "START_EVERY_S", 0.1)
     return starts
-
-
-@pytest.fixture
-def real() -> Iterator[Started]:
-    """A coordinator of our own, as a process."""
-    started = spawn.start_coordinator(f"127.0.0.1:{free_port()}")
-    assert started.child is not None
-    yield started
-    started.child.kill()
-    started.child.wait()
 
 
 def record(text: str) -> None:
@@ -150,15 +139,17 @@ async def test_one_that_always_ends_is_not_started_over_and_over(starts: Starts)
     assert 2 <= len(starts.addresses) <= 4
 
 
-def test_a_record_that_was_removed_is_written_again_while_its_process_runs(real: Started) -> None:
+def test_a_record_that_was_removed_is_written_again_while_its_process_runs(
+    own_coordinator: Started,
+) -> None:
     file = local.state_dir() / COORDINATOR.pid_file
     kept = spawn.keep_record("")
     file.unlink()
 
     assert kept == spawn.keep_record(kept) == file.read_text()
-    assert spawn.running(COORDINATOR) == real.pid
+    assert spawn.running(COORDINATOR) == own_coordinator.pid
 
-    assert spawn.stop(COORDINATOR) == real.pid
+    assert spawn.stop(COORDINATOR) == own_coordinator.pid
     assert spawn.keep_record(kept) == "", "it was stopped, and is not wanted back"
     assert not file.exists()
 

@@ -18,16 +18,14 @@ from scoord_agent import tls_files
 from scoord_agent.client_options import ClientOptions
 from scoord_agent.coordinator import silence
 from support.ports import free_port
+from support.serving import serving
 
 
 @pytest.fixture
 async def stranger() -> AsyncIterator[str]:
     """A gRPC server that has none of our services."""
-    server = grpc.aio.server()
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield f"127.0.0.1:{port}"
-    await server.stop(None)
+    async with serving() as where:
+        yield where
 
 
 @pytest.fixture

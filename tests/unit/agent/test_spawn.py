@@ -18,7 +18,6 @@ from scoord_agent import spawn
 from scoord_agent.only_one import OnlyOne
 from scoord_agent.processes import mark
 from scoord_agent.spawn import AGENT, COORDINATOR, Started
-from support.ports import free_port
 from support.processes import wait_until
 
 
@@ -46,16 +45,6 @@ def lookalike() -> Iterator[subprocess.Popen[bytes]]:
         )
         yield process
         process.kill()
-
-
-@pytest.fixture
-def real() -> Iterator[Started]:
-    """A coordinator of our own, as a process."""
-    started = spawn.start_coordinator(f"127.0.0.1:{free_port()}")
-    assert started.child is not None
-    yield started
-    started.child.kill()
-    started.child.wait()
 
 
 def _record(words: object) -> None:
@@ -102,7 +91,7 @@ def test_an_agent_is_known_by_what_it_writes_down_itself(
 
 
 def test_a_wall_clock_that_was_set_changes_nothing(
-    lookalike: subprocess.Popen[bytes], real: Started, monkeypatch: pytest.MonkeyPatch
+    lookalike: subprocess.Popen[bytes], own_coordinator: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All start times move with it, and those of files do not."""
     began = psutil.Process.create_time
@@ -110,8 +99,8 @@ def test_a_wall_clock_that_was_set_changes_nothing(
     _record(lookalike.pid)
 
     assert spawn.running(AGENT) == lookalike.pid
-    assert spawn.running(COORDINATOR) == real.pid
-    assert spawn.stop(COORDINATOR) == real.pid
+    assert spawn.running(COORDINATOR) == own_coordinator.pid
+    assert spawn.stop(COORDINATOR) == own_coordinator.pid
 
 
 @pytest.mark.parametrize("text", ["", "no number", "999999999", "-1", "0"])

@@ -453,15 +453,20 @@ async def test_an_agent_that_was_stopped_and_other_events_start_none(
     assert not (tmp_path / "started").exists()
 
 
+def agent_that_fails(shim: Shim, directory: Path) -> Path:
+    """The agent was killed, and each that is started fails: a line for each in this file."""
+    begun, python = directory / "begun", directory / "python"
+    python.write_text(f'#!/bin/sh\necho >>"{begun}"\n')
+    python.chmod(stat.S_IRWXU)
+    shim.set_up(closed_port(), python=str(python))
+    (shim.state / "agent.lock").write_text("4711")
+    return begun
+
+
 async def test_many_hooks_at_once_start_one_agent_and_one_that_fails_is_not_started_again(
     shim: Shim, tmp_path: Path
 ) -> None:
-    begun = tmp_path / "begun"
-    failing = tmp_path / "python"
-    failing.write_text(f'#!/bin/sh\necho >>"{begun}"\n')
-    failing.chmod(stat.S_IRWXU)
-    shim.set_up(closed_port(), python=str(failing))
-    (shim.state / "agent.lock").write_text("4711")
+    begun = agent_that_fails(shim, tmp_path)
     for _ in range(4):
         await shim.run("claude-code", "PreToolUse")
         await shim.run("claude-code", "UserPromptSubmit")
@@ -480,12 +485,7 @@ async def test_many_hooks_at_once_start_one_agent_and_one_that_fails_is_not_star
 async def test_a_mark_of_a_start_keeps_others_from_it_for_a_minute_by_any_clock(
     shim: Shim, tmp_path: Path, age_s: float, *, is_started: bool
 ) -> None:
-    begun = tmp_path / "begun"
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\necho >>"{begun}"\n')
-    python.chmod(stat.S_IRWXU)
-    shim.set_up(closed_port(), python=str(python))
-    (shim.state / "agent.lock").write_text("4711")
+    begun = agent_that_fails(shim, tmp_path)
     mark, then = shim.state / "agent.starting", time.time() - age_s
     mark.touch()
     os.utime(mark, (then, then))

@@ -17,6 +17,7 @@ from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.etcd.wire import Wire
 from scoord_server.store.port import Get, Txn
 from scoord_server.view import View
+from support.serving import serving
 
 DEADLINE_S = 0.3
 
@@ -42,7 +43,6 @@ class _Member:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         """Where it listens."""
-        server = grpc.aio.server()
         txn = grpc.unary_unary_rpc_method_handler(
             self.txn, rpc.TxnRequest.FromString, rpc.TxnResponse.SerializeToString
         )
@@ -51,13 +51,8 @@ class _Member:
         )
         methods = {"Txn": txn, "Range": read}
         service = grpc.method_handlers_generic_handler("etcdserverpb.KV", methods)
-        server.add_generic_rpc_handlers((service,))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            await server.stop(None)
+        async with serving(service) as where:
+            yield where
 
 
 async def test_a_transaction_that_may_have_been_done_is_not_sent_to_another_member() -> None:

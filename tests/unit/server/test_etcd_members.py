@@ -16,6 +16,7 @@ from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.port import Put, Txn
 from support.clock import FakeClock
+from support.serving import serving
 
 DEADLINE_S = 1.0
 NO_LEADER = "etcdserver: no leader"
@@ -56,7 +57,6 @@ class Member:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         """Where it listens."""
-        server = grpc.aio.server()
         txn = grpc.unary_unary_rpc_method_handler(
             self.txn, rpc.TxnRequest.FromString, rpc.TxnResponse.SerializeToString
         )
@@ -65,13 +65,8 @@ class Member:
             self.watch, rpc.WatchRequest.FromString, rpc.WatchResponse.SerializeToString
         )
         watches = grpc.method_handlers_generic_handler("etcdserverpb.Watch", {"Watch": watch})
-        server.add_generic_rpc_handlers((kv, watches))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            await server.stop(None)
+        async with serving(kv, watches) as where:
+            yield where
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from scoord.errors import InvalidConfig
 from scoord_server.store.etcd import EtcdOptions, EtcdStore
 from scoord_server.store.etcd.stubs import rpc
 from scoord_server.store.port import Denied
+from support.serving import serving
 
 STATUS, MEMBERS, COMPACT = "Status", "MemberList", "Compact"
 SERVICES = {STATUS: "Maintenance", MEMBERS: "Cluster", COMPACT: "KV"}
@@ -29,7 +30,7 @@ async def member(*denied: str, version: str = "3.6.14") -> AsyncIterator[str]:
         MEMBERS: rpc.MemberListResponse(members=[{}, {}, {}]),
         COMPACT: rpc.CompactionResponse(),
     }
-    server = grpc.aio.server()
+    services = []
     for method, service in SERVICES.items():
 
         async def answer(_request: bytes, _context: object, method: str = method) -> bytes:
@@ -38,13 +39,9 @@ async def member(*denied: str, version: str = "3.6.14") -> AsyncIterator[str]:
 
         handler = grpc.unary_unary_rpc_method_handler(_deny if method in denied else answer)
         made = grpc.method_handlers_generic_handler(f"etcdserverpb.{service}", {method: handler})
-        server.add_generic_rpc_handlers((made,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(None)
+        services.append(made)
+    async with serving(*services) as where:
+        yield where
 
 
 @pytest.mark.parametrize("denied", [(STATUS, MEMBERS), (STATUS,)])
