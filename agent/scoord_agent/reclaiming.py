@@ -164,15 +164,14 @@ class Reclaiming:
         is_news = self._settle(lock, outcome)
         if is_news and outcome.told:
             session.tell_loss(outcome.told, lock.agent)
-        if outcome.again is not None and is_news and not _is_unwanted(session, lock):
-            self._have_again(session, outcome.again)
-        elif outcome.again is not None:
+        if outcome.again is None or is_given_back(session, outcome.again):
+            return  # a release that was sent meanwhile ends it, or did
+        if is_news and not _is_unwanted(session, lock):
+            self._have_again(outcome.again)
+        else:
             self._turn_down(session, outcome.again)
 
-    def _have_again(self, session: LocalSession, again: HeldLock) -> None:
-        """It stands, unless a release that was sent meanwhile ends it, or did."""
-        if is_given_back(session, again):
-            return
+    def _have_again(self, again: HeldLock) -> None:
         self._held.put(again)
         if self._neighbours.is_over(again):
             self._held.lose(again)
@@ -187,7 +186,7 @@ class Reclaiming:
         """Nobody wants it any more, unless it is held: somebody else found out."""
         place, is_pattern = (again.project, again.key), again.is_pattern
         held = self._held.grant(*place, again.token, is_pattern=is_pattern)
-        if held is None and not is_given_back(session, again):
+        if held is None:
             giving = self._owed.give_back(session, again.project, [again], tells=False)
             self._background.start(giving)
 
