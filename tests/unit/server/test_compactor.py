@@ -1,7 +1,8 @@
 """The store's history is forgotten, by one replica at a time, one interval after it was made."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -152,16 +153,25 @@ async def test_a_store_that_was_put_back_to_an_earlier_state_is_compacted_again(
     assert restored.compacted
 
 
+@asynccontextmanager
+async def running(store: Kept) -> AsyncIterator[None]:
+    """One that looks all the time."""
+    task = asyncio.create_task(Compactor(store, SystemClock(), 0.01).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_it_goes_on_whatever_the_store_says(
     store: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.failing = StoreUnavailable("no disk")
-    running = asyncio.create_task(Compactor(store, SystemClock(), 0.01).run())
-    await asyncio.sleep(0.2)
-    store.failing = None
-    await asyncio.sleep(0.2)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with running(store):
+        await asyncio.sleep(0.2)
+        store.failing = None
+        await asyncio.sleep(0.2)
 
     assert "old revisions were not compacted, trying again later: no disk" in caplog.text
     assert store.compacted
@@ -171,16 +181,15 @@ async def test_that_it_may_not_compact_is_said_once(
     store: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.failing = Denied("give our user the role root")
-    running = asyncio.create_task(Compactor(store, SystemClock(), 0.01).run())
-    await asyncio.sleep(0.2)
-    assert 1 == caplog.text.count("old revisions are not compacted: give our user the role root")
+    async with running(store):
+        await asyncio.sleep(0.2)
+        said = "old revisions are not compacted: give our user the role root"
+        assert 1 == caplog.text.count(said)
 
-    store.failing = None
-    await asyncio.sleep(0.2)
-    store.failing = Denied("once more")
-    await asyncio.sleep(0.2)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+        store.failing = None
+        await asyncio.sleep(0.2)
+        store.failing = Denied("once more")
+        await asyncio.sleep(0.2)
 
     assert store.compacted, "whoever was given the role needs no restart"
     assert 1 == caplog.text.count("once more")
