@@ -1,6 +1,7 @@
 """Which coordinator is this machine's own, and that it is started again."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from scoord import local
 from scoord.sections import Coordinators
 from scoord_agent import own, spawn
 from scoord_agent.spawn import COORDINATOR, Started
+from support.house import until
 
 DEFAULT = Coordinators()
 LOOPBACK = Coordinators(addresses=("127.0.0.1:9",))
@@ -123,20 +125,19 @@ def test_where_it_is_started_is_recorded() -> None:
 
 async def test_it_is_started_again_when_it_is_gone(starts: Starts) -> None:
     async with keeping():
-        await asyncio.sleep(0.05)
-        assert starts.addresses == [*DEFAULT.addresses]
-
+        await until(lambda: starts.addresses)
         starts.runs = False
-        await asyncio.sleep(0.2)
+        await until(lambda: len(starts.addresses) > 1)
     assert starts.addresses == [*DEFAULT.addresses] * 2
 
 
 async def test_one_that_always_ends_is_not_started_over_and_over(starts: Starts) -> None:
+    begun = time.monotonic()
     async with keeping():
-        for _ in range(25):
+        while len(starts.addresses) < 3:
             starts.runs = False
             await asyncio.sleep(0.01)
-    assert 2 <= len(starts.addresses) <= 4
+    assert time.monotonic() - begun >= 2 * own.START_EVERY_S
 
 
 def test_a_record_that_was_removed_is_written_again_while_its_process_runs(
@@ -177,9 +178,10 @@ async def test_one_that_cannot_be_started_is_not_tried_over_and_over(
         raise OSError("no more processes")
 
     monkeypatch.setattr(spawn, "start_coordinator", fail)
+    begun = time.monotonic()
     async with keeping():
-        await asyncio.sleep(0.05)
-    assert len(tried) == 1
+        await until(lambda: len(tried) == 3)
+    assert time.monotonic() - begun >= 2 * own.START_EVERY_S
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.port import Put, Txn
 from support.clock import FakeClock
+from support.house import until
 from support.serving import serving
 
 DEADLINE_S = 1.0
@@ -138,9 +139,9 @@ async def test_a_member_whose_caller_left_soon_is_asked_again() -> None:
     members = [Member(), Member()]
     async with connected(members) as store:
         members[0].is_silent = True
-        for _ in range(4):
+        for asked in range(4):
             leaving = asyncio.create_task(store.txn(PUT))
-            await asyncio.sleep(0.05)
+            await until(lambda: sum(member.asked for member in members) > asked)  # noqa: B023
             leaving.cancel()
             await asyncio.wait({leaving})
 

@@ -420,7 +420,7 @@ class TestFarewells:
         await asyncio.sleep(0.05)
         for name in "ac":
             await b.dies(name)
-        await asyncio.sleep(0.1)
+        await _until_logged(b, 2)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -574,7 +574,7 @@ class TestSweeping:
         assert not await b.coordinator.locks.end_orphan(lock)
 
 
-async def _until_logged(b: Bench) -> None:
+async def _until_logged(b: Bench, sessions: int = 1) -> None:
     async with asyncio.timeout(5):
-        while not await logs(b):  # noqa: ASYNC110 (nobody tells; the store is only read)
+        while len(await logs(b)) < sessions:  # noqa: ASYNC110 (nobody tells; the store is only read)
             await asyncio.sleep(0.01)
