@@ -27,7 +27,7 @@ from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator, UnnamedFile
 from scoord.v1.locks_pb2 import Conflict, Granted, Lock
 from scoord_agent import wording
-from scoord_agent.edit_parts import Edit, Outcome, Unasked, by_project, decided
+from scoord_agent.edit_parts import Edit, Outcome, Unasked, by_project, decided, is_refused
 from scoord_agent.held import HeldLocks
 from scoord_agent.hold_times import HoldTimes
 from scoord_agent.local_session import LocalSession
@@ -204,11 +204,15 @@ class Edits:
         """What becomes of each request.
 
         While one project is asked, what is had in another may be lost: it is asked for again.
+        None is asked once the edit is refused: it would take locks of no use, and where it does
+        not answer, the refusal would be lost with the time that is left.
         """
         pairs, requests = list[tuple[Request, Outcome]](), [*self._requests(session, agent, edits)]
         for _ in range(2):
             for request in requests:
                 pairs += await self._outcomes(request, until)
+                if is_refused(*pairs[-1]):
+                    return pairs
             if not (lost := self._lost(edits, pairs)):
                 return pairs
             requests = [self._request(session, agent, group) for group in lost]

@@ -206,6 +206,15 @@ async def test_files_of_several_projects_have_one_time_together(house: House) ->
     assert asyncio.get_running_loop().time() - begun < 1.8 * DECIDE_S
 
 
+async def test_once_an_edit_is_refused_no_other_project_is_asked(house: House) -> None:
+    other = repository(house.root.parent / "library", "https://example.com/library")
+    house.coordinator.hold("a.py", "Session_far")
+    house.coordinator.fates.extend([Fate.ANSWERED, Fate.LOST])
+
+    assert (await house.edit("a.py", str(other / "b.py"))).verdict is Verdict.DENY
+    assert [["a.py"]] == [list(request.paths) for request in house.coordinator.acquires]
+
+
 async def test_what_is_given_back_while_another_project_is_asked_is_asked_for_again(
     house: House,
 ) -> None:
