@@ -286,11 +286,26 @@ class Registration:
             if session.remembered.has_given_back(held):
                 continue  # its release is still on its way
             if held.agent in session.ended_subagents:
-                continue  # nobody asked for it who is there: it is given back as a stray
+                self._note_stray(session, held)
+                continue
             if self._is_over(held):
                 self._held.missing(held, sent_at)  # it ended on the way of the answer
             else:
                 self._held.put(held)
+
+    def _note_stray(self, session: LocalSession, lock: HeldLock) -> None:
+        """Nobody asked for it who is there: its subagent has ended. It is given back as a stray.
+
+        Its main thread may have had it until the subagent took it over, by a command whose answer
+        the agent before us did not hear. It stands, under the same token: if it were asked what
+        became of it, it would be the main thread's again. How it ended, where it has, is asked.
+        """
+        if self._is_over(lock):
+            return
+        passed = self._held.turn_down(lock) or lock.passed
+        session.disown(lock)
+        if passed:
+            session.tell_loss(wording_losses.went_with_subagent([lock.shown]))
 
     def _describe(self, session: LocalSession, project: ProjectId) -> Session:
         message = Session(

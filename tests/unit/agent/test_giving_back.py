@@ -9,6 +9,7 @@ import pytest
 
 from scoord.errors import InvalidRequest
 from scoord.ids import AgentId, FencingToken, LeaseId
+from scoord.v1.events_pb2 import LockGone, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, ReadTraceResponse
 from scoord_agent import wording_losses
 from scoord_agent.background import Background
@@ -346,6 +347,63 @@ async def test_the_next_agent_knows_what_passed_on(
     await hooks.send(EventKind.SUBAGENT_END, ONE)
 
     assert [WENT] == told_to_main(house)
+
+
+async def passed_unheard(house: House, hooks: Hooks) -> HeldLock:
+    """The agent before us asked for it for a subagent, which has ended when we hear so.
+
+    What it had written down is that the main thread has it.
+    """
+    lock = inherited(house, "a.py", ONE)
+    house.session.had = [replace(lock, agent=MAIN)]
+    house.coordinator.ends["a.py"] = ReadTraceResponse(stands=True)
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+    return lock
+
+
+async def test_what_passed_on_unheard_to_a_subagent_that_has_ended_is_nobodys(
+    house: House, hooks: Hooks
+) -> None:
+    """Its main thread does not have it again because it stands: it is a stray."""
+    lock = await passed_unheard(house, hooks)
+
+    for _ in range(2):  # the first may fail in another project
+        await taken_up(house)
+        await come_back(house)
+
+    assert [] == house.held.known(A)
+    assert not house.taking.is_known(house.session, lock), "it is given back"
+    assert [WENT] == told_to_main(house)
+
+
+async def test_so_is_what_passes_on_after_it_was_taken_up(house: House, hooks: Hooks) -> None:
+    """As it is once more, where that failed in another project."""
+    lock, house.session.lease = await passed_unheard(house, hooks), LeaseId(7)
+    house.coordinator.locks["a.py"].holder.agent_id = MAIN
+    await house.registration.take_up(house.session, SHOP, house.settings.at(house.root))
+    assert house.holds("a.py")
+
+    house.coordinator.locks["a.py"].holder.agent_id = ONE
+    await taken_up(house)
+
+    assert [] == house.held.known(A)
+    assert not house.taking.is_known(house.session, lock)
+    assert [WENT] == told_to_main(house)
+
+
+async def test_of_what_was_broken_after_it_passed_on_unheard_it_is_told_by_whom(
+    house: House, hooks: Hooks
+) -> None:
+    lock = await passed_unheard(house, hooks)
+    house.coordinator.ends["a.py"] = ReadTraceResponse(how="broken", by="bob")
+    gone = LockGone(lock=house.coordinator.locks[lock.shown], how="broken")
+    house.coordinator.meanwhile = lambda: house.hear(WatchResponse(revision=200, lock_gone=gone))
+
+    await taken_up(house)
+    await come_back(house)
+
+    (told,) = told_to_main(house)
+    assert "was broken by bob" in told
 
 
 async def test_what_went_with_its_lease_did_not_go_with_a_subagent(
