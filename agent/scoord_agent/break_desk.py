@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from scoord.errors import ScoordError
@@ -23,7 +23,7 @@ from scoord_agent.within import all_within
 
 Answer = dict[str, Any]
 
-_NOTHING: Final[Answer] = {"current": None, "others": [], "elsewhere": []}
+_NOTHING: Final[Mapping[str, Any]] = {"current": None, "others": (), "elsewhere": ()}
 
 
 class BreakDesk:

@@ -61,7 +61,7 @@ async def keep(named: Coordinators) -> None:
             record = await asyncio.to_thread(spawn.keep_record, record)
             started = await asyncio.to_thread(_mended, named)
         except (OSError, ScoordError) as error:
-            _log.warning("our coordinator cannot be started: %s", error)
+            _log.warning("cannot look after our coordinator: %s", error)
             pause_s = START_EVERY_S
         else:
             if started is not None:

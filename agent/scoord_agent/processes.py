@@ -46,7 +46,8 @@ def find(pid: int) -> Process | None:
 def mark(pid: int) -> str:
     """One word for the running process with this id, and for no other; empty if there is none.
 
-    Ticks since boot name it within one boot; seconds since 1970 do without.
+    Ticks since boot name it within one boot, if the system tells which; seconds since 1970
+    do without.
     """
     process, boot = find(pid), boot_id() if psutil.LINUX else ""
     return f"{process.started}@{boot}" if process else ""

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from scoord import local
-from scoord.clock import Clock, boot_id
+from scoord.clock import Clock
 from scoord.config import Settings, SettingsCache
 from scoord.errors import InvalidConfig
 from scoord.paths import Locator
@@ -32,7 +32,7 @@ from scoord_agent.saying_api import SayingApi
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor, read_once
 from scoord_agent.status_desk import AgentFacts
-from scoord_agent.unreported import Unreported
+from scoord_agent.unreported import Unreported, this_boot
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Service:
             Common(
                 client=CoordinatorClient(options, connection, clock),
                 sessions=sessions,
-                unreported=Unreported(place.state_dir / "unreported.jsonl", boot_id()),
+                unreported=Unreported(place.state_dir / "unreported.jsonl", this_boot()),
                 settings=settings_for,
                 leases=settings.leases,
                 locator=Locator(machine.machine_id),

@@ -2,7 +2,8 @@
 
 It owns their pid files and logs in the state directory, and knows nothing of
 what the two do. A pid file is believed only while its process is one of ours, and the
-one that was written down: process ids are used again.
+one that was written down: process ids are used again. One of a version that did not
+write down which process it was is believed for any of ours.
 """
 
 import contextlib
@@ -143,7 +144,7 @@ def _named(program: Program, words: Sequence[str]) -> int | None:
         pid = int(words[0])
     except (ValueError, IndexError):
         return None
-    is_marked = any("@" in word for word in words)  # an older version did not
+    is_marked = any("@" in word for word in words)
     found = mark(pid)
     if not found or (is_marked and found not in words):
         return None

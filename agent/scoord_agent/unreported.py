@@ -6,6 +6,7 @@ what was edited, and nothing that its user wrote.
 """
 
 import logging
+import uuid
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from scoord.clock import boot_id
 from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId, RequestId, SessionId
 from scoord_agent.kept_file import KeptFile
@@ -67,6 +69,11 @@ class UnlockedEdit:
 
 
 _LINE = TypeAdapter(UnlockedEdit)
+
+
+def this_boot() -> str:
+    """Which boot of this machine it is; where that is not told, one that nothing was kept in."""
+    return boot_id() or uuid.uuid4().hex
 
 
 class Unreported:

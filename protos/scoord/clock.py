@@ -8,7 +8,6 @@ how old something is that was kept before this process began.
 """
 
 import time
-import uuid
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -42,9 +41,9 @@ class SystemClock:
 def boot_id() -> str:
     """Return which boot of this machine it is: what is kept of ``now`` holds for one alone.
 
-    Where the system does not tell, it is one that nothing was kept in.
+    Empty where the system does not tell, and then it may be any.
     """
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        return uuid.uuid4().hex
+        return ""

@@ -65,6 +65,7 @@ class _Seen:
         name, at = line["event_id"], now - line["ago_s"]
         if name < self._oldest:
             return False
+        self._oldest = ""  # what is sent again is in the order of names, what comes then is not
         self._first = self._first or name
         self._at = at if self._at is None else max(at, self._at)
         return self._shown.is_new(name)

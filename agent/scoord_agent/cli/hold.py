@@ -271,7 +271,7 @@ def _break_one(path: str, shown: LockRow, order: _Order) -> dict[str, Any]:
     problems.tell(answer)
     if answer.get("broken"):
         return _outcome(path, shown, _how_taken(answer) + _for_whom(answer), broken=True)
-    return _outcome(path, shown, _what_happened(path, answer, order))
+    return _outcome(path, shown, _what_happened(path, shown, answer, order))
 
 
 def _not_agreed(path: str, shown: LockRow, order: _Order) -> str:
@@ -288,7 +288,7 @@ class _Standing:
     """What is held at a path."""
 
     here: Sequence[LockRow]
-    """On this branch or on every one, the first as the store has it now."""
+    """On this branch or on every one."""
     elsewhere: Sequence[LockRow]
     """On other branches only."""
     within: Sequence[dict[str, Any]]
@@ -324,11 +324,17 @@ def _for_whom(answer: dict[str, Any]) -> str:
     )
 
 
-def _what_happened(path: str, answer: dict[str, Any], order: _Order) -> str:
-    current = answer.get("current")
-    if not current:
+def _what_happened(path: str, shown: LockRow, answer: dict[str, Any], order: _Order) -> str:
+    stand = map(lock_row, filter(None, (answer.get("current"), *answer.get("elsewhere", ()))))
+    now = next((row for row in stand if not _are_apart(row, shown)), None)
+    if now is None:
         return "was given back meanwhile; nothing was broken"
-    return _changed_hands(path, lock_row(current), order)
+    return _changed_hands(path, now, order)
+
+
+def _are_apart(one: LockRow, other: LockRow) -> bool:
+    """Return whether both may be held at once, each on its branch."""
+    return one.scope == other.scope == "branch" and one.branch != other.branch
 
 
 def _changed_hands(path: str, row: LockRow, order: _Order) -> str:

@@ -6,6 +6,7 @@ What it shows has been made safe before; nothing here is read as markup.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import accumulate, takewhile
 from textwrap import TextWrapper
 from typing import Final
 
@@ -101,7 +102,8 @@ def _widen(wide: list[int], natural: Sequence[int], these: Sequence[int], left: 
 
 
 def cut(text: str, width: int) -> str:
-    """A name in so many cells of a terminal, without its middle where it is longer."""
+    """A name in so many cells of a terminal, one at least; without its middle, if it is longer."""
+    width = max(width, 1)
     if cell_len(text) <= width:
         return text
     end = (width - 1) // 2
@@ -112,7 +114,7 @@ def cut(text: str, width: int) -> str:
 
 
 def broken(text: str, width: int, label: int = 0) -> list[str]:
-    """Words and paths in lines of so many characters, one at least.
+    """Words and paths in lines of so many cells of a terminal, one at least.
 
     The first is shorter by a ``label``, and empty where that leaves no room.
     """
@@ -120,13 +122,19 @@ def broken(text: str, width: int, label: int = 0) -> list[str]:
     lines, room = (list[str](), width - label) if label < width else ([""], width)
     for line in text.split("\n"):
         rest = line
-        while len(rest) > room:
-            end = _end_of_line(rest, room)
+        while (most := _characters(rest, room)) < len(rest):
+            end = _end_of_line(rest, most)
             lines.append(rest[:end].rstrip(" "))
             rest, room = rest[end:], width
         lines.append(rest)
         room = width
     return lines
+
+
+def _characters(text: str, width: int) -> int:
+    """How many of its characters have room in so many cells; one at least."""
+    cells = accumulate(map(cell_len, text))
+    return max(sum(1 for _ in takewhile(lambda end: end <= width, cells)), 1)
 
 
 def _end_of_line(text: str, width: int) -> int:
@@ -206,7 +214,7 @@ def _labelled(name: str, cell: Cell, width: int) -> Text:
 
 
 def _whole(row: Sequence[Cell], wide: Sequence[int]) -> Text:
-    """One line, or several of facts, which begin below each other."""
+    """One line, or several of facts, which begin below each other where they are the last cell."""
     line, begins = Text(no_wrap=True, overflow="ignore"), 0
     for cell, width in zip(row, wide, strict=True):
         line.append(" " * max(begins - line.cell_len, _BETWEEN if begins else 0))

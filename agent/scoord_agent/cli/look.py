@@ -14,6 +14,7 @@ from scoord_agent.cli.pictures import Picture, picture
 from scoord_agent.cli.show_sessions import sessions_table, work_table
 from scoord_agent.cli.watching import watch
 from scoord_agent.wording_free import BEING_READ
+from scoord_agent.wording_times import NOT_KNOWN
 
 
 @click.command()
@@ -118,6 +119,8 @@ def _locks(seen: Picture, *, everything: bool, tokens: bool = False) -> Renderab
 
 def _waiters(seen: Picture, *, everything: bool) -> list[RenderableType]:
     """Return who waits, and whose turn it is at a file that nobody holds; after a blank line."""
+    if seen.waiters is None:
+        return ["", f"who waits is {NOT_KNOWN}"]
     return ["", show.waiters_table(seen.waiters, projects=everything)] if seen.waiters else []
 
 

@@ -212,7 +212,8 @@ class Picture:
     project: ProjectFacts | None
     sessions: tuple[SessionRow, ...]
     locks: tuple[LockRow, ...]
-    waiters: tuple[WaiterRow, ...]
+    waiters: tuple[WaiterRow, ...] | None
+    """None where nobody knows who waits."""
     suggestions: tuple[SuggestionRow, ...]
     known: bool
     """False while the repository is still being read, of which there may be more to suggest."""
@@ -234,14 +235,14 @@ def _kind(row: LockRow | WaiterRow, everywhere: str = "") -> str:
 
 def picture(answer: Mapping[str, Any]) -> Picture:
     """Read the answer of ``/v1/status``."""
-    project = answer.get("project")
+    project, waiters = answer.get("project"), answer.get("waiters", ())
     return Picture(
         agent=read_row(AgentFacts, answer.get("agent") or {}),
         coordinator=read_row(CoordinatorFacts, answer.get("coordinator") or {}),
         project=read_row(ProjectFacts, project) if project else None,
         sessions=tuple(map(session_row, answer.get("sessions", ()))),
         locks=tuple(read_row(LockRow, row) for row in answer.get("locks", ())),
-        waiters=tuple(read_row(WaiterRow, row) for row in answer.get("waiters") or ()),
+        waiters=None if waiters is None else tuple(read_row(WaiterRow, row) for row in waiters),
         suggestions=tuple(map(suggestion_row, answer.get("suggestions", ()))),
         known=answer.get("known") is not False,
         view_age_s=answer.get("view_age_s"),

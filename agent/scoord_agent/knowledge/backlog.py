@@ -7,6 +7,7 @@ untrusted text.
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,6 +25,11 @@ _BOX = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+\[([ xX])\]\s+(\S.*)$")
 _HEADING = re.compile(r"^#{1,6}\s+(\S.*)$")
 _FENCE = re.compile(r"^\s*(?:(?:[-*+>]|\d{1,9}[.)])\s+)*(`{3,}(?=[^`]*$)|~{3,})")
 """What a block of code begins with, also in a list or a quotation."""
+_QUOTED = re.compile(r"^(?:> ?)+")
+_LISTED = re.compile(r"[ >]*(?:(?:[-*+]|\d{1,9}[.)])[ >]+)+")
+"""What the text of a list item is behind."""
+_CODE = 4
+"""So many blanks more than its surroundings, and a line is code itself."""
 _DONE = frozenset({"closed", "done", "completed", "resolved", "merged"})
 
 
@@ -102,17 +108,28 @@ def _of_markdown(file: str, text: str) -> Iterator[FileTask]:
 
 
 def _outside_code(lines: Iterable[str]) -> Iterator[str]:
-    """Those in no fenced block: a box there is an example, and ``# ...`` a comment."""
-    fence = ""
+    """Those in no fenced block: a box there is an example, and ``# ...`` a comment.
+
+    A block ends with the list item that it is in.
+    """
+    fence, depth = "", 0
     for line in lines:
-        if fence:
-            end = line.strip("> \t")
+        text = _QUOTED.sub("", line.expandtabs(_CODE), count=1)
+        if fence and _indent(text) >= depth:
+            end = text.strip("> ")
             is_over = end.startswith(fence) and not end.strip(fence[0])
             fence = "" if is_over else fence
-        elif match := _FENCE.match(line):
-            fence = match[1]
-        else:
+            continue
+        depth = item.end() if (item := _LISTED.match(text)) else min(depth, _indent(text))
+        match = _FENCE.match(text)
+        fence = match[1] if match and match.start(1) - depth < _CODE else ""
+        if not fence:
             yield line
+
+
+def _indent(text: str) -> int:
+    """How deep a line begins; of an empty one, deeper than any."""
+    return len(text) - len(text.lstrip(" ")) if text.strip("> ") else sys.maxsize
 
 
 def _unclosed(heading: str) -> str:

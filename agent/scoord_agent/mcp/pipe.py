@@ -116,7 +116,7 @@ def _with_whole_texts(read: Incoming) -> Incoming:
 
 
 def _refusal(why: Exception) -> SessionMessage:
-    """The answer to a line that is no request, or one that is nested too deep to be read."""
+    """The answer to a line that is no request, under the id that it has where it looks like one."""
     line = _json_of(why)
     if _is_no_json(why) and line is None:
         error = types.ErrorData(code=types.PARSE_ERROR, message="Parse error")
@@ -126,9 +126,13 @@ def _refusal(why: Exception) -> SessionMessage:
 
 
 def _json_of(why: Exception) -> Any:
-    """What Python makes of a line that the SDK takes for no JSON; None if it does not either."""
-    if not isinstance(why, ValidationError) or not _is_no_json(why):
+    """What Python makes of a line that the SDK takes for no message; None if nothing."""
+    if not isinstance(why, ValidationError):
         return None
+    if not _is_no_json(why):
+        # For one kind of message or the other, the line as a whole lacks something.
+        errors = ((each["type"], len(each["loc"]), each["input"]) for each in why.errors())
+        return next((line for what, deep, line in errors if (what, deep) == ("missing", 2)), None)
     try:
         return json.loads(why.errors()[0]["input"])
     except (ValueError, RecursionError):

@@ -43,6 +43,10 @@ def test_check_boxes_are_tasks() -> None:
         "````\n```\n- [ ] example\n````",
         "- ```\n  - [ ] example\n  ```",
         "> ```\n> # Run\n- [ ] example\n> ```",
+        "> > > ```\n> > > - [ ] example\n> > > ```",
+        "- one\n  - two\n\n    ```\n\n    - [ ] example\n    ```",
+        "10. one\n\n\t```\n\t- [ ] example\n\t```",
+        "- one\n```\n- [ ] example\n```",
         "```once```",
     ],
 )
@@ -50,6 +54,21 @@ def test_nothing_in_a_block_of_code_is_a_task_or_a_heading(code: str) -> None:
     (task,) = parsed("T.md", f"# Login\n{code}\n- [ ] fix it\n")
 
     assert ("fix it", ("Login",)) == (task.title, task.topics)
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "Begin with\n\n    ```\n\n",
+        "- listed\n\nBegin with\n\n\t```\n\n",
+        "- a list item\n  ```\n  code\n\n",
+        "1. a list item\n\n   > ```\n   > code\n\n",
+        "- one\n  - two\n    ```\n    code\n",
+    ],
+)
+def test_a_block_of_code_that_is_shown_or_ends_with_its_list_hides_no_task(above: str) -> None:
+    """What begins four blanks deep is code itself."""
+    assert [("fix it", False)] == told(parsed("T.md", f"{above}- [ ] fix it\n"))
 
 
 def test_the_heading_is_its_topic() -> None:

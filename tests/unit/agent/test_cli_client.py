@@ -126,6 +126,37 @@ def test_a_lock_that_changed_meanwhile_is_left_alone(
     assert said in capsys.readouterr().out
 
 
+TOPIC = LOCK | {"branch": "topic", "scope": "branch"}
+OTHER = TOPIC | {"branch": "other", "token": 9}
+HERE = TOPIC | {"branch": "main", "token": 9}
+
+
+@pytest.mark.parametrize(
+    ("current", "elsewhere", "said"),
+    [
+        (None, [OTHER | {"token": 8}, TOPIC | {"token": 9}], "changed hands meanwhile"),
+        (None, [], "was given back meanwhile"),
+        (None, [OTHER], "was given back meanwhile"),
+        (HERE, [], "was given back meanwhile"),
+        (HERE | {"scope": "repository"}, [], "changed hands meanwhile"),
+    ],
+)
+def test_of_a_lock_on_another_branch_it_is_told_who_has_it_there_now(
+    api: ScriptedApi,
+    capsys: pytest.CaptureFixture[str],
+    current: object,
+    elsewhere: list[object],
+    said: str,
+) -> None:
+    api.will("/v1/break", {"broken": False, "current": None, "elsewhere": [TOPIC]})
+    api.will("/v1/break", {"broken": False, "current": current, "elsewhere": elsewhere})
+
+    assert run(["unlock", "auth.py", "--force", "--token", "7"]) == 1
+    out = capsys.readouterr().out
+    assert said in out
+    assert ("--force --token 9" in out) == ("changed hands" in said)
+
+
 def test_without_a_terminal_nothing_is_broken_unasked(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:

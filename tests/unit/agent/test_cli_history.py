@@ -189,6 +189,23 @@ def test_who_follows_goes_on_behind_what_was_shown_when_the_agent_is_back(
     assert all(limit == 10_000 and 180 <= since_s < 190 for limit, since_s in asked[1:])
 
 
+def test_what_a_clock_that_is_behind_wrote_is_shown_also_when_the_agent_is_back(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent again, and may be older than what was asked for, comes before what is new."""
+    monkeypatch.setattr(following, "PATIENCE_S", 5.0)
+    older, first, behind = (BROKEN | {"event_id": name} for name in ("e3", "e5", "e4"))
+    api.will("/v1/history/follow", followed(first))
+    api.will("/v1/history/follow", followed(older, first, behind))
+    failure = {"error": {"code": "COORDINATOR_UNREACHABLE", "message": "it is away; start it"}}
+    api.will("/v1/history/follow", json.dumps(failure).encode() + b"\n")
+
+    run(["history", "--follow", "--json"])
+
+    shown = [json.loads(line)["event_id"] for line in capsys.readouterr().out.splitlines()]
+    assert ["e5", "e4"] == shown
+
+
 @pytest.mark.parametrize("is_back", [False, True])
 def test_what_is_followed_is_shown_in_whatever_order_its_revisions_are(
     api: ScriptedApi,

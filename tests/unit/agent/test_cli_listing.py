@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from scoord_agent.cli.listing import PIPE_COLUMNS, Kind, Listing, broken, columns_of, cut, widths
@@ -60,6 +61,21 @@ def test_the_narrowest_terminal_is_wide_enough(width: int) -> None:
     assert "why:onetwo" in told
 
 
+@pytest.mark.parametrize("width", [1, 2, 9, 12])
+def test_wide_characters_take_the_room_that_they_need(width: int) -> None:
+    path = "\u6587\u4ef6/\u529f\u80fd\u5206\u652f/\u6587\u4ef6.py"
+    lines = broken(path, width)
+
+    assert path == "".join(lines)
+    assert all(cell_len(line) <= max(width, 2) for line in lines)
+
+
+def test_wide_characters_break_where_others_do() -> None:
+    assert ["\u6587\u4ef6/", "\u529f\u80fd"] == broken("\u6587\u4ef6/\u529f\u80fd", 7)
+    assert ["\u6587\u4ef6 a", "\u529f\u80fd"] == broken("\u6587\u4ef6 a \u529f\u80fd", 8)
+    assert ["\u6587\u4ef6", "\u529f\u80fd"] == broken("\u6587\u4ef6\u529f\u80fd", 5)
+
+
 def test_behind_a_label_that_takes_the_line_words_begin_in_the_next() -> None:
     assert ["", "one", "two"] == broken("one two", 4, label=4)
 
@@ -71,6 +87,8 @@ def test_a_name_keeps_its_end_by_which_it_is_told_apart() -> None:
     assert first == cut(first, 9)
     assert "\u529f\u80fd\u2026\u652f2" == cut(second, 8)
     assert "\u529f\u2026\u652f1" == cut(first, 7)
+    assert "\u2026" == cut(first, 1)
+    assert "\u2026" == cut(first, 0)
 
 
 def test_the_path_gets_the_room_before_names_and_names_before_reasons() -> None:

@@ -184,3 +184,19 @@ def test_a_watched_status_is_shown_anew_until_ctrl_c_and_says_when_the_agent_is_
 def test_watching_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "--watch", "--json"]) == 2
     assert "without --json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "locks"])
+@pytest.mark.parametrize(("waiters", "told"), [({"waiters": None}, True), ({"waiters": []}, False)])
+def test_where_nobody_knows_who_waits_that_is_said(
+    api: ScriptedApi,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    waiters: dict[str, object],
+    *,
+    told: bool,
+) -> None:
+    api.will("/v1/status", STATUS | waiters)
+
+    run([command])
+    assert ("\n\nwho waits is not known\n" in capsys.readouterr().out) == told

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from scoord import local
+from scoord import clock, local
 from scoord.errors import NotAllowed
 from scoord_agent import spawn
 from scoord_agent.only_one import OnlyOne
@@ -88,6 +88,15 @@ def test_an_agent_is_known_by_what_it_writes_down_itself(
         assert mark(lookalike.pid)
         assert [str(lookalike.pid), mark(lookalike.pid)] == spawn._recorded(AGENT)
         assert lookalike.pid == spawn.running(AGENT)
+
+
+def test_a_process_of_ours_is_known_where_the_system_does_not_tell_which_boot_it_is(
+    lookalike: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(clock, "_BOOT_ID", tmp_path / "boot_id")
+    _record(f"{lookalike.pid} {mark(lookalike.pid)}")
+
+    assert lookalike.pid == spawn.running(AGENT)
 
 
 def test_a_wall_clock_that_was_set_changes_nothing(

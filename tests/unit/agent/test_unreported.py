@@ -10,7 +10,7 @@ from scoord import clock
 from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId, RequestId, SessionId
 from scoord_agent import unreported
-from scoord_agent.unreported import UnlockedEdit, Unreported
+from scoord_agent.unreported import UnlockedEdit, Unreported, this_boot
 
 EDIT = UnlockedEdit(
     report_id=RequestId("r1"),
@@ -126,10 +126,10 @@ def test_after_a_reboot_the_wall_clock_tells_how_long_ago_an_edit_was(tmp_path: 
 
 def test_one_boot_is_known_from_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(clock, "_BOOT_ID", tmp_path / "boot_id")
-    assert clock.boot_id() != clock.boot_id(), "none is the same where the system does not tell"
+    assert this_boot() != this_boot(), "none is the same where the system does not tell"
 
     (tmp_path / "boot_id").write_text("f686\n")
-    assert "f686" == clock.boot_id()
+    assert "f686" == this_boot()
 
 
 def test_in_which_boot_an_edit_was_made_says_nothing_of_what_it_was() -> None:
