@@ -96,7 +96,18 @@ class Taking:
     def let_through(self, request: Request) -> None:
         """An edit goes on without an outcome: what is granted yet is to be held."""
         if not _is_in_vain(request):
-            self._unsettled.let_through(request)
+            for cut in self._unsettled.let_through(request):
+                self._hold_heard(cut)
+
+    def _hold_heard(self, cut: Cut) -> None:
+        """What is known to be granted is held at once.
+
+        Its lease may run out before anybody answers: then it was lost, and is asked for again.
+        """
+        for lock in cut.granted:
+            if self._is_news(cut, lock):
+                self._note_granted(cut.request, lock)
+                cut.open.discard(lock.key)
 
     def turn_over(self, session: LocalSession) -> None:
         """Its main thread's turn is over: where that ends its locks, it is granted none yet."""
@@ -269,17 +280,18 @@ class Taking:
 
         Of several files some may stand: refused then, they are given back.
         """
-        granted: Sequence[HeldLock] = ()
+        heard: Cut | None = None
         for _ in range(2):
-            await self._registration.renew(request.session, request.project, PATIENCE_S)
-            answer = await self._ask_once(request)
+            with self._unsettled.asking_again(heard):
+                await self._registration.renew(request.session, request.project, PATIENCE_S)
+                answer = await self._ask_once(request)
             if self._stands(request, answer):
-                if granted and not answer.granted:
-                    await self._begin_to_give_up(request, granted)
+                if heard and not answer.granted:
+                    await self._begin_to_give_up(request, heard.granted)
                 return answer
             self._pass_on(request.session, answer.granted)
-            granted = answer.granted
-        await self._begin_to_give_up(request, granted)
+            heard = Cut(request, answer.message, request.keys, answer.granted)
+        await self._begin_to_give_up(request, answer.granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 
     async def _ask_once(self, request: Request) -> _Answer:

@@ -6,13 +6,17 @@ ends. So the same request is sent again, under its own id, which gives the outco
 that it had; or has it now, if it never arrived. Where the edit was refused meanwhile
 it only asks, and takes nothing: what is taken would be given back, and with it the
 place in the queue that it was taken for.
+
+So it is with a grant that was heard, on a lease which may have run out by then, where
+nobody answered who was asked again. Where its edit goes on nothing is left to be found
+out: it is held, and believed in once its lease is renewed.
 """
 
 import asyncio
 import contextlib
 import copy
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -66,6 +70,8 @@ class Cut:
     message: Message
     open: set[str] = field(default_factory=set)
     """The keys of which nothing was heard since."""
+    granted: Sequence[HeldLock] = ()
+    """What it was granted by an answer that was heard, and could not be believed in."""
     let_through: bool = False
     """Whether the edit goes on, and so wants its locks."""
     giving_back: bool = False
@@ -136,6 +142,19 @@ class Unsettled:
         for cut in before:
             cut.open -= told
 
+    @contextmanager
+    def asking_again(self, heard: Cut | None) -> Iterator[None]:
+        """Around asking anew for what was ``heard`` to be granted, if anything, and may be over.
+
+        Where no answer comes that may stand all the same: it is found out later, too.
+        """
+        try:
+            yield
+        except (Unknown, asyncio.CancelledError):
+            if heard is not None:
+                self._add(heard)
+            raise
+
     async def make_way(self, request: Request) -> None:
         """Wait for what is being given back: asked for now, it would be granted and then go."""
         going = [cut for cut in self._cuts if cut.giving_back and cut.open & request.keys]
@@ -143,10 +162,15 @@ class Unsettled:
         if tasks:
             await asyncio.wait(tasks)
 
-    def let_through(self, request: Request) -> None:
-        """The edit goes on without an outcome: what is granted yet is to be held."""
-        for cut in self._cuts:
-            cut.let_through |= cut.request is request
+    def let_through(self, request: Request) -> list[Cut]:
+        """The edit goes on without an outcome: what is granted yet is to be held.
+
+        What was cut off of it, and may stand.
+        """
+        own = [cut for cut in self._cuts if cut.request is request]
+        for cut in own:
+            cut.let_through = True
+        return [cut for cut in own if cut.is_live]
 
     def drop(self, is_over: Callable[[Request], bool]) -> None:
         """Who asked for these is done: what is granted yet is to be given back."""

@@ -138,9 +138,9 @@ MUTANTS = (
     Mutant(
         "a lease that may have run out is not renewed before a lock is asked for",
         f"{AGENT}/taking.py",
-        "            await self._registration.renew(request.session, request.project, PATIENCE_S)\n"
-        "            answer",
-        "            answer",
+        "await self._registration.renew(request.session, request.project, PATIENCE_S)\n"
+        "                answer",
+        "answer",
         ("tests/unit/agent/test_edits.py",),
     ),
     Mutant(

@@ -99,6 +99,8 @@ class ScriptedCoordinator:
     edits: dict[str, list[Lost]] = field(default_factory=dict)
     """Who edited a file without a lock since it was lost."""
     beats: list[HeartbeatRequest] = field(default_factory=list)
+    beats_fail: ScoordError | None = None
+    """What is answered to a heartbeat, if not which leases stand."""
     reservations: list[ReserveRequest] = field(default_factory=list)
     reserve_fails: ScoordError | None = None
     """What is answered to who asks for a pattern, if not that."""
@@ -151,6 +153,8 @@ class ScriptedCoordinator:
         self.beats.append(request)
         if self.gate:
             await self.gate.wait()
+        if self.beats_fail:
+            raise self.beats_fail
         pulses = (
             SessionPulse(session_id=beat.session_id, live=beat.lease_id in self.leases)
             for beat in request.beats

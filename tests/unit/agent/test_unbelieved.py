@@ -1,0 +1,109 @@
+"""What is granted on a lease that may have run out by its answer, where no other answer comes."""
+
+import asyncio
+
+import pytest
+
+from scoord.errors import CoordinatorUnreachable
+from scoord.ids import AgentId
+from scoord_hooks.neutral import Decision, Verdict
+from support.house import BELIEF_S, A, House, settle, until
+from support.scripted_coordinator import Fate
+
+
+async def _edit(house: House, agent: str = "") -> Decision:
+    """It is granted just after the lease had to be renewed; from then on heartbeats wait."""
+    coordinator = house.coordinator
+    await house.edit("b.py")
+    house.clock.advance(BELIEF_S - 1)
+    answer = coordinator.gate = asyncio.Event()
+    coordinator.fates.append(Fate.LATE_ANSWER)
+    editing = asyncio.create_task(house.edit(agent=agent))
+    await until(lambda: "a.py" in coordinator.locks and _holder(house) == agent)
+    house.clock.advance(2)
+    coordinator.gate = asyncio.Event()
+    answer.set()
+    return await editing
+
+
+def _holder(house: House) -> str:
+    """Which thread has the file, as the coordinator says."""
+    return house.coordinator.locks["a.py"].holder.agent_id
+
+
+def _answer(house: House) -> None:
+    """What waits is answered."""
+    assert house.coordinator.gate
+    house.coordinator.gate.set()
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+async def test_it_is_held_if_its_edit_was_let_through(house: House, *, is_silent: bool) -> None:
+    if not is_silent:
+        house.coordinator.beats_fail = CoordinatorUnreachable("it cannot be reached")
+        asyncio.get_running_loop().call_later(0.1, lambda: _answer(house))
+
+    decision = await _edit(house)
+    await settle()
+
+    assert "let through without a lock" in decision.context
+    assert house.holds()
+    assert house.agrees()
+    assert not house.held.believes(A, house.clock.now())
+    assert [] == house.coordinator.releases
+
+
+async def test_it_is_asked_for_again_where_its_lease_had_run_out(house: House) -> None:
+    await _edit(house)
+    token = house.coordinator.locks["a.py"].token
+    house.coordinator.expire(house.session.lease)
+
+    house.registration.lapse(house.session)
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await until(house.holds)
+
+    assert token in [request.lost.token for request in house.coordinator.reclaims]
+    assert house.agrees()
+
+
+async def test_it_is_given_back_if_its_edit_was_refused(house: House) -> None:
+    house.block()
+
+    decision = await _edit(house)
+    _answer(house)
+    await until(lambda: house.coordinator.releases)
+    await settle()
+
+    assert decision.verdict is Verdict.DENY
+    assert ["b.py"] == list(house.coordinator.locks)
+    assert house.holds() is None
+
+
+async def test_so_it_is_if_the_subagent_has_ended_that_asked_for_it(house: House) -> None:
+    house.session.subagent_ends(AgentId("agent-1"))
+
+    await _edit(house, "agent-1")
+    _answer(house)
+    await until(lambda: house.coordinator.releases)
+    await settle()
+
+    assert ["b.py"] == list(house.coordinator.locks)
+    assert house.holds() is None
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_what_a_subagent_took_over_is_its_own_or_its_main_thread_hears_that_it_went(
+    house: House, *, is_refused: bool
+) -> None:
+    if is_refused:
+        house.block()
+    await house.edit("a.py")
+
+    await _edit(house, "agent-1")
+    _answer(house)
+    await settle()
+
+    held = [lock.agent for lock in house.held if lock.key == "a.py"]
+    assert held == ([] if is_refused else ["agent-1"])
+    told = "\n".join(house.session.take_notices())
+    assert ("a.py went with the subagent" in told) is is_refused
