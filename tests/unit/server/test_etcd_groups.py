@@ -72,3 +72,19 @@ async def test_what_waited_while_the_machine_slept_is_not_sent_any_more() -> Non
     with pytest.raises(DeadlineExceeded):
         await before[2]
     assert sent == [txns[0], txns[1], txns[3]]
+
+
+async def test_however_many_have_given_up_waiting_the_next_is_sent() -> None:
+    is_back = asyncio.Event()
+
+    async def send(txns: Sequence[Txn]) -> list[TxnResult]:
+        await is_back.wait()
+        return [TxnResult(True, 1, ()) for _ in txns]
+
+    groups = Groups(send, 0.2, "here")
+    txns = [Txn((), (Delete(b"%d" % number),)) for number in range(2_000)]
+    while_away = await asyncio.gather(*map(groups.run, txns), return_exceptions=True)
+    assert Counter(map(type, while_away)) == {DeadlineExceeded: len(txns)}
+    is_back.set()
+
+    assert (await groups.run(txns[0])).succeeded

@@ -12,9 +12,10 @@ for one member's sake, nothing of it was done, and each is sent by itself.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from scoord.clock import Clock, SystemClock
 from scoord.errors import DeadlineExceeded, InvalidRequest, StoreFull, StoreUnavailable
@@ -131,10 +132,7 @@ class Groups:
         group: list[_Waiting] = []
         left: list[_Waiting] = []
         room = _Room()
-        for _ in range(min(len(self._queue), _LOOK_AHEAD)):
-            waiting = self._queue.popleft()
-            if waiting.answer.done() or waiting.ends_at <= self._clock.now():
-                continue  # its caller has stopped waiting, or does when this process hears of it
+        for waiting in islice(self._still_waiting(), _LOOK_AHEAD):
             if waiting.alone and not group:
                 group.append(waiting)
                 break
@@ -143,6 +141,17 @@ class Groups:
                 break
         self._queue.extendleft(reversed(left))
         return group
+
+    def _still_waiting(self) -> Iterator[_Waiting]:
+        """Take one after the other from the queue, but for those whose time is over.
+
+        However many these are: a look that met nobody else would send nothing, and nothing
+        would be under way whose end leads to the next look.
+        """
+        while self._queue:
+            waiting = self._queue.popleft()
+            if not waiting.answer.done() and waiting.ends_at > self._clock.now():
+                yield waiting
 
 
 class _Room:
