@@ -47,6 +47,7 @@ class _Waiting:
     ends_at: float
     """When nobody waits for it any more, also by a clock that counts suspend."""
     alone: bool = False
+    """Whether it was sent in a group that was refused, and now goes by itself."""
 
 
 class Groups:
@@ -74,10 +75,7 @@ class Groups:
                 is_idle = not self._queue and self._has_room()
                 return await (self._send_alone(txn) if is_idle else self._send_later(txn))
         except TimeoutError:
-            raise DeadlineExceeded(
-                f"etcd at {self._where} did not answer a transaction within {self._deadline_s} s;"
-                " it may still have been done"
-            ) from None
+            raise self._too_late(sent=True) from None
 
     async def _send_alone(self, txn: Txn) -> TxnResult:
         """Send at once, in the caller's own task: each hand-over costs a turn of the loop."""
@@ -150,8 +148,16 @@ class Groups:
         """
         while self._queue:
             waiting = self._queue.popleft()
-            if not waiting.answer.done() and waiting.ends_at > self._clock.now():
+            if waiting.ends_at <= self._clock.now():
+                # The clock of the loop, which ends its wait, may have stood still meanwhile.
+                _fail([waiting], self._too_late(sent=waiting.alone))
+            if not waiting.answer.done():
                 yield waiting
+
+    def _too_late(self, *, sent: bool) -> DeadlineExceeded:
+        how = "did not answer a transaction" if sent else "was not asked"
+        done = "it may still have been done" if sent else "nothing was done"
+        return DeadlineExceeded(f"etcd at {self._where} {how} within {self._deadline_s} s; {done}")
 
 
 class _Room:
