@@ -7,7 +7,8 @@ for itself, though all of a group share one revision.
 
 Only transactions that do not touch each other's keys are grouped, so a group
 means the same as its members one after another. When etcd refuses a whole group
-for one member's sake, nothing of it was done, and each is sent by itself.
+for one member's sake, each is sent by itself: nothing of the group was done, but
+where it filled etcd up, which then says that it refuses what it has done.
 """
 
 import asyncio
@@ -34,8 +35,8 @@ _LOOK_AHEAD = 256
 
 _CLOSED = "the connection to etcd is closed"
 _REFUSED_FOR_ONE = (LeaseNotFound, InvalidRequest, StoreFull)
-"""A full store refuses a group for one put in it (etcd since 3.5.33 and 3.6.14). What fills
-it up was done all the same; sent again it finds that, as where its caller repeats it."""
+"""A full store refuses a group for one put in it (etcd since 3.5.33 and 3.6.14). The one that
+fills it up is done all the same: sent again, each finds that, as where its caller repeats it."""
 
 
 @dataclass(slots=True, eq=False)
