@@ -6,10 +6,13 @@ not grow with them.
 
 from contextlib import suppress
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+MOST_SAID: Final = 10_000
+"""Of how many things that go wrong each time a program remembers that it has said so."""
 
 
 class BoundedDict(dict[K, V]):

@@ -23,6 +23,7 @@ MOST_PATH_BYTES = 4096
 MOST_PROJECT_BYTES = 2 * MOST_PATH_BYTES
 """Length of a project's name. A worktree may be named by its place, with the machine before it.
 The place is folded: that is seldom half as long again, and at most three times as long (U+1D1C0).
+A name that is too long then is refused by coordinators; ``project:`` gives the worktree another.
 """
 
 # Git refuses the same set in names that would alias ".git" on HFS+ (utf8.c, next_hfs_char).

@@ -322,7 +322,7 @@ class Coordinator:
         return live
 
     async def _publish(self, beat: Beat) -> None:
-        """Use is display and idleness only: a lost race means it is fresher already."""
+        """Use is display and idleness only: of a lock, a lost race means it is fresher already."""
         now, seen = self._clock.wall_ms(), self._view.session(beat.project, beat.session)
         if beat.active and seen:
             await self._publish_active(seen.fact, now)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from scoord.bounded import Once
+from scoord.bounded import MOST_SAID, Once
 from scoord.errors import Contended, ScoordError, Unknown
 from scoord.happenings import Kind
 from scoord.ids import ProjectId, SessionId
@@ -46,7 +46,6 @@ SKEW_MS = 10 * 60 * 1000
 """How far the clocks of replicas may differ before a work log misses lines."""
 
 _RETRY_S = 1.0
-_MOST_SAID = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Farewells:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._looked_at = float("-inf")
-        self._failed = Once[str](_MOST_SAID)
+        self._failed = Once[str](MOST_SAID)
         """Which ends fail, by their registers."""
 
     async def run(self) -> None:

@@ -244,15 +244,17 @@ async def _look_for(file: Path | None) -> None:
     Nobody would find again what is written there. One on etcd has none.
     """
     held: tuple[int, int] | None = None
+    is_lost = False
     while file:
         with suppress(OSError):  # a disk that cannot be looked at has not lost it
             found = _which(file)
             held = held or found
-            if found is None or found != held:
-                lost = f"{file} was removed or replaced while it was in use"
-                _log.error("%s: this coordinator ends", lost)
-                await asyncio.sleep(LOOK_S)
-                raise StoreUnavailable(f"{lost}; start the coordinator again")
+            is_lost = found is None or found != held
+        if is_lost:
+            lost = f"{file} was removed or replaced while it was in use"
+            _log.error("%s: this coordinator ends", lost)
+            await asyncio.sleep(LOOK_S)
+            raise StoreUnavailable(f"{lost}; start the coordinator again")
         await asyncio.sleep(LOOK_S)
     await asyncio.Event().wait()
 

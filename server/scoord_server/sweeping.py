@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from scoord.bounded import Once
+from scoord.bounded import MOST_SAID, Once
 from scoord.errors import Unknown
 from scoord.happenings import Kind
 from scoord.ids import LeaseId
@@ -42,8 +42,7 @@ so does a lock whose time is over meanwhile."""
 AT_ONCE = 16
 """Ends that are under way at the same time: a store takes several in one step."""
 
-
-_MOST_SAID = 1_000
+_NOT_ENDED = "what is at %r is over and is not ended; each sweep tries again: %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +86,16 @@ class Refreshed:
 
 
 Ended = SessionFact | SweptLock | SeenWaiter
-End = Callable[[], Awaitable[Sequence[Ended]]]
-"""Ends one thing, if it is still as it was seen; what was ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of one thing."""
+
+    at: bytes
+    """Its key in the store."""
+    carry_out: Callable[[], Awaitable[Sequence[Ended]]]
+    """Ends it, if it is still as it was seen; what was ended."""
 
 
 class Sweeping:
@@ -98,8 +105,10 @@ class Sweeping:
         self._coordinator = coordinator
         ground = coordinator.ground
         self._store, self._view, self._clock = ground.store, ground.view, ground.clock
-        self._failed = Once[str](_MOST_SAID)
-        """Why ends fail."""
+        self._failed = Once[bytes](MOST_SAID)
+        """Which ends fail, by their keys."""
+        self._causes = Once[str](MOST_SAID)
+        """Why they do."""
 
     async def refresh(self, project: str = "") -> Refreshed:
         """Sweep by the store as it is now, not as it was last seen. Raises Unknown.
@@ -140,11 +149,19 @@ class Sweeping:
         locks = _due(seen, self._clock.now(), project)
         turns = [waiter for waiter in seen.waiters if _is_of(waiter.project, project)]
         return (
-            [partial(self._end_lock, lock, how) for lock, how in locks if how == Kind.LASTED],
-            [partial(self._end_turn, waiter) for waiter in turns],
-            [partial(self._end_lock, lock, how) for lock, how in locks if how != Kind.LASTED],
-            [partial(self._end_sessions, some) for some in _by_lease(seen.sessions, project)],
+            [self._of_lock(lock, how) for lock, how in locks if how == Kind.LASTED],
+            [End(waiter.fact.key, partial(self._end_turn, waiter)) for waiter in turns],
+            [self._of_lock(lock, how) for lock, how in locks if how != Kind.LASTED],
+            [self._of_sessions(some) for some in _by_lease(seen.sessions, project)],
         )
+
+    def _of_lock(self, lock: SeenLock, how: Kind) -> End:
+        return End(lock.fact.key, partial(self._end_lock, lock, how))
+
+    def _of_sessions(self, on_one_lease: Sequence[SessionFact]) -> End:
+        first = on_one_lease[0]
+        at = keys.session(first.record.session.project, first.session_id)
+        return End(at, partial(self._end_sessions, on_one_lease))
 
     async def _carry_out(self, ends: Sequence[End], until: float) -> list[Ended]:
         """Some at a time, and the first of them in any case; what was ended."""
@@ -160,12 +177,13 @@ class Sweeping:
     async def _singly(self, end: End) -> Sequence[Ended]:
         """Carry one end out. What is wrong with it keeps no other from being carried out."""
         try:
-            return await end()
+            return await end.carry_out()
         except Unknown:
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, it is of this one end)
-            if self._failed.is_new(repr(error)):
-                _log.exception("what is over is not ended; each sweep tries again")
+            if self._failed.is_new(end.at):
+                why = repr(error)  # where in the program, the first of a thousand alike says
+                _log.error(_NOT_ENDED, end.at, why, exc_info=self._causes.is_new(why))
             return ()
 
     async def _end_sessions(self, on_one_lease: Iterable[SessionFact]) -> list[Ended]:

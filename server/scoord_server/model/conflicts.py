@@ -1,8 +1,8 @@
 """Who is in whose way.
 
 A grant, a reservation and a place in a queue are compared alike: by who has it,
-whether it may be shared, and on which branch. ``Claimant.excludes`` is the rule,
-and the only one.
+whether it may be shared, and on which branch. ``Claimant.excludes`` is the rule, and
+the only one; a queue of many is counted by it.
 
 A place in a queue is in the way of those who came later, so that nobody overtakes.
 It is not in the way of one who has the path already, where both hold: that one would
@@ -11,7 +11,6 @@ wait for somebody who waits for it.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, islice
 
 from scoord.claimant import Claimant
@@ -59,25 +58,46 @@ def covering(reservations: Iterable[LockFact], path_key: str) -> tuple[LockFact,
 
 
 def place_of(who: Claimant, waiters: Sequence[WaiterFact]) -> int:
-    """The place of ``who`` in a queue, from 1; 0 where it has none."""
-    placed = zip(waiters, places(waiters), strict=True)
-    return next((place for waiter, place in placed if _is_place_of(who, waiter)), 0)
+    """The place of ``who`` in a queue, from 1; 0 where it has none.
+
+    Reckoned as that place was asked for last, to share or alone, not as ``who`` wants it now.
+    """
+    for ahead, mine in enumerate(waiters):
+        if _is_place_of(who, mine):
+            others = (one.claimant for one in islice(waiters, ahead))
+            return 1 + sum(other.excludes(mine.claimant) for other in others)
+    return 0
 
 
 def places(waiters: Iterable[WaiterFact]) -> Iterator[int]:
     """The place of each in a queue, from 1: how many of those ahead it waits for.
 
-    A thousand may wait: those of other sessions are counted by how they wait.
+    A thousand may wait: they are counted, not compared each with each.
     """
-    ahead, by_session = Counter[Claimant](), defaultdict[SessionId, list[Claimant]](list)
+    ahead, of_one = _Tally(), defaultdict[tuple[SessionId, AgentId], _Tally](_Tally)
     for waiter in waiters:
         who = waiter.claimant
-        own = by_session[who.session]
-        others = ahead - Counter(map(_anybody, own))
-        of_others = sum(count for one, count in others.items() if one.excludes(who))
-        yield 1 + of_others + sum(one.excludes(who) for one in own)
-        ahead[_anybody(who)] += 1
-        own.append(who)
+        lets_by = {(who.session, who.agent), (who.session, AgentId(""))}
+        yield 1 + ahead.excluding(who) - sum(of_one[one].excluding(who) for one in lets_by)
+        ahead.add(who)
+        of_one[who.session, who.agent].add(who)
+
+
+class _Tally:
+    """How many wait, by what ``Claimant.excludes`` looks at: what that says of two, of many."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[tuple[bool, str | None]]()
+
+    def add(self, who: Claimant) -> None:
+        """One more, on its branch and on any."""
+        self._counts.update(((who.shared, who.branch), (who.shared, None)))
+
+    def excluding(self, who: Claimant) -> int:
+        """How many keep ``who`` waiting, where it is none of them and follows none of them."""
+        modes = (False,) if who.shared else (False, True)
+        branches = ("", who.branch) if who.branch else (None,)
+        return sum(self._counts[mode, branch] for mode in modes for branch in branches)
 
 
 def holding(who: Claimant, room: Room) -> LockFact | None:
@@ -123,11 +143,6 @@ def _before(
     """For whom ``who`` waits of those who came first: not for who waits for its session."""
     own = (fact for fact in holds if fact.claimant.session == who.session)
     return not_waiting_for(own, ahead)
-
-
-def _anybody(who: Claimant) -> Claimant:
-    """Who waits like ``who``, of no session."""
-    return replace(who, session=SessionId(""), agent=AgentId(""))
 
 
 def _is_place_of(who: Claimant, waiter: WaiterFact) -> bool:

@@ -86,19 +86,18 @@ def _stream(method: Callable[[Any, Context], AsyncIterator[Any]]) -> Callable[[A
     return call
 
 
-def failure_of(error: Exception) -> ScoordError:
-    """What a caller is told of ``error``."""
-    if isinstance(error, ScoordError):
-        return error
-    return InternalError(_UNREADABLE if isinstance(error, DecodeError) else _UNFORESEEN)
-
-
 async def _abort(context: Context, error: Exception) -> None:
-    failure = failure_of(error)
-    if failure is not error:
-        machine = one_line(current.get().machine) or "a machine without a name"
-        _log.error("an RPC of %s failed in a way nobody foresaw", machine, exc_info=error)
+    failure = error if isinstance(error, ScoordError) else _logged(error)
     await context.abort(status_of(failure), failure.message, trailing_metadata(failure))
+
+
+def _logged(error: Exception) -> InternalError:
+    """What a caller is told of what is in no catalogue; the log has the rest."""
+    is_newer = isinstance(error, DecodeError)
+    how = "on what this version cannot read" if is_newer else "in a way nobody foresaw"
+    machine = one_line(current.get().machine) or "a machine without a name"
+    _log.error("an RPC of %s failed %s", machine, how, exc_info=error)
+    return InternalError(_UNREADABLE if is_newer else _UNFORESEEN)
 
 
 def _caller(context: Context) -> Caller:

@@ -2,19 +2,18 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
-from scoord.bounded import Once
+from scoord.bounded import MOST_SAID, Once
 from scoord_server.store.port import KeyValue
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_MOST_SAID: Final = 10_000
-_unreadable = Once[tuple[bytes, int]](_MOST_SAID)
+_unreadable = Once[tuple[bytes, int]](MOST_SAID)
 """Which values were said: what looks every second finds them every time."""
 
 

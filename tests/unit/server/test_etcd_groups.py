@@ -49,7 +49,10 @@ async def test_in_a_full_store_what_takes_no_space_is_done_beside_what_does() ->
 
 
 async def test_what_waited_while_the_machine_slept_is_not_sent_any_more() -> None:
-    """Its caller has long given up, and another may have what it gives back."""
+    """Its caller has long given up, and another may have what it gives back.
+
+    Where the caller's time does not count the sleep, it is told at once.
+    """
     sent: list[Txn] = []
     is_over = asyncio.Event()
 
@@ -59,7 +62,7 @@ async def test_what_waited_while_the_machine_slept_is_not_sent_any_more() -> Non
         return [TxnResult(True, 1, ()) for _ in txns]
 
     clock = FakeClock()
-    groups = Groups(send, 0.5, "here", clock)
+    groups = Groups(send, 30.0, "here", clock)
     txns = [Txn((), (Delete(b"%d" % number),)) for number in range(4)]
     before = [asyncio.create_task(groups.run(txn)) for txn in txns[:3]]
     await asyncio.sleep(0)
@@ -69,6 +72,22 @@ async def test_what_waited_while_the_machine_slept_is_not_sent_any_more() -> Non
     is_over.set()
 
     assert (await after).succeeded
-    with pytest.raises(DeadlineExceeded):
-        await before[2]
+    with pytest.raises(DeadlineExceeded, match="nothing was done"):
+        await asyncio.wait_for(before[2], 5.0)
     assert sent == [txns[0], txns[1], txns[3]]
+
+
+async def test_however_many_have_given_up_waiting_the_next_is_sent() -> None:
+    is_back = asyncio.Event()
+
+    async def send(txns: Sequence[Txn]) -> list[TxnResult]:
+        await is_back.wait()
+        return [TxnResult(True, 1, ()) for _ in txns]
+
+    groups = Groups(send, 0.2, "here")
+    txns = [Txn((), (Delete(b"%d" % number),)) for number in range(2_000)]
+    while_away = await asyncio.gather(*map(groups.run, txns), return_exceptions=True)
+    assert Counter(map(type, while_away)) == {DeadlineExceeded: len(txns)}
+    is_back.set()
+
+    assert (await groups.run(txns[0])).succeeded

@@ -10,8 +10,9 @@ from scoord.errors import StoreUnavailable
 from scoord_server import reaper
 from scoord_server.reaper import Reaper
 from scoord_server.seen import SeenLock
+from scoord_server.store import keys
 from scoord_server.sweeping import Sweeping
-from support.coordination import Bench, bench
+from support.coordination import PROJECT, Bench, bench
 
 
 @pytest.fixture
@@ -54,12 +55,14 @@ async def test_an_end_that_fails_each_time_keeps_no_other_from_being_carried_out
     await b.session("old", timeout_ms=2_000)
     await b.session("keeper")
     await b.acquire("keeper", "idle.py", lock_timeout_ms=1_000)
-    await b.acquire("keeper", "timed.py", lasts_ms=1_000)
+    timed = ["timed.py", "other.py"]
+    for path in timed:
+        await b.acquire("keeper", path, lasts_ms=1_000)
     locks = b.coordinator.locks
     end = locks.end_overdue
 
     async def end_overdue(lock: SeenLock) -> bool:
-        if lock.key == "timed.py":
+        if lock.key in timed:
             raise RuntimeError("boom")
         return await end(lock)
 
@@ -72,5 +75,8 @@ async def test_an_end_that_fails_each_time_keeps_no_other_from_being_carried_out
 
     seen = b.view.snapshot()
     assert ["keeper"] == [one.fact.session_id for one in seen.sessions]
-    assert ["timed.py"] == [lock.key for lock in seen.locks]
-    assert ["what is over is not ended; each sweep tries again"] == caplog.messages
+    assert timed == [lock.key for lock in seen.locks]
+    said = "what is at {} is over and is not ended; each sweep tries again: RuntimeError('boom')"
+    assert [said.format(keys.lock(PROJECT, path)) for path in timed] == caplog.messages
+    traced = [bool(record.exc_info) for record in caplog.records]
+    assert [True, False] == traced, "the same went wrong"

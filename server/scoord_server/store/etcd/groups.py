@@ -7,14 +7,16 @@ for itself, though all of a group share one revision.
 
 Only transactions that do not touch each other's keys are grouped, so a group
 means the same as its members one after another. When etcd refuses a whole group
-for one member's sake, nothing of it was done, and each is sent by itself.
+for one member's sake, each is sent by itself: nothing of the group was done, but
+where it filled etcd up, which then says that it refuses what it has done.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from scoord.clock import Clock, SystemClock
 from scoord.errors import DeadlineExceeded, InvalidRequest, StoreFull, StoreUnavailable
@@ -33,8 +35,8 @@ _LOOK_AHEAD = 256
 
 _CLOSED = "the connection to etcd is closed"
 _REFUSED_FOR_ONE = (LeaseNotFound, InvalidRequest, StoreFull)
-"""A full store refuses a group for one put in it (etcd since 3.5.33 and 3.6.14). What fills
-it up was done all the same; sent again it finds that, as where its caller repeats it."""
+"""A full store refuses a group for one put in it (etcd since 3.5.33 and 3.6.14). The one that
+fills it up is done all the same: sent again, each finds that, as where its caller repeats it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +48,7 @@ class _Waiting:
     ends_at: float
     """When nobody waits for it any more, also by a clock that counts suspend."""
     alone: bool = False
+    """Whether it was sent in a group that was refused, and now goes by itself."""
 
 
 class Groups:
@@ -73,10 +76,7 @@ class Groups:
                 is_idle = not self._queue and self._has_room()
                 return await (self._send_alone(txn) if is_idle else self._send_later(txn))
         except TimeoutError:
-            raise DeadlineExceeded(
-                f"etcd at {self._where} did not answer a transaction within {self._deadline_s} s;"
-                " it may still have been done"
-            ) from None
+            raise self._too_late(sent=True) from None
 
     async def _send_alone(self, txn: Txn) -> TxnResult:
         """Send at once, in the caller's own task: each hand-over costs a turn of the loop."""
@@ -131,10 +131,7 @@ class Groups:
         group: list[_Waiting] = []
         left: list[_Waiting] = []
         room = _Room()
-        for _ in range(min(len(self._queue), _LOOK_AHEAD)):
-            waiting = self._queue.popleft()
-            if waiting.answer.done() or waiting.ends_at <= self._clock.now():
-                continue  # its caller has stopped waiting, or does when this process hears of it
+        for waiting in islice(self._still_waiting(), _LOOK_AHEAD):
             if waiting.alone and not group:
                 group.append(waiting)
                 break
@@ -143,6 +140,25 @@ class Groups:
                 break
         self._queue.extendleft(reversed(left))
         return group
+
+    def _still_waiting(self) -> Iterator[_Waiting]:
+        """Take one after the other from the queue, but for those whose time is over.
+
+        However many these are: a look that met nobody else would send nothing, and nothing
+        would be under way whose end leads to the next look.
+        """
+        while self._queue:
+            waiting = self._queue.popleft()
+            if waiting.ends_at <= self._clock.now():
+                # The clock of the loop, which ends its wait, may have stood still meanwhile.
+                _fail([waiting], self._too_late(sent=waiting.alone))
+            if not waiting.answer.done():
+                yield waiting
+
+    def _too_late(self, *, sent: bool) -> DeadlineExceeded:
+        how = "did not answer a transaction" if sent else "was not asked"
+        done = "it may still have been done" if sent else "nothing was done"
+        return DeadlineExceeded(f"etcd at {self._where} {how} within {self._deadline_s} s; {done}")
 
 
 class _Room:

@@ -21,7 +21,11 @@ _log = logging.getLogger(__name__)
 
 
 class EtcdStore:
-    """An etcd cluster, as the port. Nothing that is not idempotent is ever repeated."""
+    """An etcd cluster, as the port.
+
+    Nothing that is not idempotent is ever repeated, but for the transactions of a group that
+    filled etcd up: see ``groups``.
+    """
 
     def __init__(self, link: Link) -> None:
         self._link = link
