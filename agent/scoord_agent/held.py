@@ -54,6 +54,9 @@ class HeldLocks:
         self._replaced: dict[_Grant, HeldLock] = {}
         """Grants in place of which their holders have more, before anything told of their
         end. They became that, or were taken away before, and others may have had the file."""
+        self._unsettled: dict[_Grant, HeldLock] = {}
+        """Grants that passed on, while it is not settled whether they are kept. Either way what
+        they took from others is over, also where the answer that grants it comes yet."""
         self.losses = Losses()
 
     def renewed(self, session: SessionId, sent_at: float) -> None:
@@ -91,6 +94,8 @@ class HeldLocks:
 
         What its own holder had of the path is a part of it, and stays until then.
         """
+        if not self.find_same(lock):
+            self._unsettled[_grant(lock)] = lock
         for other in self._grants.at(lock.path):
             is_over = other.token == lock.token or is_ended_by(lock, other)
             if is_over and not is_same(other, lock):
@@ -109,6 +114,7 @@ class HeldLocks:
 
         Other than by ``put``, nobody has more now. Whether its main thread had it before.
         """
+        self._settle(lock)
         before = self._take_passed(lock)
         for other in self._grants.at(lock.path):
             if other.token == lock.token:
@@ -119,6 +125,12 @@ class HeldLocks:
                 self._overtaken[_grant(other)] = other
         return any(has_passed(other, lock) for other in before)
 
+    def _settle(self, lock: HeldLock) -> None:
+        """It is known what becomes of it, and so of what its holder was granted there before."""
+        for other in tuple(self._unsettled.values()):
+            if other.path == lock.path and is_same(other, lock) and other.token <= lock.token:
+                del self._unsettled[_grant(other)]
+
     def _take_passed(self, lock: HeldLock) -> list[HeldLock]:
         """What passed on to its holder before it was settled, and is settled now."""
         return [self._overtaken.pop(_grant(other)) for other in self._passed(lock)]
@@ -127,6 +139,7 @@ class HeldLocks:
         return [other for other in self._overtaken.values() if _goes_on_as(other, lock)]
 
     def _put(self, lock: HeldLock) -> None:
+        self._settle(lock)
         lock, others = self._gone_on(lock), self._grants.at(lock.path)
         over = [other for other in others if is_ended_by(lock, other)]
         same = [other for other in others if other.token == lock.token]
@@ -247,7 +260,8 @@ class HeldLocks:
 
         A subagent that took it over from its main thread has it under the same token.
         """
-        later = (k for k in self._near(lock) if lock.is_before(k) and not is_let_in(lock, k))
+        known = (*self._near(lock), *self._unsettled.values())
+        later = (k for k in known if lock.is_before(k) and not is_let_in(lock, k))
         others = [k for k in later if k.claimant.excludes(lock.claimant)]
         return any(k.covers(*lock.name) or lock.covers(*k.name) for k in others)
 
@@ -294,6 +308,8 @@ class HeldLocks:
         overtaken = [lock for lock in self.overtaken() if lock.session == session]
         for lock in (*overtaken, *self.of(session)):
             self.lose(lock)
+        for lock in [lock for lock in self._unsettled.values() if lock.session == session]:
+            del self._unsettled[_grant(lock)]
         self.losses.note_lapse(session)
         self._renewed_at.pop(session, None)
 

@@ -353,6 +353,29 @@ async def test_what_passed_with_what_changed_hands_is_not_believed_in_while_it_i
     assert meanwhile is None
 
 
+async def test_what_is_known_to_have_passed_is_not_believed_in_by_a_later_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was granted before; its subagent's answer came first, with another file that was over."""
+    house.block()
+    house.coordinator.gate = asyncio.Event()
+    monkeypatch.setattr(house.stream, "is_over", lambda lock: lock.key == "fast.py")
+    house.coordinator.fates.extend([Fate.LATE_ANSWER, Fate.ANSWERED, Fate.LOST])
+    editing = asyncio.create_task(house.edit("had.py"))
+    await until(lambda: house.coordinator.locks)
+    house.coordinator.locks["had.py"].holder.agent_id = "agent-1"
+    again = asyncio.create_task(house.edit("had.py", "fast.py", agent="agent-1"))
+    await until(lambda: len(house.coordinator.acquires) == 3)
+
+    house.coordinator.gate.set()
+    decision = await editing
+    meanwhile = house.holds("had.py")
+    await again
+
+    assert decision.verdict is Verdict.DENY
+    assert meanwhile is None
+
+
 async def test_an_edit_of_what_changes_hands_too_fast_is_refused(house: House) -> None:
     house.coordinator.fates.append(Fate.CONTENDED)
 

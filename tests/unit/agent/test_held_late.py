@@ -137,6 +137,29 @@ def test_what_is_not_kept_takes_nothing_back_that_passed_on(held: HeldLocks) -> 
     assert [] == held.overtaken()
 
 
+@pytest.mark.parametrize("becomes", ["put", "turn_down", "lapse"])
+def test_what_passed_on_is_over_for_a_late_answer_until_that_is_settled(becomes: str) -> None:
+    held, helpers = HeldLocks(BELIEF_S), replace(LOCK, agent=AgentId("a1"))
+    share = replace(LOCK, shared=True, token=FencingToken(5))
+    before = replace(LOCK, session=B, token=FencingToken(5))
+
+    held.pass_on(helpers)
+    assert [True, True] == list(map(held.is_later_anothers, (LOCK, before)))
+    assert not any(map(held.is_later_anothers, (helpers, share, replace(LOCK, key="b.py"))))
+
+    getattr(held, becomes)(A if becomes == "lapse" else helpers)
+    assert held.is_later_anothers(LOCK) is (becomes == "put"), "what is had shows it by itself"
+
+
+def test_what_passed_on_and_was_asked_for_again_is_settled_with_that(held: HeldLocks) -> None:
+    helpers = replace(LOCK, agent=AgentId("a1"))
+    held.pass_on(helpers)
+
+    held.turn_down(replace(helpers, token=FencingToken(8)))
+
+    assert not held.is_later_anothers(LOCK)
+
+
 def test_what_a_later_grant_ended_is_over_before_that_is_settled(held: HeldLocks) -> None:
     share = replace(LOCK, key="b.py", shared=True)
     held.put(share)
