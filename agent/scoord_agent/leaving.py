@@ -43,7 +43,9 @@ class Leaving:
 
     async def places(self, session: LocalSession, left: Mapping[Place, Queued]) -> None:
         """Give these up, as they were last asked for. Raises as above: the rest are kept."""
-        await self._leave_each(session, left)
+        for project, agent in sorted({(place.project, place.agent) for place in left}):
+            its = {at: it for at, it in left.items() if (at.project, at.agent) == (project, agent)}
+            await self._leave_as_meant(session, project, agent, its)
 
     async def all_of(self, session: LocalSession, agent: AgentId) -> None:
         """Give up all places that a holder has, which has ended. Raises as above."""
@@ -60,20 +62,23 @@ class Leaving:
     async def _leave_those(self, session: LocalSession, is_left: Callable[[Place], bool]) -> None:
         session_id = session.session_id
         places = self._turns.leave(lambda place: place.session == session_id and is_left(place))
-        await self._leave_each(session, places)
+        await self.places(session, places)
 
-    async def _leave_each(self, session: LocalSession, places: Mapping[Place, Queued]) -> None:
-        """One request each: where one fails, its places stand, and those of the others after it."""
-        session_id = session.session_id
-        for project, agent in sorted({(place.project, place.agent) for place in places}):
-            left = self._as_meant(
-                {at: it for at, it in places.items() if (at.project, at.agent) == (project, agent)}
-            )
-            await self._leave(project, (session_id, agent), [*left.values()])
-            self._forget(left)
-            keys = (place.key for place in left)
-            over = [k for k in keys if not self._turns.waits(project, k, session_id)]
-            self._waits.over(session, project, over)
+    async def _leave_as_meant(
+        self,
+        session: LocalSession,
+        project: ProjectId,
+        agent: AgentId,
+        places: Mapping[Place, Queued],
+    ) -> None:
+        """One request for a holder: where it fails, these stand, and those of who comes after."""
+        session_id, left = session.session_id, self._as_meant(places)
+        until = {at: it.revision or self._turns.revision(at) for at, it in left.items()}
+        await self._leave(project, (session_id, agent), [*left.values()])
+        self._forget(until)
+        keys = (place.key for place in left)
+        over = [k for k in keys if not self._turns.waits(project, k, session_id)]
+        self._waits.over(session, project, over)
 
     def _as_meant(self, places: Mapping[Place, Queued]) -> dict[Place, Queued]:
         """Places to give up. Of one that is asked for just now, the revision is not known."""
@@ -81,10 +86,10 @@ class Leaving:
             at: replace(it, revision=0) if self._is_open(at) else it for at, it in places.items()
         }
 
-    def _forget(self, left: Mapping[Place, Queued]) -> None:
-        """Expect no turn at these, but where one was asked for again since."""
-        for place, queued in left.items():
-            if not queued.revision or self._turns.revision(place) <= queued.revision:
+    def _forget(self, until: Mapping[Place, int]) -> None:
+        """Expect no turn at these, but where one was asked for again since: after a revision."""
+        for place, revision in until.items():
+            if self._turns.revision(place) <= revision:
                 self._turns.had(place)
 
     async def _leave(
