@@ -3,7 +3,7 @@
 One that was asked for again since, by another thread, stays: the coordinator compares.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from scoord.ids import AgentId, ProjectId, SessionId
@@ -60,8 +60,10 @@ class Leaving:
         await self._leave_those(session, lambda place: place.branch == branch)
 
     async def _leave_those(self, session: LocalSession, is_left: Callable[[Place], bool]) -> None:
+        """Nothing is wanted there any more, whatever becomes of the requests."""
         session_id = session.session_id
         places = self._turns.leave(lambda place: place.session == session_id and is_left(place))
+        self._wait_no_more(session, places)
         await self.places(session, places)
 
     async def _leave_as_meant(
@@ -71,14 +73,12 @@ class Leaving:
         agent: AgentId,
         places: Mapping[Place, Queued],
     ) -> None:
-        """One request for a holder: where it fails, these stand, and those of who comes after."""
-        session_id, left = session.session_id, self._as_meant(places)
+        """Those of one holder: what is known of them here stays until that is answered."""
+        left = self._as_meant(places)
         until = {at: it.revision or self._turns.revision(at) for at, it in left.items()}
-        await self._leave(project, (session_id, agent), [*left.values()])
+        await self._leave(project, (session.session_id, agent), [*left.values()])
         self._forget(until)
-        keys = (place.key for place in left)
-        over = [k for k in keys if not self._turns.waits(project, k, session_id)]
-        self._waits.over(session, project, over)
+        self._wait_no_more(session, left)
 
     def _as_meant(self, places: Mapping[Place, Queued]) -> dict[Place, Queued]:
         """Places to give up. Of one that is asked for just now, the revision is not known."""
@@ -91,6 +91,12 @@ class Leaving:
         for place, revision in until.items():
             if self._turns.revision(place) <= revision:
                 self._turns.had(place)
+
+    def _wait_no_more(self, session: LocalSession, left: Iterable[Place]) -> None:
+        """Nobody sees it wait at these, unless it has another place there."""
+        for at in left:
+            if not self._turns.waits(at.project, at.key, session.session_id):
+                self._waits.over(session, at.project, [at.key])
 
     async def _leave(
         self, project: ProjectId, who: tuple[SessionId, AgentId], left: Sequence[Queued]

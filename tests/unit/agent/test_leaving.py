@@ -13,7 +13,7 @@ from scoord.ids import AgentId
 from scoord.v1.locks_pb2 import LeaveRequest
 from scoord_agent.turns import Queued
 from support.clock import FakeClock
-from support.house import House, editing_house, settle, until
+from support.house import SHOP, A, House, editing_house, settle, until
 from support.repositories import git
 from support.scripted_coordinator import Fate
 
@@ -79,6 +79,20 @@ async def test_all_stand_where_giving_up_the_first_fails(house: House, agent: st
     house.turns.lapse(house.session.session_id)
     told = house.turns.take(house.session.session_id, AgentId(agent), 9)
     assert ["a.py"] == [turn.path for turn in told]
+
+
+@pytest.mark.parametrize("agent", ["", "agent-1"])
+async def test_who_has_ended_waits_for_nothing_also_where_that_is_not_heard(
+    house: House, agent: str
+) -> None:
+    await house.edit("a.py", agent=agent)
+    house.coordinator.fates.append(Fate.UNREACHABLE)
+
+    with pytest.raises(CoordinatorUnreachable):
+        await house.taking.leaving.all_of(house.session, AgentId(""))
+
+    assert bool(agent) == house.turns.waits(SHOP, "a.py", A)
+    assert bool(agent) == bool(house.session.work.waits), "a subagent goes on"
 
 
 async def test_what_is_asked_for_again_while_others_are_given_up_is_waited_for(
