@@ -3,7 +3,9 @@
 One that was asked for again since, by another thread, stays: the coordinator compares.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from scoord.ids import AgentId, ProjectId, SessionId
@@ -32,12 +34,12 @@ class Leaving:
         self._turns = turns
         self._waits = waits
         self._is_open = is_open
+        self._left = Counter[Place]()
+        """Those that are being given up, and by how many requests."""
 
     async def leave(self, request: Request) -> None:
         """Give up the places in the queues of files. Raises what the coordinator says."""
-        self._waits.over(request.session, request.project, request.keys)
-        revision = self._turns.revision
-        places = request.places.items()
+        revision, places = self._turns.revision, request.places.items()
         left = {at: Queued(path, revision(at), at.branch) for at, path in places}
         await self.places(request.session, left)
 
@@ -46,6 +48,10 @@ class Leaving:
         for project, agent in sorted({(place.project, place.agent) for place in left}):
             its = {at: it for at, it in left.items() if (at.project, at.agent) == (project, agent)}
             await self._leave_as_meant(session, project, agent, its)
+
+    def is_leaving(self, place: Place) -> bool:
+        """Whether it is given up just now: that it is gone is no news."""
+        return place in self._left
 
     async def all_of(self, session: LocalSession, agent: AgentId) -> None:
         """Give up all places that a holder has, which has ended. Raises as above."""
@@ -76,9 +82,20 @@ class Leaving:
         """Those of one holder: what is known of them here stays until that is answered."""
         left = self._as_meant(places)
         until = {at: it.revision or self._turns.revision(at) for at, it in left.items()}
-        await self._leave(project, (session.session_id, agent), [*left.values()])
+        with self._leaving(left):
+            await self._leave(project, (session.session_id, agent), [*left.values()])
         self._forget(until)
         self._wait_no_more(session, left)
+
+    @contextmanager
+    def _leaving(self, places: Iterable[Place]) -> Iterator[None]:
+        """Around giving these up: the stream may tell that they are gone before the answer."""
+        left = Counter([*places])
+        self._left += left
+        try:
+            yield
+        finally:
+            self._left -= left
 
     def _as_meant(self, places: Mapping[Place, Queued]) -> dict[Place, Queued]:
         """Places to give up. Of one that is asked for just now, the revision is not known."""

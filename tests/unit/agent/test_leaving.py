@@ -95,6 +95,16 @@ async def test_who_has_ended_waits_for_nothing_also_where_that_is_not_heard(
     assert bool(agent) == bool(house.session.work.waits), "a subagent goes on"
 
 
+async def test_who_gives_its_place_up_is_seen_to_wait_where_its_subagent_does(house: House) -> None:
+    await house.edit("a.py", agent="agent-1")
+
+    await house.taking.leaving.leave(house.request("a.py"))
+    assert house.session.work.waits
+
+    await house.taking.leaving.all_of(house.session, AgentId("agent-1"))
+    assert {} == house.session.work.waits
+
+
 async def test_what_is_asked_for_again_while_others_are_given_up_is_waited_for(
     house: House,
 ) -> None:
