@@ -49,11 +49,6 @@ def by_project(edits: Iterable[Edit]) -> list[list[tuple[Edit, Claimant]]]:
     return list(wanted.values())
 
 
-def is_refused(request: Request, outcome: Outcome) -> bool:
-    """Whether others hold what is asked for, and its project's settings have it refused."""
-    return isinstance(outcome, list) and request.conflict_action == "block"
-
-
 def decided(request: Request, outcome: Outcome) -> set[tuple[ProjectId, str]]:
     """Of which files it is known that they are not had, or that nobody can say."""
     if isinstance(outcome, Granted):

@@ -27,7 +27,7 @@ from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator, UnnamedFile
 from scoord.v1.locks_pb2 import Conflict, Granted, Lock
 from scoord_agent import wording
-from scoord_agent.edit_parts import Edit, Outcome, Unasked, by_project, decided, is_refused
+from scoord_agent.edit_parts import Edit, Outcome, Unasked, by_project, decided
 from scoord_agent.held import HeldLocks
 from scoord_agent.hold_times import HoldTimes
 from scoord_agent.local_session import LocalSession
@@ -211,7 +211,7 @@ class Edits:
         for _ in range(2):
             for request in requests:
                 pairs += await self._outcomes(request, until)
-                if is_refused(*pairs[-1]):
+                if self._is_refused(*pairs[-1]):
                     return pairs
             if not (lost := self._lost(edits, pairs)):
                 return pairs
@@ -294,6 +294,21 @@ class Edits:
             return judge(request, outcome.why)
         return self._held_by_others(request, outcome)
 
+    def _is_refused(self, request: Request, outcome: Outcome) -> bool:
+        """Whether that denies the edit, as it would be judged now; not said, and not logged."""
+        if isinstance(outcome, Granted):
+            return False
+        if isinstance(outcome, Unasked) and not outcome.contended:
+            return self._is_refused_unasked(request)
+        return request.conflict_action == "block"
+
+    def _is_refused_unasked(self, request: Request) -> bool:
+        is_known = bool(self._known_conflicts(request))
+        if is_known and request.conflict_action == "block":
+            return True
+        blocks = request.settings.session_coordination.unreachable_action == "block"
+        return blocks and (is_known or not self._is_covered(request))
+
     def _held_by_others(self, request: Request, conflicts: list[Conflict]) -> Decision:
         asker, alias = asker_of(request), request.session.alias
         match request.conflict_action:
@@ -332,6 +347,10 @@ class Edits:
     def _completion(self, project: ProjectId, lock: Lock) -> str:
         return completed(self._hold_times.completion(project, lock, self._neighbours))
 
+    def _known_conflicts(self, request: Request) -> list[Conflict]:
+        found = (self._in_the_way(request, file) for file in request.files)
+        return [conflict for conflict in found if conflict is not None]
+
     def _in_the_way(self, request: Request, file: FileIdentity) -> Conflict | None:
         """A conflict that is known without asking: as last heard, or granted here since."""
         there = self._neighbours.of(request.project)
@@ -354,11 +373,9 @@ class Edits:
         return ALLOW
 
     def _unasked(self, request: Request, error: str) -> Decision:
-        asker = asker_of(request)
-        found = (self._in_the_way(request, file) for file in request.files)
-        known = [conflict for conflict in found if conflict is not None]
+        known = self._known_conflicts(request)
         if known and request.conflict_action == "block":
-            return _denied(wording.known_conflicts(known, asker, error))
+            return _denied(wording.known_conflicts(known, asker_of(request), error))
         if not known and self._is_covered(request):
             return ALLOW
         return _as_set(request.settings, request.shown, error)

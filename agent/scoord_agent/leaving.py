@@ -3,7 +3,9 @@
 One that was asked for again since, by another thread, stays: the coordinator compares.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from scoord.ids import AgentId, ProjectId, SessionId
@@ -32,18 +34,24 @@ class Leaving:
         self._turns = turns
         self._waits = waits
         self._is_open = is_open
+        self._left = Counter[Place]()
+        """Those that are being given up, and by how many requests."""
 
     async def leave(self, request: Request) -> None:
         """Give up the places in the queues of files. Raises what the coordinator says."""
-        self._waits.over(request.session, request.project, request.keys)
-        revision = self._turns.revision
-        places = request.places.items()
+        revision, places = self._turns.revision, request.places.items()
         left = {at: Queued(path, revision(at), at.branch) for at, path in places}
         await self.places(request.session, left)
 
     async def places(self, session: LocalSession, left: Mapping[Place, Queued]) -> None:
         """Give these up, as they were last asked for. Raises as above: the rest are kept."""
-        await self._leave_each(session, left)
+        for project, agent in sorted({(place.project, place.agent) for place in left}):
+            its = {at: it for at, it in left.items() if (at.project, at.agent) == (project, agent)}
+            await self._leave_as_meant(session, project, agent, its)
+
+    def is_leaving(self, place: Place) -> bool:
+        """Whether it is given up just now: that it is gone is no news."""
+        return place in self._left
 
     async def all_of(self, session: LocalSession, agent: AgentId) -> None:
         """Give up all places that a holder has, which has ended. Raises as above."""
@@ -58,22 +66,36 @@ class Leaving:
         await self._leave_those(session, lambda place: place.branch == branch)
 
     async def _leave_those(self, session: LocalSession, is_left: Callable[[Place], bool]) -> None:
+        """Nothing is wanted there any more, whatever becomes of the requests."""
         session_id = session.session_id
         places = self._turns.leave(lambda place: place.session == session_id and is_left(place))
-        await self._leave_each(session, places)
+        self._wait_no_more(session, places)
+        await self.places(session, places)
 
-    async def _leave_each(self, session: LocalSession, places: Mapping[Place, Queued]) -> None:
-        """One request each: where one fails, its places stand, and those of the others after it."""
-        session_id = session.session_id
-        for project, agent in sorted({(place.project, place.agent) for place in places}):
-            left = self._as_meant(
-                {at: it for at, it in places.items() if (at.project, at.agent) == (project, agent)}
-            )
-            await self._leave(project, (session_id, agent), [*left.values()])
-            self._forget(left)
-            keys = (place.key for place in left)
-            over = [k for k in keys if not self._turns.waits(project, k, session_id)]
-            self._waits.over(session, project, over)
+    async def _leave_as_meant(
+        self,
+        session: LocalSession,
+        project: ProjectId,
+        agent: AgentId,
+        places: Mapping[Place, Queued],
+    ) -> None:
+        """Those of one holder: what is known of them here stays until that is answered."""
+        left = self._as_meant(places)
+        until = {at: it.revision or self._turns.revision(at) for at, it in left.items()}
+        with self._leaving(left):
+            await self._leave(project, (session.session_id, agent), [*left.values()])
+        self._forget(until)
+        self._wait_no_more(session, left)
+
+    @contextmanager
+    def _leaving(self, places: Iterable[Place]) -> Iterator[None]:
+        """Around giving these up: the stream may tell that they are gone before the answer."""
+        left = Counter([*places])
+        self._left += left
+        try:
+            yield
+        finally:
+            self._left -= left
 
     def _as_meant(self, places: Mapping[Place, Queued]) -> dict[Place, Queued]:
         """Places to give up. Of one that is asked for just now, the revision is not known."""
@@ -81,11 +103,17 @@ class Leaving:
             at: replace(it, revision=0) if self._is_open(at) else it for at, it in places.items()
         }
 
-    def _forget(self, left: Mapping[Place, Queued]) -> None:
-        """Expect no turn at these, but where one was asked for again since."""
-        for place, queued in left.items():
-            if not queued.revision or self._turns.revision(place) <= queued.revision:
+    def _forget(self, until: Mapping[Place, int]) -> None:
+        """Expect no turn at these, but where one was asked for again since: after a revision."""
+        for place, revision in until.items():
+            if self._turns.revision(place) <= revision:
                 self._turns.had(place)
+
+    def _wait_no_more(self, session: LocalSession, left: Iterable[Place]) -> None:
+        """Nobody sees it wait at these, unless it has another place there."""
+        for at in left:
+            if not self._turns.waits(at.project, at.key, session.session_id):
+                self._waits.over(session, at.project, [at.key])
 
     async def _leave(
         self, project: ProjectId, who: tuple[SessionId, AgentId], left: Sequence[Queued]

@@ -50,6 +50,8 @@ class Publishing:
         self._running: set[SessionId] = set()
         self._said: dict[tuple[SessionId, ProjectId], Said] = {}
         """What was published last; nothing of what may not be known there."""
+        self._heard: dict[tuple[SessionId, ProjectId], float] = {}
+        """When a session had last done something, as far as is known there."""
         self._published_at: dict[SessionId, float] = {}
         self._overdue_at: dict[SessionId, float] = {}
         """When nothing is left of the estimate that was published last."""
@@ -69,8 +71,9 @@ class Publishing:
         for times in (self._published_at, self._overdue_at):
             for ended in times.keys() - known:
                 del times[ended]
-        for gone in [said for said in self._said if said[0] not in known]:
-            del self._said[gone]
+        for gone in [name for name in (*self._said, *self._heard) if name[0] not in known]:
+            self._said.pop(gone, None)
+            self._heard.pop(gone, None)
         for session in self._sessions:
             if self._is_due(session):
                 self._forget(session)
@@ -94,7 +97,7 @@ class Publishing:
         self._unsaved, is_new = True, False
         for project in tuple(session.aliases) if session.registered else ():
             before = self._said.get((session.session_id, project))
-            said = self._says(session, project, before)
+            said = self._says(session, project)
             if before is None or not before.covers(said):
                 await self._say(session, project, said)
                 is_new = True
@@ -111,12 +114,14 @@ class Publishing:
         except BaseException:
             self._said.pop(name, None)  # nobody knows whether it was heard
             raise
+        self._heard[name] = said.acted_at
 
-    def _says(self, session: LocalSession, project: ProjectId, before: Said | None) -> Said:
+    def _says(self, session: LocalSession, project: ProjectId) -> Said:
         """What it says now; where it has done nothing since, others have brought that about."""
         now, depends = self._clock.now(), self._relations.of(session, project)
         share, acted_at = self._shares_steps(session), session.acted_at
-        passive = before is not None and acted_at <= before.acted_at
+        heard = self._heard.get((session.session_id, project))
+        passive = heard is not None and acted_at <= heard
         update = update_of(session, project, depends, now, share_steps=share, passive=passive)
         return Said(update, now, acted_at)
 

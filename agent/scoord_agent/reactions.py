@@ -173,8 +173,11 @@ class Reactions:
         """Nobody is to be told any more that it waits; if it is ours, how it went shows later."""
         gone = waits_at(project, waiter)
         self._forget_asked(project, lambda place: place == gone)
-        if self._sessions.is_here(gone.session) and self._turns.revision(gone) <= revision:
+        session = self._sessions.get(gone.session)
+        if session is not None and self._turns.revision(gone) <= revision:
             self._turns.ended(gone, revision)
+            if not self._turns.waits(project, gone.key, gone.session):
+                self._waits.over(session, project, [gone.key])
 
     def _ask_holders(self, project: ProjectId, snapshot: Snapshot) -> None:
         """Ask those of ours that somebody began to wait for while nobody listened here."""

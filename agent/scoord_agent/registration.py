@@ -104,7 +104,7 @@ class Registration:
         is_patient = patience_s > 0
         if _is_in(session, project) and not (is_patient and session.unwritten):
             return
-        async with self._locks.setdefault(session.session_id, asyncio.Lock()):
+        async with self._lock_of(session):
             if not _is_in(session, project):
                 await self._register_or_anew(session, project, settings, patience_s)
             if is_patient and session.unwritten:
@@ -115,8 +115,13 @@ class Registration:
     async def take_up(self, session: LocalSession, project: ProjectId, settings: Settings) -> None:
         """Ask for a session of the agent before us, under its name and lease."""
         session.publish_within(settings.session_coordination.heartbeat_interval)
-        async with self._locks.setdefault(session.session_id, asyncio.Lock()):
+        async with self._lock_of(session):
             await self._register_or_anew(session, project, settings, 0.0)
+
+    def _lock_of(self, session: LocalSession) -> asyncio.Lock:
+        """What whoever registers it holds; of one that has ended none is kept."""
+        _check_goes_on(session)
+        return self._locks.setdefault(session.session_id, asyncio.Lock())
 
     async def renew(
         self, session: LocalSession, project: ProjectId, patience_s: float = 0.0
@@ -352,7 +357,7 @@ def _where_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
 
 
 def _check_goes_on(session: LocalSession) -> None:
-    """Raises SessionNotFound where it has ended, as who goes from one to the next may find."""
+    """Raises SessionNotFound where it has ended, as it may while others are registered."""
     if session.ended:
         raise SessionNotFound(f"{session.session_id} has ended")
 

@@ -252,7 +252,8 @@ class Relay:
         """Places that went unheard, with the agent or its stream away, are to be told.
 
         Not before it is known what the session has, and not while the answer is on its way
-        that tells of a grant or another place: only now, not when they were missed.
+        that tells of a grant or another place, or that it is given up: only now, not when
+        they were missed.
         """
         for place in () if session.inherited else self._turns.missed(session.session_id):
             if self._held.right(place.project, place.key, place.claimant):

@@ -173,8 +173,8 @@ class Taking:
         )
 
     def is_open(self, place: Place) -> bool:
-        """Whether it is asked for just now, or its last outcome was not heard."""
-        return self._unsettled.is_open(place)
+        """Whether it is asked for or given up just now, or its last outcome was not heard."""
+        return self._unsettled.is_open(place) or self.leaving.is_leaving(place)
 
     async def give_back_unasked(self, session: LocalSession, lock: HeldLock) -> None:
         """Give back a grant that nobody asked for. Raises what the coordinator says."""

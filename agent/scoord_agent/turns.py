@@ -214,8 +214,9 @@ class Turns:
                 self._gone(place, never_came=True)
 
     def waits(self, project: ProjectId, key: str, session: SessionId) -> bool:
-        """Whether any holder of the session has a place at this path."""
-        return any((p.project, p.key, p.session) == (project, key, session) for p in self._queued)
+        """Whether any holder of the session has a place at this path, as far as is known."""
+        own = (p for p in self._queued if (p.project, p.key, p.session) == (project, key, session))
+        return any(not self.is_gone(place, self.revision(place)) for place in own)
 
     def is_queued(self, place: Place) -> bool:
         """Whether it has this place, and its turn has not come."""

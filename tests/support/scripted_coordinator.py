@@ -206,7 +206,10 @@ class ScriptedCoordinator:
     async def leave(self, request: LeaveRequest) -> None:
         """Take note of who waits no more."""
         self.left.append(request)
-        if self._fate() is Fate.UNREACHABLE:
+        fate = self._fate()
+        if fate is Fate.LATE_ANSWER and self.gate:
+            await self.gate.wait()
+        if fate is Fate.UNREACHABLE:
             raise CoordinatorUnreachable("it cannot be reached")
 
     async def reclaim(self, request: ReclaimRequest, _patience_s: float = 0) -> ReclaimResponse:

@@ -215,6 +215,31 @@ async def test_once_an_edit_is_refused_no_other_project_is_asked(house: House) -
     assert [["a.py"]] == [list(request.paths) for request in house.coordinator.acquires]
 
 
+@pytest.mark.parametrize(
+    ("fate", "setting", "others"),
+    [
+        (Fate.CONTENDED, "conflict_action: block", 0),
+        (Fate.CONTENDED, "conflict_action: warn", 1),
+        (Fate.UNREACHABLE, "unreachable_action: block", 0),
+        (Fate.UNREACHABLE, "unreachable_action: warn", 1),
+        (Fate.UNREACHABLE, "unreachable_action: proceed", 0),
+    ],
+)
+async def test_nor_once_it_is_refused_since_nobody_can_say_whether_it_is_free(
+    house: House, fate: Fate, setting: str, others: int
+) -> None:
+    other = repository(house.root.parent / "library", "https://example.com/library")
+    house.set(setting)
+    if "proceed" in setting:
+        house.stream.hold("a.py", Holder(session_id="Session_far"), 77)
+    house.coordinator.fates.append(fate)
+
+    verdict = (await house.edit("a.py", str(other / "b.py"))).verdict
+
+    assert verdict is (Verdict.ALLOW if others else Verdict.DENY)
+    assert others == [list(request.paths) for request in house.coordinator.acquires].count(["b.py"])
+
+
 async def test_what_is_given_back_while_another_project_is_asked_is_asked_for_again(
     house: House,
 ) -> None:

@@ -13,7 +13,7 @@ from scoord.ids import AgentId
 from scoord.v1.locks_pb2 import LeaveRequest
 from scoord_agent.turns import Queued
 from support.clock import FakeClock
-from support.house import House, editing_house, settle
+from support.house import SHOP, A, House, editing_house, settle, until
 from support.repositories import git
 from support.scripted_coordinator import Fate
 
@@ -81,6 +81,30 @@ async def test_all_stand_where_giving_up_the_first_fails(house: House, agent: st
     assert ["a.py"] == [turn.path for turn in told]
 
 
+@pytest.mark.parametrize("agent", ["", "agent-1"])
+async def test_who_has_ended_waits_for_nothing_also_where_that_is_not_heard(
+    house: House, agent: str
+) -> None:
+    await house.edit("a.py", agent=agent)
+    house.coordinator.fates.append(Fate.UNREACHABLE)
+
+    with pytest.raises(CoordinatorUnreachable):
+        await house.taking.leaving.all_of(house.session, AgentId(""))
+
+    assert bool(agent) == house.turns.waits(SHOP, "a.py", A)
+    assert bool(agent) == bool(house.session.work.waits), "a subagent goes on"
+
+
+async def test_who_gives_its_place_up_is_seen_to_wait_where_its_subagent_does(house: House) -> None:
+    await house.edit("a.py", agent="agent-1")
+
+    await house.taking.leaving.leave(house.request("a.py"))
+    assert house.session.work.waits
+
+    await house.taking.leaving.all_of(house.session, AgentId("agent-1"))
+    assert {} == house.session.work.waits
+
+
 async def test_what_is_asked_for_again_while_others_are_given_up_is_waited_for(
     house: House,
 ) -> None:
@@ -125,6 +149,21 @@ async def test_while_it_is_not_known_what_became_of_the_last_ask_any_place_is_gi
 
     (left,) = house.coordinator.left
     assert {"a.py": 0} == meant(left)
+
+
+async def test_what_is_asked_for_while_any_place_is_given_up_is_waited_for(house: House) -> None:
+    main, *_ = house.request("a.py").places
+    await cut_off(house, Fate.LOST_ANSWER, Fate.LOST_ANSWER)
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.append(Fate.LATE_ANSWER)
+    leaving = asyncio.create_task(house.taking.leaving.leave(house.request("a.py")))
+    await until(lambda: house.coordinator.left)
+
+    assert "You are first in the queue" in (await house.edit("a.py")).reason
+    house.coordinator.gate.set()
+    await leaving
+
+    assert house.turns.is_queued(main)
 
 
 async def test_what_was_never_refused_is_given_up_whatever_it_is(house: House) -> None:

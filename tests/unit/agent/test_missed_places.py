@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scoord.errors import CoordinatorUnreachable
 from scoord.ids import AgentId, LeaseId
 from scoord.v1.events_pb2 import Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Holder, LockScope, Waiter
@@ -120,6 +121,40 @@ async def test_what_was_left_does_not_come_back_by_an_old_snapshot(home: Home) -
     home.sees(asked + 2)
 
     assert "" == await home.told()
+
+
+async def test_what_was_given_up_is_no_news_where_the_stream_tells_of_it_before_the_answer(
+    home: Home,
+) -> None:
+    asked, coordinator = await home.refused(), home.house.coordinator
+    coordinator.gate = asyncio.Event()
+    coordinator.fates.append(Fate.LATE_ANSWER)
+    request = home.house.request("a.py")
+    leaving = asyncio.create_task(home.house.taking.leaving.leave(request))
+    await until(lambda: coordinator.left)
+
+    home.reactions.react(SHOP, WatchResponse(revision=asked + 1, waiting_gone=waiter(asked)))
+
+    assert "" == await home.told()
+    coordinator.gate.set()
+    await leaving
+    assert "" == await home.told()
+
+
+async def test_others_see_nobody_wait_whose_place_is_gone(home: Home) -> None:
+    asked, coordinator = await home.refused(), home.house.coordinator
+    helpers = await home.refused(HELPER)
+    coordinator.fates.append(Fate.UNREACHABLE)
+    with pytest.raises(CoordinatorUnreachable):
+        await home.house.taking.leaving.leave(home.house.request("a.py"))
+
+    home.reactions.react(SHOP, WatchResponse(revision=helpers + 1, waiting_gone=waiter(asked)))
+    assert home.house.session.work.waits, "its subagent goes on"
+    left = waiter(helpers)
+    left.holder.agent_id = HELPER
+    home.reactions.react(SHOP, WatchResponse(revision=helpers + 2, waiting_gone=left))
+
+    assert {} == home.house.session.work.waits
 
 
 async def test_a_place_is_not_missed_by_a_coordinator_that_is_behind(home: Home) -> None:

@@ -180,6 +180,23 @@ async def test_that_a_session_acts_is_not_forgotten_with_an_update_that_was_lost
     assert [("on", False), ("off", False)] == [(u.intent, u.passive) for u in bench.client.updates]
 
 
+async def test_what_others_bring_about_is_no_deed_where_it_did_not_get_through_at_first(
+    bench: _Bench,
+) -> None:
+    bench.session.act(bench.clock.now())
+    await bench.publishing.publish(bench.session)
+    bench.clock.advance(INTERVAL_S)
+    bench.session.branch = "topic"
+    bench.client.away = True
+    with pytest.raises(CoordinatorUnreachable):
+        await bench.publishing.publish(bench.session)
+
+    bench.client.away = False
+    await bench.publishing.publish(bench.session)
+
+    assert [False, True] == [update.passive for update in bench.client.updates]
+
+
 async def test_one_that_edits_where_less_time_is_given_is_published_in_that(
     bench: _Bench,
 ) -> None:

@@ -122,3 +122,4 @@ async def test_a_session_that_has_ended_is_not_registered_anew(house: House) -> 
         with pytest.raises(SessionNotFound):
             await make(house.session, SHOP, settings)
     assert [] == asked
+    assert not house.registration._locks, "nothing is kept of it"
