@@ -5,6 +5,7 @@ from scoord_agent.commits import Commits
 from scoord_agent.common import Common
 from scoord_agent.edits import Edits
 from scoord_agent.handing_back import HandingBack
+from scoord_agent.judging import Judging
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.locking import Locking
 from scoord_agent.protection import Protection
@@ -61,15 +62,27 @@ def edits(
         registration=locking.registration,
         held=common.held,
         neighbours=awareness.neighbours,
-        hold_times=awareness.hold_times,
         protection=protection,
         reporting=reporting,
-        instead=instead(common, awareness),
+        judging=_judging(common, awareness, locking),
         locator=common.locator,
         settings=common.settings,
         clock=common.clock,
         editing=awareness.dependents.editing,
         edited=awareness.edited,
+    )
+
+
+def _judging(common: Common, awareness: Awareness, locking: Locking) -> Judging:
+    return Judging(
+        registration=locking.registration,
+        held=common.held,
+        neighbours=awareness.neighbours,
+        hold_times=awareness.hold_times,
+        instead=instead(common, awareness),
+        locator=common.locator,
+        settings=common.settings,
+        clock=common.clock,
     )
 
 

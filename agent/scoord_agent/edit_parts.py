@@ -7,9 +7,10 @@ from scoord.claimant import Claimant
 from scoord.config import Settings
 from scoord.ids import ProjectId
 from scoord.names import path_key
-from scoord.paths import FileIdentity
+from scoord.paths import FileIdentity, UnnamedFile
 from scoord.v1.locks_pb2 import Conflict, Granted
 from scoord_agent.request import Request
+from scoord_hooks.neutral import Decision, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,21 @@ def decided(request: Request, outcome: Outcome) -> set[tuple[ProjectId, str]]:
     if isinstance(outcome, Unasked):
         return {(request.project, key) for key in request.keys}
     return {(request.project, path_key(conflict.path)) for conflict in outcome}
+
+
+def is_locked(file: FileIdentity | UnnamedFile, settings: Settings) -> bool:
+    """Whether its project's settings have it locked."""
+    return (
+        file.coordinated
+        and settings.session_coordination.enable_file_locks
+        and settings.patterns.locks(file.shown)
+    )
+
+
+def worst(several: Iterable[Decision]) -> Decision:
+    """One decision for an event that touches several files: a deny denies all of it."""
+    decisions = tuple(several)
+    denied = next((d for d in decisions if d.verdict is Verdict.DENY), None)
+    contexts = dict.fromkeys(d.context for d in decisions if d.context)
+    notices = dict.fromkeys(d.notice for d in decisions if d.notice)
+    return denied or Decision(context="\n".join(contexts), notice="\n".join(notices))

@@ -1,35 +1,30 @@
-"""Decides about one edit: mine, free, held by another, or not to be known.
+"""Asks for the locks of an edit that is about to happen, and notes that it has.
 
-| situation          | block (default)      | warn                     | proceed         |
-| ------------------ | -------------------- | ------------------------ | --------------- |
-| free               | allow, lock taken    | same                     | same            |
-| mine               | allow, no round trip | same                     | same            |
-| held by another    | deny, queued         | allow, both sides told   | allow, recorded |
-| changes too fast   | deny                 | allow, it is told        | allow, recorded |
-
-The columns are ``conflict_action``. When nobody can be asked, what is held, by itself or
-by a pattern, stays editable until its deadline, a conflict that is known stays denied,
-and the rest follows ``unreachable_action``.
+What the answers mean for it is ``judging.py``'s to say.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from scoord.claimant import Claimant
 from scoord.clock import Clock
-from scoord.config import Settings
 from scoord.errors import BadRequest, Contended, ScoordError
 from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId
 from scoord.names import path_key
-from scoord.paths import FileIdentity, Locator, UnnamedFile
-from scoord.v1.locks_pb2 import Conflict, Granted, Lock
-from scoord_agent import wording
-from scoord_agent.edit_parts import Edit, Outcome, Unasked, by_project, decided
+from scoord.paths import FileIdentity, Locator
+from scoord_agent.edit_parts import (
+    Edit,
+    Outcome,
+    Unasked,
+    by_project,
+    decided,
+    is_locked,
+    worst,
+)
 from scoord_agent.held import HeldLocks
-from scoord_agent.hold_times import HoldTimes
+from scoord_agent.judging import Judging
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.protection import Protection
@@ -37,15 +32,9 @@ from scoord_agent.registration import Registration
 from scoord_agent.reporting import Reporting
 from scoord_agent.request import Request, claimant
 from scoord_agent.settings import SettingsFor
-from scoord_agent.suggest import Instead
 from scoord_agent.taking import Taking
-from scoord_agent.turned_away import asker_of
 from scoord_agent.unreported import Unlocked
-from scoord_agent.wording_times import completed
-from scoord_hooks.neutral import ALLOW, Decision, HookEvent, Verdict
-
-_log = logging.getLogger(__name__)
-
+from scoord_hooks.neutral import Decision, HookEvent, Verdict
 
 Noted = Callable[[LocalSession, FileIdentity], None]
 """Is told of a session's edit of a file."""
@@ -61,10 +50,9 @@ class Edits:
         registration: Registration,
         held: HeldLocks,
         neighbours: Neighbours,
-        hold_times: HoldTimes,
         protection: Protection,
         reporting: Reporting,
-        instead: Instead,
+        judging: Judging,
         locator: Locator,
         settings: SettingsFor,
         clock: Clock,
@@ -76,10 +64,9 @@ class Edits:
         self._registration = registration
         self._held = held
         self._neighbours = neighbours
-        self._hold_times = hold_times
         self._protection = protection
         self._reporting = reporting
-        self._instead = instead
+        self._judging = judging
         self._locator = locator
         self._settings = settings
         self._clock = clock
@@ -93,7 +80,7 @@ class Edits:
         """
         edits = [await self._look(session, event, path) for path in event.paths]
         pairs = await self._ask_all(session, event.agent_id, edits, until)
-        decision = _worst([self._judge(*pair) for pair in pairs])
+        decision = worst([self._judging.of(*pair) for pair in pairs])
         if decision.verdict is not Verdict.DENY and self._let_through(session, edits, pairs):
             await self._reporting.noted(until)
         return decision
@@ -105,15 +92,15 @@ class Edits:
         requests = self._requests(session, event.agent_id, edits)
         pairs = [(request, Unasked(why)) for request in requests]
         unnamed = [path for path, file in files.items() if file is None]
-        judged = [self._judge(*pair) for pair in pairs]
-        decision = _worst([*judged, *self._by_setting(unnamed, event.cwd, why)])
+        judged = [self._judging.of(*pair) for pair in pairs]
+        decision = worst([*judged, *self._judging.by_setting(unnamed, event.cwd, why)])
         if decision.verdict is not Verdict.DENY and self._let_through(session, edits, pairs):
             await self._reporting.noted(until=0.0)
         return decision
 
     def judge_by_setting(self, event: HookEvent, why: str) -> Decision:
         """The same where nothing is known, not even whose edit it is."""
-        return _worst(self._by_setting(event.paths, event.cwd, why))
+        return worst(self._judging.by_setting(event.paths, event.cwd, why))
 
     async def note_use(self, session: LocalSession, event: HookEvent) -> None:
         """An edit has happened: its locks were used, or were lost before that."""
@@ -162,7 +149,7 @@ class Edits:
 
     def _edit(self, session: LocalSession, agent: AgentId, file: FileIdentity) -> Edit:
         settings = self._settings.of(file.worktree)
-        if not _is_locked(file, settings):
+        if not is_locked(file, settings):
             return Edit(file, settings, None)
         if file.worktree and settings.session_coordination.scope == "branch":
             # On another branch somebody else may have it: a moment ago is not enough.
@@ -211,7 +198,7 @@ class Edits:
         for _ in range(2):
             for request in requests:
                 pairs += await self._outcomes(request, until)
-                if self._is_refused(*pairs[-1]):
+                if self._judging.is_refused(*pairs[-1]):
                     return pairs
             if not (lost := self._lost(edits, pairs)):
                 return pairs
@@ -285,151 +272,3 @@ class Edits:
             return Unasked(failure.message, contended=isinstance(failure, Contended))
         except TimeoutError:
             return Unasked(self._registration.why_silent(began))
-
-    def _judge(self, request: Request, outcome: Outcome) -> Decision:
-        if isinstance(outcome, Granted):
-            return ALLOW
-        if isinstance(outcome, Unasked):
-            judge = self._contended if outcome.contended else self._unasked
-            return judge(request, outcome.why)
-        return self._held_by_others(request, outcome)
-
-    def _is_refused(self, request: Request, outcome: Outcome) -> bool:
-        """Whether that denies the edit, as it would be judged now; not said, and not logged."""
-        if isinstance(outcome, Granted):
-            return False
-        if isinstance(outcome, Unasked) and not outcome.contended:
-            return self._is_refused_unasked(request)
-        return request.conflict_action == "block"
-
-    def _is_refused_unasked(self, request: Request) -> bool:
-        is_known = bool(self._known_conflicts(request))
-        if is_known and request.conflict_action == "block":
-            return True
-        blocks = request.settings.session_coordination.unreachable_action == "block"
-        return blocks and (is_known or not self._is_covered(request))
-
-    def _held_by_others(self, request: Request, conflicts: list[Conflict]) -> Decision:
-        asker, alias = asker_of(request), request.session.alias
-        match request.conflict_action:
-            case "warn":
-                _log.info("%s is warned of the holder of %s", alias, request.shown)
-                context = "\n".join(wording.overlap(c, asker) for c in conflicts)
-                return Decision(context=context, notice=context)
-            case "proceed":
-                _log.info("%s edits %s beside its holder", alias, request.shown)
-                return ALLOW
-        _log.info("%s is refused %s", alias, request.shown)
-        texts = (
-            wording.refusal(
-                c,
-                asker,
-                self._instead.of(request, c.path),
-                self._completion(request.project, c.lock),
-            )
-            for c in conflicts
-        )
-        reason = "\n".join(texts)
-        self._note_told(request, conflicts)
-        return _denied(reason)
-
-    def _note_told(self, request: Request, conflicts: Iterable[Conflict]) -> None:
-        """A refusal says it all: that other edits touch the same work is no news after it."""
-        sessions = self._neighbours.of(request.project).sessions
-        for conflict in conflicts:
-            holder = conflict.lock.holder.session_id
-            other = sessions.get(holder)
-            areas = other.areas if other else ()
-            for thing in (conflict.path, conflict.lock.path):
-                hold = request.project, holder, path_key(thing)
-                request.session.work.note_told(hold, (conflict.lock.token,), areas)
-
-    def _completion(self, project: ProjectId, lock: Lock) -> str:
-        return completed(self._hold_times.completion(project, lock, self._neighbours))
-
-    def _known_conflicts(self, request: Request) -> list[Conflict]:
-        found = (self._in_the_way(request, file) for file in request.files)
-        return [conflict for conflict in found if conflict is not None]
-
-    def _in_the_way(self, request: Request, file: FileIdentity) -> Conflict | None:
-        """A conflict that is known without asking: as last heard, or granted here since."""
-        there = self._neighbours.of(request.project)
-        if heard := there.in_the_way(request.claimant, file.key):
-            return Conflict(path=file.shown, lock=there.lock_at(heard, self._clock.now()))
-        here = self._held.at(request.project, file.key)
-        held = next((lock for lock in here if lock.claimant.excludes(request.claimant)), None)
-        lock = self._registration.lock(held) if held else None
-        return Conflict(path=file.shown, lock=lock) if lock else None
-
-    def _contended(self, request: Request, why: str) -> Decision:
-        """It is a conflict, with whoever was faster each time; nobody could say with whom."""
-        _log.warning("too many were faster at %s: %s", request.shown, why)
-        match request.conflict_action:
-            case "block":
-                return _denied(wording.contended_denied(request.shown))
-            case "warn":
-                told = wording.contended_allowed(request.shown)
-                return Decision(context=told, notice=told)
-        return ALLOW
-
-    def _unasked(self, request: Request, error: str) -> Decision:
-        known = self._known_conflicts(request)
-        if known and request.conflict_action == "block":
-            return _denied(wording.known_conflicts(known, asker_of(request), error))
-        if not known and self._is_covered(request):
-            return ALLOW
-        return _as_set(request.settings, request.shown, error)
-
-    def _is_covered(self, request: Request) -> bool:
-        """Whether all its files are in patterns of its session, and a break would be known."""
-        now, project = self._clock.now(), request.project
-        heard = self._held.is_followed(self._neighbours.of(project).followed_at, now)
-        who = request.claimant
-        return heard and all(self._held.covers(project, f.key, who, now) for f in request.files)
-
-    def _by_setting(self, paths: Iterable[str], cwd: str, why: str) -> Iterable[Decision]:
-        """What becomes of files whose project is not known: that needs its settings only."""
-        for path in paths:
-            file = self._unnamed(path, cwd)
-            settings = self._settings.at(file.root)
-            yield _as_set(settings, (file.shown,), why) if _is_locked(file, settings) else ALLOW
-
-    def _unnamed(self, path: str, cwd: str) -> UnnamedFile:
-        try:
-            return self._locator.unnamed(path, cwd)
-        except ScoordError:
-            return UnnamedFile(None, path)
-
-
-def _as_set(settings: Settings, paths: Sequence[str], error: str) -> Decision:
-    """What ``unreachable_action`` makes of an edit that nobody could be asked about."""
-    _log.warning("nobody could be asked about %s: %s", paths, error)
-    match settings.session_coordination.unreachable_action:
-        case "block":
-            return _denied(wording.unasked_denied(paths, error))
-        case "warn":
-            told = wording.unasked_allowed(paths, error)
-            return Decision(context=told, notice=told)
-    return ALLOW
-
-
-def _denied(reason: str) -> Decision:
-    """The model reads all of it, the person the first line."""
-    return Decision(Verdict.DENY, reason=reason, notice=reason.partition("\n")[0])
-
-
-def _is_locked(file: FileIdentity | UnnamedFile, settings: Settings) -> bool:
-    return (
-        file.coordinated
-        and settings.session_coordination.enable_file_locks
-        and settings.patterns.locks(file.shown)
-    )
-
-
-def _worst(several: Iterable[Decision]) -> Decision:
-    """One decision for an event that touches several files: a deny denies all of it."""
-    decisions = tuple(several)
-    denied = next((d for d in decisions if d.verdict is Verdict.DENY), None)
-    contexts = dict.fromkeys(d.context for d in decisions if d.context)
-    notices = dict.fromkeys(d.notice for d in decisions if d.notice)
-    return denied or Decision(context="\n".join(contexts), notice="\n".join(notices))

@@ -17,6 +17,7 @@ from scoord_agent.edits import Edits
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.hold_times import HoldTimes
+from scoord_agent.judging import Judging
 from scoord_agent.knowledge.knowing import Knowing, Learn
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbourhood, Neighbours
@@ -243,15 +244,24 @@ async def editing_house(
         learned=lambda _root: None,
     )
     instead = Instead(neighbours=neighbours, held=held, knowing=knowing, clock=clock)
+    judging = Judging(
+        registration=registration,
+        held=held,
+        neighbours=neighbours,
+        hold_times=hold_times,
+        instead=instead,
+        locator=locator,
+        settings=settings,
+        clock=clock,
+    )
     edits = Edits(
         taking=taking,
         registration=registration,
         held=held,
         neighbours=neighbours,
-        hold_times=hold_times,
         protection=protection,
         reporting=reporting,
-        instead=instead,
+        judging=judging,
         locator=locator,
         settings=settings,
         clock=clock,

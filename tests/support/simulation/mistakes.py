@@ -15,6 +15,7 @@ from scoord_agent.edits import Edits
 from scoord_agent.handing_back import HandingBack
 from scoord_agent.heart import Heart
 from scoord_agent.held import HeldLocks
+from scoord_agent.judging import Judging
 from scoord_agent.local_session import LocalSession
 from scoord_agent.owed import Owed
 from scoord_agent.reactions import Reactions
@@ -97,7 +98,7 @@ def tells_nobody(self: Reactions, project: Any, waiter: Any) -> None:
     """That a turn has come is not heard."""
 
 
-def allows_the_unknown(self: Edits, request: Any, error: str) -> Decision:
+def allows_the_unknown(self: Judging, request: Any, error: str) -> Decision:
     return ALLOW
 
 
@@ -232,7 +233,7 @@ def gives_up_its_place(acquire: Callable[..., Any]) -> Callable[..., Any]:
     return acquired
 
 
-def knows_no_conflict(self: Edits, request: Any, key: str) -> None:
+def knows_no_conflict(self: Judging, request: Any, key: str) -> None:
     """What was heard of others is forgotten."""
 
 

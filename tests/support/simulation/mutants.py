@@ -19,6 +19,7 @@ from scoord_agent.edits import Edits
 from scoord_agent.handing_back import HandingBack
 from scoord_agent.heart import Heart
 from scoord_agent.held import HeldLocks
+from scoord_agent.judging import Judging
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbourhood
 from scoord_agent.owed import Owed
@@ -166,7 +167,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "unknown is allowed",
         "an edit goes through unasked against the settings",
         ("C1",),
-        _method(Edits, "_unasked", mistakes.allows_the_unknown),
+        _method(Judging, "_unasked", mistakes.allows_the_unknown),
     ),
     Mutant(
         "clock stops in suspend",
@@ -286,7 +287,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "known conflict forgotten",
         "an edit of what another is known to have goes through unasked",
         ("C1",),
-        _method(Edits, "_in_the_way", mistakes.knows_no_conflict),
+        _method(Judging, "_in_the_way", mistakes.knows_no_conflict),
     ),
     Mutant(
         "refused what it has",
