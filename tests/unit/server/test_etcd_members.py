@@ -11,7 +11,7 @@ import pytest
 
 from scoord.errors import DeadlineExceeded, StoreUnavailable, Unknown
 from scoord_server.store.etcd import EtcdStore
-from scoord_server.store.etcd.link import HAS_LEADER, SLOW_S, Link
+from scoord_server.store.etcd.link import HAS_LEADER, SLOW_S, Link, method
 from scoord_server.store.etcd.member import Member as Endpoint
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
@@ -24,6 +24,8 @@ DEADLINE_S = 1.0
 NO_LEADER = "etcdserver: no leader"
 LEARNER = "etcdserver: rpc not supported for learner"
 PUT = Txn((), (Put(b"k", b""),))
+
+TXN = method("kv", "Txn")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -146,6 +148,7 @@ async def test_a_member_that_stays_silent_is_tried_ever_more_seldom(
     silent = Endpoint("a:1", grpc.aio.insecure_channel("a:1"))
     waits = []
     for _ in range(6):
+        silent.tried(DEADLINE_S)
         silent.avoid()
         silent.avoid()  # by others whom it let wait in the same time
         waits.append(silent._avoid_until - clock.now())
@@ -156,6 +159,27 @@ async def test_a_member_that_stays_silent_is_tried_ever_more_seldom(
 
     assert waits == [5, 10, 20, 40, 60, 60]
     assert silent._avoid_until - clock.now() == 5
+
+
+async def test_of_many_commands_one_finds_out_whether_a_silent_member_answers_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scoord_server.store.etcd.member._AVOID_S", 0.1)
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        members[0].is_silent = True
+        await at_once(9, store)
+        first, members[0].asked = members[0].asked, 0
+        await asyncio.sleep(0.2)
+        await at_once(9, store)
+
+    assert (first, members[0].asked) == (3, 1)
+
+
+async def at_once(number: int, store: EtcdStore) -> None:
+    """So many reads at a time: transactions would go in one group."""
+    asked = (store._link.call(TXN, rpc.TxnRequest()) for _ in range(number))
+    await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def test_a_member_whose_caller_left_soon_is_asked_again() -> None:

@@ -176,7 +176,9 @@ class Link:
     def _pick(self) -> Member:
         turn = self._members[self._next :] + self._members[: self._next]
         self._next = (self._next + 1) % len(self._members)
-        return min(turn, key=self._rank)
+        member = min(turn, key=self._rank)
+        member.tried(self.options.deadline_s)
+        return member
 
     def _rank(self, member: Member) -> tuple[bool, ...]:
         """The lower, the better to ask."""

@@ -49,14 +49,21 @@ class Member:
         self.is_met = self.is_connected()
 
     def avoid(self) -> None:
-        """Let others have its turns for a while; each time longer, until it answers."""
-        if 0 < self._avoid_until <= now():
-            self._avoid_s = min(2 * self._avoid_s, _AVOID_LONGEST_S)
+        """Let others have its turns for a while."""
         self._avoid_until = now() + self._avoid_s
 
     def is_avoided(self) -> bool:
         """Whether others have its turns."""
         return self._avoid_until > now()
+
+    def tried(self, within_s: float) -> None:
+        """Have one call find out whether it answers again, which others do not wait for.
+
+        If it does not, it is avoided for longer than before.
+        """
+        if self._avoid_until and not self.is_avoided():
+            self._avoid_until = now() + within_s
+            self._avoid_s = min(2 * self._avoid_s, _AVOID_LONGEST_S)
 
     def answered(self) -> None:
         """Give it its turns again."""
