@@ -9,10 +9,14 @@ def split(address: str) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port
 
 
-def is_whole(address: str) -> bool:
-    """Whether it names a host, and a port that there may be; neither is looked up."""
+def is_whole(address: str, *, least_port: int = 1) -> bool:
+    """Whether it names a host, and a port that there may be; neither is looked up.
+
+    Who listens may name port 0, for any that is free.
+    """
     host, port = split(address)
-    return bool(host) and port.isascii() and port.isdigit() and int(port) <= 65535
+    is_number = port.isascii() and port.isdigit()
+    return bool(host) and is_number and least_port <= int(port) <= 65535
 
 
 def joined(host: str, port: int) -> str:

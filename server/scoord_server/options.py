@@ -58,7 +58,7 @@ def check_history(options: ServerOptions) -> None:
 
 def check_listen(options: ServerOptions) -> None:
     """Refuse plaintext where others can reach it. Raises InvalidConfig."""
-    if not addresses.is_whole(options.listen):
+    if not addresses.is_whole(options.listen, least_port=0):
         raise InvalidConfig(f"--listen {options.listen}: want HOST:PORT, as in 127.0.0.1:7780")
     if options.tls or options.insecure or _stands_for_loopback(addresses.split(options.listen)[0]):
         return

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -478,6 +479,34 @@ async def test_what_another_cluster_knows_nothing_of_is_not_gone(
     await store.close()
 
     assert {60} == set(renewed)
+
+
+async def test_a_member_that_was_wiped_is_not_gone_over_to_while_the_others_are_away(
+    cluster: Etcd,
+) -> None:
+    wiped, lease = cluster.members[2], LeaseId(7)
+    async with connected(cluster.options()) as store:
+        await store.grant(lease, 60)
+        wiped.kill()
+        shutil.rmtree(wiped.folder / "data")
+        wiped.spawn(f"{wiped.name}={wiped.peer_url}")
+        await asyncio.to_thread(wiped.wait_until_healthy)
+        await put_until_done(store, b"w/1")
+        for _ in range(6):
+            await put(store, b"w/1", lease=lease)
+
+        for member in cluster.members[:2]:
+            member.kill()
+        await asyncio.sleep(0.5)
+        for _ in range(6):
+            with pytest.raises(Unknown):
+                await put(store, b"w/2")
+        await asyncio.to_thread(cluster.start)
+        await put_until_done(store, b"w/3")
+        await put(store, b"w/4", lease=lease)
+
+    async with connected(EtcdOptions((wiped.endpoint,), allow_unsafe_version=True)) as other:
+        assert not (await other.range(b"\0", b"\0")).kvs
 
 
 async def test_an_old_version_is_warned_about(etcd: Etcd, caplog: pytest.LogCaptureFixture) -> None:

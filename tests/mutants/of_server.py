@@ -26,6 +26,7 @@ _RESUMED = tuple(
     )
 )
 _ETCD = ("tests/unit/server/test_etcd_calls.py",)
+_MEMBERS = ("tests/unit/server/test_etcd_members.py",)
 
 MUTANTS = (
     Mutant(
@@ -335,6 +336,20 @@ MUTANTS = (
         "        except TokenRefused:\n",
         "        except Exception:\n",
         _ETCD,
+    ),
+    Mutant(
+        "a member of another cluster is asked what ours is",
+        f"{SERVER}/store/etcd/link.py",
+        "        if not self._cluster.has(member) and (",
+        "        if False and (",
+        _MEMBERS,
+    ),
+    Mutant(
+        "one member that was wiped takes the place of those that are away",
+        f"{SERVER}/store/etcd/one_cluster.py",
+        "told.count(cluster) > told.count(self._id)",
+        "told.count(cluster) > 0",
+        _MEMBERS,
     ),
     Mutant(
         "a read may be of the past",

@@ -8,11 +8,13 @@ import grpc
 
 
 @asynccontextmanager
-async def serving(*services: "grpc.GenericRpcHandler[Any, Any]") -> AsyncIterator[str]:
+async def serving(
+    *services: "grpc.GenericRpcHandler[Any, Any]", at: str = "127.0.0.1:0"
+) -> AsyncIterator[str]:
     """Where a server listens that has these services, and no other."""
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(services)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(at)
     await server.start()
     try:
         yield f"127.0.0.1:{port}"

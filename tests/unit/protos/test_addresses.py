@@ -19,14 +19,20 @@ def test_an_address_is_split_at_its_last_colon(address: str, host: str, port: st
     assert (host, port) == split(address)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:0", "etcd1:65535", "[::1]:7780"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "etcd1:65535", "[::1]:7780"])
 def test_a_whole_address_has_a_host_and_a_port(address: str) -> None:
     assert is_whole(address)
 
 
-@pytest.mark.parametrize("address", ["", "etcd1", ":2379", "etcd1:", "etcd1:65536", "etcd1:²"])
+@pytest.mark.parametrize(
+    "address", ["", "etcd1", ":2379", "etcd1:", "etcd1:0", "etcd1:65536", "etcd1:²"]
+)
 def test_what_lacks_one_is_not_whole(address: str) -> None:
     assert not is_whole(address)
+
+
+def test_who_listens_may_leave_the_port_to_the_system() -> None:
+    assert is_whole("127.0.0.1:0", least_port=0)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LocalHost"])

@@ -36,6 +36,9 @@ class _Member:
         await asyncio.sleep(self.takes_s)
         return rpc.RangeResponse(header={"revision": 7})
 
+    async def status(self, _request: Message, _context: object) -> Message:
+        return rpc.StatusResponse()
+
     async def txn(self, _request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
         self.done += 1
         await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection was reset")
@@ -51,7 +54,11 @@ class _Member:
         )
         methods = {"Txn": txn, "Range": read}
         service = grpc.method_handlers_generic_handler("etcdserverpb.KV", methods)
-        async with serving(service) as where:
+        status = grpc.unary_unary_rpc_method_handler(
+            self.status, rpc.StatusRequest.FromString, rpc.StatusResponse.SerializeToString
+        )
+        own = grpc.method_handlers_generic_handler("etcdserverpb.Maintenance", {"Status": status})
+        async with serving(service, own) as where:
             yield where
 
 

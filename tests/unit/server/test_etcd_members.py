@@ -10,8 +10,9 @@ import grpc
 import pytest
 
 from scoord.errors import DeadlineExceeded, StoreUnavailable, Unknown
-from scoord_server.store.etcd import EtcdStore, link
-from scoord_server.store.etcd.link import HAS_LEADER, SLOW_S, Link
+from scoord_server.store.etcd import EtcdStore
+from scoord_server.store.etcd.link import HAS_LEADER, SLOW_S, Link, method
+from scoord_server.store.etcd.member import Member as Endpoint
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.port import Put, Txn
@@ -24,18 +25,27 @@ NO_LEADER = "etcdserver: no leader"
 LEARNER = "etcdserver: rpc not supported for learner"
 PUT = Txn((), (Put(b"k", b""),))
 
+TXN = method("kv", "Txn")
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Member:
     """A member that does every transaction, unless it ``is_silent`` or ``refuses`` it."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: int = 1) -> None:
         self.asked = 0
         self.watched = 0
-        self.cluster = 1
+        self.introduced = 0
+        self.cluster = cluster
         self.is_silent = False
         self.refuses = ""
+        self.where = "127.0.0.1:0"
+        self._running = AsyncExitStack()
+
+    async def status(self, _request: Message, _context: Context) -> Message:
+        self.introduced += 1
+        return rpc.StatusResponse(header={"cluster_id": self.cluster}, version="3.6.14")
 
     async def txn(self, _request: Message, context: Context) -> Message:
         self.asked += 1
@@ -55,9 +65,8 @@ class Member:
         yield rpc.WatchResponse(header={"revision": 7, "cluster_id": self.cluster}, created=True)
         await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection was reset")
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        """Where it listens."""
+    async def start(self) -> None:
+        """Listen, at the same place each time."""
         txn = grpc.unary_unary_rpc_method_handler(
             self.txn, rpc.TxnRequest.FromString, rpc.TxnResponse.SerializeToString
         )
@@ -66,15 +75,26 @@ class Member:
             self.watch, rpc.WatchRequest.FromString, rpc.WatchResponse.SerializeToString
         )
         watches = grpc.method_handlers_generic_handler("etcdserverpb.Watch", {"Watch": watch})
-        async with serving(kv, watches) as where:
-            yield where
+        status = grpc.unary_unary_rpc_method_handler(
+            self.status, rpc.StatusRequest.FromString, rpc.StatusResponse.SerializeToString
+        )
+        own = grpc.method_handlers_generic_handler("etcdserverpb.Maintenance", {"Status": status})
+        listening = serving(kv, watches, own, at=self.where)
+        self.where = await self._running.enter_async_context(listening)
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        await self._running.aclose()
 
 
 @asynccontextmanager
 async def connected(members: Sequence[Member]) -> AsyncIterator[EtcdStore]:
     async with AsyncExitStack() as running:
-        listening = [await running.enter_async_context(member.running()) for member in members]
-        made = Link(EtcdOptions(tuple(listening), deadline_s=DEADLINE_S, progress_interval_s=0.1))
+        for member in members:
+            running.push_async_callback(member.stop)
+            await member.start()
+        listening = tuple(member.where for member in members)
+        made = Link(EtcdOptions(listening, deadline_s=DEADLINE_S, progress_interval_s=0.1))
         await asyncio.gather(*(member.channel.channel_ready() for member in made._members))
         store = EtcdStore(made)
         try:
@@ -106,33 +126,60 @@ async def test_a_watch_leaves_a_member_that_is_silent(monkeypatch: pytest.Monkey
     members = [Member(), Member(), Member()]
     async with connected(members) as store:
         members[0].is_silent = True
-        watching = asyncio.ensure_future(anext(store.watch(b"w/", 1)))
-        await asyncio.wait({watching}, timeout=2.0)
-        watching.cancel()
-        await asyncio.wait({watching})
+        await watched(store, for_s=2.0)
 
     assert members[0].watched == 1
     assert members[1].watched > 3
+
+
+async def watched(store: EtcdStore, for_s: float) -> None:
+    """A watch has gone round the members meanwhile, as all its streams broke."""
+    watching = asyncio.ensure_future(anext(store.watch(b"w/", 1)))
+    await asyncio.wait({watching}, timeout=for_s)
+    watching.cancel()
+    await asyncio.wait({watching})
 
 
 async def test_a_member_that_stays_silent_is_tried_ever_more_seldom(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = FakeClock()
-    monkeypatch.setattr(link, "_now", clock.now)
-    member = link.Member("a:1", grpc.aio.insecure_channel("a:1"))
+    monkeypatch.setattr("scoord_server.store.etcd.member.now", clock.now)
+    silent = Endpoint("a:1", grpc.aio.insecure_channel("a:1"))
     waits = []
     for _ in range(6):
-        member.avoid()
-        member.avoid()  # by others whom it let wait in the same time
-        waits.append(member.avoid_until - clock.now())
+        silent.tried(DEADLINE_S)
+        silent.avoid()
+        silent.avoid()  # by others whom it let wait in the same time
+        waits.append(silent._avoid_until - clock.now())
         clock.advance(waits[-1])
-    member.answered()
-    member.avoid()
-    await member.channel.close(grace=None)
+    silent.answered()
+    silent.avoid()
+    await silent.channel.close(grace=None)
 
     assert waits == [5, 10, 20, 40, 60, 60]
-    assert member.avoid_until - clock.now() == 5
+    assert silent._avoid_until - clock.now() == 5
+
+
+async def test_of_many_commands_one_finds_out_whether_a_silent_member_answers_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scoord_server.store.etcd.member._AVOID_S", 0.1)
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        members[0].is_silent = True
+        await at_once(9, store)
+        first, members[0].asked = members[0].asked, 0
+        await asyncio.sleep(0.2)
+        await at_once(9, store)
+
+    assert (first, members[0].asked) == (3, 1)
+
+
+async def at_once(number: int, store: EtcdStore) -> None:
+    """So many reads at a time: transactions would go in one group."""
+    asked = (store._link.call(TXN, rpc.TxnRequest()) for _ in range(number))
+    await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def test_a_member_whose_caller_left_soon_is_asked_again() -> None:
@@ -197,24 +244,65 @@ async def failed_of(number: int, store: EtcdStore) -> int:
     return failed
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-async def test_a_member_of_another_cluster_is_left_out(
-    is_known: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    members = [Member(), Member(), Member()]
-    async with connected(members) as store:
-        if not is_known:
-            members[2].cluster = 2
-        await failed_of(3, store)
-        members[2].cluster = 2
-        await failed_of(3, store)
-        members[2].asked = 0
+async def stopped(store: EtcdStore, *members: Member) -> None:
+    """Their connections are broken; nobody has asked for others yet."""
+    for gone in members:
+        await gone.stop()
+    ports = [gone.where for gone in members]
+    channels = [one.channel for one in store._link._members if one.address in ports]
+    ready = grpc.ChannelConnectivity.READY
+    await until(lambda: ready not in [channel.get_state() for channel in channels])
 
+
+async def back(store: EtcdStore, *members: Member, cluster: int) -> None:
+    """They run, with what another disk holds, and are connected."""
+    for member in members:
+        member.cluster, member.asked, member.watched = cluster, 0, 0
+        await member.start()
+        await until(lambda: member.where not in store._link.unconnected())  # noqa: B023
+
+
+async def test_who_a_member_is_it_is_asked_once_on_a_connection() -> None:
+    members = [Member(), Member()]
+    async with connected(members) as store:
+        assert await failed_of(6, store) == 0
+        assert [member.introduced for member in members] == [1, 1]
+        await stopped(store, members[1])
+        await back(store, members[1], cluster=1)
         assert await failed_of(6, store) == 0
 
-    assert members[2].asked == 0
+    assert [member.introduced for member in members] == [1, 2]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_member_of_another_cluster_is_asked_nothing_but_who_it_is(
+    is_known: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    members = [Member(), Member(), Member(cluster=1 if is_known else 2)]
+    async with connected(members) as store:
+        if is_known:
+            await failed_of(3, store)
+            await stopped(store, members[2])
+            await back(store, members[2], cluster=2)
+
+        assert await failed_of(6, store) == 0
+        await watched(store, for_s=0.5)
+
+    assert members[0].watched
+    assert (members[2].asked, members[2].watched) == (0, 0)
     (line,) = [it.getMessage() for it in caplog.records if it.levelno == logging.ERROR]
     assert "is of another cluster (2) than" in line
+
+
+async def test_of_what_is_behind_a_proxy_each_answer_is_looked_at() -> None:
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        await failed_of(3, store)
+        members[2].cluster, members[2].asked = 2, 0
+
+        assert await failed_of(9, store) == 1
+
+    assert members[2].asked == 1
 
 
 async def test_an_answer_that_does_not_say_its_cluster_is_believed() -> None:
@@ -230,20 +318,41 @@ async def test_where_all_of_etcd_was_replaced_it_goes_on() -> None:
     members = [Member(), Member(), Member()]
     async with connected(members) as store:
         await failed_of(3, store)
-        for member in members:
-            member.cluster, member.asked = 2, 0
+        await stopped(store, *members)
+        await back(store, members[0], cluster=2)
+        assert await failed_of(3, store) == 3
+        await back(store, *members[1:], cluster=2)
 
-        assert await failed_of(3, store) == 2
         assert await failed_of(9, store) == 0
 
-    assert [member.asked for member in members] == [4, 4, 4]
+    assert [member.asked for member in members] == [3, 3, 3]
 
 
 async def test_a_stranger_does_not_take_the_place_of_members_that_are_away() -> None:
-    ours, stranger = Member(), Member()
-    stranger.cluster = 2
-    async with connected([ours, stranger]) as store:
-        await failed_of(2, store)
-        await store._link._members[0].channel.close(grace=None)
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        await failed_of(3, store)
+        await stopped(store, members[2])
+        await back(store, members[2], cluster=2)
+        await failed_of(3, store)
+        await stopped(store, *members[:2])
 
         assert await failed_of(3, store) == 3
+        await back(store, *members[:2], cluster=1)
+        assert await failed_of(4, store) == 0
+
+    assert [member.asked for member in members] == [2, 2, 0]
+
+
+async def test_who_comes_back_first_as_a_stranger_does_not_take_the_place_of_the_others() -> None:
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        await failed_of(3, store)
+        await stopped(store, *members)
+        await back(store, members[2], cluster=2)
+        assert await failed_of(3, store) == 3
+        await back(store, *members[:2], cluster=1)
+
+        assert await failed_of(4, store) == 0
+
+    assert [member.asked for member in members] == [2, 2, 0]

@@ -11,11 +11,12 @@ import pytest
 from scoord.errors import InvalidConfig
 from scoord_server.store.etcd import EtcdOptions, EtcdStore
 from scoord_server.store.etcd.stubs import rpc
+from scoord_server.store.etcd.versions import UNTOLD
 from scoord_server.store.port import Denied
 from support.serving import serving
 
-STATUS, MEMBERS, COMPACT = "Status", "MemberList", "Compact"
-SERVICES = {STATUS: "Maintenance", MEMBERS: "Cluster", COMPACT: "KV"}
+STATUS, MEMBERS, COMPACT, RANGE = "Status", "MemberList", "Compact", "Range"
+SERVICES = {STATUS: "Maintenance", MEMBERS: "Cluster", COMPACT: "KV", RANGE: "KV"}
 
 
 async def _deny(_request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> None:
@@ -23,11 +24,15 @@ async def _deny(_request: bytes, context: grpc.aio.ServicerContext[Any, Any]) ->
 
 
 @asynccontextmanager
-async def member(*denied: str, version: str = "3.6.14") -> AsyncIterator[str]:
-    """Where one of three members listens, who may deny some methods."""
+async def member(
+    *denied: str, version: str = "3.6.14", size: int = 3, cluster: int = 1
+) -> AsyncIterator[str]:
+    """Where one of ``size`` members listens, who may deny some methods."""
+    header = {"cluster_id": cluster}
     answers = {
-        STATUS: rpc.StatusResponse(version=version),
-        MEMBERS: rpc.MemberListResponse(members=[{}, {}, {}]),
+        STATUS: rpc.StatusResponse(header=header, version=version),
+        RANGE: rpc.RangeResponse(header=header),
+        MEMBERS: rpc.MemberListResponse(members=[{}] * size),
         COMPACT: rpc.CompactionResponse(),
     }
     services = []
@@ -61,6 +66,33 @@ async def test_a_version_that_loses_data_is_found_on_any_member(versions: tuple[
     first, second = versions
     async with member(version=first) as here, member(version=second) as there:
         with pytest.raises(InvalidConfig, match=r"etcd 3\.5\.1 can skip committed changes"):
+            await EtcdStore.connect(EtcdOptions((here, there)))
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_version_that_loses_data_is_found_beside_one_that_is_not_told(
+    is_first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with member(STATUS) as silent, member(version="3.5.1") as told:
+        endpoints = (silent, told) if is_first else (told, silent)
+        with pytest.raises(InvalidConfig, match=r"etcd 3\.5\.1 can skip committed changes"):
+            await EtcdStore.connect(EtcdOptions(endpoints))
+        await (await EtcdStore.connect(EtcdOptions(endpoints, allow_unsafe_version=True))).close()
+
+    assert 2 == [it.getMessage() for it in caplog.records].count(UNTOLD)
+
+
+async def test_how_many_members_there_are_need_not_be_told() -> None:
+    async with member(version="3.5.4", size=1) as alone:
+        with pytest.raises(InvalidConfig, match="with one member"):
+            await EtcdStore.connect(EtcdOptions((alone,)))
+    async with member(MEMBERS, version="3.5.4") as untold:
+        await (await EtcdStore.connect(EtcdOptions((untold,)))).close()
+
+
+async def test_of_which_cluster_it_is_also_one_says_that_does_not_tell_its_version() -> None:
+    async with member(STATUS) as here, member(STATUS, cluster=2) as there:
+        with pytest.raises(InvalidConfig, match=rf"{there} is of another cluster"):
             await EtcdStore.connect(EtcdOptions((here, there)))
 
 

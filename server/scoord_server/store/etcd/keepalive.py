@@ -12,7 +12,8 @@ from typing import Any
 
 from scoord.errors import DeadlineExceeded, ScoordError, StoreUnavailable
 from scoord.ids import LeaseId
-from scoord_server.store.etcd.link import SLOW_S, Link, Member
+from scoord_server.store.etcd.link import SLOW_S, Link
+from scoord_server.store.etcd.member import Member
 from scoord_server.store.etcd.stream import Stream
 from scoord_server.store.etcd.stubs import Message, rpc
 

@@ -12,13 +12,12 @@ for what etcd looks at before it does anything. A token that it refuses is renew
 the call made again; and a member that has no leader, or is a learner, says so, and
 the next one is asked.
 
-Endpoints of two clusters, used as one, would grant a file once in each. So answers are
-asked which cluster they are of, and a member of another one is left out.
+A new connection may lead to a member of another cluster: see ``one_cluster``.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,11 @@ from grpc.aio import AioRpcError
 
 from scoord.errors import DeadlineExceeded, InvalidConfig, InvalidRequest, StoreUnavailable
 from scoord_server.store.etcd.failures import NotHere, TokenRefused, explain
+from scoord_server.store.etcd.member import Member, now
+from scoord_server.store.etcd.one_cluster import OneCluster, OtherCluster
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
+from scoord_server.store.port import Denied
 
 _log = logging.getLogger(__name__)
 
@@ -38,11 +40,6 @@ SLOW_S = 0.3
 HAS_LEADER = ("hasleader", "true")
 """Has a member refuse what it could not do for want of a leader, and end a stream when it
 has lost it (etcd's ``WithRequireLeader``). Without, it would be silent."""
-
-_AVOID_S = 5.0
-_AVOID_LONGEST_S = 60.0
-"""Of a member that lets each call wait that it is tried with. Pings end its connection only
-while a call lasts, and that does not last long enough."""
 
 _PAUSE_S = 0.1
 """After all members have refused. Where most of them run, they soon have a leader."""
@@ -68,91 +65,8 @@ _CHANNEL = (
 _OTHERS_S = 0.5
 """How long a start waits for the members that are not the first to be connected."""
 
-
-class Member:
-    """One endpoint: its channel and etcd's services on it."""
-
-    def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
-        self.address = address
-        self.channel = channel
-        self.avoid_until = 0.0
-        self._avoid_s = _AVOID_S
-        self.stood_by = 0
-        """The id of our cluster when it last answered as one of it, 0 if it never did."""
-        self.is_stranger = False
-        """Whether it was of another cluster when it last answered."""
-        self.kv = rpc.KVStub(channel)
-        self.lease = rpc.LeaseStub(channel)
-        self.watch = rpc.WatchStub(channel)
-        self.auth = rpc.AuthStub(channel)
-        self.cluster = rpc.ClusterStub(channel)
-        self.maintenance = rpc.MaintenanceStub(channel)
-
-    def is_connected(self) -> bool:
-        """Whether calls can go out at once; begins to connect if not."""
-        state = self.channel.get_state(try_to_connect=True)
-        return state is grpc.ChannelConnectivity.READY
-
-    def avoid(self) -> None:
-        """Let others have its turns for a while; each time longer, until it answers."""
-        now = _now()
-        if 0 < self.avoid_until <= now:
-            self._avoid_s = min(2 * self._avoid_s, _AVOID_LONGEST_S)
-        self.avoid_until = now + self._avoid_s
-
-    def answered(self) -> None:
-        """Give it its turns again."""
-        self.avoid_until, self._avoid_s = 0.0, _AVOID_S
-
-    def rank(self) -> tuple[bool, ...]:
-        """The lower, the better to ask."""
-        state = self.channel.get_state()
-        has_failed = state is grpc.ChannelConnectivity.TRANSIENT_FAILURE
-        is_avoided = self.avoid_until > _now()
-        return not self.is_connected(), self.is_stranger, is_avoided, has_failed
-
-
-class _OtherCluster(StoreUnavailable):
-    """A member is of another cluster than those before it."""
-
-
-class _OneCluster:
-    """Which cluster is ours: that of the first answer, and what takes its place."""
-
-    def __init__(self, members: Sequence[Member]) -> None:
-        self._members = members
-        self._id = 0
-
-    def check(self, member: Member, cluster: int) -> None:
-        """Look at an answer of ``member``. Raises _OtherCluster."""
-        if not cluster:
-            return  # etcd's own proxies leave it out of some
-        if cluster != self._id:
-            if self._id and not self._is_gone_with(member):
-                member.is_stranger = True
-                raise _OtherCluster(self._line(member, cluster))
-            self._id = cluster
-            for one in self._members:
-                one.is_stranger = False
-        member.stood_by, member.is_stranger = cluster, False
-
-    def _is_gone_with(self, member: Member) -> bool:
-        """Whether all of etcd was replaced, as from a backup, and not this one member alone."""
-        others = (one for one in self._stands_by() if one is not member and one.is_connected())
-        return member.stood_by == self._id and not any(others)
-
-    def _stands_by(self) -> list[Member]:
-        return [m for m in self._members if m.stood_by == self._id and not m.is_stranger]
-
-    def _line(self, member: Member, cluster: int) -> str:
-        ours = ", ".join(one.address for one in self._stands_by() if one is not member)
-        return (
-            f"etcd at {member.address} is of another cluster ({cluster:x}) than"
-            f" {ours or 'the one before it'} ({self._id:x}): name endpoints of one cluster only"
-        )
-
-
 Method = Callable[[Member], Callable[..., Awaitable[Message]]]
+Metadata = tuple[tuple[str, str], ...]
 
 
 class Link:
@@ -161,7 +75,7 @@ class Link:
     def __init__(self, options: EtcdOptions) -> None:
         self.options = options
         self._members = [_member(address, options) for address in options.addresses]
-        self._cluster = _OneCluster(self._members)
+        self._cluster = OneCluster(self._members)
         self._next = 0
         self._token = ""
         self._authenticating = asyncio.Lock()
@@ -171,7 +85,7 @@ class Link:
 
         ``within_s`` is for one that may take longer than others.
         """
-        ends_at = _now() + max(within_s, self.options.deadline_s)
+        ends_at = now() + max(within_s, self.options.deadline_s)
         try:
             return await self._attempt(method, request, await self.token(ends_at), ends_at)
         except TokenRefused:
@@ -188,38 +102,45 @@ class Link:
             waiting.cancel()
         await asyncio.gather(*ready, return_exceptions=True)
 
-    async def check_members(self) -> None:
-        """Ask all which cluster they are of. Raises InvalidConfig when not of one."""
-        ends_at = _now() + self.options.deadline_s
-        token, request = await self.token(ends_at), rpc.StatusRequest()
-        asked = [self._ask(m, STATUS, request, token, ends_at) for m in self._members]
+    async def meet(self) -> set[str]:
+        """Ask all members who they are; the versions they tell, "" of one that does not.
+
+        Raises InvalidConfig when they are not of one cluster, and where none answers what
+        the first one says.
+        """
+        ends_at = now() + self.options.deadline_s
+        token = await self.token(ends_at)
+        asked = [self._ask_who(member, token, ends_at) for member in self._members]
         answers = await asyncio.gather(*asked, return_exceptions=True)
+        versions = set()
         for member, answer in zip(self._members, answers, strict=True):
             if not isinstance(answer, BaseException):
-                try:
-                    self._cluster.check(member, answer.header.cluster_id)
-                except _OtherCluster as error:
-                    raise InvalidConfig(error.message) from error
+                cluster, version = answer
+                self._check_at_start(member, cluster)
+                versions.add(version)
+        if not versions and isinstance(answers[0], BaseException):
+            raise answers[0]
+        return versions
 
     def check_cluster(self, member: Member, answer: Message) -> None:
         """See that an answer may be believed. Raises StoreUnavailable."""
-        was_stranger = member.is_stranger
-        try:
-            self._cluster.check(member, answer.header.cluster_id)
-        except _OtherCluster as error:
-            if not was_stranger:
-                _log.error("%s; it is left out", error)
-            raise
+        self._hear(member, answer.header.cluster_id)
 
     def unconnected(self) -> tuple[str, ...]:
         """The endpoints that no call can go to now."""
         return tuple(m.address for m in self._members if not m.is_connected())
 
-    def pick(self) -> Member:
-        """Choose the next member: connected if possible, one of ours, and not one to avoid."""
-        turn = self._members[self._next :] + self._members[: self._next]
-        self._next = (self._next + 1) % len(self._members)
-        return min(turn, key=Member.rank)
+    async def next_member(self, token: str, ends_at: float) -> Member:
+        """The one whose turn it is, of our cluster by what it said on this connection.
+
+        Raises as ``call``; nothing was done then.
+        """
+        member = self._pick()
+        # Who has no token yet asks for it, which does no harm and says the cluster as well.
+        if not self._cluster.has(member) and (token or not self.options.user):
+            cluster, _ = await self._ask_who(member, token, ends_at)
+            self._hear(member, cluster)
+        return member
 
     async def token(self, ends_at: float) -> str:
         """The token of our user, empty without one. Loop time bounds the wait."""
@@ -228,7 +149,7 @@ class Link:
         async with self._authenticating:
             if not self._token:
                 # Others wait for it, too, who have no more time than any call.
-                soon = min(ends_at, _now() + self.options.deadline_s)
+                soon = min(ends_at, now() + self.options.deadline_s)
                 self._token = await self._authenticate(soon)
         return self._token
 
@@ -252,17 +173,30 @@ class Link:
         """Close all channels; calls under way end with an error."""
         await asyncio.gather(*(member.channel.close(grace=None) for member in self._members))
 
+    def _pick(self) -> Member:
+        turn = self._members[self._next :] + self._members[: self._next]
+        self._next = (self._next + 1) % len(self._members)
+        member = min(turn, key=self._rank)
+        member.tried(self.options.deadline_s)
+        return member
+
+    def _rank(self, member: Member) -> tuple[bool, ...]:
+        """The lower, the better to ask."""
+        is_connected = member.is_connected()  # first: what it said on a connection ends with it
+        is_shunned = self._cluster.shuns(member)
+        return is_shunned, not is_connected, member.is_avoided(), member.has_failed()
+
     async def _attempt(
         self, method: Method, request: Message, token: str, ends_at: float
     ) -> Message:
         """Ask one member after the other, until one does not refuse to look at it."""
         asked = 0
         while True:
-            member = self.pick()
             try:
+                member = await self.next_member(token, ends_at)
                 answer = await self._ask(member, method, request, token, ends_at)
             except NotHere:
-                if _now() + _PAUSE_S > ends_at:
+                if now() + _PAUSE_S > ends_at:
                     raise
             else:
                 self.check_cluster(member, answer)
@@ -271,19 +205,54 @@ class Link:
             if asked % len(self._members) == 0:
                 await asyncio.sleep(_PAUSE_S)
 
+    async def _ask_who(self, member: Member, token: str, ends_at: float) -> tuple[int, str]:
+        """Of which cluster and version a member is, which it says without a leader, too."""
+        try:
+            request = rpc.StatusRequest()
+            status = await self._ask(member, _STATUS, request, token, ends_at, more=())
+        except Denied:  # it tells its version only to the role root
+            request = rpc.RangeRequest(
+                key=self.options.namespace + b"\0", count_only=True, serializable=True
+            )
+            answer = await self._ask(member, RANGE, request, token, ends_at, more=())
+            return answer.header.cluster_id, ""
+        return status.header.cluster_id, status.version
+
+    def _hear(self, member: Member, cluster: int) -> None:
+        said_before = member.cluster_id
+        try:
+            self._cluster.hear(member, cluster)
+        except OtherCluster as error:
+            if member.cluster_id != said_before:
+                _log.error("%s; it is left out until most of them are of that one", error)
+            raise
+
+    def _check_at_start(self, member: Member, cluster: int) -> None:
+        try:
+            self._cluster.hear(member, cluster)
+        except OtherCluster as error:
+            raise InvalidConfig(error.message) from error
+
     async def _ask(
-        self, member: Member, method: Method, request: Message, token: str, ends_at: float
+        self,
+        member: Member,
+        method: Method,
+        request: Message,
+        token: str,
+        ends_at: float,
+        *,
+        more: Metadata = (HAS_LEADER,),
     ) -> Message:
-        begun = _now()
+        begun = now()
         left_s = max(0.0, ends_at - begun)
-        sent = metadata(token, HAS_LEADER)
+        sent = metadata(token, *more)
         try:
             answer = await method(member)(request, timeout=left_s, metadata=sent)
         except AioRpcError as error:
             raise self.explain(error, member, token, round(left_s, 1)) from error
         except asyncio.CancelledError:
             # Nearly all who wait give a call less time than the deadline that goes along with it.
-            if _now() - begun > SLOW_S:
+            if now() - begun > SLOW_S:
                 member.avoid()
             raise
         # While there is no leader all are slow; who answers again is not one to avoid.
@@ -300,7 +269,7 @@ class Link:
         return str(answer.token)
 
 
-def metadata(token: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+def metadata(token: str, *more: tuple[str, str]) -> Metadata:
     """What goes along with a call. A plain ``token`` works without TLS too."""
     return (("token", token), *more) if token else more
 
@@ -316,7 +285,7 @@ def method(service: str, name: str) -> Method:
 
 
 RANGE = method("kv", "Range")
-STATUS = method("maintenance", "Status")
+_STATUS = method("maintenance", "Status")
 _AUTHENTICATE = method("auth", "Authenticate")
 
 
@@ -334,7 +303,3 @@ def _read(path: Path | None) -> bytes | None:
         return path.read_bytes() if path else None
     except OSError as error:
         raise InvalidConfig(f"etcd: {path} cannot be read: {error.strerror}") from error
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -8,7 +8,7 @@ from scoord.errors import InvalidConfig, InvalidRequest
 from scoord.ids import LeaseId
 from scoord_server.store.etcd.groups import Groups
 from scoord_server.store.etcd.keepalive import Keepalive
-from scoord_server.store.etcd.link import RANGE, STATUS, Link, method
+from scoord_server.store.etcd.link import RANGE, Link, method
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import rpc
 from scoord_server.store.etcd.versions import UNTOLD, judge
@@ -45,8 +45,7 @@ class EtcdStore:
         link = Link(options)
         try:
             await link.wait_until_connected()
-            await link.check_members()
-            await _check_versions(link)
+            await _check_versions(link, await link.meet())
         except BaseException:
             await link.close()
             raise
@@ -144,17 +143,22 @@ _REVOKE = method("lease", "LeaseRevoke")
 _MEMBERS = method("cluster", "MemberList")
 
 
-async def _check_versions(link: Link) -> None:
+async def _check_versions(link: Link, versions: set[str]) -> None:
     """See that all members may be trusted that are connected: calls go round them."""
-    try:
-        members = await link.call(_MEMBERS, rpc.MemberListRequest())
-        told = [await link.call(STATUS, rpc.StatusRequest()) for _ in link.options.endpoints]
-    except Denied:
+    if "" in versions:
         _log.warning(UNTOLD)
-        return
-    for version in sorted({status.version for status in told}):
-        verdict = judge(version, len(members.members))
+    size = await _size(link)
+    for version in sorted(versions - {""}):
+        verdict = judge(version, size)
         if verdict.refusal and not link.options.allow_unsafe_version:
             raise InvalidConfig(verdict.refusal)
         if verdict.refusal or verdict.warning:
             _log.warning("%s", verdict.refusal or verdict.warning)
+
+
+async def _size(link: Link) -> int:
+    """How many members the cluster has; 0 where that is not told."""
+    try:
+        return len((await link.call(_MEMBERS, rpc.MemberListRequest())).members)
+    except Denied:
+        return 0

@@ -7,7 +7,8 @@ from typing import Any
 from grpc.aio import AioRpcError
 
 from scoord.errors import StoreUnavailable
-from scoord_server.store.etcd.link import HAS_LEADER, Link, Member, metadata
+from scoord_server.store.etcd.link import HAS_LEADER, Link, metadata
+from scoord_server.store.etcd.member import Member
 from scoord_server.store.etcd.stubs import Message
 
 Start = Callable[[Member], Callable[..., Any]]
@@ -26,10 +27,10 @@ class Stream:
 
     @classmethod
     async def open(cls, link: Link, start: Start) -> "Stream":
-        """Begin a stream on the member whose turn it is."""
+        """Begin a stream on the member whose turn it is. Raises as ``Link.call``."""
         ends_at = asyncio.get_running_loop().time() + link.options.deadline_s
         token = await link.token(ends_at)
-        return cls(link, link.pick(), start, token)
+        return cls(link, await link.next_member(token, ends_at), start, token)
 
     @property
     def address(self) -> str:

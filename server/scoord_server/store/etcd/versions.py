@@ -34,7 +34,7 @@ class Verdict:
 
 
 def judge(version: str, members: int) -> Verdict:
-    """Say whether a cluster of ``members`` members may run ``version``."""
+    """Say whether a cluster of ``members`` members may run ``version``; 0 counts as several."""
     parsed = _parse(version)
     if parsed is None:
         return Verdict(warning=f"etcd's version {version!r} is not understood; use {SAFE}")

@@ -19,7 +19,8 @@ from typing import Any
 
 from scoord.errors import StoreUnavailable, Unknown
 from scoord_server.store.etcd.failures import is_token_trouble
-from scoord_server.store.etcd.link import RANGE, Link, Member
+from scoord_server.store.etcd.link import RANGE, Link
+from scoord_server.store.etcd.member import Member
 from scoord_server.store.etcd.stream import Stream
 from scoord_server.store.etcd.stubs import Message, rpc
 from scoord_server.store.etcd.wire import Wire
