@@ -217,7 +217,7 @@ class Taking:
         """It is known now what became of an acquire that was cut off."""
         granted = self._granted(cut.request, response)
         self._renew(cut, granted)
-        self._pass_on(cut.request.session, granted)
+        self._pass_on(self._standing(cut.request.session, granted))
 
     def _renew(self, cut: Cut, granted: Iterable[HeldLock]) -> None:
         """What a later command of its holder was granted may be over, and this in place of it.
@@ -231,11 +231,14 @@ class Taking:
             if not self._is_over(session, lock):
                 self._note_granted(cut.request, lock)
 
-    def _pass_on(self, session: LocalSession, granted: Iterable[HeldLock]) -> None:
-        """Nobody else has what is granted, whatever becomes of it: what stands of it."""
+    def _pass_on(self, granted: Iterable[HeldLock]) -> None:
+        """Nobody else has what is granted, whatever becomes of it."""
         for lock in granted:
-            if not self._is_over(session, lock):
-                self._held.pass_on(lock)
+            self._held.pass_on(lock)
+
+    def _standing(self, session: LocalSession, locks: Iterable[HeldLock]) -> list[HeldLock]:
+        """Those of which it is not known that they are over."""
+        return [lock for lock in locks if not self._is_over(session, lock)]
 
     async def _settled(self, cut: Cut, response: AcquireResponse) -> None:
         """Nothing is under way any more that may tell of the same grant."""
@@ -289,8 +292,10 @@ class Taking:
                 if heard and not answer.granted:
                     await self._begin_to_give_up(request, heard.granted)
                 return answer
-            self._pass_on(request.session, answer.granted)
-            heard = Cut(request, answer.message, request.keys, answer.granted)
+            # Now: a snapshot of a replica that is behind may take back that one is over.
+            granted = self._standing(request.session, answer.granted)
+            self._pass_on(granted)
+            heard = Cut(request, answer.message, {lock.key for lock in granted}, granted)
         await self._begin_to_give_up(request, answer.granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 
@@ -324,8 +329,8 @@ class Taking:
 
     async def _give_up(self, request: Request, locks: Iterable[HeldLock]) -> None:
         """All or none: what stands of these grants is given back, but what was had before."""
-        stands = (lock for lock in locks if not self._is_over(request.session, lock))
-        new = [lock for lock in stands if not self._was_had(lock)]
+        standing = self._standing(request.session, locks)
+        new = [lock for lock in standing if not self._was_had(lock)]
         with suppress(ScoordError):  # it is owed then
             await self._turn_down(request, new)
 

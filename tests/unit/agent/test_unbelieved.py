@@ -6,6 +6,7 @@ import pytest
 
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import AgentId
+from scoord.v1.events_pb2 import LockGone, Snapshot, WatchResponse
 from scoord_hooks.neutral import Decision, Verdict
 from support.house import BELIEF_S, A, House, settle, until
 from support.scripted_coordinator import Fate
@@ -89,6 +90,27 @@ async def test_so_it_is_if_the_subagent_has_ended_that_asked_for_it(house: House
 
     assert ["b.py"] == list(house.coordinator.locks)
     assert house.holds() is None
+
+
+async def test_what_was_over_by_its_answer_is_not_held_where_a_replica_is_behind(
+    house: House,
+) -> None:
+    """The stream told of the break, then broke: the next one begins before it."""
+    coordinator = house.coordinator
+    answer = coordinator.gate = asyncio.Event()
+    coordinator.fates += [Fate.LATE_ANSWER, Fate.LOST, Fate.LATE]
+    editing = asyncio.create_task(house.edit("a.py", "b.py"))
+    await until(lambda: len(coordinator.locks) == 2)
+    lost = coordinator.locks.pop("a.py")
+    house.hear(WatchResponse(revision=200, lock_gone=LockGone(lock=lost, how="broken")))
+    coordinator.gate = asyncio.Event()
+    answer.set()
+    await until(lambda: len(coordinator.acquires) == 2)
+    house.hear(WatchResponse(revision=1, snapshot=Snapshot()))
+
+    await editing
+
+    assert ["b.py"] == [lock.key for lock in house.held]
 
 
 @pytest.mark.parametrize("is_refused", [False, True])
