@@ -1,14 +1,17 @@
 """The messages that take files or a pattern, and the grants read from their answers. Pure."""
 
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from scoord.claimant import Claimant
 from scoord.config import Settings
 from scoord.ids import FencingToken
+from scoord.names import path_key
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
+    AcquireResponse,
     Granted,
     LockMode,
     LockRef,
@@ -132,3 +135,18 @@ def _shared(ref: LockRef, *, asked: bool) -> bool:
 def _branch(ref: LockRef, asked: str) -> str:
     """The branch it is confined to; none where it stands on every one, whatever was asked."""
     return "" if ref.scope == LockScope.LOCK_SCOPE_REPOSITORY else asked
+
+
+def told_of(request: Request, response: AcquireResponse) -> dict[str, float]:
+    """The keys that an outcome says all of, and up to which token.
+
+    What is not in the way may be ours already. Who is in the way with a lock has kept out all
+    that was asked for since that was granted, but not what arrives when it is free. A place in
+    a queue tells nothing of when, nor does what a sharer is refused for.
+    """
+    if response.WhichOneof("outcome") == "granted":
+        return dict.fromkeys(request.keys, inf)
+    return {
+        path_key(conflict.path): inf if conflict.is_claim or request.shared else conflict.lock.token
+        for conflict in response.held.conflicts
+    }

@@ -21,7 +21,7 @@ from scoord.v1.locks_pb2 import (
     Granted,
 )
 from scoord_agent import crossings, wording_losses
-from scoord_agent.asking import acquire_message, granted_locks, reserve_message
+from scoord_agent.asking import acquire_message, granted_locks, reserve_message, told_of
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.held import HeldLocks
@@ -226,7 +226,7 @@ class Taking:
         """
         session = cut.request.session
         for lock in granted:
-            if lock.key in cut.open or not self._held.is_renewed_by(lock):
+            if cut.tells_of(lock) or not self._held.is_renewed_by(lock):
                 continue
             if not self._is_over(session, lock):
                 self._note_granted(cut.request, lock)
@@ -272,7 +272,7 @@ class Taking:
 
         Of one that was had before, and was lost since, the question tells what became of it.
         """
-        if lock.key not in cut.open or self._unsettled.is_asked_for(cut.request, lock.key):
+        if not cut.tells_of(lock) or self._unsettled.is_asked_for(cut.request, lock.key):
             return False
         if self._is_over(cut.request.session, lock) or self._held.losses.is_asked_for(lock):
             return False
@@ -295,7 +295,8 @@ class Taking:
             # Now: a snapshot of a replica that is behind may take back that one is over.
             granted = self._standing(request.session, answer.granted)
             self._pass_on(granted)
-            heard = Cut(request, answer.message, {lock.key for lock in granted}, granted)
+            keys = {lock.key for lock in granted}
+            heard = Cut(request, answer.message, keys, granted=granted)
         await self._begin_to_give_up(request, answer.granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 
@@ -308,7 +309,7 @@ class Taking:
         asked_at = self._clock.now()
         with self._unsettled.asking(request, message) as told:
             response = await send(self._client, message, PATIENCE_S)
-            told.update(_told_of(request, response))
+            told.update(told_of(request, response))
         self._turns.settled(untold)
         return _Answer(message, asked_at, response, self._granted(request, response))
 
@@ -404,10 +405,3 @@ def _places_of(request: Request, lock: HeldLock) -> Iterable[Place]:
     at = _place_of(lock)
     # Not a set: its order is another in each process.
     return dict.fromkeys((at, replace(at, branch=request.claimant.branch)))
-
-
-def _told_of(request: Request, response: AcquireResponse) -> set[str]:
-    """The keys that an outcome says all of: what is not in the way may be ours already."""
-    if response.WhichOneof("outcome") == "granted":
-        return request.keys
-    return {path_key(conflict.path) for conflict in response.held.conflicts}

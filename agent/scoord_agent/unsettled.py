@@ -16,9 +16,10 @@ import asyncio
 import contextlib
 import copy
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 
 from scoord.clock import Clock
 from scoord.errors import Unknown
@@ -70,6 +71,8 @@ class Cut:
     message: Message
     open: set[str] = field(default_factory=set)
     """The keys of which nothing was heard since."""
+    told: dict[str, float] = field(default_factory=dict)
+    """Of the others, up to which token a grant is known of."""
     granted: Sequence[HeldLock] = ()
     """What it was granted by an answer that was heard, and could not be believed in."""
     let_through: bool = False
@@ -88,6 +91,20 @@ class Cut:
     def stands(self) -> bool:
         """Whether a grant would still be one, and nothing else has told of it."""
         return bool(self.open) and self.is_live
+
+    def tells_of(self, lock: HeldLock) -> bool:
+        """Whether nothing that was heard since tells of its grant.
+
+        A refusal may be faster than what is sent again, which is granted when that lock is free.
+        """
+        is_later = not lock.shared and lock.token > self.told.get(lock.key, inf)
+        return is_later or lock.key in self.open
+
+    def note(self, told: Mapping[str, float]) -> None:
+        """Something was heard since."""
+        self.open -= told.keys()
+        for key, token in told.items():
+            self.told[key] = max(token, self.told.get(key, 0))
 
     @property
     def is_live(self) -> bool:
@@ -123,15 +140,15 @@ class Unsettled:
         self._asking: list[Request] = []
 
     @contextmanager
-    def asking(self, request: Request, message: Message) -> Iterator[set[str]]:
+    def asking(self, request: Request, message: Message) -> Iterator[dict[str, float]]:
         """Around sending ``message``: if no outcome comes of it, it is found out later.
 
         An outcome also settles what was cut off before: it was the same holder's. Whoever
-        sends puts the keys that it tells of into the set: a refusal is of some only.
+        sends puts in what it tells of, up to which token: a refusal is of some keys only.
         """
         before = [cut for cut in self._cuts if cut.holder == _holder(request)]
         self._asking.append(request)
-        told = set[str]()
+        told = dict[str, float]()
         try:
             yield told
         except (Unknown, asyncio.CancelledError):
@@ -140,7 +157,7 @@ class Unsettled:
         finally:
             self._asking.remove(request)
         for cut in before:
-            cut.open -= told
+            cut.note(told)
 
     @contextmanager
     def asking_again(self, heard: Cut | None) -> Iterator[None]:
