@@ -298,7 +298,7 @@ def in_queue(place: int, path: str = "", *, reads: bool = True) -> str:
 
 
 def names(paths: Iterable[str]) -> str:
-    """Five of them, and how many more."""
-    shown = [one_line(path) for path in paths]
+    """Five of them, and how many more: each once, however many threads have or want it."""
+    shown = [*dict.fromkeys(map(one_line, paths))]
     more = len(shown) - 5
     return ", ".join(shown[:5]) + (f" and {more} more" if more > 0 else "")

@@ -244,6 +244,16 @@ def test_of_one_lock_it_is_told_as_of_one() -> None:
     )
 
 
+def test_what_several_threads_wait_for_is_named_once_and_hides_nothing() -> None:
+    waits = ["b.py", "a.py", "a.py", "b.py", "b.py", "c.py"]
+    many = wording.names([*waits, "d.py", "e.py", "f.py", "f.py"])
+
+    told = wording_branches.waits_no_more(waits, "main", "feature")
+
+    assert "you do not wait for b.py, a.py, c.py on main any more" in told
+    assert "b.py, a.py, c.py, d.py, e.py and 1 more" == many
+
+
 def test_an_others_words_cannot_close_their_quotes() -> None:
     line = wording.refusal(conflict('x" (released) "y'), ASKER, "-").splitlines()[0]
 
