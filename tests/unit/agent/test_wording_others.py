@@ -87,7 +87,7 @@ def test_whatever_there_is_to_tell_it_is_never_more_than_twenty_lines() -> None:
         free=[f"area{n}" for n in range(50)],
         missed=_missed(30),
         away_s=7500.0,
-        kept=["x.py"] * 30,
+        kept=[f"x{n}.py" for n in range(30)],
     )
     lines = welcome(scene).splitlines()
 
@@ -96,7 +96,7 @@ def test_whatever_there_is_to_tell_it_is_never_more_than_twenty_lines() -> None:
     assert f"{free}: area0, area1, area2, area3, area4 and 45 more." in lines
     assert lines[-2] == "- and 26 more sessions: see `scoord history`"
     assert lines[-3] == "- Session_9 (carol@box) had a.py, b.py, last 1 min ago, and has ended"
-    assert lines[-1].startswith("You still hold x.py, ")
+    assert lines[-1].startswith("You still hold x0.py, ")
 
 
 @pytest.mark.parametrize(
