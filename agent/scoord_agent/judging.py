@@ -67,24 +67,23 @@ class Judging:
         if isinstance(outcome, Granted):
             return ALLOW
         if isinstance(outcome, Unasked):
-            judge = self._contended if outcome.contended else self._unasked
-            return judge(request, outcome.why)
+            why = "too many were faster at" if outcome.contended else "nobody could be asked about"
+            _log.warning("%s %s: %s", why, request.shown, outcome.why)
+            return self._without_answer(request, outcome)
         return self._held_by_others(request, outcome)
 
     def is_refused(self, request: Request, outcome: Outcome) -> bool:
         """Whether that denies the edit, as it would be judged now; not said, and not logged."""
         if isinstance(outcome, Granted):
             return False
-        if isinstance(outcome, Unasked) and not outcome.contended:
-            return self._is_refused_unasked(request)
+        if isinstance(outcome, Unasked):
+            return self._without_answer(request, outcome).verdict is Verdict.DENY
         return request.conflict_action == "block"
 
-    def _is_refused_unasked(self, request: Request) -> bool:
-        is_known = bool(self._known_conflicts(request))
-        if is_known and request.conflict_action == "block":
-            return True
-        blocks = request.settings.session_coordination.unreachable_action == "block"
-        return blocks and (is_known or not self._is_covered(request))
+    def _without_answer(self, request: Request, outcome: Unasked) -> Decision:
+        if outcome.contended:
+            return self._contended(request)
+        return self._unasked(request, outcome.why)
 
     def _held_by_others(self, request: Request, conflicts: list[Conflict]) -> Decision:
         asker, alias = asker_of(request), request.session.alias
@@ -138,9 +137,8 @@ class Judging:
         lock = self._registration.lock(held) if held else None
         return Conflict(path=file.shown, lock=lock) if lock else None
 
-    def _contended(self, request: Request, why: str) -> Decision:
+    def _contended(self, request: Request) -> Decision:
         """It is a conflict, with whoever was faster each time; nobody could say with whom."""
-        _log.warning("too many were faster at %s: %s", request.shown, why)
         match request.conflict_action:
             case "block":
                 return _denied(wording.contended_denied(request.shown))
@@ -169,7 +167,11 @@ class Judging:
         for path in paths:
             file = self._unnamed(path, cwd)
             settings = self._settings.at(file.root)
-            yield _as_set(settings, (file.shown,), why) if is_locked(file, settings) else ALLOW
+            if not is_locked(file, settings):
+                yield ALLOW
+                continue
+            _log.warning("nobody could be asked about %s: %s", file.shown, why)
+            yield _as_set(settings, (file.shown,), why)
 
     def _unnamed(self, path: str, cwd: str) -> UnnamedFile:
         try:
@@ -180,7 +182,6 @@ class Judging:
 
 def _as_set(settings: Settings, paths: Sequence[str], error: str) -> Decision:
     """What ``unreachable_action`` makes of an edit that nobody could be asked about."""
-    _log.warning("nobody could be asked about %s: %s", paths, error)
     match settings.session_coordination.unreachable_action:
         case "block":
             return _denied(wording.unasked_denied(paths, error))
