@@ -245,11 +245,11 @@ async def test_losing_the_leader_costs_little_and_loses_nothing(cluster: Etcd) -
 
 
 async def test_a_dead_endpoint_is_named_and_does_not_matter_when_another_lives(
-    etcd: Etcd, namespace: bytes, caplog: pytest.LogCaptureFixture
+    cluster: Etcd, caplog: pytest.LogCaptureFixture
 ) -> None:
     dead = ("127.0.0.1:1", "no.such.host.invalid:2379")
-    endpoints = (dead[0], *etcd.endpoints, dead[1])
-    async with connected(etcd.options(endpoints=endpoints, namespace=namespace)) as store:
+    endpoints = (dead[0], cluster.member.endpoint, dead[1])
+    async with connected(cluster.options(endpoints=endpoints)) as store:
         assert f"etcd at {', '.join(dead)} is not connected; check that it runs" in caplog.text
         for number in range(10):
             await put(store, b"k%d" % number)

@@ -347,7 +347,7 @@ MUTANTS = (
     Mutant(
         "one member that was wiped takes the place of those that are away",
         f"{SERVER}/store/etcd/one_cluster.py",
-        "told.count(cluster) > told.count(self._id)",
+        "2 * told.count(cluster) > len(told)",
         "told.count(cluster) > 0",
         _MEMBERS,
     ),

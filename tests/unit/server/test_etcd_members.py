@@ -356,3 +356,45 @@ async def test_who_comes_back_first_as_a_stranger_does_not_take_the_place_of_the
         assert await failed_of(4, store) == 0
 
     assert [member.asked for member in members] == [2, 2, 0]
+
+
+async def test_who_heard_only_one_that_was_wiped_goes_over_to_the_others() -> None:
+    members = [Member(cluster=2), Member(), Member()]
+    async with connected(members) as store:
+        await stopped(store, *members[1:])
+        assert await failed_of(1, store) == 0
+        await back(store, *members[1:], cluster=1)
+        await failed_of(3, store)  # until both were heard
+        members[0].asked = 0
+
+        assert await failed_of(6, store) == 0
+
+    assert members[0].asked == 0
+
+
+async def test_who_heard_only_one_does_not_go_over_with_it_when_it_is_wiped() -> None:
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        await stopped(store, *members[1:])
+        assert await failed_of(1, store) == 0
+        await stopped(store, members[0])
+        await back(store, members[0], cluster=2)
+
+        assert await failed_of(3, store) == 3
+        await back(store, *members[1:], cluster=1)
+        assert await failed_of(4, store) == 0
+
+    assert [member.asked for member in members] == [0, 2, 2]
+
+
+async def test_where_most_were_restored_it_goes_on_though_one_of_them_was_never_met() -> None:
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        await stopped(store, members[2])
+        assert await failed_of(3, store) == 0
+        await stopped(store, *members[:2])
+        await back(store, members[0], cluster=2)
+        assert await failed_of(1, store) == 1
+        await back(store, members[2], cluster=2)
+
+        assert await failed_of(6, store) == 0

@@ -16,6 +16,7 @@ from scoord_server.store.port import Denied
 from support.serving import serving
 
 STATUS, MEMBERS, COMPACT, RANGE = "Status", "MemberList", "Compact", "Range"
+NOBODY = "127.0.0.1:1"
 SERVICES = {STATUS: "Maintenance", MEMBERS: "Cluster", COMPACT: "KV", RANGE: "KV"}
 
 
@@ -94,6 +95,25 @@ async def test_of_which_cluster_it_is_also_one_says_that_does_not_tell_its_versi
     async with member(STATUS) as here, member(STATUS, cluster=2) as there:
         with pytest.raises(InvalidConfig, match=rf"{there} is of another cluster"):
             await EtcdStore.connect(EtcdOptions((here, there)))
+
+
+async def test_a_small_cluster_at_few_of_the_endpoints_may_be_a_member_that_was_wiped() -> None:
+    async with member(size=1) as alone:
+        with pytest.raises(InvalidConfig, match=rf"{alone} is a cluster of 1, and 3 endpoints are"):
+            await EtcdStore.connect(EtcdOptions((NOBODY, alone, NOBODY)))
+
+
+@pytest.mark.parametrize(("size", "denied"), [(3, ()), (0, (MEMBERS,))])
+async def test_a_cluster_that_may_be_all_of_the_endpoints_needs_but_one_at_start(
+    size: int, denied: tuple[str, ...]
+) -> None:
+    async with member(*denied, size=size) as alone:
+        await (await EtcdStore.connect(EtcdOptions((NOBODY, alone, NOBODY)))).close()
+
+
+async def test_a_small_cluster_at_most_of_the_endpoints_is_all_there_is() -> None:
+    async with member(size=2) as one, member(size=2) as two:
+        await (await EtcdStore.connect(EtcdOptions((one, NOBODY, two)))).close()
 
 
 async def test_who_may_not_compact_is_told_what_to_do() -> None:

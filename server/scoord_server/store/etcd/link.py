@@ -122,6 +122,10 @@ class Link:
             raise answers[0]
         return versions
 
+    def check_size(self, size: int) -> None:
+        """See that a cluster of ``size`` members may be ours. Raises InvalidConfig."""
+        self._cluster.check_size(size)
+
     def check_cluster(self, member: Member, answer: Message) -> None:
         """See that an answer may be believed. Raises StoreUnavailable."""
         self._hear(member, answer.header.cluster_id)

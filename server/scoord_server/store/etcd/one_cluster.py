@@ -4,10 +4,14 @@ Endpoints of two clusters, used as one, would grant a file once in each. So a me
 nothing but which cluster it is of, until it has said on this connection that it is of ours.
 """
 
+import logging
 from collections.abc import Sequence
 
+from scoord.errors import InvalidConfig
 from scoord_server.store.etcd.failures import NotHere
 from scoord_server.store.etcd.member import Member
+
+_log = logging.getLogger(__name__)
 
 
 class OtherCluster(NotHere):
@@ -15,10 +19,11 @@ class OtherCluster(NotHere):
 
 
 class OneCluster:
-    """That of the first answer, until most of its members are of another, as after a restore.
+    """That of the first answer, until most endpoints are of another, as after a restore.
 
     One member alone that was wiped is a cluster of its own, and comes back before the others
-    where all were without power. Where most have left, those that stay decide nothing.
+    where all were without power. So fewer than most decide nothing, whichever of them speaks;
+    and of a cluster of fewer members than there are endpoints, most have to be heard first.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
@@ -35,22 +40,40 @@ class OneCluster:
 
     def hear(self, member: Member, cluster: int) -> None:
         """Take in of which cluster an answer of ``member`` is. Raises OtherCluster."""
-        was_ours = member.cluster_id == self._id
         member.said(cluster)
         if not cluster:
             return  # etcd's own proxies leave it out of some
-        if not self._id or (was_ours and self._is_gone_to(cluster)):
+        if not self._id:
+            self._id = cluster
+        elif cluster != self._id and self._is_of_most(cluster):
+            _log.warning("most endpoints of etcd are of another cluster now: %x", cluster)
             self._id = cluster
         if cluster != self._id:
             raise OtherCluster(self._line(member))
 
-    def _is_gone_to(self, cluster: int) -> bool:
+    def check_size(self, size: int) -> None:
+        """See that a cluster of ``size`` is no small part of the endpoints. Raises InvalidConfig.
+
+        One of as many members as there are endpoints grants nothing without most of them.
+        A size of 0 is one that is not told.
+        """
+        if 0 < size < len(self._members) and not self._is_of_most(self._id):
+            raise InvalidConfig(
+                f"etcd at {self._ours()} is a cluster of {size}, and {len(self._members)} endpoints"
+                " are named: it may be one that lost its disk; start the others, or name only"
+                " the members of this one, each once"
+            )
+
+    def _is_of_most(self, cluster: int) -> bool:
         told = [member.cluster_id for member in self._members]
-        return told.count(cluster) > told.count(self._id)
+        return 2 * told.count(cluster) > len(told)
+
+    def _ours(self) -> str:
+        return ", ".join(one.address for one in self._members if one.cluster_id == self._id)
 
     def _line(self, member: Member) -> str:
-        ours = ", ".join(one.address for one in self._members if one.cluster_id == self._id)
         return (
             f"etcd at {member.address} is of another cluster ({member.cluster_id:x}) than"
-            f" {ours or 'the one before it'} ({self._id:x}): name endpoints of one cluster only"
+            f" {self._ours() or 'the one before it'} ({self._id:x}):"
+            " name endpoints of one cluster only"
         )

@@ -39,13 +39,16 @@ class EtcdStore:
         """Reach etcd and see that its version may be trusted, and that it is one.
 
         Raises StoreUnavailable or DeadlineExceeded when no member answers, and
-        InvalidConfig for a version that loses data, a file that cannot be read, and
-        endpoints of two clusters.
+        InvalidConfig for a version that loses data, a file that cannot be read,
+        endpoints of two clusters, and too few of one that is smaller than they are many.
         """
         link = Link(options)
         try:
             await link.wait_until_connected()
-            await _check_versions(link, await link.meet())
+            versions = await link.meet()
+            size = await _size(link)
+            link.check_size(size)
+            _check_versions(options, versions, size)
         except BaseException:
             await link.close()
             raise
@@ -143,14 +146,13 @@ _REVOKE = method("lease", "LeaseRevoke")
 _MEMBERS = method("cluster", "MemberList")
 
 
-async def _check_versions(link: Link, versions: set[str]) -> None:
+def _check_versions(options: EtcdOptions, versions: set[str], size: int) -> None:
     """See that all members may be trusted that are connected: calls go round them."""
     if "" in versions:
         _log.warning(UNTOLD)
-    size = await _size(link)
     for version in sorted(versions - {""}):
         verdict = judge(version, size)
-        if verdict.refusal and not link.options.allow_unsafe_version:
+        if verdict.refusal and not options.allow_unsafe_version:
             raise InvalidConfig(verdict.refusal)
         if verdict.refusal or verdict.warning:
             _log.warning("%s", verdict.refusal or verdict.warning)
