@@ -166,7 +166,8 @@ class Link:
         self, error: AioRpcError, member: Member, token: str, within_s: float | None = None
     ) -> Exception:
         """Say what a failed call means; avoid a useless member, and forget a dead token."""
-        explained = explain(error, member.address, within_s or self.options.deadline_s)
+        place = self._cluster.place(member)
+        explained = explain(error, place, within_s or self.options.deadline_s)
         if isinstance(explained, DeadlineExceeded | NotHere):
             member.avoid()
         if isinstance(explained, TokenRefused):
