@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
@@ -94,6 +94,8 @@ class End:
 
     at: bytes
     """Its key in the store."""
+    since: int
+    """The revision that it was made at: what is at its key later is another thing."""
     carry_out: Callable[[], Awaitable[Sequence[Ended]]]
     """Ends it, if it is still as it was seen; what was ended."""
 
@@ -105,8 +107,8 @@ class Sweeping:
         self._coordinator = coordinator
         ground = coordinator.ground
         self._store, self._view, self._clock = ground.store, ground.view, ground.clock
-        self._failed = Once[bytes](MOST_SAID)
-        """Which ends fail, by their keys."""
+        self._failed = Once[tuple[bytes, int]](MOST_SAID)
+        """Which ends fail, by what they are the ends of."""
         self._causes = Once[str](MOST_SAID)
         """Why they do."""
 
@@ -150,18 +152,26 @@ class Sweeping:
         turns = [waiter for waiter in seen.waiters if _is_of(waiter.project, project)]
         return (
             [self._of_lock(lock, how) for lock, how in locks if how == Kind.LASTED],
-            [End(waiter.fact.key, partial(self._end_turn, waiter)) for waiter in turns],
+            [self._of_turn(waiter) for waiter in turns],
             [self._of_lock(lock, how) for lock, how in locks if how != Kind.LASTED],
             [self._of_sessions(some) for some in _by_lease(seen.sessions, project)],
         )
 
     def _of_lock(self, lock: SeenLock, how: Kind) -> End:
-        return End(lock.fact.key, partial(self._end_lock, lock, how))
+        return End(lock.fact.key, lock.fact.token, partial(self._end_lock, lock, how))
+
+    def _of_turn(self, waiter: SeenWaiter) -> End:
+        fact = waiter.fact
+        return End(fact.key, fact.create_revision, partial(self._end_turn, waiter))
 
     def _of_sessions(self, on_one_lease: Sequence[SessionFact]) -> End:
-        first = on_one_lease[0]
-        at = keys.session(first.record.session.project, first.session_id)
-        return End(at, partial(self._end_sessions, on_one_lease))
+        """One after the other: the first ends the rest, with their lease, and says so."""
+        ends = [self._of_session(fact) for fact in on_one_lease]
+        return replace(ends[0], carry_out=partial(self._in_turn, ends))
+
+    def _of_session(self, fact: SessionFact) -> End:
+        at = keys.session(fact.record.session.project, fact.session_id)
+        return End(at, fact.create_revision, partial(self._end_session, fact))
 
     async def _carry_out(self, ends: Sequence[End], until: float) -> list[Ended]:
         """Some at a time, and the first of them in any case; what was ended."""
@@ -174,6 +184,9 @@ class Sweeping:
             ended += chain.from_iterable(some)
         return ended
 
+    async def _in_turn(self, ends: Iterable[End]) -> list[Ended]:
+        return [one for end in ends for one in await self._singly(end)]
+
     async def _singly(self, end: End) -> Sequence[Ended]:
         """Carry one end out. What is wrong with it keeps no other from being carried out."""
         try:
@@ -181,19 +194,16 @@ class Sweeping:
         except Unknown:
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, it is of this one end)
-            if self._failed.is_new(end.at):
+            if self._failed.is_new((end.at, end.since)):
                 why = repr(error)  # where in the program, the first of a thousand alike says
                 _log.error(_NOT_ENDED, end.at, why, exc_info=self._causes.is_new(why))
             return ()
 
-    async def _end_sessions(self, on_one_lease: Iterable[SessionFact]) -> list[Ended]:
-        """One after the other: the first ends the rest, with their lease, and says so."""
-        ended = list[Ended]()
-        for fact in on_one_lease:
-            if await self._coordinator.end_idle(fact):
-                _log.info("ended idle session %s", fact.session_id)
-                ended.append(fact)
-        return ended
+    async def _end_session(self, fact: SessionFact) -> list[Ended]:
+        if not await self._coordinator.end_idle(fact):
+            return []
+        _log.info("ended idle session %s", fact.session_id)
+        return [fact]
 
     async def _end_lock(self, lock: SeenLock, how: Kind) -> list[Ended]:
         locking = self._coordinator.locks

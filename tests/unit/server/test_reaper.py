@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scoord.errors import StoreUnavailable
+from scoord.ids import ProjectId
 from scoord_server import reaper
+from scoord_server.model.facts import SessionFact
 from scoord_server.reaper import Reaper
 from scoord_server.seen import SeenLock
 from scoord_server.store import keys
 from scoord_server.sweeping import Sweeping
 from support.coordination import PROJECT, Bench, bench
+
+OTHER = ProjectId("example.org/team/other")
 
 
 @pytest.fixture
@@ -80,3 +84,49 @@ async def test_an_end_that_fails_each_time_keeps_no_other_from_being_carried_out
     assert [said.format(keys.lock(PROJECT, path)) for path in timed] == caplog.messages
     traced = [bool(record.exc_info) for record in caplog.records]
     assert [True, False] == traced, "the same went wrong"
+
+
+async def test_an_end_that_fails_is_said_of_each_lock_that_a_file_has(
+    b: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await b.session("keeper")
+    locks, sweeping = b.coordinator.locks, Sweeping(b.coordinator)
+
+    async def end_overdue(_lock: SeenLock) -> bool:
+        raise RuntimeError("boom")
+
+    for _ in range(2):
+        await b.acquire("keeper", "a.py", lasts_ms=1_000)
+        b.clock.advance(3)
+        with monkeypatch.context() as failing:
+            failing.setattr(locks, "end_overdue", end_overdue)
+            await sweeping.sweep()
+            await sweeping.sweep()
+        await sweeping.sweep()
+        await b.settle()
+
+    assert 2 == len(caplog.messages)
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+async def test_of_the_sessions_on_one_lease_one_that_is_not_ended_is_said_and_the_other_shown(
+    b: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: int
+) -> None:
+    await b.session("old", timeout_ms=2_000)
+    await b.session("old", project=OTHER, lease=b.leases["old"], timeout_ms=2_000)
+    projects = sorted((PROJECT, OTHER))
+    coordinator = b.coordinator
+    end = coordinator.end_idle
+
+    async def end_idle(fact: SessionFact) -> bool:
+        if fact.record.session.project == projects[fails]:
+            raise RuntimeError("boom")
+        return await end(fact)
+
+    monkeypatch.setattr(coordinator, "end_idle", end_idle)
+    b.clock.advance(3)
+    swept = await Sweeping(coordinator).sweep()
+
+    assert [projects[1 - fails]] == [fact.record.session.project for fact in swept.sessions]
+    (said,) = caplog.messages
+    assert str(keys.session(projects[fails], "old")) in said
