@@ -116,6 +116,12 @@ async def test_a_small_cluster_at_most_of_the_endpoints_is_all_there_is() -> Non
         await (await EtcdStore.connect(EtcdOptions((one, NOBODY, two)))).close()
 
 
+async def test_where_none_answers_it_is_said_what_the_one_that_runs_says() -> None:
+    async with member(STATUS, RANGE) as running:
+        with pytest.raises(Denied, match=rf"{running} cannot be used: etcdserver: permission"):
+            await EtcdStore.connect(EtcdOptions((NOBODY, running, NOBODY)))
+
+
 async def test_who_may_not_compact_is_told_what_to_do() -> None:
     async with member(COMPACT) as here:
         store = await EtcdStore.connect(EtcdOptions((here,)))

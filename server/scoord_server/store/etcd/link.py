@@ -18,6 +18,7 @@ A new connection may lead to a member of another cluster: see ``one_cluster``.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -106,20 +107,22 @@ class Link:
         """Ask all members who they are; the versions they tell, "" of one that does not.
 
         Raises InvalidConfig when they are not of one cluster, and where none answers what
-        the first one says.
+        the first that is connected says, or else the first.
         """
         ends_at = now() + self.options.deadline_s
         token = await self.token(ends_at)
         asked = [self._ask_who(member, token, ends_at) for member in self._members]
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        versions = set()
+        versions, failures = set(), list[tuple[bool, BaseException]]()
         for member, answer in zip(self._members, answers, strict=True):
-            if not isinstance(answer, BaseException):
+            if isinstance(answer, BaseException):
+                failures.append((not member.is_connected(), answer))
+            else:
                 cluster, version = answer
                 self._check_at_start(member, cluster)
                 versions.add(version)
-        if not versions and isinstance(answers[0], BaseException):
-            raise answers[0]
+        if not versions:
+            raise min(failures, key=itemgetter(0))[1]
         return versions
 
     def check_size(self, size: int) -> None:
