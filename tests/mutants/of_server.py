@@ -340,8 +340,8 @@ MUTANTS = (
     Mutant(
         "a member of another cluster is asked what ours is",
         f"{SERVER}/store/etcd/link.py",
-        "        if not self._cluster.has(member) and (",
-        "        if False and (",
+        "        if not self._cluster.has(member):",
+        "        if False:",
         _MEMBERS,
     ),
     Mutant(

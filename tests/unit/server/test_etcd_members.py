@@ -15,7 +15,7 @@ from scoord_server.store.etcd.link import HAS_LEADER, SLOW_S, Link, method
 from scoord_server.store.etcd.member import Member as Endpoint
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
-from scoord_server.store.port import Put, Txn
+from scoord_server.store.port import LeaseNotFound, Put, Txn
 from support.clock import FakeClock
 from support.house import until
 from support.serving import serving
@@ -23,6 +23,7 @@ from support.serving import serving
 DEADLINE_S = 1.0
 NO_LEADER = "etcdserver: no leader"
 LEARNER = "etcdserver: rpc not supported for learner"
+LEASE_GONE = "etcdserver: requested lease not found"
 PUT = Txn((), (Put(b"k", b""),))
 
 TXN = method("kv", "Txn")
@@ -54,7 +55,8 @@ class Member:
         if self.is_silent or (self.refuses == NO_LEADER and not wants_leader):
             await asyncio.sleep(60)
         if self.refuses:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, self.refuses)
+            is_gone, codes = self.refuses == LEASE_GONE, grpc.StatusCode
+            await context.abort(codes.NOT_FOUND if is_gone else codes.UNAVAILABLE, self.refuses)
         return rpc.TxnResponse(header={"revision": 7, "cluster_id": self.cluster})
 
     async def watch(self, _requests: object, context: Context) -> AsyncIterator[Message]:
@@ -303,6 +305,23 @@ async def test_of_what_is_behind_a_proxy_each_answer_is_looked_at() -> None:
         assert await failed_of(9, store) == 1
 
     assert members[2].asked == 1
+
+
+@pytest.mark.parametrize("cluster", [1, 2])
+async def test_that_a_lease_is_gone_is_believed_of_our_cluster_only(cluster: int) -> None:
+    """Also where the call came before the question who is there now."""
+    members = [Member(), Member(), Member()]
+    async with connected(members) as store:
+        await failed_of(3, store)
+        members[2].cluster, members[2].refuses, members[2].asked = cluster, LEASE_GONE, 0
+        gone = 0
+        for _ in range(6):
+            try:
+                await store.txn(PUT)
+            except LeaseNotFound:
+                gone += 1
+
+    assert (gone, members[2].asked) == ((2, 2) if cluster == 1 else (0, 1))
 
 
 async def test_an_answer_that_does_not_say_its_cluster_is_believed() -> None:

@@ -31,7 +31,7 @@ from scoord_server.store.etcd.member import Member, now
 from scoord_server.store.etcd.one_cluster import OneCluster, OtherCluster
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
-from scoord_server.store.port import Denied
+from scoord_server.store.port import Denied, LeaseExists, LeaseNotFound
 
 _log = logging.getLogger(__name__)
 
@@ -143,10 +143,8 @@ class Link:
         Raises as ``call``; nothing was done then.
         """
         member = self._pick()
-        # Who has no token yet asks for it, which does no harm and says the cluster as well.
-        if not self._cluster.has(member) and (token or not self.options.user):
-            cluster, _ = await self._ask_who(member, token, ends_at)
-            self._hear(member, cluster)
+        if not self._cluster.has(member):
+            await self._look(member, token, ends_at)
         return member
 
     async def token(self, ends_at: float) -> str:
@@ -202,7 +200,7 @@ class Link:
         while True:
             try:
                 member = await self.next_member(token, ends_at)
-                answer = await self._ask(member, method, request, token, ends_at)
+                answer = await self._ask_ours(member, method, request, token, ends_at)
             except NotHere:
                 if now() + _PAUSE_S > ends_at:
                     raise
@@ -212,6 +210,24 @@ class Link:
             asked += 1
             if asked % len(self._members) == 0:
                 await asyncio.sleep(_PAUSE_S)
+
+    async def _ask_ours(
+        self, member: Member, method: Method, request: Message, token: str, ends_at: float
+    ) -> Message:
+        """As ``_ask``; what a member refuses, which has no header, is not another cluster's."""
+        try:
+            return await self._ask(member, method, request, token, ends_at)
+        except (LeaseNotFound, LeaseExists, InvalidRequest):
+            # As its connection broke, a call may have opened one that leads to another member.
+            await self._look(member, token, ends_at)
+            raise
+
+    async def _look(self, member: Member, token: str, ends_at: float) -> None:
+        """See of which cluster a member is. Raises OtherCluster, and as ``call``."""
+        # Who has no token yet asks for it, which does no harm and says the cluster as well.
+        if token or not self.options.user:
+            cluster, _ = await self._ask_who(member, token, ends_at)
+            self._hear(member, cluster)
 
     async def _ask_who(self, member: Member, token: str, ends_at: float) -> tuple[int, str]:
         """Of which cluster and version a member is, which it says without a leader, too."""

@@ -35,7 +35,8 @@ class Member:
         """Whether calls can go out at once; begins to connect if not."""
         state = self.channel.get_state(try_to_connect=True)
         is_ready = state is grpc.ChannelConnectivity.READY
-        # A connection that broke stays idle until this asks for the next: none is missed.
+        # A connection that broke stays idle until this asks for the next, or a call that was
+        # under way to it: of that one the answer tells, or ``link`` asks when it is refused.
         self.is_met = self.is_met and is_ready
         return is_ready
 

@@ -2,6 +2,8 @@
 
 Endpoints of two clusters, used as one, would grant a file once in each. So a member is asked
 nothing but which cluster it is of, until it has said on this connection that it is of ours.
+A call that goes out as the connection breaks may open the next one, and ask a stranger all
+the same: what that answers is not believed.
 """
 
 import logging
