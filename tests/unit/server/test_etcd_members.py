@@ -150,7 +150,7 @@ async def test_a_member_that_stays_silent_is_tried_ever_more_seldom(
     silent = Endpoint("a:1", grpc.aio.insecure_channel("a:1"))
     waits = []
     for _ in range(6):
-        silent.tried(DEADLINE_S)
+        silent.tried(clock.now() + DEADLINE_S)
         silent.avoid()
         silent.avoid()  # by others whom it let wait in the same time
         waits.append(silent._avoid_until - clock.now())
@@ -176,6 +176,26 @@ async def test_of_many_commands_one_finds_out_whether_a_silent_member_answers_ag
         await at_once(9, store)
 
     assert (first, members[0].asked) == (3, 1)
+
+
+async def test_a_call_that_has_longer_than_others_finds_out_for_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scoord_server.store.etcd.member._AVOID_S", 0.1)
+    members = [Member(), Member()]
+    async with connected(members) as store:
+        members[0].is_silent = True
+        await at_once(2, store)
+        await asyncio.sleep(0.2)
+        store._link._next, members[0].asked = 0, 0
+        for_long = store._link.call(TXN, rpc.TxnRequest(), 2 * DEADLINE_S)
+        trying = asyncio.ensure_future(for_long)
+        await asyncio.sleep(1.2 * DEADLINE_S)
+        await at_once(4, store)
+        trying.cancel()
+        await asyncio.wait({trying})
+
+    assert members[0].asked == 1
 
 
 async def at_once(number: int, store: EtcdStore) -> None:

@@ -142,7 +142,7 @@ class Link:
 
         Raises as ``call``; nothing was done then.
         """
-        member = self._pick()
+        member = self._pick(ends_at)
         if not self._cluster.has(member):
             await self._look(member, token, ends_at)
         return member
@@ -179,11 +179,11 @@ class Link:
         """Close all channels; calls under way end with an error."""
         await asyncio.gather(*(member.channel.close(grace=None) for member in self._members))
 
-    def _pick(self) -> Member:
+    def _pick(self, ends_at: float) -> Member:
         turn = self._members[self._next :] + self._members[: self._next]
         self._next = (self._next + 1) % len(self._members)
         member = min(turn, key=self._rank)
-        member.tried(self.options.deadline_s)
+        member.tried(ends_at)
         return member
 
     def _rank(self, member: Member) -> tuple[bool, ...]:

@@ -57,13 +57,13 @@ class Member:
         """Whether others have its turns."""
         return self._avoid_until > now()
 
-    def tried(self, within_s: float) -> None:
-        """Have one call find out whether it answers again, which others do not wait for.
+    def tried(self, ends_at: float) -> None:
+        """Have one call find out by then whether it answers again, which no other waits for.
 
         If it does not, it is avoided for longer than before.
         """
         if self._avoid_until and not self.is_avoided():
-            self._avoid_until = now() + within_s
+            self._avoid_until = ends_at
             self._avoid_s = min(2 * self._avoid_s, _AVOID_LONGEST_S)
 
     def answered(self) -> None:
