@@ -97,6 +97,19 @@ async def test_of_which_cluster_it_is_also_one_says_that_does_not_tell_its_versi
             await EtcdStore.connect(EtcdOptions((here, there)))
 
 
+@pytest.mark.parametrize("turn", [0, 1, 2])
+async def test_one_that_lost_its_disk_keeps_no_coordinator_from_the_cluster_of_most(
+    turn: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with member() as one, member() as two, member(size=1, cluster=2) as wiped:
+        endpoints = (one, two, wiped)
+        store = await EtcdStore.connect(EtcdOptions(endpoints[turn:] + endpoints[:turn]))
+        await store.close()
+
+    assert f"{wiped} is of another cluster" in caplog.text
+    assert "it is left out until most of them" in caplog.text
+
+
 async def test_a_small_cluster_at_few_of_the_endpoints_may_be_a_member_that_was_wiped() -> None:
     async with member(size=1) as alone:
         with pytest.raises(InvalidConfig, match=rf"{alone} is a cluster of 1, and 3 endpoints are"):

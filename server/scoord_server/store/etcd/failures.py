@@ -17,6 +17,8 @@ from scoord_server.store.port import Denied, LeaseExists, LeaseNotFound
 _TOKEN_TROUBLE = ("invalid auth token", "user name is empty", "revision of auth store is old")
 """etcd's words for a token that was lost in a restart, timed out, or is outdated."""
 
+_AUTH_ADVICE = "try again, and where no --etcd-user is given, give one"
+
 _NO_LEADER = "etcdserver: no leader"
 _LEARNER = "not supported for learner"
 _NO_SPACE = "database space exceeded"
@@ -40,7 +42,7 @@ def explain(error: AioRpcError, address: str, deadline_s: float) -> Exception:
     if code is StatusCode.FAILED_PRECONDITION and "lease" in details:
         return LeaseExists(details)
     if is_token_trouble(details):
-        return TokenRefused(f"etcd at {address} refuses our token: {details}; try again")
+        return TokenRefused(f"etcd at {address} refuses our token: {details}; {_AUTH_ADVICE}")
     if _NO_LEADER in details or _LEARNER in details:
         return NotHere(f"etcd at {address} cannot be used: {details}; {_advice(code, details)}")
     return _failure(code, details, address, deadline_s)

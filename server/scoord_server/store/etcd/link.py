@@ -18,6 +18,7 @@ A new connection may lead to a member of another cluster: see ``one_cluster``.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,8 @@ class Link:
     async def meet(self) -> set[str]:
         """Ask all members who they are; the versions they tell, "" of one that does not.
 
-        Raises InvalidConfig when they are not of one cluster, and where none answers what
-        the first that is connected says, or else the first.
+        Raises InvalidConfig when they are of two clusters, neither of them that of most, and
+        where none answers what the first that is connected says, or else the first.
         """
         ends_at = now() + self.options.deadline_s
         token = await self.token(ends_at)
@@ -119,10 +120,12 @@ class Link:
                 failures.append((not member.is_connected(), answer))
             else:
                 cluster, version = answer
-                self._check_at_start(member, cluster)
+                with suppress(OtherCluster):  # whose cluster is ours is known when all are heard
+                    self._cluster.hear(member, cluster)
                 versions.add(version)
         if not versions:
             raise min(failures, key=itemgetter(0))[1]
+        self._cluster.check_strangers()
         return versions
 
     def check_size(self, size: int) -> None:
@@ -246,16 +249,10 @@ class Link:
         said_before = member.cluster_id
         try:
             self._cluster.hear(member, cluster)
-        except OtherCluster as error:
+        except OtherCluster:
             if member.cluster_id != said_before:
-                _log.error("%s; it is left out until most of them are of that one", error)
+                self._cluster.log_left_out(member)
             raise
-
-    def _check_at_start(self, member: Member, cluster: int) -> None:
-        try:
-            self._cluster.hear(member, cluster)
-        except OtherCluster as error:
-            raise InvalidConfig(error.message) from error
 
     async def _ask(
         self,

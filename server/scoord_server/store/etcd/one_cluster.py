@@ -59,6 +59,17 @@ class OneCluster:
         if cluster != self._id:
             raise OtherCluster(self._line(member))
 
+    def check_strangers(self) -> None:
+        """See that who is of another cluster may be left out. Raises InvalidConfig."""
+        for stranger in filter(self.shuns, self._members):
+            if not self._is_of_most(self._id):
+                raise InvalidConfig(self._line(stranger))
+            self.log_left_out(stranger)
+
+    def log_left_out(self, member: Member) -> None:
+        """Say why nothing more is asked of ``member``."""
+        _log.error("%s; it is left out until most of them are of that one", self._line(member))
+
     def check_size(self, size: int) -> None:
         """See that a cluster of ``size`` is no small part of the endpoints. Raises InvalidConfig.
 
