@@ -8,8 +8,11 @@ it only asks, and takes nothing: what is taken would be given back, and with it 
 place in the queue that it was taken for.
 
 So it is with a grant that was heard, on a lease which may have run out by then, where
-nobody answered who was asked again. Where its edit goes on nothing is left to be found
-out: it is held, and believed in once its lease is renewed.
+nobody answered who was asked again. Where its edit goes on it is held, and believed in
+once its lease is renewed; what asked again for it has no more to find out.
+
+Whoever gives back what it has of a file wants no more of it: what it asked for before, and
+has no outcome of, takes nothing from then on.
 """
 
 import asyncio
@@ -194,6 +197,10 @@ class Unsettled:
         for cut in self._cuts:
             cut.let_through &= not is_over(cut.request)
 
+    def give_back(self, lock: HeldLock) -> None:
+        """Its holder has no use for it any more, nor for what was asked for with it before."""
+        self.drop(lambda it: _holder(it) == _holder_of(lock) and lock.key in it.keys)
+
     def is_asked_for(self, request: Request, key: str) -> bool:
         """Whether the same holder asks for ``key`` at this moment."""
         same = (asked for asked in self._asking if _holder(asked) == _holder(request))
@@ -201,7 +208,7 @@ class Unsettled:
 
     def is_open(self, one: HeldLock | Place) -> bool:
         """Whether its holder asks for it now, or has asked and does not know the outcome."""
-        holder = (one.project, one.session, one.agent, one.branch)
+        holder = _holder_of(one)
         asked = any(_holder(it) == holder and one.key in it.keys for it in self._asking)
         return asked or any(cut.holder == holder and one.key in cut.open for cut in self._cuts)
 
@@ -264,3 +271,7 @@ def _taking_nothing(message: Message) -> Message:
 def _holder(request: Request) -> _Holder:
     session_id, branch = request.session.session_id, request.claimant.branch
     return request.project, session_id, request.agent, branch
+
+
+def _holder_of(one: HeldLock | Place) -> _Holder:
+    return one.project, one.session, one.agent, one.branch

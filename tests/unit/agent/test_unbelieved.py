@@ -27,6 +27,23 @@ async def _edit(house: House, agent: str = "") -> Decision:
     return await editing
 
 
+async def _edit_asked_twice(house: House, second: Fate) -> None:
+    """The same, where what is asked again is not answered either; then nobody is."""
+    coordinator = house.coordinator
+    await house.edit("b.py")
+    house.clock.advance(BELIEF_S - 1)
+    answer = coordinator.gate = asyncio.Event()
+    coordinator.fates += [Fate.LATE_ANSWER, second]
+    editing = asyncio.create_task(house.edit())
+    await until(lambda: "a.py" in coordinator.locks)
+    house.clock.advance(2)
+    coordinator.gate = None
+    answer.set()
+    await until(lambda: len(coordinator.acquires) == 3)
+    coordinator.connection.failed("gone", house.clock.now())
+    assert "let through without a lock" in (await editing).context
+
+
 def _holder(house: House) -> str:
     """Which thread has the file, as the coordinator says."""
     return house.coordinator.locks["a.py"].holder.agent_id
@@ -129,3 +146,29 @@ async def test_what_a_subagent_took_over_is_its_own_or_its_main_thread_hears_tha
     assert held == ([] if is_refused else ["agent-1"])
     told = "\n".join(house.session.take_notices())
     assert ("a.py went with the subagent" in told) is is_refused
+
+
+@pytest.mark.parametrize("second", [Fate.LOST, Fate.LOST_ANSWER])
+async def test_it_is_not_taken_once_more_after_it_was_given_back(
+    house: House, second: Fate
+) -> None:
+    await _edit_asked_twice(house, second)
+    lock = house.holds()
+    assert lock
+
+    await house.taking.release(house.session, [lock])
+    house.coordinator.connection.answered(house.clock.now())
+    await settle()
+
+    assert ["b.py"] == list(house.coordinator.locks)
+    assert house.holds() is None
+
+
+async def test_it_is_not_taken_once_more_after_somebody_took_it_away(house: House) -> None:
+    await _edit_asked_twice(house, Fate.LOST)
+    del house.coordinator.locks["a.py"]
+
+    house.coordinator.connection.answered(house.clock.now())
+    await settle()
+
+    assert ["b.py"] == list(house.coordinator.locks)
