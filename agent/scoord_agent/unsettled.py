@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from scoord.clock import Clock
-from scoord.errors import Unknown
+from scoord.errors import ScoordError, Unknown
 from scoord.ids import AgentId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import AcquireRequest, AcquireResponse, Granted, ReserveRequest
 from scoord_agent.background import Background
@@ -166,11 +166,12 @@ class Unsettled:
     def asking_again(self, heard: Cut | None) -> Iterator[None]:
         """Around asking anew for what was ``heard`` to be granted, if anything, and may be over.
 
-        Where no answer comes that may stand all the same: it is found out later, too.
+        Where that fails it may stand all the same: it is found out later, too. Where it fails
+        since the lease is over, nothing stands, and nothing is found out.
         """
         try:
             yield
-        except (Unknown, asyncio.CancelledError):
+        except (ScoordError, asyncio.CancelledError):
             if heard is not None:
                 self._add(heard)
             raise

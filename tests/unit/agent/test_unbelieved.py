@@ -4,7 +4,14 @@ import asyncio
 
 import pytest
 
-from scoord.errors import CoordinatorUnreachable
+from scoord.errors import (
+    CoordinatorUnreachable,
+    InternalError,
+    LimitReached,
+    ScoordError,
+    SessionEnded,
+    StoreDamaged,
+)
 from scoord.ids import AgentId
 from scoord.v1.events_pb2 import LockGone, Snapshot, WatchResponse
 from scoord_hooks.neutral import Decision, Verdict
@@ -55,10 +62,14 @@ def _answer(house: House) -> None:
     house.coordinator.gate.set()
 
 
-@pytest.mark.parametrize("is_silent", [True, False])
-async def test_it_is_held_if_its_edit_was_let_through(house: House, *, is_silent: bool) -> None:
-    if not is_silent:
-        house.coordinator.beats_fail = CoordinatorUnreachable("it cannot be reached")
+@pytest.mark.parametrize(
+    "error", [None, CoordinatorUnreachable, InternalError, StoreDamaged, LimitReached]
+)
+async def test_it_is_held_if_its_edit_was_let_through(
+    house: House, error: type[ScoordError] | None
+) -> None:
+    if error:
+        house.coordinator.beats_fail = error("so it is")
         asyncio.get_running_loop().call_later(0.1, lambda: _answer(house))
 
     decision = await _edit(house)
@@ -69,6 +80,17 @@ async def test_it_is_held_if_its_edit_was_let_through(house: House, *, is_silent
     assert house.agrees()
     assert not house.held.believes(A, house.clock.now())
     assert [] == house.coordinator.releases
+
+
+async def test_it_is_had_anew_where_its_lease_proves_to_be_over(house: House) -> None:
+    house.coordinator.beats_fail = SessionEnded("its lease ran out")
+    asyncio.get_running_loop().call_later(0.1, lambda: _answer(house))
+
+    decision = await _edit(house)
+
+    assert "" == decision.context
+    assert house.agrees()
+    assert house.held.believes(A, house.clock.now())
 
 
 async def test_it_is_asked_for_again_where_its_lease_had_run_out(house: House) -> None:
