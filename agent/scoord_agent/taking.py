@@ -305,9 +305,10 @@ class Taking:
                 return answer
             # Now: a snapshot of a replica that is behind may take back that one is over.
             granted = self._standing(request.session, answer.granted)
-            self._pass_on(granted)
             keys = {lock.key for lock in granted}
             heard = Cut(request, answer.message, keys, granted=granted)
+            if heard.is_live:
+                self._pass_on(granted)
         await self._begin_to_give_up(request, answer.granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 

@@ -12,10 +12,11 @@ from scoord.errors import (
     SessionEnded,
     StoreDamaged,
 )
-from scoord.ids import AgentId
+from scoord.ids import AgentId, FencingToken, SessionId
 from scoord.v1.events_pb2 import LockGone, Snapshot, WatchResponse
+from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Decision, Verdict
-from support.house import BELIEF_S, A, House, settle, until
+from support.house import BELIEF_S, SHOP, A, House, settle, until
 from support.scripted_coordinator import Fate
 
 
@@ -194,3 +195,20 @@ async def test_it_is_not_taken_once_more_after_somebody_took_it_away(house: Hous
     await settle()
 
     assert ["b.py"] == list(house.coordinator.locks)
+
+
+async def test_nobody_has_it_whose_session_has_ended_by_its_answer(house: House) -> None:
+    coordinator = house.coordinator
+    await house.edit("b.py")
+    answer = coordinator.gate = asyncio.Event()
+    coordinator.fates.append(Fate.LATE_ANSWER)
+    editing = asyncio.create_task(house.edit())
+    await until(lambda: "a.py" in coordinator.locks)
+    coordinator.gate = None
+    await house.registration.end(house.session, "it is done")
+    answer.set()
+    await editing
+
+    # The store was wiped: tokens begin anew.
+    early = HeldLock(SHOP, "a.py", "a.py", SessionId("Session_b"), AgentId(""), FencingToken(1))
+    assert not house.held.is_later_anothers(early)
