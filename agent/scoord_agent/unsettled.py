@@ -21,7 +21,7 @@ import copy
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from scoord.clock import Clock
@@ -89,6 +89,14 @@ class Cut:
     def holder(self) -> _Holder:
         """Who asked, in which project, and for which branch."""
         return _holder(self.request)
+
+    def is_of(self, request: Request) -> bool:
+        """Whether it asked for the same, or for some of the same files.
+
+        What is judged late asks anew, and what goes on beside others' locks for the rest.
+        """
+        asked = self.request
+        return asked.keys <= request.keys and asked == replace(request, files=asked.files)
 
     @property
     def stands(self) -> bool:
@@ -188,7 +196,7 @@ class Unsettled:
 
         What was cut off of it, and may stand.
         """
-        own = [cut for cut in self._cuts if cut.request is request]
+        own = [cut for cut in self._cuts if cut.is_of(request)]
         for cut in own:
             cut.let_through = True
         return [cut for cut in own if cut.is_live]
