@@ -80,11 +80,13 @@ class Leaving:
         places: Mapping[Place, Queued],
     ) -> None:
         """Those of one holder: what is known of them here stays until that is answered."""
-        left = self._as_meant(places)
+        asked = {at for at in places if self._is_open(at)}
+        # Of what is asked for just now, the revision is not known.
+        left = {at: replace(it, revision=0) if at in asked else it for at, it in places.items()}
         until = {at: it.revision or self._turns.revision(at) for at, it in left.items()}
         with self._leaving(left):
             await self._leave(project, (session.session_id, agent), [*left.values()])
-        self._forget(until)
+        self._forget({at: it for at, it in until.items() if at in asked or not self._has_come(at)})
         self._wait_no_more(session, left)
 
     @contextmanager
@@ -97,11 +99,9 @@ class Leaving:
         finally:
             self._left -= left
 
-    def _as_meant(self, places: Mapping[Place, Queued]) -> dict[Place, Queued]:
-        """Places to give up. Of one that is asked for just now, the revision is not known."""
-        return {
-            at: replace(it, revision=0) if self._is_open(at) else it for at, it in places.items()
-        }
+    def _has_come(self, place: Place) -> bool:
+        """Whether it is asked for just now, and its turn has come since: that is news."""
+        return self._is_open(place) and self._turns.has_come(place)
 
     def _forget(self, until: Mapping[Place, int]) -> None:
         """Expect no turn at these, but where one was asked for again since: after a revision."""

@@ -5,7 +5,7 @@ It knows nothing of hooks: what a refusal means for an edit is ``edits.py``'s to
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from scoord.clock import Clock
 from scoord.errors import Contended, InvalidRequest, ScoordError, SessionEnded, SessionNotFound
 from scoord.ids import AgentId
 from scoord.names import path_key
+from scoord.paths import FileIdentity
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     AcquireResponse,
@@ -96,18 +97,20 @@ class Taking:
     def let_through(self, request: Request) -> None:
         """An edit goes on without an outcome: what is granted yet is to be held."""
         if not _is_in_vain(request):
-            for cut in self._unsettled.let_through(request):
-                self._hold_heard(cut)
+            cuts = self._unsettled.let_through(request)
+            for cut in cuts:
+                self._hold_heard(cut, cuts)
 
-    def _hold_heard(self, cut: Cut) -> None:
-        """What is known to be granted is held at once.
+    def _hold_heard(self, cut: Cut, cuts: Iterable[Cut]) -> None:
+        """What is known to be granted is held at once: none of its ``cuts`` has to find it out.
 
         Its lease may run out before anybody answers: then it was lost, and is asked for again.
         """
         for lock in cut.granted:
             if self._is_news(cut, lock):
                 self._note_granted(cut.request, lock)
-                cut.open.discard(lock.key)
+                for one in cuts:
+                    one.open.discard(lock.key)
 
     def turn_over(self, session: LocalSession) -> None:
         """Its main thread's turn is over: where that ends its locks, it is granted none yet."""
@@ -122,6 +125,12 @@ class Taking:
     def done(self, session: LocalSession, agent: AgentId) -> None:
         """A holder has ended: what it may yet be granted, it wants no more."""
         self._unsettled.drop(lambda it: it.session is session and it.agent == agent)
+
+    def forgo(self, session: LocalSession, files: Container[FileIdentity]) -> None:
+        """What it may yet be granted of these, it wants no more."""
+        self._unsettled.drop(
+            lambda it: it.session is session and any(file in files for file in it.files)
+        )
 
     async def settle(self) -> None:
         """Send again the releases that were not answered. Raises what the coordinator says."""
@@ -148,6 +157,8 @@ class Taking:
 
         Neither are they taken up from the agent before us, or asked for again.
         """
+        for lock in locks:
+            self._unsettled.give_back(lock)
         await self._give_back(session, [lock for lock in locks if self._lets_go(session, lock)])
 
     def _lets_go(self, session: LocalSession, lock: HeldLock) -> bool:
@@ -294,9 +305,10 @@ class Taking:
                 return answer
             # Now: a snapshot of a replica that is behind may take back that one is over.
             granted = self._standing(request.session, answer.granted)
-            self._pass_on(granted)
             keys = {lock.key for lock in granted}
             heard = Cut(request, answer.message, keys, granted=granted)
+            if heard.is_live:
+                self._pass_on(granted)
         await self._begin_to_give_up(request, answer.granted)
         raise Contended(f"{', '.join(request.shown)}: granted and lost at once; try again")
 

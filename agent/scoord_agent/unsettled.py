@@ -8,8 +8,11 @@ it only asks, and takes nothing: what is taken would be given back, and with it 
 place in the queue that it was taken for.
 
 So it is with a grant that was heard, on a lease which may have run out by then, where
-nobody answered who was asked again. Where its edit goes on nothing is left to be found
-out: it is held, and believed in once its lease is renewed.
+nobody answered who was asked again. Where its edit goes on it is held, and believed in
+once its lease is renewed; what asked again for it has no more to find out.
+
+Whoever gives back what it has of a file wants no more of it: what it asked for before, and
+has no outcome of, takes nothing from then on.
 """
 
 import asyncio
@@ -18,11 +21,11 @@ import copy
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from scoord.clock import Clock
-from scoord.errors import Unknown
+from scoord.errors import ScoordError, Unknown
 from scoord.ids import AgentId, ProjectId, SessionId
 from scoord.v1.locks_pb2 import AcquireRequest, AcquireResponse, Granted, ReserveRequest
 from scoord_agent.background import Background
@@ -86,6 +89,14 @@ class Cut:
     def holder(self) -> _Holder:
         """Who asked, in which project, and for which branch."""
         return _holder(self.request)
+
+    def is_of(self, request: Request) -> bool:
+        """Whether it asked for the same, or for some of the same files.
+
+        What is judged late asks anew, and what goes on beside others' locks for the rest.
+        """
+        asked = self.request
+        return asked.keys <= request.keys and asked == replace(request, files=asked.files)
 
     @property
     def stands(self) -> bool:
@@ -163,11 +174,12 @@ class Unsettled:
     def asking_again(self, heard: Cut | None) -> Iterator[None]:
         """Around asking anew for what was ``heard`` to be granted, if anything, and may be over.
 
-        Where no answer comes that may stand all the same: it is found out later, too.
+        Where that fails it may stand all the same: it is found out later, too. Where it fails
+        since the lease is over, nothing stands, and nothing is found out.
         """
         try:
             yield
-        except (Unknown, asyncio.CancelledError):
+        except (ScoordError, asyncio.CancelledError):
             if heard is not None:
                 self._add(heard)
             raise
@@ -184,7 +196,7 @@ class Unsettled:
 
         What was cut off of it, and may stand.
         """
-        own = [cut for cut in self._cuts if cut.request is request]
+        own = [cut for cut in self._cuts if cut.is_of(request)]
         for cut in own:
             cut.let_through = True
         return [cut for cut in own if cut.is_live]
@@ -194,6 +206,10 @@ class Unsettled:
         for cut in self._cuts:
             cut.let_through &= not is_over(cut.request)
 
+    def give_back(self, lock: HeldLock) -> None:
+        """Its holder has no use for it any more, nor for what was asked for with it before."""
+        self.drop(lambda it: _holder(it) == _holder_of(lock) and lock.key in it.keys)
+
     def is_asked_for(self, request: Request, key: str) -> bool:
         """Whether the same holder asks for ``key`` at this moment."""
         same = (asked for asked in self._asking if _holder(asked) == _holder(request))
@@ -201,7 +217,7 @@ class Unsettled:
 
     def is_open(self, one: HeldLock | Place) -> bool:
         """Whether its holder asks for it now, or has asked and does not know the outcome."""
-        holder = (one.project, one.session, one.agent, one.branch)
+        holder = _holder_of(one)
         asked = any(_holder(it) == holder and one.key in it.keys for it in self._asking)
         return asked or any(cut.holder == holder and one.key in cut.open for cut in self._cuts)
 
@@ -264,3 +280,7 @@ def _taking_nothing(message: Message) -> Message:
 def _holder(request: Request) -> _Holder:
     session_id, branch = request.session.session_id, request.claimant.branch
     return request.project, session_id, request.agent, branch
+
+
+def _holder_of(one: HeldLock | Place) -> _Holder:
+    return one.project, one.session, one.agent, one.branch

@@ -16,6 +16,7 @@ from scoord.errors import (
     ScoordError,
     SessionEnded,
 )
+from scoord.ids import ProjectId
 from scoord.names import path_key
 from scoord.patterns import matches
 from scoord.v1.events_pb2 import WatchResponse
@@ -28,6 +29,7 @@ from scoord.v1.locks_pb2 import (
     Held,
     Holder,
     LeaveRequest,
+    ListLocksResponse,
     Lock,
     LockRef,
     LockScope,
@@ -202,6 +204,10 @@ class ScriptedCoordinator:
         if self.gate:
             await self.gate.wait()
         return ReleaseResponse(outcomes=map(self._release, request.locks))
+
+    async def list_locks(self, _project: ProjectId) -> ListLocksResponse:
+        """Nobody waits."""
+        return ListLocksResponse()
 
     async def leave(self, request: LeaveRequest) -> None:
         """Take note of who waits no more."""

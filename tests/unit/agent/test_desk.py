@@ -10,17 +10,24 @@ import aiohttp
 import pytest
 
 from scoord.ids import MachineId
+from scoord_agent import unsettled
 from scoord_agent.doors import Doors
+from scoord_agent.lifecycle import Origin
 from scoord_agent.local_api import LocalApi
 from scoord_agent.status_desk import AgentFacts, StatusDesk
 from scoord_agent.wishes import Wish
+from scoord_hooks.neutral import EventKind
 from support.clock import FakeClock
 from support.house import settle
+from support.scripted_coordinator import Fate
 from support.whole import Whole, whole_agent
 
 
 @pytest.fixture
-async def agent(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Whole]:
+async def agent(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Whole]:
+    monkeypatch.setattr(unsettled, "_AGAIN_S", 0.01)
     async with whole_agent(tmp_path, clock) as made:
         yield made
 
@@ -79,3 +86,23 @@ async def test_a_terminal_with_a_place_is_not_promised_to_be_told(agent: Whole) 
 
     assert answer["reads"] is False
     assert "You are first in the queue and keep your place." in answer["held"][0]["message"]
+
+
+@pytest.mark.parametrize("named", ["a.py", "b.py"])
+async def test_what_an_edit_may_yet_be_granted_is_not_held_after_it_is_given_back(
+    agent: Whole, named: str
+) -> None:
+    coordinator = agent.coordinator
+    coordinator.fates.append(Fate.UNREACHABLE)
+    coordinator.connection.failed("gone", agent.clock.now())
+    told = await agent.hear(EventKind.BEFORE_EDIT, Origin(pid=os.getpid()))
+    assert "let through without a lock" in told.context
+
+    answer = await Doors(agent.parts).desk().release(str(agent.root), [named], os.getpid())
+    assert [named] == answer["not_held"]
+    coordinator.connection.answered(agent.clock.now())
+    await settle()
+
+    held = [] if named == "a.py" else ["a.py"]
+    assert held == [lock.shown for lock in agent.parts.common.held]
+    assert held == list(coordinator.locks)

@@ -16,7 +16,7 @@ from scoord.v1.locks_pb2 import Holder, Lock, LockScope
 from scoord_agent.held import QUIET_S
 from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
-from support.house import BELIEF_S, DECIDE_S, SHOP, A, House, until
+from support.house import BELIEF_S, DECIDE_S, SHOP, A, House, settle, until
 from support.repositories import git, repository
 from support.scripted_coordinator import Fate
 
@@ -530,3 +530,24 @@ async def test_an_edit_right_after_a_switch_is_of_the_branch_that_is_checked_out
     assert ["main"] == [lock.branch for lock in house.held.at(SHOP, "b.py")]
     assert ["feature"] == [lock.branch for lock in house.held.at(SHOP, "a.py")]
     assert "feature" == house.coordinator.acquires[-1].branch
+
+
+@pytest.mark.parametrize("files", [("a.py",), ("a.py", "b.py")])
+async def test_what_is_judged_late_is_held_once_it_is_known_to_be_granted(
+    house: House, files: tuple[str, ...]
+) -> None:
+    coordinator = house.coordinator
+    coordinator.fates.append(Fate.LOST_ANSWER)
+    coordinator.connection.failed("gone", house.clock.now())
+    decided = asyncio.create_task(house.edit("a.py"))
+    await until(lambda: coordinator.locks)
+    decided.cancel()
+    await asyncio.gather(decided, return_exceptions=True)
+
+    assert "let through without a lock" in (await house.edit_unasked(*files)).context
+    coordinator.connection.answered(house.clock.now())
+    await until(house.holds)
+    await settle()
+
+    assert house.agrees()
+    assert [] == coordinator.releases

@@ -166,6 +166,29 @@ async def test_what_is_asked_for_while_any_place_is_given_up_is_waited_for(house
     assert house.turns.is_queued(main)
 
 
+@pytest.mark.parametrize("asked", ["before", "after", "never"])
+async def test_a_turn_is_news_where_it_was_asked_for_after_it_was_given_up(
+    house: House, asked: str
+) -> None:
+    place, *_ = house.request("a.py").places
+    if asked == "before":
+        await cut_off(house, Fate.LOST_ANSWER, Fate.LOST_ANSWER)
+    house.coordinator.gate = answer = asyncio.Event()
+    house.coordinator.fates.append(Fate.LATE_ANSWER)
+    leaving = asyncio.create_task(house.taking.leaving.leave(house.request("a.py")))
+    await until(lambda: house.coordinator.left)
+    if asked == "after":
+        await cut_off(house, Fate.LOST_ANSWER, Fate.LOST_ANSWER)
+
+    house.turns.come(place)
+    house.turns.keep(place, "a.py")
+    answer.set()
+    await leaving
+
+    assert (asked == "after") is house.turns.has_come(place)
+    assert (asked == "after") is bool(house.turns.take(A, AgentId(""), 9))
+
+
 async def test_what_was_never_refused_is_given_up_whatever_it_is(house: House) -> None:
     await house.taking.leaving.leave(house.request("b.py"))
 

@@ -4,11 +4,19 @@ import asyncio
 
 import pytest
 
-from scoord.errors import CoordinatorUnreachable
-from scoord.ids import AgentId
+from scoord.errors import (
+    CoordinatorUnreachable,
+    InternalError,
+    LimitReached,
+    ScoordError,
+    SessionEnded,
+    StoreDamaged,
+)
+from scoord.ids import AgentId, FencingToken, SessionId
 from scoord.v1.events_pb2 import LockGone, Snapshot, WatchResponse
+from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Decision, Verdict
-from support.house import BELIEF_S, A, House, settle, until
+from support.house import BELIEF_S, SHOP, A, House, settle, until
 from support.scripted_coordinator import Fate
 
 
@@ -27,6 +35,23 @@ async def _edit(house: House, agent: str = "") -> Decision:
     return await editing
 
 
+async def _edit_asked_twice(house: House, second: Fate) -> None:
+    """The same, where what is asked again is not answered either; then nobody is."""
+    coordinator = house.coordinator
+    await house.edit("b.py")
+    house.clock.advance(BELIEF_S - 1)
+    answer = coordinator.gate = asyncio.Event()
+    coordinator.fates += [Fate.LATE_ANSWER, second]
+    editing = asyncio.create_task(house.edit())
+    await until(lambda: "a.py" in coordinator.locks)
+    house.clock.advance(2)
+    coordinator.gate = None
+    answer.set()
+    await until(lambda: len(coordinator.acquires) == 3)
+    coordinator.connection.failed("gone", house.clock.now())
+    assert "let through without a lock" in (await editing).context
+
+
 def _holder(house: House) -> str:
     """Which thread has the file, as the coordinator says."""
     return house.coordinator.locks["a.py"].holder.agent_id
@@ -38,10 +63,14 @@ def _answer(house: House) -> None:
     house.coordinator.gate.set()
 
 
-@pytest.mark.parametrize("is_silent", [True, False])
-async def test_it_is_held_if_its_edit_was_let_through(house: House, *, is_silent: bool) -> None:
-    if not is_silent:
-        house.coordinator.beats_fail = CoordinatorUnreachable("it cannot be reached")
+@pytest.mark.parametrize(
+    "error", [None, CoordinatorUnreachable, InternalError, StoreDamaged, LimitReached]
+)
+async def test_it_is_held_if_its_edit_was_let_through(
+    house: House, error: type[ScoordError] | None
+) -> None:
+    if error:
+        house.coordinator.beats_fail = error("so it is")
         asyncio.get_running_loop().call_later(0.1, lambda: _answer(house))
 
     decision = await _edit(house)
@@ -52,6 +81,17 @@ async def test_it_is_held_if_its_edit_was_let_through(house: House, *, is_silent
     assert house.agrees()
     assert not house.held.believes(A, house.clock.now())
     assert [] == house.coordinator.releases
+
+
+async def test_it_is_had_anew_where_its_lease_proves_to_be_over(house: House) -> None:
+    house.coordinator.beats_fail = SessionEnded("its lease ran out")
+    asyncio.get_running_loop().call_later(0.1, lambda: _answer(house))
+
+    decision = await _edit(house)
+
+    assert "" == decision.context
+    assert house.agrees()
+    assert house.held.believes(A, house.clock.now())
 
 
 async def test_it_is_asked_for_again_where_its_lease_had_run_out(house: House) -> None:
@@ -129,3 +169,46 @@ async def test_what_a_subagent_took_over_is_its_own_or_its_main_thread_hears_tha
     assert held == ([] if is_refused else ["agent-1"])
     told = "\n".join(house.session.take_notices())
     assert ("a.py went with the subagent" in told) is is_refused
+
+
+@pytest.mark.parametrize("second", [Fate.LOST, Fate.LOST_ANSWER])
+async def test_it_is_not_taken_once_more_after_it_was_given_back(
+    house: House, second: Fate
+) -> None:
+    await _edit_asked_twice(house, second)
+    lock = house.holds()
+    assert lock
+
+    await house.taking.release(house.session, [lock])
+    house.coordinator.connection.answered(house.clock.now())
+    await settle()
+
+    assert ["b.py"] == list(house.coordinator.locks)
+    assert house.holds() is None
+
+
+async def test_it_is_not_taken_once_more_after_somebody_took_it_away(house: House) -> None:
+    await _edit_asked_twice(house, Fate.LOST)
+    del house.coordinator.locks["a.py"]
+
+    house.coordinator.connection.answered(house.clock.now())
+    await settle()
+
+    assert ["b.py"] == list(house.coordinator.locks)
+
+
+async def test_nobody_has_it_whose_session_has_ended_by_its_answer(house: House) -> None:
+    coordinator = house.coordinator
+    await house.edit("b.py")
+    answer = coordinator.gate = asyncio.Event()
+    coordinator.fates.append(Fate.LATE_ANSWER)
+    editing = asyncio.create_task(house.edit())
+    await until(lambda: "a.py" in coordinator.locks)
+    coordinator.gate = None
+    await house.registration.end(house.session, "it is done")
+    answer.set()
+    await editing
+
+    # The store was wiped: tokens begin anew.
+    early = HeldLock(SHOP, "a.py", "a.py", SessionId("Session_b"), AgentId(""), FencingToken(1))
+    assert not house.held.is_later_anothers(early)

@@ -277,6 +277,25 @@ async def test_what_was_asked_for_again_and_given_back_is_not_taken_once_more(
     assert house.holds() is None
 
 
+@pytest.mark.parametrize("fate", [Fate.LOST, Fate.LOST_ANSWER])
+async def test_whoever_gives_its_share_back_is_not_granted_more_after_that(
+    house: House, fate: Fate
+) -> None:
+    await house.edit("b.py")
+    share = HeldLock(SHOP, "a.py", "a.py", A, AgentId(""), FencingToken(1), shared=True)
+    house.held.put(share)
+    house.coordinator.fates.append(fate)
+    house.coordinator.connection.failed("gone", house.clock.now())
+    await house.edit()
+
+    await house.taking.release(house.session, [share])
+    house.coordinator.connection.answered(house.clock.now())
+    await settle()
+
+    assert ["b.py"] == list(house.coordinator.locks)
+    assert house.holds() is None
+
+
 async def test_who_asks_while_it_is_given_back_gets_a_grant_of_its_own(house: House) -> None:
     house.block()
     house.coordinator.gate = asyncio.Event()
