@@ -7,29 +7,29 @@ untrusted text.
 
 import json
 import re
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.token import Token
 
 from scoord.regular import read_regular
 from scoord.text import one_line
 
 MOST_BYTES = 1024 * 1024
+MOST_MARKDOWN = 256 * 1024
+"""It is read when a session starts; so much of nothing but short blocks takes 2 s."""
 MOST_TASKS = 500
 """Of one file."""
 
-_BOX = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+\[([ xX])\]\s+(\S.*)$")
-_HEADING = re.compile(r"^#{1,6}\s+(\S.*)$")
-_FENCE = re.compile(r"^\s*(?:(?:[-*+>]|\d{1,9}[.)])\s+)*(`{3,}(?=[^`]*$)|~{3,})")
-"""What a block of code begins with, also in a list or a quotation."""
-_QUOTED = re.compile(r"^(?:> ?)+")
-_LISTED = re.compile(r"[ >]*(?:(?:[-*+]|\d{1,9}[.)])[ >]+)+")
-"""What the text of a list item is behind."""
-_CODE = 4
-"""So many blanks more than its surroundings, and a line is code itself."""
+_BOX = re.compile(r"^\s*(?:(?:[-*+]|\d{1,9}[.)])\s+)+\[([ xX])\]\s+(\S.*)$")
+_DEEPEST = 40
+"""So many blocks in each other, two of them a list: what is deeper ends the text."""
 _DONE = frozenset({"closed", "done", "completed", "resolved", "merged"})
 
 
@@ -77,8 +77,8 @@ def _problem(root: Path, file: str) -> str:
     content = _content(root, file)
     if content is None:
         return f"is no file of {one_line(str(root))}"
-    if len(content) > MOST_BYTES:
-        return f"is over {MOST_BYTES >> 20} MiB, and not read to its end"
+    if len(content) > (most := _most_bytes(file)):
+        return f"is over {most >> 10:,} KiB, and not read to its end"
     text = _decoded(content)
     if len(parsed(file, text, MOST_TASKS + 1)) > MOST_TASKS:
         return f"names over {MOST_TASKS} tasks; those after them do not count"
@@ -98,47 +98,51 @@ def _is_json(file: str) -> bool:
     return file.lower().endswith(".json")
 
 
+def _most_bytes(file: str) -> int:
+    return MOST_BYTES if _is_json(file) else MOST_MARKDOWN
+
+
 def _of_markdown(file: str, text: str) -> Iterator[FileTask]:
     heading: tuple[str, ...] = ()
-    for line in _outside_code(text.splitlines()):
-        if match := _HEADING.match(line):
-            heading = (one_line(_unclosed(match[1]), 80),)
-        elif (match := _BOX.match(line)) and (title := one_line(match[2])):
+    lines = text.splitlines()
+    for before, token in pairwise(_blocks(lines)):
+        if token.type != "inline":
+            continue
+        if before.type == "heading_open" and before.level == 0:
+            heading = tuple(filter(None, [one_line(token.content, 80)]))
+        else:
+            yield from _with_boxes(file, lines[slice(*token.map or (0, 0))], heading)
+
+
+def _with_boxes(file: str, lines: Sequence[str], heading: tuple[str, ...]) -> Iterator[FileTask]:
+    """Of the lines of a text those with a box, also what is too deep to be a list item."""
+    for match in filter(None, map(_BOX.match, lines)):
+        if title := one_line(match[2]):
             yield FileTask(_named(file, title), title, file, heading, match[1] != " ")
 
 
-def _outside_code(lines: Iterable[str]) -> Iterator[str]:
-    """Those in no fenced block: a box there is an example, and ``# ...`` a comment.
+def _blocks(lines: Sequence[str]) -> list[Token]:
+    """What the blocks of a Markdown text are; what is in a line of text is not looked at.
 
-    A block ends with the list item that it is in.
+    The reader is made anew: one is not safe to be used by two threads at once.
     """
-    fence, depth = "", 0
-    for line in lines:
-        text = _QUOTED.sub("", line.expandtabs(_CODE), count=1)
-        if fence and _indent(text) >= depth:
-            end = text.strip("> ")
-            is_over = end.startswith(fence) and not end.strip(fence[0])
-            fence = "" if is_over else fence
-            continue
-        depth = item.end() if (item := _LISTED.match(text)) else min(depth, _indent(text))
-        match = _FENCE.match(text)
-        fence = match[1] if match and match.start(1) - depth < _CODE else ""
-        if not fence:
-            yield line
+    markdown = MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).disable(["inline", "reference"])
+    markdown.block.ruler.at("blockquote", _quotation, {"alt": ["paragraph", "list"]})
+    return markdown.parse("\n".join(lines))
 
 
-def _indent(text: str) -> int:
-    """How deep a line begins; of an empty one, deeper than any."""
-    return len(text) - len(text.lstrip(" ")) if text.strip("> ") else sys.maxsize
+def _quotation(state: StateBlock, line: int, _end: int, silent: bool) -> bool:  # noqa: FBT001
+    """A rule for markdown-it: a quoted line is a block, and nothing in it.
 
-
-def _unclosed(heading: str) -> str:
-    """A heading without the ``#`` that may close it, too.
-
-    In the expression they would be looked for from each blank on: a line of 2 kB would
-    keep the interpreter, and so every hook of the machine, for seconds.
+    Its own looks from each quotation on to where the last of a row may end: 30 kB took
+    it half a minute, and twice as many four times as long.
     """
-    return heading.rstrip().rstrip("#").rstrip() or "#"
+    begin = state.bMarks[line] + state.tShift[line]
+    if state.is_code_block(line) or not state.src.startswith(">", begin):
+        return False
+    if not silent:
+        state.line = line + 1
+    return True
 
 
 def _of_json(file: str, text: str) -> Iterator[FileTask]:
@@ -188,7 +192,7 @@ def _named(file: str, title: str) -> str:
 
 
 def _text(root: Path, file: str) -> str:
-    return _decoded((_content(root, file) or b"")[:MOST_BYTES])
+    return _decoded((_content(root, file) or b"")[: _most_bytes(file)])
 
 
 def _decoded(content: bytes) -> str:
@@ -204,6 +208,6 @@ def _content(root: Path, file: str) -> bytes | None:
         path = (root / file).resolve()
         if not path.is_relative_to(root.resolve()):
             return None
-        return read_regular(path, MOST_BYTES + 1)
+        return read_regular(path, _most_bytes(file) + 1)
     except (OSError, ValueError):
         return None

@@ -8,6 +8,7 @@ import pytest
 
 from scoord_agent.knowledge.backlog import (
     MOST_BYTES,
+    MOST_MARKDOWN,
     MOST_TASKS,
     FileTask,
     parsed,
@@ -42,12 +43,15 @@ def test_check_boxes_are_tasks() -> None:
         "~~~\n```\n# Run\n- [ ] example\n~~~~",
         "````\n```\n- [ ] example\n````",
         "- ```\n  - [ ] example\n  ```",
-        "> ```\n> # Run\n- [ ] example\n> ```",
+        "> ```\n> # Run\n> - [ ] example\n> ```",
         "> > > ```\n> > > - [ ] example\n> > > ```",
         "- one\n  - two\n\n    ```\n\n    - [ ] example\n    ```",
         "10. one\n\n\t```\n\t- [ ] example\n\t```",
         "- one\n```\n- [ ] example\n```",
         "```once```",
+        "<!--\n# Run\n- [ ] example\n-->",
+        "> - [ ] quoted",
+        "- > - [ ] quoted",
     ],
 )
 def test_nothing_in_a_block_of_code_is_a_task_or_a_heading(code: str) -> None:
@@ -64,6 +68,15 @@ def test_nothing_in_a_block_of_code_is_a_task_or_a_heading(code: str) -> None:
         "- a list item\n  ```\n  code\n\n",
         "1. a list item\n\n   > ```\n   > code\n\n",
         "- one\n  - two\n    ```\n    code\n",
+        "1. one\n\n  ```sh\nmake\n  ```\n\n",
+        "1. one\n  ```sh\n  make\n```\n\n",
+        "-   one\n\n  ```\n  code\nmore\n  ```\n\n",
+        "* * *\n\n  ```\n  code\n```\n\n",
+        "> ```\n> code\n\n",
+        "> ```\n",
+        "```\n    ```\n```\n",
+        "```\r\ncode\r\n```\r\n",
+        "- one\n  > quoted\n\n      ```\n\n",
     ],
 )
 def test_a_block_of_code_that_is_shown_or_ends_with_its_list_hides_no_task(above: str) -> None:
@@ -79,12 +92,47 @@ def test_the_heading_is_its_topic() -> None:
 
 @pytest.mark.parametrize(
     ("written", "heading"),
-    [("# a b", "a b"), ("### a ## ", "a"), ("# a # #", "a #"), ("# #", "#"), ("# a#", "a")],
+    [
+        ("# a b", "a b"),
+        ("### a ## ", "a"),
+        ("# a # #", "a #"),
+        ("# C#", "C#"),
+        ("a\n===", "a"),
+        ("a\nb\n---", "a b"),
+    ],
 )
 def test_a_heading_may_be_closed_by_what_opens_it(written: str, heading: str) -> None:
     (task,) = parsed("TODO.md", f"{written}\n- [ ] x")
 
     assert (heading,) == task.topics
+
+
+@pytest.mark.parametrize("written", ["#", "# #", "- # a", "> # a", "> a\n---", "    # a"])
+def test_what_says_nothing_or_is_inside_of_something_is_no_heading(written: str) -> None:
+    (task,) = parsed("TODO.md", f"{written}\n\n- [ ] x")
+
+    assert () == task.topics
+
+
+@pytest.mark.parametrize(
+    "above",
+    ["", "- one\n      ", "- one\n\t\t", "- ", "1. - ", "Next\n2. first\n", "-   ", "10)\t"],
+)
+def test_a_box_counts_wherever_an_item_or_text_may_be(above: str) -> None:
+    """One that is too deep to be an item, or no list's first number, is text with a box."""
+    assert [("fix it", False)] == told(parsed("T.md", f"{above}- [ ] fix it\n"))
+
+
+def test_the_second_and_third_step_are_tasks_as_the_first() -> None:
+    text = "1. [ ] Build\n\n  ```sh\nmake all\n  ```\n\n2. [ ] Ship\n3. [ ] Tell"
+
+    assert [("Build", False), ("Ship", False), ("Tell", False)] == told(parsed("T.md", text))
+
+
+def test_lists_of_some_depth_hide_nothing() -> None:
+    deep = "".join(f"{'  ' * depth}- [ ] {depth}\n" for depth in range(15))
+
+    assert 16 == len(parsed("T.md", f"{deep}- [ ] last\n"))
 
 
 @pytest.mark.parametrize("part", [" ", "#", "# ", "[ ] ", "- [ ] ", "1. ", "- ", "`", "~", "\t"])
@@ -96,6 +144,28 @@ def test_no_line_takes_more_than_its_length_to_read(begin: str, part: str) -> No
     parsed("TODO.md", f"{begin}{part * (100_000 // len(part))}b\n- [ ] y")
 
     assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "> ```\na\n",
+        ">> #\na\n",
+        "- > -\na\n",
+        "- #\na\n",
+        "> a\n",
+        '[a]: b\n"',
+        "<!--\n\n",
+        "- a\n\n",
+    ],
+)
+def test_no_row_of_blocks_takes_more_than_its_length_to_read(part: str) -> None:
+    """Of the first, which may each go on to the end, 20 kB took ten seconds."""
+    begun = time.process_time()
+
+    parsed("TODO.md", part * (20_000 // len(part)))
+
+    assert time.process_time() - begun < 1
 
 
 def test_issues_are_tasks_as_github_exports_them() -> None:
@@ -173,7 +243,7 @@ def test_only_files_of_the_worktree_are_read(tmp_path: Path) -> None:
         ('{"a": 1}', "names no task (a list with titles)"),
         ('[{"x": 1}]', "names no task (a list with titles)"),
         ("null", "names no task (a list with titles)"),
-        (f'["{"x" * MOST_BYTES}"]', "is over 1 MiB, and not read to its end"),
+        (f'["{"x" * MOST_BYTES}"]', "is over 1,024 KiB, and not read to its end"),
     ],
     ids=["broken", "empty", "deep", "numbers", "no list", "no titles", "null", "large"],
 )
@@ -193,13 +263,13 @@ def test_an_export_of_no_issues_is_right(tmp_path: Path, content: str) -> None:
 
 
 def test_a_list_that_is_not_read_to_its_end_is_told(tmp_path: Path) -> None:
-    (tmp_path / "long.md").write_text("- [ ] a\n" + "x" * MOST_BYTES)
+    (tmp_path / "long.md").write_text("- [ ] a\n" + "x" * MOST_MARKDOWN)
     (tmp_path / "many.md").write_text("".join(f"- [ ] {n}\n" for n in range(MOST_TASKS + 1)))
     (tmp_path / "just.md").write_text("".join(f"- [ ] {n}\n" for n in range(MOST_TASKS)))
     (tmp_path / "done.md").write_text("# All is done\n")
 
     assert [
-        "tasks: long.md is over 1 MiB, and not read to its end",
+        "tasks: long.md is over 256 KiB, and not read to its end",
         "tasks: many.md names over 500 tasks; those after them do not count",
     ] == problems(tmp_path, ["long.md", "many.md", "just.md", "done.md"])
     assert [("a", False)] == told(read(tmp_path, ["long.md"]))
