@@ -196,7 +196,7 @@ def _text(root: Path, file: str) -> str:
 
 
 def _decoded(content: bytes) -> str:
-    return content.decode("utf-8", "replace")
+    return content.decode("utf-8-sig", "replace")
 
 
 def _content(root: Path, file: str) -> bytes | None:

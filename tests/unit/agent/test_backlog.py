@@ -220,6 +220,15 @@ def test_a_file_has_an_end() -> None:
     assert MOST_TASKS == len(parsed("T.md", "".join(f"- [ ] {n}\n" for n in range(2000))))
 
 
+@pytest.mark.parametrize(
+    ("file", "content"), [("TODO.md", "- [ ] ship"), ("issues.json", '[{"title": "ship"}]')]
+)
+def test_a_byte_order_mark_hides_nothing(tmp_path: Path, file: str, content: str) -> None:
+    (tmp_path / file).write_text(content, encoding="utf-8-sig")
+    assert told(read(tmp_path, [file])) == [("ship", False)]
+    assert problems(tmp_path, [file]) == []
+
+
 def test_only_files_of_the_worktree_are_read(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
