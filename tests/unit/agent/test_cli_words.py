@@ -71,3 +71,44 @@ def test_a_coordinators_address_is_said_once_and_why_it_is_away(
     run([command])
     said = "lost at far:7780, never heard: cannot be reached: connection refused"
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (["intent", "auth", "v2"], "auth v2"),
+        (["intent", "auth v2"], "auth v2"),
+        (["intent", ""], ""),
+        (["progress", "60", "writing", "the", "form"], "writing the form"),
+        (["progress", "60"], ""),
+        (["tell", "Session_1", "please", "release"], "please release"),
+    ],
+)
+def test_the_rest_of_the_words_is_the_text(command: list[str], text: str, api: ScriptedApi) -> None:
+    said = {"alias": "a", "session_id": "s", "text": text, "reads": True}
+    api.will(f"/v1/{command[0]}", said | {"intent": text, "percent": 60, "step": text})
+
+    assert run(command) == 0
+    asked = api.asked[-1][1]
+    assert asked.get("text", asked.get("step")) == text
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("intent", "[OPTIONS] TEXT..."),
+        ("progress", "[OPTIONS] PERCENT [STEP]..."),
+        ("tell", "[OPTIONS] SESSION TEXT..."),
+    ],
+)
+def test_the_help_says_where_the_text_is(
+    command: str, usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "--help"]) == 0
+    assert f"Usage: scoord {command} {usage}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["intent"], ["tell", "Session_1"]])
+def test_a_text_is_asked_for(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command) == 2
+    assert "Missing argument 'TEXT...'" in capsys.readouterr().err
