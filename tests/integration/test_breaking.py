@@ -9,6 +9,7 @@ import pytest
 
 from support.machines import refusal
 from support.pair import Clones, Pair, alices, bobs, clones, pair
+from support.processes import wait_until
 
 FILES = {"auth.py": "pass\n", "coordination.yaml": "session_coordination: {claim_timeout: 40}\n"}
 BREAK = ("unlock", "--force", "--yes")
@@ -113,3 +114,26 @@ def test_who_was_first_itself_hears_of_nobody(two: Pair, shop: Clones) -> None:
 
     assert "kept" not in bob.run(*BREAK, "auth.py")[1]
     assert refusal(bob.edit("auth.py")) == ""
+
+
+def test_a_terminals_next_command_tells_once_that_its_lock_was_broken(
+    two: Pair, shop: Clones
+) -> None:
+    assert two.alice.scoord("lock", "auth.py", cwd=shop.alices).returncode == 0
+    bob = bobs(two, shop)
+
+    code, output = bob.run(*BREAK, "auth.py", "--reason", "needed today")
+
+    assert code == 0
+    assert "auth.py was taken from its holder, who is told" in output
+
+    heard = list[str]()
+    wait_until(
+        "the terminal's next command tells it",
+        lambda: bool(heard.append(two.alice.scoord("locks", cwd=shop.alices).stderr) or heard[-1]),
+    )
+    assert heard[-1].startswith("⚠️ Your lock on auth.py was broken by Session_")
+    assert "needed today" in heard[-1]
+    assert two.alice.scoord("release", "auth.py", cwd=shop.alices).stderr == (
+        "auth.py is not locked by this session; `scoord locks` shows who has what\n"
+    )

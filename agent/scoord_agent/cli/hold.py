@@ -14,7 +14,7 @@ from scoord.exits import DONE, REFUSED, UNREACHABLE
 from scoord.ids import NO_GRANT
 from scoord.text import age, one_line
 from scoord.typed import as_typed
-from scoord_agent.cli import local_client, problems, show
+from scoord_agent.cli import local_client, news, problems, show
 from scoord_agent.cli.options import json_option, paths_argument, reason_option
 from scoord_agent.cli.pictures import LockRow, WaiterRow, lock_row, read_row
 from scoord_agent.cli.spans import span
@@ -51,6 +51,7 @@ def lock(
     without them, as before.
     """
     problems.tell_own()
+    news.tell()
     answer = local_client.acquire(paths, reason, shared=shared, lasts_s=lasts_s)
     problems.tell(answer)
     held = answer.get("held")
@@ -166,6 +167,7 @@ def _print_held(held: Sequence[dict[str, Any]]) -> None:
 def _release(paths: Sequence[str], *, as_json: bool) -> int:
     """Give ``paths`` back, and return the exit code."""
     problems.tell_own()
+    news.tell()
     answer = local_client.release(paths)
     problems.tell(answer)
     if as_json:
@@ -231,6 +233,7 @@ class _Order:
 def _break_all(paths: Sequence[str], order: _Order, *, as_json: bool) -> bool:
     """Break one after the other: each is shown and confirmed by itself."""
     problems.tell_own()
+    news.tell()
     results = []
     for result in chain.from_iterable(_break(path, order) for path in paths):
         results.append(result)

@@ -88,12 +88,12 @@ def tell(ctx: click.Context, session: str, text: str, *, as_json: bool) -> None:
 
     SESSION is its short name, as in `scoord status`, or its id. It reads one line,
     with your name, as data that it may act on or not; where a coding session runs
-    this command, with that session's name. A terminal of a person's is told nothing.
+    this command, with that session's name. A terminal of a person's reads no messages.
     What is over 200 characters is cut.
     """
     answer = _ask("/v1/tell", as_json=as_json, to=session, text=text)
     if not answer["reads"]:
-        why = "is a terminal without a coding CLI, which is told nothing"
+        why = "is a terminal without a coding CLI, which reads no messages"
         click.echo(f"{_name(answer)} {why}", err=True)
         ctx.exit(REFUSED)
     if answer.get("is_cut"):

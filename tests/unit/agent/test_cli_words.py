@@ -112,3 +112,25 @@ def test_the_help_says_where_the_text_is(
 def test_a_text_is_asked_for(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command) == 2
     assert "Missing argument 'TEXT...'" in capsys.readouterr().err
+
+
+def test_a_terminal_is_told_by_its_next_command_what_was_not_told_yet(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/news", {"news": ["Your lock on a.py was broken by bob@mbp."]})
+    api.will("/v1/release", {"released": [], "not_held": ["a.py"]})
+
+    assert run(["release", "a.py"]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "Your lock on a.py was broken by bob@mbp."
+    assert second.startswith("a.py is not locked by ")
+
+
+def test_an_agent_of_before_has_no_news(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/news", {}, status=404)
+    api.will("/v1/release", {"released": ["a.py"], "not_held": []})
+
+    assert run(["release", "a.py"]) == 0
+    assert capsys.readouterr().err == ""
