@@ -247,7 +247,7 @@ def test_what_is_not_held_cannot_be_given_back(running: Machine, project: Path) 
     done = running.scoord("unlock", "other.py", cwd=project)
 
     assert done.returncode == 1
-    assert "other.py is not locked by this session" in done.stderr
+    assert "other.py is not locked by you" in done.stderr
 
 
 def test_a_held_file_is_refused_and_can_be_broken(running: Machine, project: Path) -> None:

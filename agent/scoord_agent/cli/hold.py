@@ -193,7 +193,7 @@ def _print_released(answer: dict[str, Any]) -> None:
 
 def _not_held(path: str, within: dict[str, Any] | None) -> str:
     if within is None:
-        return f"{one_line(path)} is not locked by this session; `scoord locks` shows who has what"
+        return f"{one_line(path)} is not locked by you; `scoord locks` shows who has what"
     return f"{one_line(path)} {_lies_in(within, 'release')}"
 
 
@@ -254,10 +254,10 @@ def _break(path: str, order: _Order) -> Iterator[dict[str, Any]]:
         yield from (_break_one(path, shown, order) for shown in others)
     elif named:
         local_client.release([path])
-        what = "was this session's own, and is given back"
+        what = "was your own, and is given back"
         yield _outcome(path, named[0], what, broken=True)
     elif standing.here:
-        yield from (_outcome(path, row, _changed_hands(path, row, order)) for row in standing.here)
+        yield from (_outcome(path, row, _another(path, row, order)) for row in standing.here)
     else:
         yield from (_outcome(path, row, _elsewhere(path, row, order)) for row in standing.elsewhere)
         lies = [_lies_in(row, "unlock --force") for row in standing.within]
@@ -343,6 +343,15 @@ def _are_apart(one: LockRow, other: LockRow) -> bool:
 def _changed_hands(path: str, row: LockRow, order: _Order) -> str:
     return (
         f"changed hands meanwhile and was not broken: now {show.holding(row)};"
+        f" to break that, say: {order.again(path, row)}"
+    )
+
+
+def _another(path: str, row: LockRow, order: _Order) -> str:
+    """Return which token there is, where only others were named: perhaps none that ever was."""
+    named = " or ".join(map(str, sorted(order.tokens)))
+    return (
+        f"was not broken: its lock has token {row.token}, not {named}: {show.holding(row)};"
         f" to break that, say: {order.again(path, row)}"
     )
 
