@@ -128,10 +128,12 @@ def test_a_terminals_next_command_tells_once_that_its_lock_was_broken(
     assert "auth.py was taken from its holder, who is told" in output
 
     heard = list[str]()
-    wait_until(
-        "the terminal's next command tells it",
-        lambda: bool(heard.append(two.alice.scoord("locks", cwd=shop.alices).stderr) or heard[-1]),
-    )
+
+    def is_told() -> bool:
+        heard.append(two.alice.scoord("locks", cwd=shop.alices).stderr)
+        return bool(heard[-1])
+
+    wait_until("the terminal's next command tells it", is_told)
     assert heard[-1].startswith("⚠️ Your lock on auth.py was broken by Session_")
     assert "needed today" in heard[-1]
     assert two.alice.scoord("release", "auth.py", cwd=shop.alices).stderr == (
