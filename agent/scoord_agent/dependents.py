@@ -173,7 +173,7 @@ class Dependents:
 
     def _in_area(self, session: LocalSession, file: FileIdentity) -> Sequence[Touch]:
         area, hood = self._area_of(file), self._neighbours.of(file.project)
-        return in_area(area, hood.in_area(area), session.session_id)
+        return in_area(area, file.shown, hood.in_area(area), session.session_id)
 
     def _importer(self, file: FileIdentity) -> Importer:
         """What a file imports, as far as that is known by now."""

@@ -101,6 +101,7 @@ class LocalApi:
             ("GET", "/v1/health"): self._health,
             ("GET", "/v1/status"): self._status,
             ("POST", "/v1/rehearse"): self._rehearse,
+            ("POST", "/v1/news"): self._news,
             ("POST", "/v1/acquire"): self._acquire,
             ("POST", "/v1/wait"): self._wait,
             ("POST", "/v1/leave"): self._leave,
@@ -117,6 +118,9 @@ class LocalApi:
 
     async def _rehearse(self, request: web.Request) -> Answer:  # noqa: ARG002 (same for all)
         return await self._status_desk.rehearse()
+
+    async def _news(self, request: web.Request) -> Answer:
+        return self._status_desk.news(number(await body_of(request), "pid"))
 
     async def _acquire(self, request: web.Request) -> Answer:
         wish = _wish(await body_of(request))

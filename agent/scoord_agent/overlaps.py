@@ -1,7 +1,7 @@
 """Edits beside a holder, by ``conflict_action``: which of them it is news of.
 
-With ``warn`` the holder is told, with ``proceed`` it is recorded; each once for each
-grant that a session goes beside, not at every edit.
+With ``warn`` the question tells the holder, with ``proceed`` a report does; either is a line
+of history, once for each grant that a session goes beside, not at every edit.
 """
 
 from collections.abc import Iterable

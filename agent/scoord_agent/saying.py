@@ -102,7 +102,7 @@ class Saying:
     async def tell(self, speaker: Speaker, name: str, text: str) -> Answer:
         """Lay a message into a session's inbox; it is told at its next hook, and by whom.
 
-        ``reads`` is whether it is: a terminal is told nothing. ``is_cut``, whether there
+        ``reads`` is whether it is: a terminal reads no messages. ``is_cut``, whether there
         was more than one line has room for.
         """
         said = one_line(text)
@@ -113,7 +113,7 @@ class Saying:
         is_cut = said != one_line(text, len(text) + 1)
         told = {"session_id": other.session_id, "alias": other.alias, "text": said}
         if other.client == TERMINAL:
-            # It has no hooks at which it could be told: nothing is sent, or written down.
+            # When it would read that, nobody knows: nothing is sent, or written down.
             return {**told, "reads": False}
         actor = self._actors.above(speaker.pid, project)
         request = TellRequest(

@@ -5,7 +5,7 @@ It looks at names alone: nothing here opens a file or asks anybody.
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -47,7 +47,7 @@ class Touch:
     thing: str
     """A path, as shown; or the name of an area."""
     path: str = ""
-    """The file of one's own work that it belongs to, or that imports it."""
+    """The file of one's own work that it belongs to, that imports it, or that is in the area."""
     lock: Lock | None = None
     """The grant of the path; None of an area."""
 
@@ -105,9 +105,10 @@ def belongings(shown: str, keys: Iterable[str], held: Held, own: str) -> list[To
     ]
 
 
-def in_area(area: str, sessions: Iterable[Session], own: str) -> list[Touch]:
-    """Who else works in an area."""
-    return list(_in_areas({area.casefold()} if area else set(), sessions, own))
+def in_area(area: str, shown: str, sessions: Iterable[Session], own: str) -> list[Touch]:
+    """Who else works in an area, that of the file ``shown``."""
+    found = _in_areas({area.casefold()} if area else set(), sessions, own)
+    return [replace(touch, path=shown) for touch in found]
 
 
 def _written(text: str) -> dict[str, str]:

@@ -144,7 +144,7 @@ def told(answer: Row) -> str:
     """A message lies in a session's inbox, unless nobody could read it there."""
     name = one_line(str(answer.get("alias") or answer.get("session_id", "")), 60)
     if answer.get("reads") is False:
-        return f"{name} is a terminal without a coding CLI: it is told nothing."
+        return f"{name} is a terminal without a coding CLI: it reads no messages."
     what = "only the beginning of it" if answer.get("is_cut") else "it"
     return f"{name} reads {what} at its next step."
 

@@ -123,7 +123,8 @@ def touching(touch: Touch, others: Sequence[Session], free: Completion | None = 
         case How.IMPORTS:
             begin = f"{name}, which {path} imports, is held by"
         case How.AREA:
-            begin = f"{name} is also worked on by"
+            area = f"the area of {path}" if path else "which the prompt names"
+            begin = f"{name}, {area}, is also worked on by"
     first, more = others[0], len(others) - 1
     rest = f", and by {more} more" if more else ""
     return _bounded(f"{begin} {_named(first)}{doing(first)}{rest}. {_advice(first, free)}")
@@ -169,7 +170,7 @@ def _times_known(others: Sequence[Other]) -> str:
     timeless = any(
         not (other.session.HasField("estimate") or _is_all_done(other.session)) for other in others
     )
-    return " (where no time left is named, it is not known)" if timeless else ""
+    return " (time left: not known, if not said)" if timeless else ""
 
 
 def _rules(settings: SessionCoordination) -> str:

@@ -11,6 +11,7 @@ import unicodedata
 from typing import Final
 
 MOST_OF_FAILURE: Final = 2000
+_HOURS_AS_DAYS: Final = 48
 """Characters of what a failure says; some name all keys there are."""
 
 _ELLIPSIS = "…"
@@ -136,9 +137,12 @@ def remaining(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """Return a duration as people say it: ``45 s``, ``6 min``, ``2 h 5 min``."""
+    """Return a duration as people say it: ``45 s``, ``6 min``, ``2 h 5 min``, ``8 d 3 h``."""
     whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole} s"
     minutes = whole // 60
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    hours = minutes // 60
+    if hours >= _HOURS_AS_DAYS:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"

@@ -159,6 +159,7 @@ class Locking:
             return await self._look(command)
         if command.overlaps:
             await self._tell_of_overlap(command, holder, found)
+            await self._refusing.note(asker, holder, found, kind=Kind.OVERLAP)
         elif command.yields:
             await self._refusing.note(asker, holder, found)
         if not command.enqueue or command.overlaps:

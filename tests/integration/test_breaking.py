@@ -9,6 +9,7 @@ import pytest
 
 from support.machines import refusal
 from support.pair import Clones, Pair, alices, bobs, clones, pair
+from support.processes import wait_until
 
 FILES = {"auth.py": "pass\n", "coordination.yaml": "session_coordination: {claim_timeout: 40}\n"}
 BREAK = ("unlock", "--force", "--yes")
@@ -58,7 +59,7 @@ def test_a_grant_that_was_made_after_the_one_that_was_seen_stays(two: Pair, shop
     code, output = bob.run(*named)
 
     assert code == 1
-    assert "changed hands meanwhile and was not broken: now Session_3" in output
+    assert re.search(r"was not broken: its lock has token \d+, not \d+: Session_3 ", output)
     assert refusal(bob.edit("auth.py")), "it is Session_3's still"
 
     again = re.search(r"say: scoord (unlock auth.py --force --token \d+)", output)
@@ -82,7 +83,7 @@ def test_a_subagents_lock_is_anothers_and_ones_own_is_given_back(two: Pair, shop
     bob = bobs(two, shop)
     bob.edit("auth.py")
 
-    assert bob.run(*BREAK, "auth.py") == (0, "auth.py was this session's own, and is given back\n")
+    assert bob.run(*BREAK, "auth.py") == (0, "auth.py was your own, and is given back\n")
     assert "was broken" not in bob.told()
 
     bob.edit("auth.py", agent_id="agent-1", agent_type="coder")
@@ -113,3 +114,28 @@ def test_who_was_first_itself_hears_of_nobody(two: Pair, shop: Clones) -> None:
 
     assert "kept" not in bob.run(*BREAK, "auth.py")[1]
     assert refusal(bob.edit("auth.py")) == ""
+
+
+def test_a_terminals_next_command_tells_once_that_its_lock_was_broken(
+    two: Pair, shop: Clones
+) -> None:
+    assert two.alice.scoord("lock", "auth.py", cwd=shop.alices).returncode == 0
+    bob = bobs(two, shop)
+
+    code, output = bob.run(*BREAK, "auth.py", "--reason", "needed today")
+
+    assert code == 0
+    assert "auth.py was taken from its holder, who is told" in output
+
+    heard = list[str]()
+
+    def is_told() -> bool:
+        heard.append(two.alice.scoord("locks", cwd=shop.alices).stderr)
+        return bool(heard[-1])
+
+    wait_until("the terminal's next command tells it", is_told)
+    assert heard[-1].startswith("⚠️ Your lock on auth.py was broken by Session_")
+    assert "needed today" in heard[-1]
+    assert two.alice.scoord("release", "auth.py", cwd=shop.alices).stderr == (
+        "auth.py is not locked by you; `scoord locks` shows who has what\n"
+    )

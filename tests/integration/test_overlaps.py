@@ -1,5 +1,6 @@
 """Edits beside a holder: who is told, how often, and what is recorded."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,3 +44,21 @@ def test_the_holder_is_told_once_and_again_after_a_new_grant(
         bob.edit("auth.py")
         assert not alice_is_told()
         alice.run("release", "auth.py")
+
+
+@pytest.mark.parametrize("action", ["warn", "proceed"])
+def test_history_has_an_edit_beside_a_lock_once(two: Pair, tmp_path: Path, action: str) -> None:
+    team = shop(tmp_path, action)
+    alice, bob = two.alice.running_session(team.alices), two.bob.session(team.bobs)
+    alice.start()
+    bob.start()
+    alice.edit("auth.py")
+    for _ in range(3):
+        bob.edit("auth.py")
+
+    def lines() -> list[list[str]]:
+        rows = json.loads(alice.run("history", "--kind", "overlap", "--json")[1])["events"]
+        return [[row["alias"], *row["paths"]] for row in rows]
+
+    seconds_until("it is written down", lambda: bool(lines()), 5)
+    assert [["Session_2", "auth.py"]] == lines()

@@ -272,10 +272,10 @@ def test_who_tells_more_than_a_line_has_room_for_is_told_so(two: Pair, team: Clo
     assert cut.stdout.endswith('word…"\n')
 
 
-def test_a_terminal_is_told_nothing_and_nobody_reads_that_it_was(two: Pair, team: Clones) -> None:
+def test_a_terminal_reads_no_messages_and_nobody_reads_that_it_did(two: Pair, team: Clones) -> None:
     two.bob.scoord("intent", "by hand", cwd=team.bobs)
     told = two.alice.scoord("tell", "Session_1", "hello", cwd=team.alices)
-    said = "Session_1 is a terminal without a coding CLI, which is told nothing\n"
+    said = "Session_1 is a terminal without a coding CLI, which reads no messages\n"
     assert (1, "", said) == (told.returncode, told.stdout, told.stderr)
     past = two.alice.scoord("history", "--kind", "told", "--json", cwd=team.alices)
     assert [] == json.loads(past.stdout)["events"], past.stdout

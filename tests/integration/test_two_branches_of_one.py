@@ -126,7 +126,7 @@ def test_a_release_is_of_the_branch_that_it_stands_on(two: Pair, shop: Worktrees
     on_main = {("Session_1", "a.py", "main"), ("Session_1", "lib/**", "main")}
     wait_until("those of topic are free", lambda: held(two.alice, shop) == on_main)
     code, told = b.run("release", "a.py")
-    assert (1, True) == (code, "a.py is not locked by this session" in told)
+    assert (1, True) == (code, "a.py is not locked by you" in told)
     assert (0, "released a.py\n") == b.run("release", "a.py", cwd=shop.main)
 
 

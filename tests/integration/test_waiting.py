@@ -177,7 +177,7 @@ def test_a_place_and_a_turn_are_given_up_as_a_lock_is(
     assert "" == refusal(alice.edit("auth.py"))
     assert "is free now" not in context(bob.prompt("go on")), "it does not want it any more"
     code, said = bob.run(command, "auth.py")
-    assert (1, True) == (code, "auth.py is not locked by this session" in said)
+    assert (1, True) == (code, "auth.py is not locked by you" in said)
 
 
 def test_a_subagent_goes_on_waiting_for_what_its_session_gives_back(
@@ -433,7 +433,7 @@ def test_release_gives_back_ones_own_and_says_what_was_not(two: Pair, shop: Clon
 
     code, output = bob.run("release", "auth.py")
     assert code == 1
-    assert "auth.py is not locked by this session" in output
+    assert "auth.py is not locked by you" in output
 
     code, output = alice.run("release", "auth.py")
     assert (code, output) == (0, "released auth.py\n")

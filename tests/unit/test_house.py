@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from scoord.happenings import DETAILS, KINDS
 from scoord.limits import MOST_PATHS
 from scoord_agent.cli.hold import lock
 
@@ -84,6 +85,22 @@ def test_the_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
 
     assert [name for name in _declared() if f"scoord {name}" not in readme] == []
+
+
+def test_each_kind_of_history_is_explained_and_those_that_are_left_out_have_a_star() -> None:
+    told = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)`( \*)? \| \w", told, re.MULTILINE)
+
+    assert [kind for kind, _ in rows] == list(KINDS)
+    assert {kind for kind, star in rows if star} == set(DETAILS)
+
+
+def test_the_readme_lists_every_page_of_the_docs() -> None:
+    listed = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[-1]
+
+    assert [
+        it.name for it in (ROOT / "docs").glob("*.md") if f"(docs/{it.name})" not in listed
+    ] == []
 
 
 def test_every_make_target_explains_itself() -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 CLIENT: Final = "claude-code"
 PROMPT: Final = "refactor authentication logic"
 _OTHER_PROMPT: Final = "add two-factor login"
+_GO_ON: Final = "go on"
 _SLEEP_S: Final = "300"
 """Longer than any demo; if the demo is killed, its sessions end by themselves."""
 
@@ -87,7 +88,9 @@ def steps(project: Path) -> tuple[Step, ...]:
         ),
         _edited("B", "tests/test_auth.py", instead),
         Step("A", "has finished", "Stop", _STOP, aside=True),
-        Step("A", "ends", "SessionEnd", _END),
+        # What this waits for, B's agent has heard of by then: its next hook tells of the turn.
+        Step("A", "ends", "SessionEnd", _END, locks=(("B", "tests/test_auth.py"),)),
+        Step("B", f'is asked: "{_GO_ON}"', "UserPromptSubmit", {"prompt": _GO_ON}),
         Step(
             "B",
             "tries auth.py again",

@@ -37,7 +37,8 @@ _LISTED = 50
     multiple=True,
     type=click.Choice(KINDS, case_sensitive=False),
     metavar="KIND",
-    help=f"Only what happened thus; may be given again. One of: {', '.join(KINDS)}.",
+    help="Only what happened thus; may be given again. One of these, which docs/history.md"
+    f" explains: {', '.join(KINDS)}.",
 )
 @click.option(
     "--all",

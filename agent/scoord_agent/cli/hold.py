@@ -14,7 +14,7 @@ from scoord.exits import DONE, REFUSED, UNREACHABLE
 from scoord.ids import NO_GRANT
 from scoord.text import age, one_line
 from scoord.typed import as_typed
-from scoord_agent.cli import local_client, problems, show
+from scoord_agent.cli import local_client, news, problems, show
 from scoord_agent.cli.options import json_option, paths_argument, reason_option
 from scoord_agent.cli.pictures import LockRow, WaiterRow, lock_row, read_row
 from scoord_agent.cli.spans import span
@@ -51,6 +51,7 @@ def lock(
     without them, as before.
     """
     problems.tell_own()
+    news.tell()
     answer = local_client.acquire(paths, reason, shared=shared, lasts_s=lasts_s)
     problems.tell(answer)
     held = answer.get("held")
@@ -166,6 +167,7 @@ def _print_held(held: Sequence[dict[str, Any]]) -> None:
 def _release(paths: Sequence[str], *, as_json: bool) -> int:
     """Give ``paths`` back, and return the exit code."""
     problems.tell_own()
+    news.tell()
     answer = local_client.release(paths)
     problems.tell(answer)
     if as_json:
@@ -191,7 +193,7 @@ def _print_released(answer: dict[str, Any]) -> None:
 
 def _not_held(path: str, within: dict[str, Any] | None) -> str:
     if within is None:
-        return f"{one_line(path)} is not locked by this session; `scoord locks` shows who has what"
+        return f"{one_line(path)} is not locked by you; `scoord locks` shows who has what"
     return f"{one_line(path)} {_lies_in(within, 'release')}"
 
 
@@ -231,6 +233,7 @@ class _Order:
 def _break_all(paths: Sequence[str], order: _Order, *, as_json: bool) -> bool:
     """Break one after the other: each is shown and confirmed by itself."""
     problems.tell_own()
+    news.tell()
     results = []
     for result in chain.from_iterable(_break(path, order) for path in paths):
         results.append(result)
@@ -251,10 +254,10 @@ def _break(path: str, order: _Order) -> Iterator[dict[str, Any]]:
         yield from (_break_one(path, shown, order) for shown in others)
     elif named:
         local_client.release([path])
-        what = "was this session's own, and is given back"
+        what = "was your own, and is given back"
         yield _outcome(path, named[0], what, broken=True)
     elif standing.here:
-        yield from (_outcome(path, row, _changed_hands(path, row, order)) for row in standing.here)
+        yield from (_outcome(path, row, _another(path, row, order)) for row in standing.here)
     else:
         yield from (_outcome(path, row, _elsewhere(path, row, order)) for row in standing.elsewhere)
         lies = [_lies_in(row, "unlock --force") for row in standing.within]
@@ -340,6 +343,15 @@ def _are_apart(one: LockRow, other: LockRow) -> bool:
 def _changed_hands(path: str, row: LockRow, order: _Order) -> str:
     return (
         f"changed hands meanwhile and was not broken: now {show.holding(row)};"
+        f" to break that, say: {order.again(path, row)}"
+    )
+
+
+def _another(path: str, row: LockRow, order: _Order) -> str:
+    """Return which token there is, where only others were named: perhaps none that ever was."""
+    named = " or ".join(map(str, sorted(order.tokens)))
+    return (
+        f"was not broken: its lock has token {row.token}, not {named}: {show.holding(row)};"
         f" to break that, say: {order.again(path, row)}"
     )
 

@@ -123,6 +123,11 @@ def graph(cwd: str = "") -> Answer:
     return ask("GET", f"/v1/graph?{urlencode({'cwd': cwd or str(local.here())})}")
 
 
+def news() -> list[str]:
+    """Return what the terminal above was not told yet; a coding session hears it by its hooks."""
+    return list(ask("POST", "/v1/news", from_here(), timeout_s=GLANCE_S).get("news", ()))
+
+
 def healthy(timeout_s: float = 1.0) -> bool:
     """Whether an agent answers now."""
     try:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 
 from scoord.errors import ScoordError
 from scoord.exits import UNREACHABLE
-from scoord_agent.cli import local_client, problems, show
+from scoord_agent.cli import local_client, news, problems, show
 from scoord_agent.cli.options import everything_option, json_option
 from scoord_agent.cli.pictures import Picture, picture
 from scoord_agent.cli.show_sessions import sessions_table, work_table
@@ -38,6 +38,7 @@ def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) 
         watch(show.console(), look)
         return
     problems.tell_own()
+    news.tell()
     answer = _look(everything=everything)
     if as_json:
         problems.tell_beside(answer)
@@ -59,6 +60,7 @@ def locks(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
     was last heard.
     """
     problems.tell_own()
+    news.tell()
     answer = local_client.status(everything=everything)
     problems.tell(answer)
     if as_json:

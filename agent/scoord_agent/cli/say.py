@@ -7,7 +7,7 @@ import click
 from scoord.exits import REFUSED
 from scoord.text import one_line, quote
 from scoord_agent.cli import local_client, show
-from scoord_agent.cli.options import json_option
+from scoord_agent.cli.options import json_option, text_argument
 
 _session = click.option(
     "--session",
@@ -26,7 +26,7 @@ def _percent(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
 
 
 @click.command()
-@click.argument("text")
+@text_argument("text")
 @_session
 @json_option
 def intent(text: str, session: str, *, as_json: bool) -> None:
@@ -43,7 +43,7 @@ def intent(text: str, session: str, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("percent", callback=_percent)
-@click.argument("step", default="")
+@text_argument("step", required=False)
 @_session
 @json_option
 def progress(percent: int, step: str, session: str, *, as_json: bool) -> None:
@@ -80,7 +80,7 @@ def depends(on: tuple[str, ...], session: str, *, nobody: bool, as_json: bool) -
 
 @click.command()
 @click.argument("session")
-@click.argument("text")
+@text_argument("text")
 @json_option
 @click.pass_context
 def tell(ctx: click.Context, session: str, text: str, *, as_json: bool) -> None:
@@ -88,12 +88,12 @@ def tell(ctx: click.Context, session: str, text: str, *, as_json: bool) -> None:
 
     SESSION is its short name, as in `scoord status`, or its id. It reads one line,
     with your name, as data that it may act on or not; where a coding session runs
-    this command, with that session's name. A terminal of a person's is told nothing.
+    this command, with that session's name. A terminal of a person's reads no messages.
     What is over 200 characters is cut.
     """
     answer = _ask("/v1/tell", as_json=as_json, to=session, text=text)
     if not answer["reads"]:
-        why = "is a terminal without a coding CLI, which is told nothing"
+        why = "is a terminal without a coding CLI, which reads no messages"
         click.echo(f"{_name(answer)} {why}", err=True)
         ctx.exit(REFUSED)
     if answer.get("is_cut"):

@@ -70,7 +70,9 @@ def what(row: EventRow) -> str:
     """Return what happened, with those whom it was with."""
     kind, others = one_line(row.kind, 20), ", ".join(map(name, row.others[:3]))
     with_others = f" ({others})" if others else ""
-    by = f" by {one_line(row.by, 40)}" if row.by else ""
+    # A person who did it at no session is named already.
+    is_named = row.by == row.who.person and not name(row.who)
+    by = f" by {one_line(row.by, 40)}" if row.by and not is_named else ""
     return f"{kind}{by}{with_others}"
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from scoord.errors import ScoordError, Unknown
 from scoord.exits import REFUSED
 from scoord.text import age
-from scoord_agent.cli import local_client, problems, show
+from scoord_agent.cli import local_client, news, problems, show
 from scoord_agent.cli.hold import print_granted
 from scoord_agent.cli.options import json_option, paths_argument, reason_option
 from scoord_agent.cli.spans import seconds_in
@@ -68,6 +68,7 @@ def wait(
     leaves the queue.
     """
     problems.tell_own()
+    news.tell()
     begun = time.monotonic()
     with _showing(quiet=as_json) as tell:
         answer = _wait(paths, reason, timeout_s, tell)

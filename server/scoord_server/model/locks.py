@@ -67,19 +67,20 @@ def has_by(fact: LockFact, who: Claimant) -> Claimant:
     return replace(who, shared=fact.claimant.shared, branch=fact.claimant.branch)
 
 
-def plan_refuse(
+def plan_beside(
+    kind: Kind,
     asker: Asker,
     holder: Holder,
-    paths: Sequence[str],
     found: Sequence[Conflict],
     journal: Journal,
     *,
+    paths: Sequence[str],
     is_pattern: bool = False,
 ) -> Txn:
-    """Write down that the asker was refused ``paths``, or a pattern, and by whom."""
+    """Write down by whom the asker was refused ``paths``, or a pattern; or that it edits beside."""
     line = journal.line(
         asker.project,
-        Kind.REFUSED,
+        kind,
         holder,
         asker.request_id,
         paths=paths,

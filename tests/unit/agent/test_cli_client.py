@@ -230,7 +230,7 @@ def test_a_grant_that_the_person_did_not_see_stays(
 
     assert [asked["token"] for _, asked in api.asked] == [NO_GRANT], "nothing is sent to break"
     out = capsys.readouterr().out
-    assert "auth.py changed hands meanwhile and was not broken: now Session_5 (alice@" in out
+    assert "auth.py was not broken: its lock has token 9, not 7: Session_5 (alice@" in out
     assert "to break that, say: scoord unlock auth.py --force --token 9" in out
 
 
@@ -253,7 +253,7 @@ def test_a_lock_that_became_ones_own_is_not_given_back_for_the_one_that_was_seen
     api.will("/v1/break", {"broken": False, "current": LOCK | {"token": 9, "own": True}})
 
     assert run(["unlock", "auth.py", "--force", "--token", "7"]) == 1
-    assert "changed hands meanwhile" in capsys.readouterr().out
+    assert "its lock has token 9, not 7" in capsys.readouterr().out
 
 
 def test_a_token_without_force_is_refused() -> None:
@@ -497,7 +497,7 @@ def test_files_of_several_projects_say_which(
     [
         ({"released": ["a.py"]}, 0, "released a.py"),
         ({"owed": ["a.py"]}, 3, "a.py is given back as soon as the coordinator can be asked"),
-        ({"owed": ["a.py"], "not_held": ["b.py"]}, 1, "b.py is not locked by this session"),
+        ({"owed": ["a.py"], "not_held": ["b.py"]}, 1, "b.py is not locked by you"),
     ],
 )
 def test_what_is_given_back_or_owed_is_said(

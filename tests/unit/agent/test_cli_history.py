@@ -264,7 +264,7 @@ def test_a_line_of_nobodys_session_has_no_empty_place() -> None:
 def test_a_line_of_no_session_begins_with_its_person() -> None:
     added = event_row({"kind": "task_added", "person": "bob", "by": "bob", "ago_s": 0.0})
 
-    assert event_line(added)[8:] == " bob task_added by bob"
+    assert event_line(added)[8:] == " bob task_added", "it names its person once"
 
 
 @pytest.mark.parametrize(

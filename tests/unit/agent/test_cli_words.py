@@ -71,3 +71,66 @@ def test_a_coordinators_address_is_said_once_and_why_it_is_away(
     run([command])
     said = "lost at far:7780, never heard: cannot be reached: connection refused"
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (["intent", "auth", "v2"], "auth v2"),
+        (["intent", "auth v2"], "auth v2"),
+        (["intent", ""], ""),
+        (["progress", "60", "writing", "the", "form"], "writing the form"),
+        (["progress", "60"], ""),
+        (["tell", "Session_1", "please", "release"], "please release"),
+    ],
+)
+def test_the_rest_of_the_words_is_the_text(command: list[str], text: str, api: ScriptedApi) -> None:
+    said = {"alias": "a", "session_id": "s", "text": text, "reads": True}
+    api.will(f"/v1/{command[0]}", said | {"intent": text, "percent": 60, "step": text})
+
+    assert run(command) == 0
+    asked = api.asked[-1][1]
+    assert asked.get("text", asked.get("step")) == text
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("intent", "[OPTIONS] TEXT..."),
+        ("progress", "[OPTIONS] PERCENT [STEP]..."),
+        ("tell", "[OPTIONS] SESSION TEXT..."),
+    ],
+)
+def test_the_help_says_where_the_text_is(
+    command: str, usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "--help"]) == 0
+    assert f"Usage: scoord {command} {usage}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["intent"], ["tell", "Session_1"]])
+def test_a_text_is_asked_for(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command) == 2
+    assert "Missing argument 'TEXT...'" in capsys.readouterr().err
+
+
+def test_a_terminal_is_told_by_its_next_command_what_was_not_told_yet(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/news", {"news": ["Your lock on a.py was broken by bob@mbp."]})
+    api.will("/v1/release", {"released": [], "not_held": ["a.py"]})
+
+    assert run(["release", "a.py"]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "Your lock on a.py was broken by bob@mbp."
+    assert second.startswith("a.py is not locked by ")
+
+
+def test_an_agent_of_before_has_no_news(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/news", {}, status=404)
+    api.will("/v1/release", {"released": ["a.py"], "not_held": []})
+
+    assert run(["release", "a.py"]) == 0
+    assert capsys.readouterr().err == ""

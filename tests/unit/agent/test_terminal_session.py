@@ -8,8 +8,9 @@ from typing import Any
 from scoord.ids import SessionId
 from scoord_agent import processes
 from scoord_agent.lifecycle import Lifecycle
-from scoord_agent.local_session import LocalSession
+from scoord_agent.local_session import TERMINAL, LocalSession
 from scoord_agent.sessions import Sessions
+from scoord_agent.status_desk import StatusDesk
 from support.clock import FakeClock
 from support.house import nothing
 
@@ -37,3 +38,27 @@ async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> N
 
     assert (await lifecycle.terminal_session(os.getpid(), "/")).session_id == "coding"
     assert (await lifecycle.terminal_session(os.getppid(), "/")).session_id == "terminal"
+
+
+def test_a_terminals_command_takes_what_it_is_to_be_told_and_a_coding_sessions_does_not(
+    tmp_path: Path,
+) -> None:
+    sessions = Sessions(tmp_path / "sessions.jsonl")
+    parts: Any = FakeClock()
+    names = ("facts", "machine", "client", "neighbours", "hold_times", "locator", "settings")
+    desk = StatusDesk(**dict.fromkeys(names, parts), sessions=sessions, clock=parts)
+    process = processes.find(os.getpid())
+    terminal = LocalSession(SessionId("terminal"), TERMINAL, process, "/")
+    coding = LocalSession(SessionId("coding"), "claude-code", process, "/")
+    for session in (terminal, coding):
+        session.tell_loss("lost")
+        session.tell("edited")
+
+    assert desk.news(os.getpid()) == {"news": []}
+    sessions.add(coding)
+    assert desk.news(os.getpid()) == {"news": []}
+    sessions.remove(coding)
+    sessions.add(terminal)
+    assert desk.news(os.getpid()) == {"news": ["lost", "edited"]}
+    assert desk.news(os.getpid()) == {"news": []}
+    assert coding.take_notices() == ["lost", "edited"]

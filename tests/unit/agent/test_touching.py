@@ -197,7 +197,7 @@ def test_of_one_who_says_nothing_similar_holds_tell_how_long_it_takes_yet(
     [
         ("tests/test_auth.py", "src/auth.py, which belongs to tests/test_auth.py, is held by"),
         ("web/login.py", "src/auth.py, which web/login.py imports, is held by"),
-        ("web/page.py", "web is also worked on by"),
+        ("web/page.py", "web, the area of web/page.py, is also worked on by"),
         ("docs/c.md", ""),
     ],
 )

@@ -170,7 +170,16 @@ def test_another_thread_of_ones_own_session_is_named_so() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (7500, "2 h 5 min"), (-5, "0 s")],
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (7500, "2 h 5 min"),
+        (172_799, "47 h 59 min"),
+        (694_900, "8 d 1 h"),
+        (-5, "0 s"),
+    ],
 )
 def test_an_age_is_told_as_people_do(seconds: int, said: str) -> None:
     assert said == wording.age(Duration(seconds=seconds))

@@ -44,7 +44,7 @@ def test_one_other_and_no_other_are_told_in_good_english() -> None:
     one = welcome(Scene("Session_2", "shop", [Other(_session())]))
 
     assert one.splitlines()[2:] == [
-        "1 other session is active (where no time left is named, it is not known):",
+        "1 other session is active (time left: not known, if not said):",
         "- Session_1 (bob@mini)",
     ]
     busy = welcome(Scene("Session_2", "shop", [Other(_busy())]))
@@ -75,7 +75,7 @@ def test_a_crowd_is_told_in_few_lines_with_the_rest_as_a_count() -> None:
     lines = welcome(Scene("Session_501", "shop", _crowd(500, "a.py"))).splitlines()
 
     assert MAX_LINES == len(lines)
-    assert lines[2].startswith("500 other sessions are active (where no time left is named")
+    assert lines[2].startswith("500 other sessions are active (time left: not known, if not said)")
     assert "- and 484 more, who hold 484 files and patterns: see `scoord status`" == lines[-1]
 
 
@@ -185,8 +185,8 @@ def test_where_nobody_can_tell_how_long_it_is_said() -> None:
     told = touching(Touch("b", How.AREA, "web"), [_session(), _session("Session_2")])
 
     assert told == (
-        "web is also worked on by Session_1 (bob@mini), and by 1 more. When that is done is not"
-        " known: the part that does not depend on it can be done first."
+        "web, which the prompt names, is also worked on by Session_1 (bob@mini), and by 1 more."
+        " When that is done is not known: the part that does not depend on it can be done first."
     )
 
 

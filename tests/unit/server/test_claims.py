@@ -401,6 +401,11 @@ async def test_one_who_edits_all_the_same_takes_no_place_and_the_holder_is_told(
         notice.record.path,
     )
     assert "bob" == notice.record.sender.session_id
+    (line,) = [line for line in await b.history() if line.kind == "overlap"]
+    assert (("bob", ["auth.py"]), ["alice"]) == (
+        (line.session.session_id, list(line.paths)),
+        [other.session_id for other in line.others],
+    )
 
 
 async def test_a_pattern_does_not_overtake_those_who_wait_for_a_file_in_it(b: Bench) -> None:
