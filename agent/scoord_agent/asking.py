@@ -12,7 +12,9 @@ from scoord.text import one_line
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     AcquireResponse,
+    Conflict,
     Granted,
+    Held,
     LockMode,
     LockRef,
     LockScope,
@@ -106,6 +108,14 @@ def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLo
         )
         for file, ref in zip(request.files, granted.locks, strict=True)
     ]
+
+
+def conflicts_of(held: Held, *, has_places: bool) -> list[Conflict]:
+    """Who is in the way; without places in queues where these went with the asker's lease."""
+    conflicts = list(held.conflicts)
+    for conflict in () if has_places else conflicts:
+        conflict.place = 0
+    return conflicts
 
 
 def granted_again(lock: HeldLock, ref: LockRef) -> HeldLock:

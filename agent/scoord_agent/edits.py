@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from scoord.claimant import Claimant
 from scoord.clock import Clock
-from scoord.errors import BadRequest, Contended, ScoordError
+from scoord.errors import BadRequest, Contended, InvalidRequest, Refused, ScoordError
 from scoord.happenings import Kind
 from scoord.ids import AgentId, ProjectId
 from scoord.names import path_key
@@ -76,7 +76,8 @@ class Edits:
     async def guard(self, session: LocalSession, event: HookEvent, *, until: float) -> Decision:
         """Decide about an edit that is about to happen; ``until`` then, others are asked.
 
-        Raises InvalidPath, and DeadlineExceeded when git cannot say in time whose file it is.
+        Raises InvalidPath, InvalidRequest where who asked has ended meanwhile, and
+        DeadlineExceeded when git cannot say in time whose file it is.
         """
         edits = [await self._look(session, event, path) for path in event.paths]
         pairs = await self._ask_all(session, event.agent_id, edits, until)
@@ -269,6 +270,10 @@ class Edits:
         except BadRequest:
             raise
         except ScoordError as failure:
+            if isinstance(failure, Refused) and request.session.ended:
+                # Nobody edits any more; that others could not be asked is not why.
+                shown = ", ".join(request.shown)
+                raise InvalidRequest(f"{shown}: its session has ended meanwhile") from failure
             return Unasked(failure.message, contended=isinstance(failure, Contended))
         except TimeoutError:
             return Unasked(self._registration.why_silent(began))

@@ -22,7 +22,13 @@ from scoord.v1.locks_pb2 import (
     Granted,
 )
 from scoord_agent import crossings, wording_losses
-from scoord_agent.asking import acquire_message, granted_locks, reserve_message, told_of
+from scoord_agent.asking import (
+    acquire_message,
+    conflicts_of,
+    granted_locks,
+    reserve_message,
+    told_of,
+)
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.held import HeldLocks
@@ -202,16 +208,18 @@ class Taking:
         session = request.session
         await self._reclaiming.first(request)
         message, _, response, granted = await self._ask_until_news(request)
-        if session.lease != message.lease_id:
-            raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
+        stands = session.lease == message.lease_id
         if response.WhichOneof("outcome") == "held":
-            conflicts = list(response.held.conflicts)
+            # It is another's, on whatever lease it was asked for.
+            conflicts = conflicts_of(response.held, has_places=stands)
             told = isinstance(message, AcquireRequest) and message.overlaps
             if not self._overlaps.note(request, conflicts, told=told):
                 return await self._ask(request)
             self._waits.refused(session, request.project, conflicts)
             self._note_queued(request, conflicts)
             return conflicts
+        if not stands:
+            raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         await self._refuse_in_vain(request, granted)
         for lock in granted:
             self._note_granted(request, lock)

@@ -7,6 +7,7 @@ import pytest
 from scoord.errors import (
     CoordinatorUnreachable,
     InternalError,
+    InvalidRequest,
     LimitReached,
     ScoordError,
     SessionEnded,
@@ -207,7 +208,8 @@ async def test_nobody_has_it_whose_session_has_ended_by_its_answer(house: House)
     coordinator.gate = None
     await house.registration.end(house.session, "it is done")
     answer.set()
-    await editing
+    with pytest.raises(InvalidRequest, match="has ended meanwhile"):
+        await editing
 
     # The store was wiped: tokens begin anew.
     early = HeldLock(SHOP, "a.py", "a.py", SessionId("Session_b"), AgentId(""), FencingToken(1))

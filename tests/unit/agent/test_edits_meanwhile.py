@@ -1,0 +1,85 @@
+"""What becomes of an edit whose session, or its lease, goes while others are asked about it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from scoord.errors import CoordinatorUnreachable, InvalidRequest
+from scoord_hooks.neutral import Verdict
+from support.house import House, until
+from support.scripted_coordinator import Fate
+
+Going = Callable[[House], Awaitable[None]]
+
+
+async def ends(house: House) -> None:
+    """Its session ends."""
+    await house.registration.end(house.session, "it ended")
+
+
+async def loses_its_lease(house: House) -> None:
+    """Its lease runs out, and nobody can be asked for another."""
+    house.registration.lapse(house.session)
+
+    def away() -> None:
+        raise CoordinatorUnreachable("away")
+
+    house.coordinator.meanwhile = away
+
+
+@pytest.fixture
+async def asking(house: House) -> House:
+    """It edits where what nobody answers goes through, and its next answer is late."""
+    house.set("unreachable_action: proceed")
+    await house.edit("b.py")
+    house.coordinator.gate = asyncio.Event()
+    house.coordinator.fates.append(Fate.LATE_ANSWER)
+    return house
+
+
+@pytest.mark.parametrize("goes", [ends, loses_its_lease])
+async def test_what_is_known_to_be_anothers_stays_refused(asking: House, goes: Going) -> None:
+    coordinator = asking.coordinator
+    coordinator.hold("a.py", "Session_far")
+    editing = asyncio.create_task(asking.edit())
+    await until(lambda: coordinator.places)
+    await goes(asking)
+    assert coordinator.gate
+    coordinator.gate.set()
+
+    decision = await editing
+    assert decision.verdict is Verdict.DENY
+    assert "a.py is locked" in decision.reason
+    assert "queue" not in decision.reason, "its place went with the lease"
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_one_whose_session_has_ended_is_not_taken_for_one_that_nobody_answers(
+    asking: House, *, is_asked: bool
+) -> None:
+    if not is_asked:
+        await ends(asking)
+    editing = asyncio.create_task(asking.edit())
+    if is_asked:
+        await until(lambda: "a.py" in asking.coordinator.locks)
+        await ends(asking)
+    assert asking.coordinator.gate
+    asking.coordinator.gate.set()
+
+    with pytest.raises(InvalidRequest, match="has ended meanwhile"):
+        await editing
+    assert [] == list(asking.unreported)
+
+
+async def test_one_that_loses_its_lease_while_nobody_answers_is_judged_by_the_settings(
+    asking: House,
+) -> None:
+    editing = asyncio.create_task(asking.edit())
+    await until(lambda: "a.py" in asking.coordinator.locks)
+    await loses_its_lease(asking)
+    assert asking.coordinator.gate
+    asking.coordinator.gate.set()
+
+    assert (await editing).verdict is Verdict.ALLOW
+    assert ["a.py"] == [one.path for one in asking.unreported]
