@@ -59,8 +59,8 @@ class Greeting:
     ) -> str:
         """What ``session`` is told; without ``anew`` it has been here all the time.
 
-        A session of the agent before us is registered without a question: this is then the
-        first, and a coordinator that starts with us may not answer it yet.
+        One that is registered already asks nothing before: a coordinator that is just being
+        replaced may not answer yet.
         Raises what the coordinator says to the question who is here.
         """
         seen = self._last_seen.of(project, session.worktree) if anew else None

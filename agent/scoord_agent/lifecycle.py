@@ -241,12 +241,10 @@ class Lifecycle:
                 await self._registration.enter(session, session.home, settings)
             elif not session.process and idle_s >= _FORGOTTEN_AFTER * coordination.session_timeout:
                 await self.end(session, "it is idle, and nobody knows its process")
-        elif session.inherited:
+        else:
             # Its renewals do not tell what it holds; registering it again does.
-            for project in tuple(session.aliases):
-                await self._registration.take_up(session, project, settings)
-            self._registration.recall(session)
-            session.inherited = False
+            for project in sorted(session.inherited):
+                await self._registration.enter(session, project, settings)
 
     def _known(
         self, event: HookEvent, origin: Origin, process: Process | None

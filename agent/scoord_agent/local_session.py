@@ -79,8 +79,8 @@ class LocalSession:
     publish_within_s: float = math.inf
     """How late what it does is published at most: the shortest ``heartbeat_interval`` of those
     by which it or a lock of its was given its time; each repository may have another."""
-    inherited: bool = False
-    """Whether it is of the agent before us, and what it holds is not known yet."""
+    inherited: set[ProjectId] = field(default_factory=set)
+    """Where it was with the agent before us, and what it holds is not known yet."""
     had: Sequence[HeldLock] = ()
     """What it held when the agent before us last wrote it down, until that is confirmed."""
     had_at: float = 0.0

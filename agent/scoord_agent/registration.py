@@ -97,6 +97,9 @@ class Registration:
     ) -> None:
         """Make ``session`` live in ``project``, if it is not. Raises what the coordinator says.
 
+        One of the agent before us is asked for, under its name and lease, before it asks for
+        anything: what it has would else look like what it is granted then.
+
         Two events of one session may come at once: the second waits for the first. What it
         asks for after that has its limits by ``settings``, too.
         """
@@ -107,16 +110,12 @@ class Registration:
         async with self._lock_of(session):
             if not _is_in(session, project):
                 await self._register_or_anew(session, project, settings, patience_s)
+                self._recall(session, project)
+                session.inherited.discard(project)
             if is_patient and session.unwritten:
                 # Before it asks for anything on its lease: an agent after us is to know it.
                 await self._written()
                 session.unwritten = False
-
-    async def take_up(self, session: LocalSession, project: ProjectId, settings: Settings) -> None:
-        """Ask for a session of the agent before us, under its name and lease."""
-        session.publish_within(settings.session_coordination.heartbeat_interval)
-        async with self._lock_of(session):
-            await self._register_or_anew(session, project, settings, 0.0)
 
     def _lock_of(self, session: LocalSession) -> asyncio.Lock:
         """What whoever registers it holds; of one that has ended none is kept."""
@@ -169,7 +168,8 @@ class Registration:
 
         What became of that is found out once it is registered anew.
         """
-        self.recall(session)
+        for project in dict.fromkeys(lock.project for lock in session.had):
+            self._recall(session, project)
         self._held.lapse(session.session_id)
         session.work.waits.clear()  # its places in queues went with the lease
         self._turns.lapse(session.session_id)
@@ -189,11 +189,12 @@ class Registration:
                 self.lapse(session)
             raise
 
-    def recall(self, session: LocalSession) -> None:
-        """All is known that stands of a session of the agent before us: the rest is lost."""
+    def _recall(self, session: LocalSession, project: ProjectId) -> None:
+        """All is known that stands there: what else the agent before us knew of is lost."""
         for lock in session.had:
-            self._held.missing(lock, session.had_at)
-        session.had = ()
+            if lock.project == project:
+                self._held.missing(lock, session.had_at)
+        session.had = [lock for lock in session.had if lock.project != project]
 
     async def end(self, session: LocalSession, why: str, patience_s: float = 0.0) -> None:
         """End ``session`` everywhere: one lease, so one call."""
@@ -270,6 +271,7 @@ class Registration:
             # What was held on another lease is not renewed any more.
             self.lapse(session)
             session.aliases = {}
+            session.inherited.clear()
         session.lease = LeaseId(response.lease_id)
         session.unwritten |= project not in session.aliases
         session.aliases[project] = response.alias
@@ -363,7 +365,9 @@ def _check_goes_on(session: LocalSession) -> None:
 
 
 def _is_in(session: LocalSession, project: ProjectId) -> bool:
-    return session.registered and project in session.aliases
+    """Whether it is live there, and what it has there is known."""
+    is_known = project in session.aliases and project not in session.inherited
+    return session.registered and is_known
 
 
 def as_held(session: LocalSession, project: ProjectId, lock: Lock, now: float) -> HeldLock:

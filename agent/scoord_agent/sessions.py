@@ -96,7 +96,7 @@ class Sessions:
             if session := kept_sessions.from_line(line):
                 if session.process or not 0 < session.acted_at <= now:
                     session.acted_at = now
-                session.inherited = True
+                session.inherited = {*session.aliases, *(lock.project for lock in session.had)}
                 # Of before a boot nothing is known: then it is as if it had never stood.
                 session.had_at = session.had_at if session.had_at <= now else 0.0
                 self._take_in(session)

@@ -312,7 +312,7 @@ async def keeps_strays(self: Strays) -> None:
 def as_if_known(self: Sessions, now: float, load: Callable[..., None] = Sessions.load) -> None:
     load(self, now)
     for session in self:
-        session.inherited = False
+        session.inherited.clear()
 
 
 def notes_without_looking(plan: Callable[..., Txn]) -> Callable[..., Txn]:

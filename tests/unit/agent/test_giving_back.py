@@ -57,8 +57,8 @@ def inherited(house: House, file: str, agent: AgentId) -> HeldLock:
 async def taken_up(house: House) -> None:
     """The coordinator is back."""
     house.session.lease = house.session.lease or LeaseId(7)
-    await house.registration.take_up(house.session, SHOP, house.settings.at(house.root))
-    house.registration.recall(house.session)
+    house.session.inherited.add(SHOP)
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
 
 
 def stands(house: House) -> set[str]:
@@ -380,7 +380,7 @@ async def test_so_is_what_passes_on_after_it_was_taken_up(house: House, hooks: H
     """As it is once more, where that failed in another project."""
     lock, house.session.lease = await passed_unheard(house, hooks), LeaseId(7)
     house.coordinator.locks["a.py"].holder.agent_id = MAIN
-    await house.registration.take_up(house.session, SHOP, house.settings.at(house.root))
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
     assert house.holds("a.py")
 
     house.coordinator.locks["a.py"].holder.agent_id = ONE

@@ -345,10 +345,10 @@ async def test_who_is_promised_its_turn_hears_from_the_next_agent_that_its_place
     begin_anew(home, file)
     assert "" == await home.told()
 
-    home.house.session.inherited = True
+    home.house.session.inherited.add(SHOP)
     home.sees(asked + 1)
     assert "" == await home.told(), "it may have been granted to it"
-    home.house.session.inherited = False
+    home.house.session.inherited.clear()
 
     assert GONE == await home.told()
     begin_anew(home, file)

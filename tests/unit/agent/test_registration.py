@@ -5,13 +5,15 @@ from dataclasses import replace
 import pytest
 
 from scoord.errors import SessionNotFound
-from scoord.ids import AgentId, FencingToken, LeaseId
+from scoord.ids import AgentId, FencingToken, LeaseId, ProjectId
 from scoord.v1.events_pb2 import LockGone, WatchResponse
 from scoord.v1.locks_pb2 import Holder, Lock, Lost
 from scoord_agent.held_lock import HeldLock
 from scoord_hooks.neutral import Verdict
-from support.house import SHOP, A, House, until
+from support.house import SHOP, A, House, settle, until
+from support.scripted_coordinator import Fate
 
+ELSEWHERE = ProjectId("example.com/library")
 OWN = Holder(session_id=A)
 
 
@@ -23,6 +25,14 @@ def held(house: House, path: str, token: int, *, is_pattern: bool = False) -> Lo
     return lock
 
 
+def inherited(house: House, *written: HeldLock) -> None:
+    """The session is of the agent before us, which had written down that it has this."""
+    house.session.lease, house.session.had = LeaseId(7), written
+    house.coordinator.leases.add(7)
+    house.session.aliases = dict.fromkeys((SHOP, ELSEWHERE), "Session_1")
+    house.session.inherited = set(house.session.aliases)
+
+
 async def taken_up(house: House, *gone: LockGone) -> None:
     """The session is registered again, on its lease; on the way of the answer locks end."""
 
@@ -32,8 +42,9 @@ async def taken_up(house: House, *gone: LockGone) -> None:
             house.coordinator.locks.pop(one.lock.path)
 
     house.session.lease = LeaseId(7)
+    house.session.inherited.add(SHOP)
     house.coordinator.meanwhile, house.coordinator.revision = meanwhile, 300
-    await house.registration.take_up(house.session, SHOP, house.settings.at(house.root))
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
     house.coordinator.meanwhile = None
 
 
@@ -91,7 +102,6 @@ async def test_what_the_agent_before_wrote_down_of_it_is_not_asked_for_twice(hou
     written = HeldLock(SHOP, "a.py", "a.py", A, AgentId(""), FencingToken(150))
     house.session.had = [replace(written, worktree=str(house.root))]
     await taken_up(house, LockGone(lock=gone, how="broken", by="bob"))
-    house.registration.recall(house.session)
     assert [("a.py", 150)] == lost(house)
 
     house.reclaiming.begin(house.session, house.settings.at(house.root))
@@ -112,14 +122,47 @@ async def test_what_the_agent_before_was_giving_back_is_not_believed_in(house: H
     assert [] == lost(house), "nobody took it away"
 
 
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_what_the_agent_before_had_does_not_go_with_an_edit_that_is_refused(
+    house: House, *, is_written: bool
+) -> None:
+    """Nor what it had not written down yet: a share, a pattern, what it was granted last."""
+    held(house, "a.py", 50)
+    had = HeldLock(SHOP, "a.py", "a.py", A, AgentId(""), FencingToken(50))
+    inherited(house, *([had] if is_written else []))
+    house.block()
+    house.coordinator.fates.append(Fate.UNREACHABLE)
+
+    assert (await house.edit("a.py", "b.py")).verdict is Verdict.DENY
+    house.coordinator.connection.answered(house.clock.now())
+    await until(lambda: house.coordinator.releases)
+    await settle()
+
+    assert ["a.py"] == list(house.coordinator.locks)
+    assert house.agrees()
+    assert [] == house.held.losses.of(A), "it is not asked for as if it were lost"
+
+
+async def test_what_it_had_in_another_project_stays_to_be_asked_for(house: House) -> None:
+    here, there = (
+        HeldLock(project, "a.py", "a.py", A, AgentId(""), FencingToken(50))
+        for project in (SHOP, ELSEWHERE)
+    )
+    inherited(house, here, there)
+
+    await house.registration.enter(house.session, SHOP, house.settings.at(house.root))
+
+    assert ([here], [there]) == (house.held.losses.of(A), house.session.had)
+    assert {ELSEWHERE} == house.session.inherited
+
+
 async def test_a_session_that_has_ended_is_not_registered_anew(house: House) -> None:
     """As by who brings all to life, and has waited for the answers to those before it."""
     settings, asked = house.settings.at(house.root), list[str]()
     await house.registration.end(house.session, "its process is gone")
     house.coordinator.meanwhile = lambda: asked.append("a registration")
 
-    for make in (house.registration.enter, house.registration.take_up):
-        with pytest.raises(SessionNotFound):
-            await make(house.session, SHOP, settings)
+    with pytest.raises(SessionNotFound):
+        await house.registration.enter(house.session, SHOP, settings)
     assert [] == asked
     assert not house.registration._locks, "nothing is kept of it"

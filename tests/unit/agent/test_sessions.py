@@ -29,6 +29,7 @@ from scoord_hooks.neutral import Step, Steps, StepState
 
 NOW = 1_000.0
 PLACE = Place(ProjectId("shop"), "a.py", SessionId("Session_far"), AgentId(""))
+PROJECTS = {ProjectId("shop"), ProjectId("library")}
 HELPER = AgentId("helper")
 
 
@@ -75,8 +76,8 @@ def test_what_is_written_down_is_what_is_read(file: Path) -> None:
 
     one, two = loaded(file)
 
-    assert a_session(acted_at=NOW, inherited=True) == one
-    without_process.acted_at, without_process.inherited = NOW, True
+    assert a_session(acted_at=NOW, inherited=PROJECTS) == one
+    without_process.acted_at = NOW
     assert without_process == two
 
 
@@ -261,7 +262,7 @@ def test_a_line_with_a_wrong_value_is_left_out_alone(file: Path, field: str, val
     bad = json.dumps(json.loads(good) | {field: value})
     file.write_text(f"{bad}\n{good}\n", encoding="utf-8")
 
-    assert [a_session(acted_at=NOW, inherited=True)] == loaded(file)
+    assert [a_session(acted_at=NOW, inherited=PROJECTS)] == loaded(file)
 
 
 LOCK = {"project": "shop", "path": "a.py", "agent": "", "token": 7}
@@ -327,7 +328,7 @@ def test_a_line_of_a_newer_agent_is_read(file: Path) -> None:
     newer = json.loads(file.read_text(encoding="utf-8")) | {"mood": "good"}
     file.write_text(json.dumps(newer), encoding="utf-8")
 
-    assert [a_session(acted_at=NOW, inherited=True)] == loaded(file)
+    assert [a_session(acted_at=NOW, inherited=PROJECTS)] == loaded(file)
 
 
 def test_a_file_that_cannot_be_written_is_said_and_no_obstacle(

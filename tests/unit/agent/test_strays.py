@@ -143,7 +143,7 @@ async def test_what_others_hold_stays(house: House, strays: Strays) -> None:
 async def test_nothing_is_given_back_of_a_session_that_is_not_taken_up_yet(
     house: House, strays: Strays
 ) -> None:
-    house.session.inherited = True
+    house.session.inherited.add(SHOP)
     house.stream.hold("a.py", MINE, 7)
 
     assert [] == await looks(house, strays)

@@ -27,13 +27,11 @@ class Registrations:
     async def say_ends(self) -> None:
         """None is unsaid."""
 
-    async def take_up(self, session: LocalSession, _project: ProjectId, _settings: Any) -> None:
+    async def enter(self, session: LocalSession, project: ProjectId, _settings: Any) -> None:
         if self.away:
             raise CoordinatorUnreachable("gone")
         self.taken_up.append(session.session_id)
-
-    def recall(self, session: LocalSession) -> None:
-        """All that it had is confirmed."""
+        session.inherited.discard(project)
 
 
 def restarted(file: Path) -> Sessions:
