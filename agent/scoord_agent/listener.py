@@ -29,7 +29,6 @@ from scoord_agent.delivery import Delivery
 from scoord_agent.lifecycle import Origin
 from scoord_agent.relay import Relay
 from scoord_hooks.adapters import Adapter, adapter
-from scoord_hooks.neutral import EventKind, HookEvent
 
 _log = logging.getLogger(__name__)
 
@@ -41,9 +40,6 @@ READ_WITHIN_S = 1.2
 
 ANSWER_WITHIN_S = 1.7
 """A coding CLI and the shim wait 2 s; a busy machine needs some of that."""
-
-START_WITHIN_S = 3.5
-"""The same for the start of a session: no edit waits for it, and the shim waits 4 s."""
 
 DECIDE_WITHIN_S = 1.5
 """The same for what others are asked about an edit; the rest is for saying that they did not."""
@@ -98,9 +94,8 @@ class Listener:
         """The answer to an event that begins to come in now."""
         now, origin, event = asyncio.get_running_loop().time(), _origin(request), None
         try:
-            async with asyncio.timeout_at(now + ANSWER_WITHIN_S) as limit:
+            async with asyncio.timeout_at(now + ANSWER_WITHIN_S):
                 event = cli.parse(name, _object(await _body(request)))
-                limit.reschedule(now + answer_within_s(event))
                 until = now + DECIDE_WITHIN_S
                 decision = await self._relay.decide(event, origin, until, delivery)
                 return cli.render(name, decision)
@@ -120,11 +115,6 @@ class Listener:
         if not hmac.compare_digest(said, self._bearer):
             return _problem(401, NotAllowed("wrong or missing token; run `scoord hooks install`"))
         return None
-
-
-def answer_within_s(event: HookEvent) -> float:
-    """How long an event may take from when it begins to come in."""
-    return START_WITHIN_S if event.kind is EventKind.SESSION_START else ANSWER_WITHIN_S
 
 
 async def _delivered(

@@ -93,11 +93,6 @@ class Registration:
         return self._client.connection.why_silent(since)
 
     @property
-    def is_new(self) -> bool:
-        """Whether no coordinator has answered yet: one that starts with us soon may."""
-        return self._client.connection.heard_at is None
-
-    @property
     def is_known_silent(self) -> bool:
         """Whether who asked last got no answer."""
         return bool(self._client.connection.error)

@@ -28,10 +28,7 @@ from scoord_hooks.neutral import Decision, HookEvent
 _log = logging.getLogger(__name__)
 
 WELCOME_WITHIN_S = 1.7
-"""A coordinator that does not answer yet is tried again."""
-
-FIRST_WELCOME_WITHIN_S = 3.2
-"""The same while none has answered this agent yet: our own starts with it."""
+"""A start hook waits 2 s; a coordinator that does not answer yet is tried again."""
 
 _STILL_HERE = frozenset({"clear", "compact"})
 """Reasons of a session start before which it has missed nothing."""
@@ -68,11 +65,10 @@ class Welcoming:
         worktree = await worktree_of(self._locator, event.cwd)
         project, settings = self._locator.project_of(worktree), self._settings.of(worktree)
         began, session.to_greet = self._clock.now(), True
-        within_s = FIRST_WELCOME_WITHIN_S if self._registration.is_new else WELCOME_WITHIN_S
         anew = event.reason not in _STILL_HERE
         try:
-            async with asyncio.timeout(within_s):
-                told = await self._words(session, project, settings, within_s, anew=anew)
+            async with asyncio.timeout(WELCOME_WITHIN_S):
+                told = await self._words(session, project, settings, WELCOME_WITHIN_S, anew=anew)
         except (ScoordError, TimeoutError) as error:
             _log.warning("%s is not registered yet: %s", session.session_id, error)
             told = wording.not_registered(str(error) or self._registration.why_silent(began))

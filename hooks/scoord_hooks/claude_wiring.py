@@ -48,14 +48,10 @@ class Transport(StrEnum):
     COMMAND = "command"
 
 
-_GIVES_UP_S: Final[Mapping[Transport, int]] = {Transport.HTTP: 2, Transport.COMMAND: 3}
+GIVES_UP_S: Final[Mapping[Transport, int]] = {Transport.HTTP: 2, Transport.COMMAND: 3}
 """When Claude Code stops waiting. A hook answers within 2.5 s: the agent in 1.9 if it can, and
 the shim in its place in 2.5. Said for every event: else all SessionEnd hooks together get 1.5 s.
 """
-
-_START_GIVES_UP_S: Final = 10
-"""No edit waits for the start of a session, which may first have to start the agent: the shim
-answers within 9 s."""
 
 
 class UnreachableAction(StrEnum):
@@ -117,7 +113,7 @@ def _group(wiring: Wiring, event: str) -> dict[str, object]:
 
 def _handler(wiring: Wiring, event: str) -> dict[str, object]:
     transport = _transport(wiring, event)
-    handler: dict[str, object] = {"timeout": gives_up_s(transport, event)}
+    handler: dict[str, object] = {"timeout": GIVES_UP_S[transport]}
     if wiring.unreachable is UnreachableAction.BLOCK and event == "PreToolUse":
         # Only for edits: on a prompt it would lock the person out of the session.
         handler["onFailure"] = "block"
@@ -131,11 +127,6 @@ def _handler(wiring: Wiring, event: str) -> dict[str, object]:
 def _transport(wiring: Wiring, event: str) -> Transport:
     """Return how an event is sent: some go by command in any case."""
     return Transport.COMMAND if event in _BY_COMMAND else wiring.transport
-
-
-def gives_up_s(transport: Transport, event: str) -> int:
-    """Return when Claude Code stops waiting for the answer to an event, in seconds."""
-    return _START_GIVES_UP_S if event == "SessionStart" else _GIVES_UP_S[transport]
 
 
 def _command(wiring: Wiring, event: str) -> dict[str, object]:

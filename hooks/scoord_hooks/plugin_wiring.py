@@ -13,11 +13,11 @@ from typing import Final
 
 from scoord_hooks.claude_code import CLIENT
 from scoord_hooks.claude_wiring import (
+    GIVES_UP_S,
     Transport,
     UnreachableAction,
     Wiring,
     entries_of,
-    gives_up_s,
 )
 
 NAME: Final = "sc"
@@ -59,8 +59,7 @@ def hooks_document() -> dict[str, object]:
 def _group(event: str, in_settings: Mapping[str, object]) -> dict[str, object]:
     # Without a last word, the shim does what the user's settings say of unreachable_action.
     line = f'exec bash -p "{_ROOT}/hooks/shim.sh" {CLIENT} {event}'
-    timeout = gives_up_s(Transport.COMMAND, event)
-    handler = {"type": "command", "command": line, "timeout": timeout}
+    handler = {"type": "command", "command": line, "timeout": GIVES_UP_S[Transport.COMMAND]}
     return {**in_settings, "hooks": [handler]}
 
 

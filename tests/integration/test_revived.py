@@ -116,7 +116,7 @@ def test_a_session_whose_agent_is_up_too_late_for_its_start_is_greeted_at_its_ne
 ) -> None:
     assert shop.both.alice.agent is not None
     shop.both.alice.agent.end()
-    slow_to_start(shop, 7.0)
+    slow_to_start(shop, 3.0)
 
     late = shop.both.alice.session(shop.a.cwd)
     begun = shop.by_shim_of(late, "SessionStart", source="startup")

@@ -19,7 +19,7 @@ SHOP = ProjectId("shop")
 class Place:
     """A coordinator that may be away, and all else that a welcome asks."""
 
-    is_new, is_known_silent, away = False, False, False
+    is_known_silent, away = False, False
 
     def __init__(self) -> None:
         self.noted = 0

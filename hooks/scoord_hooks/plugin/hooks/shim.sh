@@ -6,8 +6,7 @@
 # The last word says what becomes of an edit when the agent cannot be asked; without
 # it, what the user's settings said when the agent last started.
 # Always exits 0, and within 2.5 s: a hook that fails lets the edit through unseen.
-# But for two things: an event that comes through a pipe, and is begun, is read to its end;
-# and the start of a session, for which no edit waits, gives an agent time to start.
+# But for one thing: an event that comes through a pipe, and is begun, is read to its end.
 # Runs on bash 3.2, and starts another program only where it has to: to start the agent, or,
 # before bash 4.1, to read from a socket.
 set -u
@@ -15,7 +14,7 @@ LC_ALL=C # ${#body} counts bytes
 trap '' PIPE # an agent that hangs up is an answer too
 
 client=${1-} event=${2-} policy=${3-}
-wait_s=2 welcome_s=4 start_s=5 soon_s=0.4
+wait_s=2 soon_s=0.4
 ((BASH_VERSINFO[0] > 3)) || soon_s=1 # whole seconds only
 { : 3<&0; } 2>&- || exec </dev/null # closed: what is opened next would be read in its place
 
@@ -128,12 +127,12 @@ connect_or_start() {
 }
 
 start_and_connect() {
-  local until=$((SECONDS + start_s))
+  local tries=20
   [[ -x $SCOORD_PYTHON ]] || return
   reply=''
   start_agent
   printf 'starting\0'
-  while ((SECONDS < until)); do
+  while ((tries-- > 0)); do
     sleep 0.1
     connect && return
   done
@@ -192,18 +191,15 @@ converse() {
 converse_apart() {
   exec 4< <(
     [[ -n $is_whole ]] || read_late
-    [[ $event != SessionStart ]] || wait_s=$welcome_s
     if converse; then
       printf '%s\0' "$reply"
     else
       printf '%s\0%s' "${is_starting:+starting}" "$reply"
     fi
   )
-  [[ $event/$is_whole != SessionStart/yes ]] || wait_s=$welcome_s
   while IFS= read -r -d '' -t "$wait_s" reply <&4; do
     [[ $reply != '{'* ]] || return 0
     [[ $reply != starting ]] || is_starting=yes
-    [[ $event/$is_starting != SessionStart/yes ]] || wait_s=$((start_s + 2))
     reply=''
   done
   kill "${!-}" 2>/dev/null
