@@ -12,18 +12,22 @@ from scoord_agent.protection import Protection
 from scoord_agent.relay import Relay
 from scoord_agent.reporting import Reporting
 from scoord_agent.suggest import Instead
+from scoord_agent.welcoming import Welcoming
 
 
 def relay(
     common: Common,
     awareness: Awareness,
     locking: Locking,
-    lifecycle: Lifecycle,
     edits: Edits,
+    *,
+    lifecycle: Lifecycle,
+    welcoming: Welcoming,
 ) -> Relay:
     """What decides about every event of a hook."""
     return Relay(
         lifecycle=lifecycle,
+        welcoming=welcoming,
         edits=edits,
         taking=locking.taking,
         held=common.held,

@@ -76,6 +76,7 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         ],
         "notices": list(session.notices),
         "left_out": session.left_out,
+        "to_greet": session.to_greet,
         "noticed": list(session.noticed)[-_MOST_KEPT_IDS:],
         "acted_at": session.acted_at,
         "publish_within_s": _finite(session.publish_within_s),
@@ -143,6 +144,7 @@ class _Line(BaseModel):
     waits: list[_KeptPlace] = []
     notices: list[str] = []
     left_out: Annotated[int, Field(ge=0)] = 0
+    to_greet: bool = False
     noticed: list[str] = []
     held: list[kept_locks.KeptLock] = []
     owed: list[kept_locks.KeptLock] = []
@@ -206,6 +208,7 @@ def _session(kept: _Line) -> LocalSession:
         waited=_waited(kept),
         notices=deque(kept.notices),
         left_out=kept.left_out,
+        to_greet=kept.to_greet,
         noticed=deque(kept.noticed, maxlen=MAX_NOTICED),
         had=tuple(kept_locks.from_kept(SessionId(kept.session_id), kept.held)),
         had_at=kept.stood_at,

@@ -12,8 +12,7 @@ from scoord.git import branch
 from scoord.paths import Locator, Worktree
 from scoord.text import one_line
 from scoord.v1.sessions_pb2 import SessionStatus
-from scoord_agent import processes, wording
-from scoord_agent.greeting import Greeting
+from scoord_agent import processes
 from scoord_agent.knowledge.knowing import Knowing
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.local_session import TERMINAL, LocalSession, new_session_id
@@ -23,15 +22,12 @@ from scoord_agent.registration import Machine, Registration
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
 from scoord_hooks.adapters import running_version
-from scoord_hooks.neutral import Decision, EventKind, HookEvent
+from scoord_hooks.neutral import EventKind, HookEvent
 
 _log = logging.getLogger(__name__)
 
 WATCH_INTERVAL_S = 0.5
 """How often processes are looked at. A dead session is ended within 2 s."""
-
-WELCOME_WITHIN_S = 1.7
-"""A start hook waits 2 s; a coordinator that does not answer yet is tried again."""
 
 END_WITHIN_S = 1.2
 """Coding CLIs give all their end hooks together 1.5 s."""
@@ -41,9 +37,6 @@ _GOES_ON = frozenset({"clear", "resume"})
 
 STARTS_ANEW = frozenset({"clear", "resume", "fork"})
 """Reasons of a session start that may mean another conversation in the same process."""
-
-_STILL_HERE = frozenset({"clear", "compact"})
-"""Reasons of a session start before which it has missed nothing."""
 
 _FORGOTTEN_AFTER = 2
 """How many ``session_timeout`` a session without a process is idle until it is over here: after
@@ -85,7 +78,6 @@ class Lifecycle:
         settings: SettingsFor,
         machine: Machine,
         clock: Clock,
-        greeting: Greeting,
         last_seen: LastSeen,
         changed: Callable[[], None],
         ending: Callable[[LocalSession], None],
@@ -102,7 +94,6 @@ class Lifecycle:
         self._settings = settings
         self._machine = machine
         self._clock = clock
-        self._greeting = greeting
         self._last_seen = last_seen
         self._changed = changed
         self._ending = ending
@@ -124,7 +115,15 @@ class Lifecycle:
                 session = self._make(event, origin, process, worktree, version)
         if session is not None:
             session.act(self._clock.now())
+            if event.kind is EventKind.PROMPT:
+                self._see_missed_start(session, origin)
         return session
+
+    def _see_missed_start(self, session: LocalSession, origin: Origin) -> None:
+        """Its hook may have known it by the shell between them."""
+        pids = {origin.pid, session.process.pid if session.process else None}
+        if any(self._sessions.has_missed_start(pid) for pid in pids if pid):
+            session.to_greet = True
 
     def named(self, event: HookEvent, origin: Origin) -> LocalSession | None:
         """The session behind ``event``, where the event's own words are enough; most are."""
@@ -134,28 +133,6 @@ class Lifecycle:
         if origin.pid is not None:
             known = [s for s in known if s.process and s.process.pid == origin.pid]
         return known[0] if len(known) == 1 else None
-
-    async def welcome(self, session: LocalSession, event: HookEvent) -> Decision:
-        """Register a session that has started, and tell it who else is here."""
-        worktree = await worktree_of(self._locator, event.cwd)
-        project, settings = self._locator.project_of(worktree), self._settings.of(worktree)
-        began = self._clock.now()
-        try:
-            async with asyncio.timeout(WELCOME_WITHIN_S):
-                await self._registration.enter(session, project, settings, WELCOME_WITHIN_S)
-                anew = event.reason not in _STILL_HERE
-                told = await self._greeting.words(
-                    session, project, settings, anew=anew, patience_s=WELCOME_WITHIN_S
-                )
-        except (ScoordError, TimeoutError) as error:
-            _log.warning("%s is not registered yet: %s", session.session_id, error)
-            told = wording.not_registered(str(error) or self._registration.why_silent(began))
-            return Decision(context=told, notice=told)
-        finally:
-            self._last_seen.note(session, save=True)
-            self._sessions.save()
-            self._changed()
-        return Decision(context=told)
 
     def worked(self, session: LocalSession) -> None:
         """A turn of it is over: until now, nothing was missed in its worktree."""
@@ -289,7 +266,7 @@ class Lifecycle:
     ) -> LocalSession | None:
         if not self._settings.of(worktree).session_coordination.auto_register:
             return None
-        return self._add(
+        session = self._add(
             event.client,
             event.client_session_id,
             event.cwd,
@@ -298,6 +275,8 @@ class Lifecycle:
             origin=origin,
             version=version,
         )
+        self._see_missed_start(session, origin)
+        return session
 
     def _add(
         self,

@@ -110,6 +110,9 @@ class LocalSession:
     """Those that have ended, and did nothing since: what they are granted yet is not wanted."""
     asides: dict[AgentId, deque[str]] = field(default_factory=dict)
     """What each of them is yet to be told of what it edits or has."""
+    to_greet: bool = False
+    """Whether it is yet to hear what the start of a session tells: it was not heard of then, or
+    nobody could tell in time."""
     noticed: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_NOTICED))
     """Ids of what came from its inbox, lately."""
     told_problem: str = ""

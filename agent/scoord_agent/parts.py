@@ -24,6 +24,7 @@ from scoord_agent.moves import Moving
 from scoord_agent.next_work import NextWork
 from scoord_agent.protection import Protection
 from scoord_agent.reporting import Reporting
+from scoord_agent.welcoming import Welcoming
 from scoord_agent.writing_down import WritingDown, follow_locks
 
 _log = logging.getLogger(__name__)
@@ -70,7 +71,14 @@ class Parts:
         edits = answering.edits(
             common, self.awareness, self.locking, self._protection, self._reporting
         )
-        self.relay = answering.relay(common, self.awareness, self.locking, self.lifecycle, edits)
+        self.relay = answering.relay(
+            common,
+            self.awareness,
+            self.locking,
+            edits,
+            lifecycle=self.lifecycle,
+            welcoming=self._welcoming(),
+        )
 
     def _heard(self, project: ProjectId, response: WatchResponse) -> None:
         self._protection.heard(project, response)
@@ -87,7 +95,7 @@ class Parts:
             settings=common.settings,
         )
 
-    def _lifecycle(self) -> Lifecycle:
+    def _welcoming(self) -> Welcoming:
         common = self.common
         greeting = Greeting(
             client=common.client,
@@ -95,10 +103,22 @@ class Parts:
             last_seen=common.last_seen,
             work=self.work if common.learn else None,
         )
-        return Lifecycle(
+        return Welcoming(
             sessions=common.sessions,
             registration=self.locking.registration,
             greeting=greeting,
+            last_seen=common.last_seen,
+            locator=common.locator,
+            settings=common.settings,
+            clock=common.clock,
+            changed=self._watch_projects,
+        )
+
+    def _lifecycle(self) -> Lifecycle:
+        common = self.common
+        return Lifecycle(
+            sessions=common.sessions,
+            registration=self.locking.registration,
             last_seen=common.last_seen,
             locator=common.locator,
             knowing=self.awareness.knowing,

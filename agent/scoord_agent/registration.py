@@ -92,6 +92,11 @@ class Registration:
         """Why no answer came, as far as is known, to who has waited since ``since``."""
         return self._client.connection.why_silent(since)
 
+    @property
+    def is_known_silent(self) -> bool:
+        """Whether who asked last got no answer."""
+        return bool(self._client.connection.error)
+
     async def enter(
         self, session: LocalSession, project: ProjectId, settings: Settings, patience_s: float = 0.0
     ) -> None:

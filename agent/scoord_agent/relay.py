@@ -1,5 +1,6 @@
 """Answers hook events: finds the session behind one, and does what its kind asks for."""
 
+import asyncio
 import posixpath
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -25,6 +26,7 @@ from scoord_agent.pursuits import Pursuits
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
 from scoord_agent.turns import Place, Turn, Turns
+from scoord_agent.welcoming import Welcoming
 from scoord_agent.wording_others import MAX_LINES
 from scoord_hooks.neutral import ALLOW, Decision, EventKind, HookEvent, Verdict
 
@@ -32,6 +34,9 @@ MAX_NOTICES = 5
 
 AT_REST = (EventKind.PROMPT, EventKind.PROGRESS, EventKind.TURN_END)
 """No edit waits for these, so that they may cost a look at the disk."""
+
+_GREETED_LATE = (EventKind.PROMPT, EventKind.BEFORE_EDIT)
+"""What a session was not told at its start, it is told with the first of these."""
 
 Handler = Callable[[LocalSession, HookEvent], Awaitable[Decision]]
 
@@ -43,6 +48,7 @@ class Relay:
         self,
         *,
         lifecycle: Lifecycle,
+        welcoming: Welcoming,
         edits: Edits,
         taking: Taking,
         held: HeldLocks,
@@ -57,6 +63,7 @@ class Relay:
         clock: Clock,
     ) -> None:
         self._lifecycle = lifecycle
+        self._welcoming = welcoming
         self._edits = edits
         self._taking = taking
         self._held = held
@@ -70,7 +77,6 @@ class Relay:
         self._turns = turns
         self._clock = clock
         self._handlers: dict[EventKind, Handler] = {
-            EventKind.SESSION_START: self._session_start,
             EventKind.SESSION_END: self._session_end,
             EventKind.PROMPT: self._prompt,
             EventKind.AFTER_EDIT: self._after_edit,
@@ -87,7 +93,7 @@ class Relay:
         What the answer tells waits again if its ``delivery`` fails. Raises InvalidPath,
         InvalidConfig, and DeadlineExceeded for git.
         """
-        handler = self._handler(event, until)
+        handler = self._handler(event, until, delivery)
         if handler is None:
             return ALLOW
         try:
@@ -95,6 +101,8 @@ class Relay:
             if session and event.kind is not EventKind.SUBAGENT_END:
                 session.hear(event.agent_id)
             decision = await self._handle(handler, session, event) if session else ALLOW
+            if session and session.to_greet and event.kind in _GREETED_LATE:
+                decision = await self._greeted(session, event, decision, until, delivery)
         except InvalidConfig as error:
             return _without_project(event, error)
         return self._with_notices(session, event, decision, delivery) if session else decision
@@ -111,7 +119,22 @@ class Relay:
             return self._edits.judge_by_setting(event, error.message)
         return await self._edits.judge_late(session, event, error.message)
 
-    def _handler(self, event: HookEvent, until: float) -> Handler | None:
+    async def _greeted(
+        self,
+        session: LocalSession,
+        event: HookEvent,
+        decision: Decision,
+        until: float,
+        delivery: Delivery,
+    ) -> Decision:
+        """Tell a session first what it was not told at its start."""
+        left_s = until - asyncio.get_running_loop().time()
+        told = await self._welcoming.late(session, event, delivery, left_s)
+        return _joined(decision, [told], "") if told else decision
+
+    def _handler(self, event: HookEvent, until: float, delivery: Delivery) -> Handler | None:
+        if event.kind is EventKind.SESSION_START:
+            return partial(self._session_start, delivery=delivery)
         if event.kind is EventKind.BEFORE_EDIT:
             return partial(self._before_edit, until=until)
         return self._handlers.get(event.kind)
@@ -130,8 +153,10 @@ class Relay:
         self._handing_back.after_commit(session)
         return decision
 
-    async def _session_start(self, session: LocalSession, event: HookEvent) -> Decision:
-        decision = await self._lifecycle.welcome(session, event)
+    async def _session_start(
+        self, session: LocalSession, event: HookEvent, delivery: Delivery
+    ) -> Decision:
+        decision = await self._welcoming.at_start(session, event, delivery)
         if event.reason in STARTS_ANEW:
             self._publishing.note(session)
         return decision

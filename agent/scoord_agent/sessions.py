@@ -74,6 +74,14 @@ class Sessions:
         self._sessions.pop(session.session_id, None)
         self.save()
 
+    def has_missed_start(self, pid: int) -> bool:
+        """Whether a hook of this process could not tell us of a start: its mark goes with this."""
+        try:
+            self._path.with_name(f"ungreeted.{pid}").unlink()
+        except OSError:
+            return False
+        return True
+
     def save(self) -> None:
         """Have written down what a restarted agent needs. This one works without."""
         self.file.changed()

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -174,6 +175,22 @@ def is_listening(address: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def speaks_tls(address: str) -> bool:
+    """Whether what listens at ``HOST:PORT`` speaks TLS, also where it wants a certificate."""
+    host, port = addresses.split(address)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Nothing is told to it: which certificate it shows does not matter.
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, int(port)), timeout=1.0) as plain:
+            context.wrap_socket(plain, server_hostname=host).close()
+    except ssl.SSLError as failure:
+        return "ALERT" in (failure.reason or "")
+    except OSError:
+        return False
+    return True
 
 
 def serves(started: Started, address: str) -> bool:

@@ -193,14 +193,15 @@ def _print_connectivity(*, agent: bool, shim: bool) -> None:
 
 def _print_status(seen: Status) -> None:
     click.echo(f"plugin: {seen.plugin}" if seen.plugin else f"settings: {seen.settings}")
-    click.echo("agent: " + ("answers" if seen.agent else f"no answer on port {agent_port()}"))
+    silent = f"no answer on port {agent_port()}, so nothing is guarded now"
+    click.echo("agent: " + ("answers" if seen.agent else silent))
     click.echo()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     for column in ("event", "sent by"):
         table.add_column(column, no_wrap=True)
     table.add_column("state", overflow="fold")
     for event in seen.events:
-        table.add_row(event.event, event.transport or "-", Text(event.problem or "ok"))
+        table.add_row(event.event, event.transport or "-", Text(event.problem or "installed"))
     console = Console(highlight=False)
     if not console.file.isatty() and "COLUMNS" not in os.environ:
         console.width = _PIPE_COLUMNS

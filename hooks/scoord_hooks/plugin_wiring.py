@@ -27,6 +27,9 @@ ID: Final = f"{NAME}@{MARKETPLACE}"
 FOLDER_ID: Final = f"{NAME}@skills-dir"
 """The same, where it is a folder beside the settings."""
 
+EXPANSION: Final = "UserPromptExpansion"
+"""The event by which the slash commands work; none of what it says goes to the agent."""
+
 _ROOT: Final = "${CLAUDE_PLUGIN_ROOT}"
 _SLASH_SECONDS: Final = 30
 
@@ -49,7 +52,7 @@ def hooks_document() -> dict[str, object]:
     slash: dict[str, object] = {"matcher": f"^{NAME}:session-[a-z]+$", "hooks": [handler]}
     return {
         "description": "Session Coordinator",
-        "hooks": {**hooks, "UserPromptExpansion": [slash]},
+        "hooks": {**hooks, EXPANSION: [slash]},
     }
 
 

@@ -36,7 +36,7 @@ from scoord_hooks.places import (
     shim_path,
 )
 from scoord_hooks.plugin_folder import State
-from scoord_hooks.plugin_wiring import FOLDER_ID
+from scoord_hooks.plugin_wiring import EXPANSION, FOLDER_ID
 from scoord_hooks.settings_file import documents_at
 
 _OFF: Final = "disableAllHooks is true, so it does not run"
@@ -100,7 +100,8 @@ def status(scope: Scope) -> Status:
     by_plugin = not seen.found and (folder in now.folders or bool(now.enabled))
     if by_plugin:
         problem = _plugin_problem(scope, off=seen.off)
-        events = tuple(EventStatus(event, Transport.COMMAND, problem) for event in EVENTS)
+        names = (*EVENTS, EXPANSION)
+        events = tuple(EventStatus(event, Transport.COMMAND, problem) for event in names)
     else:
         events = tuple(_event_status(event, seen) for event in seen.wanted)
     is_sound = _is_sound(events)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scoord_hooks.places import packaged_shim
-from support.machines import Answer, CodingSession, refusal
+from support.machines import Answer, CodingSession, context, refusal
 from support.pair import Pair, clones, pair
 from support.processes import wait_until
 
@@ -39,14 +40,18 @@ class Shop:
 
     def by_shim(self, event: str, **fields: object) -> Answer:
         """An event of Alice's session that goes by command."""
+        return self.by_shim_of(self.a, event, **fields)
+
+    def by_shim_of(self, session: CodingSession, event: str, **fields: object) -> Answer:
+        """The same of another session on her machine."""
         shim = self.both.alice.home / "shim.sh"
         shim.write_bytes(packaged_shim())
         done = subprocess.run(
             ["bash", str(shim), "claude-code", event, "block"],
-            input=json.dumps(self.a.body(event, **fields)).encode(),
-            env=self.both.alice.env | {"CLAUDE_PID": str(self.a.pid)},
+            input=json.dumps(session.body(event, **fields)).encode(),
+            env=self.both.alice.env | {"CLAUDE_PID": str(session.pid)},
             capture_output=True,
-            timeout=10,
+            timeout=12,
             check=True,
         )
         return dict(json.loads(done.stdout or b"{}"))
@@ -88,11 +93,44 @@ def test_a_killed_agent_is_back_after_a_prompt_or_an_edit(
     first = shop.by_shim(event, **fields)
     assert shop.mark.exists(), "so that no other hook starts one"
 
-    assert ("no agent listens" in refusal(first)) == (event == "PreToolUse")
+    said = refusal(first) if event == "PreToolUse" else context(first)
+    assert "no agent listens" in said
     wait_until("an agent answers", shop.answers, STARTED_S)
     assert not shop.mark.exists()
     assert {} == shop.a.edit("b.py")
     assert "is locked by Session_1" in refusal(shop.b.edit("b.py"))
+
+
+def slow_to_start(shop: Shop, late_s: float) -> None:
+    """What a hook starts as the agent takes so long."""
+    env, python = shop.both.alice.state_dir / "hook.env", shop.both.alice.home / "slow-python"
+    python.write_text(f'#!/bin/sh\nsleep {late_s}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    lines = env.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("SCOORD_PYTHON=")]
+    env.write_text("\n".join([*kept, f"SCOORD_PYTHON={python}", ""]))
+
+
+def test_a_session_whose_agent_is_up_too_late_for_its_start_is_greeted_at_its_next_prompt(
+    shop: Shop,
+) -> None:
+    assert shop.both.alice.agent is not None
+    shop.both.alice.agent.end()
+    slow_to_start(shop, 3.0)
+
+    late = shop.both.alice.session(shop.a.cwd)
+    begun = shop.by_shim_of(late, "SessionStart", source="startup")
+    assert "the agent is being started" in context(begun)
+    assert {} == shop.by_shim_of(late, "UserPromptSubmit", prompt="go on"), "it is not up yet"
+    wait_until("an agent listens", lambda: bool(shop.lock.read_bytes()), STARTED_S)
+    wait_until("it answers", lambda: not shop.mark.exists(), STARTED_S)
+
+    greeting = context(shop.by_shim_of(late, "UserPromptSubmit", prompt="go on"))
+    assert "this session is Session_" in greeting
+    assert "2 other sessions are active" in greeting
+    assert "this session is" not in context(
+        shop.by_shim_of(late, "UserPromptSubmit", prompt="more")
+    )
 
 
 def test_an_agent_that_was_stopped_leaves_no_pid_and_the_start_of_a_session_is_its_own(

@@ -31,6 +31,7 @@ class Hooks:
         )
         self.relay = Relay(
             lifecycle=nothing,
+            welcoming=nothing,
             edits=house.edits,
             taking=house.taking,
             held=house.held,

@@ -222,14 +222,14 @@ def _failure_of_ours(settings: config.Settings) -> str:
 
 
 def _not_connected(facts: CoordinatorFacts) -> Finding:
-    heard = "never heard" if facts.heard_s is None else f"heard {age(facts.heard_s)} ago"
+    heard = "" if facts.heard_s is None else f", heard {age(facts.heard_s)} ago"
     why = f": {facts.why}" if facts.why else ""
     if failed := _failure_of_ours(_load(None)):
         why += f"\nit ended last with: {failed}"
     return Finding(
         "coordinator",
         Level.FAIL,
-        f"{facts.state} at {facts.address}, {heard}{why}",
+        f"{facts.standing} at {facts.address}{heard}{why}",
         "run `scoord up` if it is this machine's own; else check its address and that it runs",
     )
 

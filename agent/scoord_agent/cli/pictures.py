@@ -187,6 +187,12 @@ class CoordinatorFacts:
         return self.state == "connected"
 
     @property
+    def standing(self) -> str:
+        """How the agent stands to it: what was never heard is not lost."""
+        is_known = self.connected or self.heard_s is not None
+        return self.state if is_known else "not heard yet"
+
+    @property
     def why(self) -> str:
         """What keeps it from being asked, to be said behind its address; empty if not known."""
         return self.error.removeprefix(f"the coordinator at {self.address} ")

@@ -56,11 +56,19 @@ def is_served(address: str, settings: Settings) -> bool:
     if _runs_at(address) or not spawn.is_listening(address):
         return False
     if asyncio.run(silence(client_options(settings), PROBE_S)):
-        file = local.config_dir() / CONFIG_FILE
-        raise InvalidConfig(
-            f"{address} is taken by another program; end it, or set coordinator.addresses in {file}"
-        )
+        raise InvalidConfig(_stranger(address))
     return True
+
+
+def _stranger(address: str) -> str:
+    """What is to be done about what listens at an address and is not heard as a coordinator."""
+    file = local.config_dir() / CONFIG_FILE
+    if spawn.speaks_tls(address):
+        return (
+            f"what listens at {address} speaks TLS; if it is your coordinator, or a tunnel to it,"
+            f" set coordinator.ca in {file}, else coordinator.addresses"
+        )
+    return f"{address} is taken by another program; end it, or set coordinator.addresses in {file}"
 
 
 def _runs_at(address: str) -> bool:

@@ -197,12 +197,14 @@ def projects_of(rows: Iterable[LockRow | WaiterRow | SessionRow]) -> list[str]:
 def coordinator_line(picture: Picture) -> Text:
     """Return one line on the coordinator: whether it can be asked, and since when not."""
     facts = picture.coordinator
+    away = "yellow" if facts.heard_s is None else "bold red"  # it may yet be starting
+    style = "green" if facts.connected else away
     line = Text("coordinator ")
-    line.append(one_line(facts.state, 20), "green" if facts.connected else "bold red")
+    line.append(one_line(facts.standing, 20), style)
     line.append(f" at {one_line(facts.address, 120)}")
     if not facts.connected:
-        heard = "never heard" if facts.heard_s is None else f"last heard {age(facts.heard_s)} ago"
-        line.append(f", {heard}{_because(facts.why)}")
+        heard = "" if facts.heard_s is None else f", last heard {age(facts.heard_s)} ago"
+        line.append(f"{heard}{_because(facts.why)}")
     elif old := how_old(picture.view_age_s):
         line.append(f"; {old}", "yellow" if picture.is_current else "bold red")
     return line

@@ -93,6 +93,15 @@ class MemoryFile:
             raise FileNotFoundError
         return self._data
 
+    def with_name(self, _name: str) -> "MemoryFile":
+        """What lies beside it: nothing."""
+        return MemoryFile()
+
+    def unlink(self) -> None:
+        """Remove it. Raises FileNotFoundError."""
+        self.read_bytes()
+        self._data = None
+
 
 @dataclass
 class ProcessTable:

@@ -69,7 +69,7 @@ def test_a_coordinators_address_is_said_once_and_why_it_is_away(
     api.will("/v1/status", {"coordinator": lost, "locks": [], "sessions": []})
 
     run([command])
-    said = "lost at far:7780, never heard: cannot be reached: connection refused"
+    said = "not heard yet at far:7780: cannot be reached: connection refused"
     assert said in capsys.readouterr().out
 
 

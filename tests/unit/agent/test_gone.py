@@ -48,7 +48,6 @@ def life(sessions: Sessions) -> Lifecycle:
     return Lifecycle(
         sessions=sessions,
         registration=parts,
-        greeting=parts,
         last_seen=parts,
         locator=parts,
         knowing=parts,

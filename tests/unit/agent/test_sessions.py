@@ -50,6 +50,7 @@ def a_session(number: int = 1, **changes: object) -> LocalSession:
         status=SessionStatus.SESSION_STATUS_WORKING,
         client_version="2.1.330",
         publish_within_s=60.0,
+        to_greet=True,
     )
     for name, value in changes.items():
         setattr(session, name, value)
@@ -229,6 +230,17 @@ def test_a_session_that_was_removed_is_not_read(file: Path) -> None:
     sessions.remove(gone)
 
     assert [2] == [s.process.pid for s in loaded(file) if s.process]
+
+
+def test_the_mark_of_a_missed_start_is_seen_once(file: Path) -> None:
+    mark = file.with_name("ungreeted.4711")
+    mark.touch()
+    sessions = Sessions(file)
+
+    assert not sessions.has_missed_start(4712)
+    assert sessions.has_missed_start(4711)
+    assert not sessions.has_missed_start(4711)
+    assert not mark.exists()
 
 
 def test_without_a_file_there_are_no_sessions(file: Path) -> None:

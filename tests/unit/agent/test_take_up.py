@@ -51,7 +51,6 @@ def lifecycle(sessions: Sessions, registration: Registrations) -> Lifecycle:
     return Lifecycle(
         sessions=sessions,
         registration=cast("Any", registration),
-        greeting=parts,
         last_seen=parts,
         locator=parts,
         knowing=parts,

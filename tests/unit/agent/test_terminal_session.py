@@ -24,7 +24,6 @@ async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> N
     lifecycle = Lifecycle(
         sessions=sessions,
         registration=parts,
-        greeting=parts,
         last_seen=parts,
         knowing=parts,
         locator=parts,

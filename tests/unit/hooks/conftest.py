@@ -1,10 +1,13 @@
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from scoord_hooks import claude_version
 from support.claude_settings import NEWEST
+from support.recording_agent import RecordingAgent, recording_agent
+from support.shim import Shim
 
 
 @pytest.fixture
@@ -24,3 +27,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def file(home: Path) -> Path:
     return home / ".claude" / "settings.json"
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Shim:
+    state = tmp_path / "state of mine"
+    state.mkdir(mode=0o700)
+    return Shim(state)
+
+
+@pytest.fixture
+async def agent(shim: Shim) -> AsyncIterator[RecordingAgent]:
+    async with recording_agent() as agent:
+        shim.set_up(agent.port)
+        yield agent

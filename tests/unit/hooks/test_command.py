@@ -96,7 +96,8 @@ def test_the_status_is_that_the_agent_is_missing() -> None:
     call("install")
     result = call("status")
     assert result.exit_code == 3
-    assert "agent: no answer on port 9" in result.output
+    assert "agent: no answer on port 9, so nothing is guarded now" in result.output
+    assert " ok\n" not in result.output, "what is installed is no more than that"
     assert problems() == {}
 
 

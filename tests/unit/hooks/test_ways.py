@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from scoord.errors import NotAllowed
 from scoord_hooks import claude_version, installed, plugin_folder, settings_file
+from scoord_hooks.claude_wiring import EVENTS
 from scoord_hooks.command import hooks
 from scoord_hooks.in_force import in_force
 from scoord_hooks.order import Order, Way
@@ -142,6 +143,13 @@ def test_a_link_to_the_plugin_of_a_checkout_is_removed_and_not_followed(
     done("uninstall")
     assert not folder.is_symlink()
     assert content(checkout) == packaged()
+
+
+def test_the_status_of_the_plugin_has_the_event_of_its_slash_commands() -> None:
+    done("install", "--as", "plugin")
+    events = status()["events"]
+    assert isinstance(events, list)
+    assert [each["event"] for each in events] == [*EVENTS, "UserPromptExpansion"]
 
 
 def test_beside_the_plugin_of_a_marketplace_nothing_is_installed(file: Path) -> None:

@@ -18,21 +18,42 @@ wait_s=2 soon_s=0.4
 ((BASH_VERSINFO[0] > 3)) || soon_s=1 # whole seconds only
 { : 3<&0; } 2>&- || exec </dev/null # closed: what is opened next would be read in its place
 
-# Answers in the agent's place, in Claude Code's dialect. Only an edit and the start
-# of a session are worth a word: the other events would repeat it.
+# Answers in the agent's place, in Claude Code's dialect. Only an edit, the start of a
+# session and, once, a prompt are worth a word: the other events would repeat it.
 answer_alone() {
   case $policy/$event in
     proceed/*) ;;
     block/PreToolUse) deny "$1" ;;
-    */PreToolUse | */SessionStart) tell "edits are not coordinated now: $1" ;;
+    */UserPromptSubmit) is_news && warn "$1" ;;
+    */PreToolUse | */SessionStart) warn "$1" ;;
   esac
   exit 0
 }
 
+warn() {
+  tell "edits are not coordinated now: $1. See: scoord doctor"
+}
+
+# Where a session's start has started an agent that is not up yet: nothing is wrong so far.
+say_it_starts() {
+  local then='once it is up, the next prompt or edit tells this session who else is here'
+  [[ $policy == proceed ]] || tell "the agent is being started; $then. If none does: scoord doctor"
+  exit 0
+}
+
+# With http hooks nobody speaks for an agent that is gone when a file is edited. Not where one
+# was started a moment ago, and to each session once: its process is written down until a
+# prompt is answered again.
+is_news() {
+  [[ -z $is_starting && -d $state_dir ]] || return
+  [[ ! -s $told || " $(<"$told") " != *" $who "* ]] || return
+  printf '%s ' "$who" >>"$told"
+} 2>/dev/null
+
 # The texts are ours alone, so they need no escaping. The model is told what its user is: it
 # may compare before it goes on.
 tell() {
-  local told="Session Coordinator: $1. See: scoord doctor"
+  local told="Session Coordinator: $1"
   printf '{"hookSpecificOutput":{"hookEventName":"%s","additionalContext":"%s"},' "$event" "$told"
   printf '"systemMessage":"%s"}\n' "$told"
 }
@@ -82,6 +103,7 @@ connect() {
 
 # With a process group of its own: what stops the hook does not stop the agent.
 start_agent() (
+  : >"$start_mark"
   cd /
   export SCOORD_STATE_DIR=$state_dir SCOORD_AGENT_PORT=$SCOORD_PORT
   set -m
@@ -91,15 +113,25 @@ start_agent() (
 )
 
 # At a session's start, a missing agent is started and waited for. At a prompt and an
-# edit, one that was killed is started for the events to come.
+# edit, one that was killed is started for the events to come: its pid is still there.
 connect_or_start() {
   connect && return
   case $event in
-    SessionStart) start_agent ;;
-    UserPromptSubmit | PreToolUse) revive_agent ;;
+    SessionStart) start_and_connect && return ;;
+    UserPromptSubmit | PreToolUse)
+      see_start
+      [[ -n $is_starting || ! -s $state_dir/agent.lock ]] || start_agent
+      ;;
   esac
-  [[ $event == SessionStart ]] || return
+  return 1
+}
+
+start_and_connect() {
   local tries=20
+  [[ -x $SCOORD_PYTHON ]] || return
+  reply=''
+  start_agent
+  printf 'starting\0'
   while ((tries-- > 0)); do
     sleep 0.1
     connect && return
@@ -107,23 +139,21 @@ connect_or_start() {
   return 1
 }
 
-# The pid of one that was killed is still there. Whoever starts one leaves a mark, which
-# goes when an agent listens: many hooks at once start one, and what fails is not repeated
-# for a minute. One from the future is of a clock that was set back since, and says nothing.
-revive_agent() {
-  local mark=$state_dir/agent.starting
-  [[ -s $state_dir/agent.lock ]] || return
-  [[ ! -e $mark || -n $(find "$mark" \( -mmin +1 -o -mmin -0 \) 2>/dev/null) ]] || return
-  : >"$mark"
-  start_agent
-}
+# Whether one was started within the last minute, and does not listen yet. Whoever starts one
+# leaves a mark, which goes when an agent listens: many hooks at once start one, and what fails
+# is not repeated for a minute. A mark from the future is of a clock that was set back since,
+# and says nothing.
+see_start() {
+  [[ -e $start_mark ]] || return
+  [[ -n $(find "$start_mark" \( -mmin +1 -o -mmin -0 \)) ]] || is_starting=yes
+} 2>/dev/null
 
 send_request() {
   local intent=${SCOORD_INTENT-}
   intent=${intent//[[:cntrl:]]/ }
   printf 'POST /v1/hooks/%s/%s HTTP/1.0\r\nHost: 127.0.0.1:%s\r\nAuthorization: Bearer %s\r\n' \
     "$client" "$event" "$SCOORD_PORT" "$SCOORD_TOKEN"
-  printf 'X-Scoord-Pid: %s\r\n' "${CLAUDE_PID:-$PPID}"
+  printf 'X-Scoord-Pid: %s\r\n' "$who"
   if [[ -n $intent ]]; then printf 'X-Scoord-Intent: %s\r\n' "${intent:0:2000}"; fi
   printf 'Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' "${#body}" "$body"
 }
@@ -161,11 +191,17 @@ converse() {
 converse_apart() {
   exec 4< <(
     [[ -n $is_whole ]] || read_late
-    if converse; then printf '%s\0' "$reply"; else printf '%s' "$reply"; fi
+    if converse; then
+      printf '%s\0' "$reply"
+    else
+      printf '%s\0%s' "${is_starting:+starting}" "$reply"
+    fi
   )
-  if IFS= read -r -d '' -t "$wait_s" reply <&4; then
-    return
-  fi
+  while IFS= read -r -d '' -t "$wait_s" reply <&4; do
+    [[ $reply != '{'* ]] || return 0
+    [[ $reply != starting ]] || is_starting=yes
+    reply=''
+  done
   kill "${!-}" 2>/dev/null
   [[ $reply == '{'* ]] && reply=''
   return 1
@@ -187,9 +223,10 @@ ask_agent() {
 } 2>/dev/null
 
 main() {
-  local body='' is_whole='' state_dir='' reply=''
+  local body='' is_whole='' is_starting='' state_dir='' reply=''
   read_at_once
   find_state_dir
+  local who=${CLAUDE_PID:-$PPID} start_mark=$state_dir/agent.starting told=$state_dir/unguarded
   if [[ ! -r $state_dir/hook.env ]]; then
     answer_alone 'the agent is not set up for this user (no hook.env); run: scoord hooks install'
   fi
@@ -198,8 +235,12 @@ main() {
   policy=${policy:-${SCOORD_UNREACHABLE-}}
   if ask_agent; then
     printf '%s\n' "$reply"
+    [[ $event != UserPromptSubmit || ! -s $told ]] || : >"$told"
     return
   fi
+  # So that the agent tells this session at its next hook what it would have told it now.
+  [[ $event != SessionStart ]] || : >"$state_dir/ungreeted.$who"
+  [[ $event/$is_starting/$reply != SessionStart/yes/ ]] || say_it_starts
   [[ -n $is_whole ]] || reply=${reply:-all of the event, or an answer, did not come within $wait_s s}
   answer_alone "${reply:-the agent did not answer within $wait_s s}"
 }
