@@ -29,7 +29,7 @@ from scoord_agent.desk import Desk
 from scoord_agent.doors import Doors
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.lifecycle import Origin
-from scoord_agent.listener import DECIDE_WITHIN_S, answer_within_s
+from scoord_agent.listener import ANSWER_WITHIN_S, DECIDE_WITHIN_S
 from scoord_agent.parts import Parts
 from scoord_agent.registration import Machine as Identity
 from scoord_agent.relay import Relay
@@ -233,7 +233,7 @@ class Machine:
         origin, delivery = Origin(pid=called.pid), Delivery()
         called.session = _named(agent, called)
         try:
-            async with asyncio.timeout_at(now + answer_within_s(called.event)):
+            async with asyncio.timeout_at(now + ANSWER_WITHIN_S):
                 until = now + DECIDE_WITHIN_S
                 called.decision = await relay.decide(called.event, origin, until, delivery)
         except (ScoordError, TimeoutError) as error:
