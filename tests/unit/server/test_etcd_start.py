@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from scoord.errors import InvalidConfig
+from scoord.errors import InvalidConfig, StoreUnavailable
 from scoord_server.store.etcd import EtcdOptions, EtcdStore
 from scoord_server.store.etcd.stubs import rpc
 from scoord_server.store.etcd.versions import UNTOLD
@@ -16,17 +16,27 @@ from scoord_server.store.port import Denied
 from support.serving import serving
 
 STATUS, MEMBERS, COMPACT, RANGE = "Status", "MemberList", "Compact", "Range"
+LOGIN = "Authenticate"
 NOBODY = "127.0.0.1:1"
-SERVICES = {STATUS: "Maintenance", MEMBERS: "Cluster", COMPACT: "KV", RANGE: "KV"}
+SERVICES = {STATUS: "Maintenance", MEMBERS: "Cluster", COMPACT: "KV", RANGE: "KV", LOGIN: "Auth"}
 
 
 async def _deny(_request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> None:
     await context.abort(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
 
 
+async def _know_no_users(_request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    said = "etcdserver: authentication is not enabled"
+    await context.abort(grpc.StatusCode.FAILED_PRECONDITION, said)
+
+
 @asynccontextmanager
 async def member(
-    *denied: str, version: str = "3.6.14", size: int = 3, cluster: int = 1
+    *denied: str,
+    version: str = "3.6.14",
+    size: int = 3,
+    cluster: int = 1,
+    knows_users: bool = True,
 ) -> AsyncIterator[str]:
     """Where one of ``size`` members listens, who may deny some methods."""
     header = {"cluster_id": cluster}
@@ -35,7 +45,11 @@ async def member(
         RANGE: rpc.RangeResponse(header=header),
         MEMBERS: rpc.MemberListResponse(members=[{}] * size),
         COMPACT: rpc.CompactionResponse(),
+        LOGIN: rpc.AuthenticateResponse(header=header, token="t"),
     }
+    refusals = dict.fromkeys(denied, _deny)
+    if not knows_users:
+        refusals[LOGIN] = _know_no_users
     services = []
     for method, service in SERVICES.items():
 
@@ -43,7 +57,7 @@ async def member(
             said: bytes = answers[method].SerializeToString()
             return said
 
-        handler = grpc.unary_unary_rpc_method_handler(_deny if method in denied else answer)
+        handler = grpc.unary_unary_rpc_method_handler(refusals.get(method, answer))
         made = grpc.method_handlers_generic_handler(f"etcdserverpb.{service}", {method: handler})
         services.append(made)
     async with serving(*services) as where:
@@ -108,6 +122,25 @@ async def test_one_that_lost_its_disk_keeps_no_coordinator_from_the_cluster_of_m
 
     assert f"{wiped} is of another cluster" in caplog.text
     assert "it is left out until most of them" in caplog.text
+
+
+async def test_a_user_is_asked_for_at_the_next_where_one_that_lost_its_disk_knows_none() -> None:
+    """At the start, and when etcd has forgotten the token."""
+    wiping = member(size=1, cluster=2, knows_users=False)
+    async with wiping as wiped, member() as one, member() as two:
+        options = EtcdOptions((wiped, one, two), user="root")
+        store = await EtcdStore.connect(options)
+        for turn in range(len(options.endpoints)):
+            store._link._next = turn
+            store._link.forget("t")
+            await store.range(b"k")
+        await store.close()
+
+
+async def test_where_no_member_knows_users_it_is_said_what_that_may_mean() -> None:
+    async with member(knows_users=False) as here, member(knows_users=False) as there:
+        with pytest.raises(StoreUnavailable, match=r"not enabled; .*--etcd-user.* lost its disk"):
+            await EtcdStore.connect(EtcdOptions((here, there), user="root"))
 
 
 async def test_a_small_cluster_at_few_of_the_endpoints_may_be_a_member_that_was_wiped() -> None:

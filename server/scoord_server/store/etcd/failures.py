@@ -21,6 +21,8 @@ _AUTH_ADVICE = "try again, and where no --etcd-user is given, give one"
 
 _NO_LEADER = "etcdserver: no leader"
 _LEARNER = "not supported for learner"
+_NO_USERS = "authentication is not enabled"
+_NOT_HERE = (_NO_LEADER, _LEARNER, _NO_USERS)
 _NO_SPACE = "database space exceeded"
 _TOO_BIG = "message larger than max"
 """gRPC's words for a request so big that etcd does not even read it."""
@@ -43,7 +45,7 @@ def explain(error: AioRpcError, address: str, deadline_s: float) -> Exception:
         return LeaseExists(details)
     if is_token_trouble(details):
         return TokenRefused(f"etcd at {address} refuses our token: {details}; {_AUTH_ADVICE}")
-    if _NO_LEADER in details or _LEARNER in details:
+    if any(words in details for words in _NOT_HERE):
         return NotHere(f"etcd at {address} cannot be used: {details}; {_advice(code, details)}")
     return _failure(code, details, address, deadline_s)
 
@@ -79,6 +81,8 @@ def _advice(code: grpc.StatusCode, details: str) -> str:
         return "check that most of its members run and reach each other"
     if _LEARNER in details:
         return "name a voting member of it, too"
+    if _NO_USERS in details:
+        return "give no --etcd-user, or enable it; where it was, this member lost its disk"
     if _NO_SPACE in details:
         return "compact, defragment and disarm its alarm, or raise its quota"
     return "check that it runs, that the endpoint is right, and with TLS the certificates of both"

@@ -9,8 +9,8 @@ Calls go round the members that are connected. A member that let a deadline pass
 a caller wait until it gave up, is left out for a while if there are others: a frozen
 one looks connected until the pings of its channel fail. No call is repeated here, but
 for what etcd looks at before it does anything. A token that it refuses is renewed and
-the call made again; and a member that has no leader, or is a learner, says so, and
-the next one is asked.
+the call made again; and a member that has no leader, is a learner, or knows no users,
+as one that lost its disk, says so, and the next one is asked.
 
 A new connection may lead to a member of another cluster: see ``one_cluster``.
 """
