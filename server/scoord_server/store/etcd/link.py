@@ -26,7 +26,7 @@ from typing import Any
 import grpc
 from grpc.aio import AioRpcError
 
-from scoord.errors import DeadlineExceeded, InvalidConfig, InvalidRequest, StoreUnavailable
+from scoord.errors import DeadlineExceeded, InvalidConfig, InvalidRequest, StoreUnavailable, Unknown
 from scoord_server.store.etcd.failures import NotHere, TokenRefused, explain
 from scoord_server.store.etcd.member import Member, now
 from scoord_server.store.etcd.one_cluster import OneCluster, OtherCluster
@@ -170,12 +170,13 @@ class Link:
         self, error: AioRpcError, member: Member, token: str, within_s: float | None = None
     ) -> Exception:
         """Say what a failed call means; avoid a useless member, and forget a dead token."""
-        place = self._cluster.place(member)
-        explained = explain(error, place, within_s or self.options.deadline_s)
+        explained = explain(error, member.address, within_s or self.options.deadline_s)
         if isinstance(explained, DeadlineExceeded | NotHere):
             member.avoid()
         if isinstance(explained, TokenRefused):
             self.forget(token)
+        if isinstance(explained, Unknown) and (left_out := self._cluster.left_out()):
+            return type(explained)(f"{explained.message}; {left_out}")
         return explained
 
     async def close(self) -> None:

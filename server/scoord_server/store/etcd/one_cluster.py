@@ -40,11 +40,10 @@ class OneCluster:
         """Whether ``member`` is of another cluster."""
         return member.is_met and not self.has(member)
 
-    def place(self, member: Member) -> str:
-        """Where ``member`` is, and who is left out beside it, to say with what went wrong there."""
+    def left_out(self) -> str:
+        """Who is left out now, to say with what went wrong elsewhere; empty where nobody is."""
         shunned = ", ".join(one.address for one in self._members if self.shuns(one))
-        left_out = f" (left out, of another cluster: {shunned})" if shunned else ""
-        return member.address + left_out
+        return f"of another cluster, and left out: {shunned}" if shunned else ""
 
     def hear(self, member: Member, cluster: int) -> None:
         """Take in of which cluster an answer of ``member`` is. Raises OtherCluster."""
