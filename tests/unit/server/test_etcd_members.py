@@ -40,12 +40,17 @@ class Member:
         self.introduced = 0
         self.cluster = cluster
         self.is_silent = False
+        self.is_secretive = False
+        """Whether it does not say who it is."""
+        self.takes_s = 0.0
         self.refuses = ""
         self.where = "127.0.0.1:0"
         self._running = AsyncExitStack()
 
     async def status(self, _request: Message, _context: Context) -> Message:
         self.introduced += 1
+        if self.is_secretive:
+            await asyncio.sleep(60)
         return rpc.StatusResponse(header={"cluster_id": self.cluster}, version="3.6.14")
 
     async def txn(self, _request: Message, context: Context) -> Message:
@@ -54,6 +59,7 @@ class Member:
         wants_leader = HAS_LEADER in [tuple(pair) for pair in context.invocation_metadata() or ()]
         if self.is_silent or (self.refuses == NO_LEADER and not wants_leader):
             await asyncio.sleep(60)
+        await asyncio.sleep(self.takes_s)
         if self.refuses:
             is_gone, codes = self.refuses == LEASE_GONE, grpc.StatusCode
             await context.abort(codes.NOT_FOUND if is_gone else codes.UNAVAILABLE, self.refuses)
@@ -342,6 +348,21 @@ async def test_that_a_lease_is_gone_is_believed_of_our_cluster_only(cluster: int
                 gone += 1
 
     assert (gone, members[2].asked) == ((2, 2) if cluster == 1 else (0, 1))
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 0.9 * DEADLINE_S])
+async def test_what_was_refused_was_not_done_though_it_is_not_said_in_time_by_which_cluster(
+    takes_s: float,
+) -> None:
+    """Who had little time to say it is not avoided for that."""
+    members = [Member(), Member()]
+    async with connected(members) as store:
+        await failed_of(2, store)
+        members[0].refuses, members[0].takes_s, members[0].is_secretive = LEASE_GONE, takes_s, True
+        with pytest.raises(DeadlineExceeded, match="of which cluster it is; nothing was done"):
+            await store._link.call(TXN, rpc.TxnRequest())
+
+        assert store._link._members[0].is_avoided() == (not takes_s)
 
 
 async def test_an_answer_that_does_not_say_its_cluster_is_believed() -> None:

@@ -37,7 +37,8 @@ from scoord_server.store.port import Denied, LeaseExists, LeaseNotFound
 _log = logging.getLogger(__name__)
 
 SLOW_S = 0.3
-"""Whoever gives up a call before this had another reason than the store."""
+"""Whoever gives up a call before this had another reason than the store; and a member that
+had no longer than this, since others took what there was, is not silent for that."""
 
 HAS_LEADER = ("hasleader", "true")
 """Has a member refuse what it could not do for want of a leader, and end a stream when it
@@ -171,7 +172,9 @@ class Link:
     ) -> Exception:
         """Say what a failed call means; avoid a useless member, and forget a dead token."""
         explained = explain(error, member.address, within_s or self.options.deadline_s)
-        if isinstance(explained, DeadlineExceeded | NotHere):
+        had_time = within_s is None or within_s > SLOW_S
+        is_silent = had_time and isinstance(explained, DeadlineExceeded)
+        if is_silent or isinstance(explained, NotHere):
             member.avoid()
         if isinstance(explained, TokenRefused):
             self.forget(token)
@@ -229,9 +232,17 @@ class Link:
     async def _look(self, member: Member, token: str, ends_at: float) -> None:
         """See of which cluster a member is. Raises OtherCluster, and as ``call``."""
         # Who has no token yet asks for it, which does no harm and says the cluster as well.
-        if token or not self.options.user:
+        if not token and self.options.user:
+            return
+        try:
             cluster, _ = await self._ask_who(member, token, ends_at)
-            self._hear(member, cluster)
+        except DeadlineExceeded as error:
+            # What it is asked for comes after this, or was refused already.
+            raise DeadlineExceeded(
+                f"etcd at {member.address} did not say in time of which cluster it is;"
+                " nothing was done"
+            ) from error
+        self._hear(member, cluster)
 
     async def _ask_who(self, member: Member, token: str, ends_at: float) -> tuple[int, str]:
         """Of which cluster and version a member is, which it says without a leader, too."""
