@@ -534,7 +534,7 @@ async def test_an_unsafe_version_is_refused_unless_allowed(
     from scoord_server.store.etcd import versions
 
     refuse: Callable[..., versions.Verdict] = lambda *_: versions.Verdict("etcd 3.5.1 forgets")  # noqa: E731 (a stand-in)
-    monkeypatch.setattr("scoord_server.store.etcd.store.judge", refuse)
+    monkeypatch.setattr("scoord_server.store.etcd.versions.judge", refuse)
 
     with pytest.raises(InvalidConfig, match="forgets"):
         await EtcdStore.connect(etcd.options(allow_unsafe_version=False))

@@ -13,6 +13,8 @@ from scoord_server.store.etcd import EtcdOptions, EtcdStore
 from scoord_server.store.etcd.stubs import rpc
 from scoord_server.store.etcd.versions import UNTOLD
 from scoord_server.store.port import Denied
+from support.house import until
+from support.ports import free_port
 from support.serving import serving
 
 STATUS, MEMBERS, COMPACT, RANGE = "Status", "MemberList", "Compact", "Range"
@@ -37,6 +39,7 @@ async def member(
     size: int = 3,
     cluster: int = 1,
     knows_users: bool = True,
+    at: str = "127.0.0.1:0",
 ) -> AsyncIterator[str]:
     """Where one of ``size`` members listens, who may deny some methods."""
     header = {"cluster_id": cluster}
@@ -60,7 +63,7 @@ async def member(
         handler = grpc.unary_unary_rpc_method_handler(refusals.get(method, answer))
         made = grpc.method_handlers_generic_handler(f"etcdserverpb.{service}", {method: handler})
         services.append(made)
-    async with serving(*services) as where:
+    async with serving(*services, at=at) as where:
         yield where
 
 
@@ -95,6 +98,22 @@ async def test_a_version_that_loses_data_is_found_beside_one_that_is_not_told(
         await (await EtcdStore.connect(EtcdOptions(endpoints, allow_unsafe_version=True))).close()
 
     assert 2 == [it.getMessage() for it in caplog.records].count(UNTOLD)
+
+
+async def test_a_version_that_loses_data_is_warned_about_where_its_member_comes_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    later = f"127.0.0.1:{free_port()}"
+    async with member() as here:
+        store = await EtcdStore.connect(EtcdOptions((here, later)))
+        async with member(version="3.5.1", at=later):
+            await until(lambda: not store._link.unconnected())
+            for _ in range(4):
+                await store.range(b"k")
+            await store.close()
+
+    warned = [it.getMessage() for it in caplog.records if "etcd 3.5.1 can skip" in it.getMessage()]
+    assert len(warned) == 1
 
 
 async def test_how_many_members_there_are_need_not_be_told() -> None:

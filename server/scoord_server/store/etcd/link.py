@@ -32,6 +32,7 @@ from scoord_server.store.etcd.member import Member, now
 from scoord_server.store.etcd.one_cluster import OneCluster, OtherCluster
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import Message, rpc
+from scoord_server.store.etcd.versions import Versions
 from scoord_server.store.port import Denied, LeaseExists, LeaseNotFound
 
 _log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Link:
         self.options = options
         self._members = [_member(address, options) for address in options.addresses]
         self._cluster = OneCluster(self._members)
+        self._versions = Versions(allow_unsafe=options.allow_unsafe_version)
         self._next = 0
         self._token = ""
         self._authenticating = asyncio.Lock()
@@ -105,8 +107,8 @@ class Link:
             waiting.cancel()
         await asyncio.gather(*ready, return_exceptions=True)
 
-    async def meet(self) -> set[str]:
-        """Ask all members who they are; the versions they tell, "" of one that does not.
+    async def meet(self) -> None:
+        """Ask all members who they are.
 
         Raises InvalidConfig when they are of two clusters, neither of them that of most, and
         where none answers what the first that is connected says, or else the first.
@@ -115,7 +117,7 @@ class Link:
         token = await self.token(ends_at)
         asked = [self._ask_who(member, token, ends_at) for member in self._members]
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        versions, failures = set(), list[tuple[bool, BaseException]]()
+        failures = list[tuple[bool, BaseException]]()
         for member, answer in zip(self._members, answers, strict=True):
             if isinstance(answer, BaseException):
                 failures.append((not member.is_connected(), answer))
@@ -123,15 +125,15 @@ class Link:
                 cluster, version = answer
                 with suppress(OtherCluster):  # whose cluster is ours is known when all are heard
                     self._cluster.hear(member, cluster)
-                versions.add(version)
-        if not versions:
+                self._versions.hear(version)
+        if len(failures) == len(self._members):
             raise min(failures, key=itemgetter(0))[1]
         self._cluster.check_strangers()
-        return versions
 
     def check_size(self, size: int) -> None:
-        """See that a cluster of ``size`` members may be ours. Raises InvalidConfig."""
+        """See that a cluster of ``size`` members may be ours, and trusted. Raises InvalidConfig."""
         self._cluster.check_size(size)
+        self._versions.check(size)
 
     def check_cluster(self, member: Member, answer: Message) -> None:
         """See that an answer may be believed. Raises StoreUnavailable."""
@@ -235,7 +237,7 @@ class Link:
         if not token and self.options.user:
             return
         try:
-            cluster, _ = await self._ask_who(member, token, ends_at)
+            cluster, version = await self._ask_who(member, token, ends_at)
         except DeadlineExceeded as error:
             # What it is asked for comes after this, or was refused already.
             raise DeadlineExceeded(
@@ -243,6 +245,7 @@ class Link:
                 " nothing was done"
             ) from error
         self._hear(member, cluster)
+        self._versions.hear(version)
 
     async def _ask_who(self, member: Member, token: str, ends_at: float) -> tuple[int, str]:
         """Of which cluster and version a member is, which it says without a leader, too."""

@@ -4,14 +4,13 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
-from scoord.errors import InvalidConfig, InvalidRequest
+from scoord.errors import InvalidRequest
 from scoord.ids import LeaseId
 from scoord_server.store.etcd.groups import Groups
 from scoord_server.store.etcd.keepalive import Keepalive
 from scoord_server.store.etcd.link import RANGE, Link, method
 from scoord_server.store.etcd.options import EtcdOptions
 from scoord_server.store.etcd.stubs import rpc
-from scoord_server.store.etcd.versions import UNTOLD, judge
 from scoord_server.store.etcd.watch import Watch
 from scoord_server.store.etcd.wire import Wire
 from scoord_server.store.limits import check_grant, check_key, check_txn
@@ -45,10 +44,8 @@ class EtcdStore:
         link = Link(options)
         try:
             await link.wait_until_connected()
-            versions = await link.meet()
-            size = await _size(link)
-            link.check_size(size)
-            _check_versions(options, versions, size)
+            await link.meet()
+            link.check_size(await _size(link))
         except BaseException:
             await link.close()
             raise
@@ -144,18 +141,6 @@ _COMPACT = method("kv", "Compact")
 _GRANT = method("lease", "LeaseGrant")
 _REVOKE = method("lease", "LeaseRevoke")
 _MEMBERS = method("cluster", "MemberList")
-
-
-def _check_versions(options: EtcdOptions, versions: set[str], size: int) -> None:
-    """See that all members may be trusted that are connected: calls go round them."""
-    if "" in versions:
-        _log.warning(UNTOLD)
-    for version in sorted(versions - {""}):
-        verdict = judge(version, size)
-        if verdict.refusal and not options.allow_unsafe_version:
-            raise InvalidConfig(verdict.refusal)
-        if verdict.refusal or verdict.warning:
-            _log.warning("%s", verdict.refusal or verdict.warning)
 
 
 async def _size(link: Link) -> int:

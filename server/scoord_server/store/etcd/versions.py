@@ -13,8 +13,13 @@ See etcd's ``Documentation/postmortems/v3.5-data-inconsistency.md``, its issue
 14370, and its changelogs.
 """
 
+import logging
 import re
 from dataclasses import dataclass
+
+from scoord.errors import InvalidConfig
+
+_log = logging.getLogger(__name__)
 
 SAFE = "3.5.28 or later, or 3.6.9 or later"
 UNTOLD = (
@@ -33,11 +38,42 @@ class Verdict:
     warning: str = ""
 
 
+class Versions:
+    """What versions the members tell, "" of those that do not: each is judged once.
+
+    At the start, or where a member is met later, then: that one is used all the same, since
+    what it loses is lost by the cluster, whoever is asked.
+    """
+
+    def __init__(self, *, allow_unsafe: bool) -> None:
+        self._allow_unsafe = allow_unsafe
+        self._told: set[str] = set()
+        self._size: int | None = None
+        """Of the cluster; None until it was asked for."""
+
+    def hear(self, version: str) -> None:
+        """Take in what a member tells."""
+        is_new = version not in self._told
+        self._told.add(version)
+        if is_new and self._size is not None:
+            _warn(judge(version, self._size))
+
+    def check(self, size: int) -> None:
+        """See that a cluster of ``size`` members may run what was told. Raises InvalidConfig."""
+        self._size = size
+        for version in sorted(self._told):
+            verdict = judge(version, size)
+            if verdict.refusal and not self._allow_unsafe:
+                raise InvalidConfig(verdict.refusal)
+            _warn(verdict)
+
+
 def judge(version: str, members: int) -> Verdict:
     """Say whether a cluster of ``members`` members may run ``version``; 0 counts as several."""
     parsed = _parse(version)
     if parsed is None:
-        return Verdict(warning=f"etcd's version {version!r} is not understood; use {SAFE}")
+        strange = f"etcd's version {version!r} is not understood; use {SAFE}"
+        return Verdict(warning=strange if version else UNTOLD)
     if (3, 5, 0) <= parsed <= (3, 5, 2):
         return Verdict(f"etcd {version} can skip committed changes after a crash; use {SAFE}")
     if members == 1 and (parsed <= (3, 4, 20) or (3, 5, 3) <= parsed <= (3, 5, 4)):
@@ -56,6 +92,11 @@ def ends_live_leases(version: str) -> bool:
     """Whether a leader that was replaced may still end leases (etcd's issue 15247)."""
     parsed = _parse(version)
     return parsed is not None and (parsed < (3, 4, 31) or (3, 5, 0) <= parsed < (3, 5, 13))
+
+
+def _warn(verdict: Verdict) -> None:
+    if words := verdict.refusal or verdict.warning:
+        _log.warning("%s", words)
 
 
 def _parse(version: str) -> _Version | None:
