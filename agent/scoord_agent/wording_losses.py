@@ -144,10 +144,10 @@ def lost_resting(paths: Sequence[str]) -> str:
 
 
 def lost(path: str) -> str:
-    """Our lease ran out."""
+    """Our lease is over: why, and who had the lock since, is not asked."""
     return (
-        f"⚠️ Your lock on {one_line(path)} is lost: the lease ran out while the coordinator"
-        f" could not be reached. {_AGAIN}"
+        f"⚠️ Your lock on {one_line(path)} is lost: it went with the lease of this session, and"
+        f" others may have had it since. {_AGAIN}"
     )
 
 
