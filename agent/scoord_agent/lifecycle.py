@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from scoord.clock import Clock
+from scoord.config import Settings
 from scoord.errors import ScoordError, SessionNotFound, Unknown
 from scoord.git import branch
 from scoord.paths import Locator, Worktree
 from scoord.text import one_line
 from scoord.v1.sessions_pb2 import SessionStatus
-from scoord_agent import processes
+from scoord_agent import processes, wording_losses
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.knowledge.knowing import Knowing
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.local_session import TERMINAL, LocalSession, new_session_id
@@ -208,15 +210,29 @@ class Lifecycle:
             raise SessionNotFound(_NOTHING_ABOVE)
         return self._add(TERMINAL, "", cwd, process=process, worktree=worktree, origin=Origin())
 
+    def lapsed(self, session: LocalSession, lost: Sequence[HeldLock]) -> None:
+        """Its lease is over, and with it what it ``lost``.
+
+        One that rests is told so now: until it does something, nobody asks what became of it.
+        """
+        if lost and self._rests(session, self._settings.at(session.root)):
+            shown = dict.fromkeys(lock.shown for lock in lost)
+            session.tell_loss(wording_losses.lost_resting([*shown]))
+
+    def _rests(self, session: LocalSession, settings: Settings, timeouts: int = 1) -> bool:
+        """Whether it did nothing for so many ``session_timeout``, and so may end as idle."""
+        coordination = settings.session_coordination
+        idle_s = self._clock.now() - session.acted_at
+        is_long = idle_s >= timeouts * coordination.session_timeout
+        return is_long and coordination.auto_cleanup_stale
+
     async def _bring_to_life(self, session: LocalSession) -> None:
         settings = self._settings.at(session.root)
         if not session.registered:
             # One that was ended because it was idle stays so until it does something.
-            coordination = settings.session_coordination
-            idle_s = self._clock.now() - session.acted_at
-            if idle_s < coordination.session_timeout or not coordination.auto_cleanup_stale:
+            if not self._rests(session, settings):
                 await self._registration.enter(session, session.home, settings)
-            elif not session.process and idle_s >= _FORGOTTEN_AFTER * coordination.session_timeout:
+            elif not session.process and self._rests(session, settings, _FORGOTTEN_AFTER):
                 await self.end(session, "it is idle, and nobody knows its process")
         else:
             # Its renewals do not tell what it holds; registering it again does.

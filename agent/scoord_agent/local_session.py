@@ -174,15 +174,17 @@ class LocalSession:
     def tell_wanted(self, place: Place, notice: Wanted, agent: AgentId = MAIN) -> None:
         """Keep ``notice``, of who waits at ``place`` for what ``agent`` holds, for its next hook.
 
-        Nobody is told that it waits for itself, as the main thread of one that is over may.
+        Nobody is told that it waits for itself, as the main thread of one that is over may. For a
+        terminal nothing is kept: its commands show who waits as long as it is so.
         """
         thread = self.thread(agent)
         waiters = self.wanted.setdefault(thread, {})
         is_own = (place.session, place.agent) == (self.session_id, thread)
         if is_own or waiters.get(place) == notice:
             return
-        self.left_out += wanted.add(waiters, place, notice)
-        self._change()
+        if self.has_hooks:
+            self.left_out += wanted.add(waiters, place, notice)
+            self._change()
         if place.session != self.session_id:
             self.tell_person(notice.told)
 

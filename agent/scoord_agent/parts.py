@@ -19,6 +19,7 @@ from scoord_agent.common import Common
 from scoord_agent.greeting import Greeting
 from scoord_agent.heart import Heart
 from scoord_agent.lifecycle import Lifecycle
+from scoord_agent.local_session import LocalSession
 from scoord_agent.locking import Locking
 from scoord_agent.moves import Moving
 from scoord_agent.next_work import NextWork
@@ -140,7 +141,7 @@ class Parts:
             settings=common.settings,
             clock=common.clock,
             machine_id=common.machine.machine_id,
-            lapse=self.locking.registration.lapse,
+            lapse=self._lapse,
             moved=moving.of,
             rng=common.rng,
         )
@@ -238,6 +239,11 @@ class Parts:
             await self.common.client.acknowledge(request)
 
         self.common.background.start(acknowledge())
+
+    def _lapse(self, session: LocalSession) -> None:
+        """A pulse says that the lease of a session is over."""
+        self.locking.registration.lapse(session)
+        self.lifecycle.lapsed(session, self.held.losses.of(session.session_id))
 
     def _suspect(self, session: SessionId) -> None:
         """The stream says that a session is gone; the next pulse tells for sure."""

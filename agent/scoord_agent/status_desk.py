@@ -113,14 +113,11 @@ class StatusDesk:
         return {"problems": told} if told else {}
 
     def news(self, pid: int) -> Answer:
-        """What the terminal above ``pid`` was not told yet: it has no hook that would tell it.
-
-        Not who waits for what it holds, which `scoord status` shows as long as it is so.
-        """
+        """What the terminal above ``pid`` was not told yet: it has no hook that would tell it."""
         session = self._sessions.above(pid)
         if session is None or session.has_hooks:
             return {"news": []}
-        return {"news": session.take_notices(is_held=lambda _place: False)}
+        return {"news": session.take_notices()}
 
     def _problems(self, worktree: Worktree | None, *, everything: bool) -> list[str]:
         """Of other repositories of this machine only who asks for everything is told."""

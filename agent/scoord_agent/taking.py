@@ -171,7 +171,7 @@ class Taking:
         """Whether it may stand. Of what went with its lease that is told, and is all."""
         was_held, was_had = self._held.drop(lock) is not None, session.disown(lock)
         if self._held.losses.went_with_lease(lock) and self._held.losses.settle(lock):
-            session.tell_loss(wording_losses.lost(lock.shown), lock.agent)
+            session.tell_loss(wording_losses.lost_before([lock.shown]), lock.agent)
         return was_held or was_had
 
     async def _give_back(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:

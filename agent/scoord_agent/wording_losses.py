@@ -131,11 +131,23 @@ def unused(why: str) -> str:
     )
 
 
-def lost(path: str) -> str:
-    """Our lease ran out."""
+def lost_resting(paths: Sequence[str]) -> str:
+    """Our session did nothing for so long that it may have been ended, and its lease is over."""
+    is_one = len(paths) == 1
+    locks, are, them = ("lock", "is", "it") if is_one else ("locks", "are", "them")
+    again = _AGAIN if is_one else "Read the files again before you edit them."
     return (
-        f"⚠️ Your lock on {one_line(path)} is lost: the lease ran out while the coordinator"
-        f" could not be reached. {_AGAIN}"
+        f"⚠️ Your {locks} on {names(paths)} {are} lost: this session did nothing for long, and its"
+        f" lease is over. Others can have {them}; what nobody takes is yours again once this"
+        f" session goes on. {again}"
+    )
+
+
+def lost(path: str) -> str:
+    """Our lease is over: why, and who had the lock since, is not asked."""
+    return (
+        f"⚠️ Your lock on {one_line(path)} is lost: it went with the lease of this session, and"
+        f" others may have had it since. {_AGAIN}"
     )
 
 

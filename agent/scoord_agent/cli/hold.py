@@ -170,6 +170,7 @@ def _release(paths: Sequence[str], *, as_json: bool) -> int:
     news.tell()
     answer = local_client.release(paths)
     problems.tell(answer)
+    news.tell()  # it may have been lost before
     if as_json:
         show.print_json(answer)
     else:

@@ -35,6 +35,7 @@ def status(ctx: click.Context, *, everything: bool, as_json: bool, again: bool) 
     if again:
         if as_json:
             raise click.UsageError("--watch is for people; call it without --json")
+        news.tell()
         watch(show.console(), look)
         return
     problems.tell_own()

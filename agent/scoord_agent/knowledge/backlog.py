@@ -28,6 +28,8 @@ MOST_TASKS = 500
 """Of one file."""
 
 _BOX = re.compile(r"^\s*(?:(?:[-*+]|\d{1,9}[.)])\s+)+\[([ xX])\]\s+(\S.*)$")
+_HEAD = "---"
+"""The line before and after what is said of a page ahead of it."""
 _DEEPEST = 40
 """So many blocks in each other, two of them a list: what is deeper ends the text."""
 _DONE = frozenset({"closed", "done", "completed", "resolved", "merged"})
@@ -82,7 +84,14 @@ def _problem(root: Path, file: str) -> str:
     text = _decoded(content)
     if len(parsed(file, text, MOST_TASKS + 1)) > MOST_TASKS:
         return f"names over {MOST_TASKS} tasks; those after them do not count"
-    return _problem_of_json(file, text) if _is_json(file) else ""
+    return _problem_of_json(file, text) if _is_json(file) else _problem_of_markdown(text)
+
+
+def _problem_of_markdown(text: str) -> str:
+    items = (token for token in _blocks(text.splitlines()) if token.type == "list_item_open")
+    if any(item.level == _DEEPEST - 1 for item in items):
+        return f"nests {_DEEPEST // 2} lists in each other; nothing after them counts"
+    return ""
 
 
 def _problem_of_json(file: str, text: str) -> str:
@@ -104,7 +113,7 @@ def _most_bytes(file: str) -> int:
 
 def _of_markdown(file: str, text: str) -> Iterator[FileTask]:
     heading: tuple[str, ...] = ()
-    lines = text.splitlines()
+    lines = _below_head(text.splitlines())
     for before, token in pairwise(_blocks(lines)):
         if token.type != "inline":
             continue
@@ -112,6 +121,13 @@ def _of_markdown(file: str, text: str) -> Iterator[FileTask]:
             heading = tuple(filter(None, [one_line(token.content, 80)]))
         else:
             yield from _with_boxes(file, lines[slice(*token.map or (0, 0))], heading)
+
+
+def _below_head(lines: Sequence[str]) -> Sequence[str]:
+    """Without the YAML that a page of a site begins with: its end would make it a heading."""
+    marks = [number for number, line in enumerate(lines) if line.rstrip() == _HEAD][:2]
+    is_head = len(marks) == 2 and marks[0] == 0 and not any(map(_BOX.match, lines[: marks[1]]))
+    return lines[marks[1] + 1 :] if is_head else lines
 
 
 def _with_boxes(file: str, lines: Sequence[str], heading: tuple[str, ...]) -> Iterator[FileTask]:

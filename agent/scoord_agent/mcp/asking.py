@@ -1,5 +1,6 @@
 """Asks this machine's agent for whoever calls a tool, and starts the agent if none runs."""
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import anyio.to_thread
 import psutil
 
 from scoord import local
-from scoord.errors import CoordinatorUnreachable
+from scoord.errors import CoordinatorUnreachable, ScoordError
 from scoord_agent import processes, spawn
 from scoord_agent.cli import local_client
 
@@ -64,6 +65,19 @@ async def ask(
     """Ask the agent, from one of ``threads`` or of those for all. Raises the catalogue's errors."""
     asking = partial(_ask, method, path, body, timeout_s)
     return await anyio.to_thread.run_sync(asking, limiter=threads)
+
+
+async def news(caller: Caller) -> list[str]:
+    """What the session of ``caller`` was not told yet, and no hook will tell it.
+
+    No agent is started for that. Whoever is answered is not cancelled: nobody else is told.
+    """
+    body = {"cwd": caller.cwd, "pid": caller.pid}
+    asking = partial(local_client.ask, "POST", "/v1/news", body, local_client.GLANCE_S)
+    with anyio.CancelScope(shield=True), contextlib.suppress(ScoordError):
+        answer = await anyio.to_thread.run_sync(asking)
+        return list(map(str, answer.get("news", ())))
+    return []
 
 
 def _ask(method: str, path: str, body: Mapping[str, object] | None, timeout_s: float) -> Answer:

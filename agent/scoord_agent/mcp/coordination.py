@@ -13,8 +13,8 @@ from scoord_agent import processes
 from scoord_agent import wording_mcp as wording
 from scoord_agent.cli.local_client import ANSWER_S, SUGGEST_S, refused
 from scoord_agent.graph_shapes import check
-from scoord_agent.mcp.asking import WAITS, Answer, Caller, ask
-from scoord_agent.mcp.tool import Arguments, Reply, Tool, bounded
+from scoord_agent.mcp.asking import WAITS, Answer, Caller, ask, news
+from scoord_agent.mcp.tool import Arguments, Reply, Run, Tool, bounded
 
 _SLICE_S: Final = 2.0
 """How long one question waits, so that a call that is cancelled ends soon."""
@@ -108,8 +108,10 @@ def coordination_tools() -> tuple[Tool, ...]:
             "Who works on what",
             wording.STATUS,
             _schema(Nothing),
-            _status,
-            _object(you=text, sessions=rows, locks=rows, waiters=maybe, coordinator=_ANY),
+            _telling(_status),
+            _object(
+                news=_TEXTS, you=text, sessions=rows, locks=rows, waiters=maybe, coordinator=_ANY
+            ),
             reads_only=True,
         ),
         Tool(
@@ -117,16 +119,16 @@ def coordination_tools() -> tuple[Tool, ...]:
             "Take locks",
             wording.CLAIM,
             _schema(ClaimInput),
-            _claim,
-            _object(granted={"type": "boolean"}, locks=rows, held=rows),
+            _telling(_claim),
+            _object(news=_TEXTS, granted={"type": "boolean"}, locks=rows, held=rows),
         ),
         Tool(
             "release",
             "Give locks back",
             wording.RELEASE,
             _schema(ReleaseInput),
-            _release,
-            _object(released=_TEXTS, owed=_TEXTS, left=_TEXTS, not_held=_TEXTS),
+            _telling(_release),
+            _object(news=_TEXTS, released=_TEXTS, owed=_TEXTS, left=_TEXTS, not_held=_TEXTS),
         ),
         Tool(
             "suggest",
@@ -156,6 +158,21 @@ _LEFT_OUT: Final[dict[str, Any]] = {
     "description": "How many rows are not in the list of that name; not there where all are.",
 }
 _TEXTS: Final = {"type": "array", "items": {"type": "string"}}
+
+
+def _telling(run: Run) -> Run:
+    """Ahead of its answer, what its session was not told yet and no hook will tell it.
+
+    It is asked for after that: what is given back may be found to be lost.
+    """
+
+    async def tell(caller: Caller, arguments: Arguments) -> Reply:
+        reply = await run(caller, arguments)
+        told = await news(caller)
+        data = bounded({"news": told}) | (reply.data or {})
+        return Reply("\n".join((*told, reply.text)), data)
+
+    return tell
 
 
 async def _status(caller: Caller, arguments: Arguments) -> Reply:

@@ -293,3 +293,40 @@ def test_what_is_no_file_of_the_worktree_is_told(tmp_path: Path) -> None:
     assert [f"tasks: {file} is no file of {root}" for file in ("link.md", "gone.md")] == problems(
         root, ["link.md", "gone.md"]
     )
+
+
+@pytest.mark.parametrize(
+    ("head", "topics"),
+    [
+        ("---\ntitle: api\nkinds:\n- one\n--- \n", ()),
+        ("---\n---\n", ()),
+        ("\n---\ntitle: api\n---\n", ("title: api",)),
+        ("---\n# Login\n", ("Login",)),
+        ("# Login\n---\n", ("Login",)),
+    ],
+)
+def test_what_is_said_of_a_page_ahead_of_it_is_no_heading(
+    head: str, topics: tuple[str, ...]
+) -> None:
+    (task,) = parsed("T.md", f"{head}- [ ] fix it\n")
+
+    assert ("fix it", topics) == (task.title, task.topics)
+
+
+def test_tasks_between_two_lines_are_no_head() -> None:
+    assert [("one", False), ("two", True)] == told(
+        parsed("T.md", "---\n- [ ] one\n\n---\n- [x] two\n")
+    )
+
+
+@pytest.mark.parametrize(("depth", "is_told"), [(19, False), (20, True), (30, True)])
+def test_lists_that_hide_what_follows_are_told(
+    tmp_path: Path, depth: int, *, is_told: bool
+) -> None:
+    deep = "".join(f"{'  ' * level}- [ ] task {level}\n" for level in range(depth))
+    (tmp_path / "TODO.md").write_text(f"{deep}\n# Later\n\n- [ ] last\n")
+
+    said = "tasks: TODO.md nests 20 lists in each other; nothing after them counts"
+    assert ([said] if is_told else []) == problems(tmp_path, ["TODO.md"])
+    is_last = [task.title == "last" for task in read(tmp_path, ["TODO.md"])]
+    assert any(is_last) is not is_told

@@ -174,8 +174,12 @@ def test_a_watched_status_is_shown_anew_until_ctrl_c_and_says_when_the_agent_is_
     api.will("/v1/status", {"error": {"code": "INTERNAL", "message": "the agent failed"}}, 500)
     api.will("/v1/status", STATUS | {"sessions": [BUSY]})
 
+    api.will("/v1/news", {"news": ["Your lock on a.py is lost."]})
+
     assert run(["status", "--watch"]) == 130, "as everything that Ctrl-C ends"
-    first, second = capsys.readouterr().out.split("the agent failed")
+    written = capsys.readouterr()
+    assert written.err.startswith("Your lock on a.py is lost.\n")
+    first, second = written.out.split("the agent failed")
     assert "no sessions" not in first
     assert "3 of 5 steps" in second
     assert [1.0, 1.0, 1.0] == slept

@@ -118,12 +118,24 @@ def test_a_terminal_is_told_by_its_next_command_what_was_not_told_yet(
     api: ScriptedApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api.will("/v1/news", {"news": ["Your lock on a.py was broken by bob@mbp."]})
+    api.will("/v1/news", {})
     api.will("/v1/release", {"released": [], "not_held": ["a.py"]})
 
     assert run(["release", "a.py"]) == 1
     first, second = capsys.readouterr().err.splitlines()
     assert first == "Your lock on a.py was broken by bob@mbp."
     assert second.startswith("a.py is not locked by ")
+
+
+def test_a_terminal_is_told_by_its_release_that_there_was_nothing_to_give_back_any_more(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.will("/v1/news", {})
+    api.will("/v1/news", {"news": ["Your lock on a.py was lost before it was given back."]})
+    api.will("/v1/release", {"released": ["a.py"], "not_held": []})
+
+    assert run(["release", "a.py"]) == 0
+    assert capsys.readouterr().err == "Your lock on a.py was lost before it was given back.\n"
 
 
 def test_an_agent_of_before_has_no_news(

@@ -195,7 +195,7 @@ async def test_what_went_with_its_lease_and_is_released_is_not_asked_for_again(
     assert [] == house.coordinator.reclaims
     assert [] == house.coordinator.releases, "nothing stands of it"
     (told,) = house.session.take_notices()
-    assert "Your lock on a.py is lost" in told
+    assert "Your lock on a.py was lost before it was given back" in told
 
 
 async def come_back(house: House) -> None:
@@ -222,7 +222,7 @@ async def test_what_a_subagent_lost_before_it_ended_is_told_to_the_main_thread(
 
     assert [] == house.coordinator.reclaims
     (told,) = told_to_main(house)
-    assert "Your lock on a.py is lost" in told
+    assert "Your lock on a.py was lost before it was given back" in told
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ async def test_what_a_subagent_lost_before_it_ended_is_told_to_the_main_thread(
     [
         (ReadTraceResponse(how="broken", by="bob"), False, "was broken by bob"),
         (ReadTraceResponse(how="broken", by="bob"), True, "was broken by bob"),
-        (ReadTraceResponse(), True, "the lease ran out"),
+        (ReadTraceResponse(), True, "it went with the lease of this session"),
         (ReadTraceResponse(), False, "was taken away"),
     ],
 )
@@ -417,7 +417,7 @@ async def test_what_went_with_its_lease_did_not_go_with_a_subagent(
     await hooks.send(EventKind.SUBAGENT_END, ONE)
     await settle()
 
-    assert [wording_losses.lost("a.py")] == told_to_main(house)
+    assert [wording_losses.lost_before(["a.py"])] == told_to_main(house)
 
 
 async def test_what_comes_back_when_it_was_released_meanwhile_is_given_back_at_once(

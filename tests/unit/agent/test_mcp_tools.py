@@ -103,6 +103,30 @@ async def test_a_lock_that_was_shown_is_deleted_under_the_grant_that_was_shown(
     assert {"lock_auth.py": [9]} == second["seen"], "whom it is now was told with the refusal"
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "answer"),
+    [
+        ("status", "/v1/status", STATUS),
+        ("claim", "/v1/acquire", {"granted": [LOCK]}),
+        ("release", "/v1/release", {"released": ["a.py"]}),
+    ],
+)
+async def test_who_has_no_hooks_is_told_first_what_it_was_not_told_yet(
+    api: ScriptedApi, tools: Tools, name: str, path: str, answer: dict[str, Any]
+) -> None:
+    lost = "Your lock on a.py is lost."
+    api.will(path, answer)
+    api.will("/v1/news", {"news": [lost]})
+    api.will("/v1/news", {"error": {"code": "NOT_FOUND"}}, 404)
+
+    arguments = {} if name == "status" else {"paths": ["a.py"]}
+    first = await text(tools, name, **arguments)
+    second = await tools.call_tool(name, arguments)
+
+    assert first.startswith(f"{lost}\n")
+    assert [] == (second.structured_content or {})["news"], "an agent of before has none"
+
+
 async def test_a_lock_that_was_not_shown_is_deleted_as_it_is(
     api: ScriptedApi, tools: Tools
 ) -> None:

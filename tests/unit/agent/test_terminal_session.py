@@ -5,12 +5,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from scoord.ids import SessionId
+from scoord.ids import ProjectId, SessionId
 from scoord_agent import processes
 from scoord_agent.lifecycle import Lifecycle
-from scoord_agent.local_session import TERMINAL, LocalSession
+from scoord_agent.local_session import MAIN, TERMINAL, LocalSession
 from scoord_agent.sessions import Sessions
 from scoord_agent.status_desk import StatusDesk
+from scoord_agent.turns import Place
+from scoord_agent.wanted import MOST, Wanted
 from support.clock import FakeClock
 from support.house import nothing
 
@@ -39,13 +41,18 @@ async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> N
     assert (await lifecycle.terminal_session(os.getppid(), "/")).session_id == "terminal"
 
 
+def desk_of(sessions: Sessions) -> StatusDesk:
+    """One that is asked for news alone."""
+    parts: Any = FakeClock()
+    names = ("facts", "machine", "client", "neighbours", "hold_times", "locator", "settings")
+    return StatusDesk(**dict.fromkeys(names, parts), sessions=sessions, clock=parts)
+
+
 def test_a_terminals_command_takes_what_it_is_to_be_told_and_a_coding_sessions_does_not(
     tmp_path: Path,
 ) -> None:
     sessions = Sessions(tmp_path / "sessions.jsonl")
-    parts: Any = FakeClock()
-    names = ("facts", "machine", "client", "neighbours", "hold_times", "locator", "settings")
-    desk = StatusDesk(**dict.fromkeys(names, parts), sessions=sessions, clock=parts)
+    desk = desk_of(sessions)
     process = processes.find(os.getpid())
     terminal = LocalSession(SessionId("terminal"), TERMINAL, process, "/")
     coding = LocalSession(SessionId("coding"), "claude-code", process, "/")
@@ -61,3 +68,18 @@ def test_a_terminals_command_takes_what_it_is_to_be_told_and_a_coding_sessions_d
     assert desk.news(os.getpid()) == {"news": ["lost", "edited"]}
     assert desk.news(os.getpid()) == {"news": []}
     assert coding.take_notices() == ["lost", "edited"]
+
+
+def test_a_terminal_is_told_of_none_who_waits_and_of_none_that_was_left_out(
+    tmp_path: Path,
+) -> None:
+    sessions, told = Sessions(tmp_path / "sessions.jsonl"), list[str]()
+    sessions.person = lambda _session, notice: told.append(notice)
+    terminal = LocalSession(SessionId("terminal"), TERMINAL, processes.find(os.getpid()), "/")
+    sessions.add(terminal)
+    for number in range(MOST + 30):
+        place = Place(ProjectId("shop"), f"{number}.py", SessionId("Session_far"), MAIN)
+        terminal.tell_wanted(place, Wanted(f"bob waits for {number}.py"))
+
+    assert desk_of(sessions).news(os.getpid()) == {"news": []}
+    assert len(told) == MOST + 30, "its person has seen each"

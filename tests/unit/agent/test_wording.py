@@ -229,6 +229,7 @@ def test_a_hostile_text_adds_no_line_no_control_and_no_tag(evil: str) -> None:
         wording_losses.taken(evil): 1,
         wording_losses.lost(evil): 1,
         wording_losses.lost_before([evil]): 1,
+        wording_losses.lost_resting([evil]): 1,
         wording_losses.perhaps_lost(evil): 1,
         others.kept([evil]): 1,
         wording.unasked_denied([evil], "unreachable"): 1,
@@ -248,6 +249,9 @@ def test_of_one_lock_it_is_told_as_of_one() -> None:
     one, two = (wording_losses.lost_before(paths) for paths in (["a.py"], ["a.py", "b.py"]))
     assert "Your lock on a.py was lost before it was given back. Read the file again" in one
     assert "Your locks on a.py, b.py were lost before they were given back." in two
+    one, two = (wording_losses.lost_resting(paths) for paths in (["a.py"], ["a.py", "b.py"]))
+    assert "Your lock on a.py is lost: this session did nothing for long" in one
+    assert "Your locks on a.py, b.py are lost: this session did nothing for long" in two
     assert "your lock on a.py, which was for x only, is given" in wording_branches.switched(
         ["a.py"], "x", "y"
     )
