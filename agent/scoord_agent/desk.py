@@ -190,7 +190,7 @@ class Desk:
         say: Saying,
     ) -> Answer:
         """All of it, or nothing; ``last`` was refused before."""
-        had = self._all_or_none.had(session)
+        had = await self._all_or_none.had(session, requests)
         outcome = await self._all_or_none.take(session, requests, last)
         if isinstance(outcome, Refusal):
             request = outcome.request

@@ -142,19 +142,25 @@ class Taking:
         """Send again the releases that were not answered. Raises what the coordinator says."""
         await self._owed.settle()
 
+    async def enter(self, request: Request) -> None:
+        """Have its session live where it asks, and know what it has there. Raises as below."""
+        await self._registration.enter(
+            request.session, request.project, request.settings, PATIENCE_S
+        )
+
     async def acquire(self, request: Request) -> Granted | list[Conflict]:
         """Take the files of one project, all or none; or a pattern.
 
         Raises Unknown and Refused errors.
         """
         session = request.session
-        await self._enter(request)
+        await self.enter(request)
         try:
             with self._registration.noticing(session):
                 return await self._ask(request)
         except (SessionEnded, SessionNotFound):
             # The lease ran out since the last heartbeat.
-            await self._enter(request)
+            await self.enter(request)
         with self._registration.noticing(session):
             return await self._ask(request)
 
@@ -197,11 +203,6 @@ class Taking:
         """Give back a grant that nobody asked for. Raises what the coordinator says."""
         self._turns.used(_place_of(lock))
         await self._owed.give_back(session, lock.project, [lock], tells=False)
-
-    async def _enter(self, request: Request) -> None:
-        await self._registration.enter(
-            request.session, request.project, request.settings, PATIENCE_S
-        )
 
     async def _ask(self, request: Request) -> Granted | list[Conflict]:
         await self._unsettled.make_way(request)

@@ -19,6 +19,7 @@ from scoord_agent.wishes import Wish
 from scoord_hooks.neutral import EventKind
 from support.clock import FakeClock
 from support.house import settle
+from support.repositories import repository
 from support.scripted_coordinator import Fate
 from support.whole import Whole, whole_agent
 
@@ -34,6 +35,20 @@ async def agent(
 
 def wish(agent: Whole, *paths: str, **more: Any) -> Wish:
     return Wish(str(agent.root), paths, os.getpid(), **more)
+
+
+@pytest.fixture
+async def replaced(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Whole]:
+    """The agent after one that had a.py, before it knows what that had."""
+    async with whole_agent(tmp_path, clock) as before:
+        await Doors(before.parts).desk().acquire(wish(before, "a.py"))
+        before.parts.sessions.save()
+        (session,), coordinator = before.sessions, before.coordinator
+    async with whole_agent(tmp_path, clock) as made:
+        made.coordinator.leases.add(session.lease)
+        made.coordinator.locks |= coordinator.locks
+        made.coordinator.revision = coordinator.revision
+        yield made
 
 
 def local_api(agent: Whole, socket: Path) -> LocalApi:
@@ -106,3 +121,25 @@ async def test_what_an_edit_may_yet_be_granted_is_not_held_after_it_is_given_bac
     held = [] if named == "a.py" else ["a.py"]
     assert held == [lock.shown for lock in agent.parts.common.held]
     assert held == list(coordinator.locks)
+
+
+async def test_what_the_agent_before_had_is_not_new(replaced: Whole) -> None:
+    desk = Doors(replaced.parts).desk()
+
+    granted = (await desk.acquire(wish(replaced, "a.py", "b.py")))["granted"]
+
+    assert [("a.py", False), ("b.py", True)] == [(row["path"], row["new"]) for row in granted]
+
+
+async def test_what_the_agent_before_had_stays_where_another_project_is_refused(
+    replaced: Whole, tmp_path: Path
+) -> None:
+    """A file of the other one is asked for after that which was had, as far as is known."""
+    repository(tmp_path / "zoo", "https://example.com/zoo")
+    replaced.coordinator.hold("z.py", "Session_far")
+
+    answer = await Doors(replaced.parts).desk().acquire(wish(replaced, "a.py", "../zoo/z.py"))
+
+    assert ["z.py"] == [row["path"] for row in answer["held"]]
+    assert [] == replaced.coordinator.releases
+    assert {"a.py", "z.py"} == replaced.coordinator.locks.keys()
