@@ -24,10 +24,10 @@ from scoord.v1.locks_pb2 import (
 from scoord_agent import crossings, wording_losses
 from scoord_agent.asking import (
     acquire_message,
-    conflicts_of,
     granted_locks,
     reserve_message,
     told_of,
+    without_places,
 )
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
@@ -153,16 +153,17 @@ class Taking:
 
         Raises Unknown and Refused errors.
         """
-        session = request.session
-        await self.enter(request)
+        refused = list[Conflict]()
+        with suppress(SessionEnded, SessionNotFound):
+            return await self._ask_on_lease(request, refused)
+        # The lease ran out since the last heartbeat.
         try:
-            with self._registration.noticing(session):
-                return await self._ask(request)
-        except (SessionEnded, SessionNotFound):
-            # The lease ran out since the last heartbeat.
-            await self.enter(request)
-        with self._registration.noticing(session):
-            return await self._ask(request)
+            return await self._ask_on_lease(request, refused)
+        except ScoordError:
+            # It is another's, on whatever lease it was asked for.
+            if refused and request.conflict_action == "block":
+                return refused
+            raise
 
     async def release(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """Give ``locks`` back. Raises what the coordinator says; they are not held any more.
@@ -204,23 +205,33 @@ class Taking:
         self._turns.used(_place_of(lock))
         await self._owed.give_back(session, lock.project, [lock], tells=False)
 
-    async def _ask(self, request: Request) -> Granted | list[Conflict]:
+    async def _ask_on_lease(
+        self, request: Request, refused: list[Conflict]
+    ) -> Granted | list[Conflict]:
+        """Register its session, if need be, and ask.
+
+        Into ``refused`` goes what was in the way on a lease that is over by the answer.
+        """
+        await self.enter(request)
+        with self._registration.noticing(request.session):
+            return await self._ask(request, refused)
+
+    async def _ask(self, request: Request, refused: list[Conflict]) -> Granted | list[Conflict]:
         await self._unsettled.make_way(request)
         session = request.session
         await self._reclaiming.first(request)
         message, _, response, granted = await self._ask_until_news(request)
-        stands = session.lease == message.lease_id
+        if session.lease != message.lease_id:
+            refused[:] = without_places(response.held)
+            raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         if response.WhichOneof("outcome") == "held":
-            # It is another's, on whatever lease it was asked for.
-            conflicts = conflicts_of(response.held, has_places=stands)
+            conflicts = list(response.held.conflicts)
             told = isinstance(message, AcquireRequest) and message.overlaps
             if not self._overlaps.note(request, conflicts, told=told):
-                return await self._ask(request)
+                return await self._ask(request, refused)
             self._waits.refused(session, request.project, conflicts)
             self._note_queued(request, conflicts)
             return conflicts
-        if not stands:
-            raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         await self._refuse_in_vain(request, granted)
         for lock in granted:
             self._note_granted(request, lock)

@@ -7,7 +7,7 @@ import pytest
 
 from scoord.errors import CoordinatorUnreachable, InvalidRequest
 from scoord_hooks.neutral import Verdict
-from support.house import House, until
+from support.house import SHOP, House, until
 from support.scripted_coordinator import Fate
 
 Going = Callable[[House], Awaitable[None]]
@@ -52,6 +52,28 @@ async def test_what_is_known_to_be_anothers_stays_refused(asking: House, goes: G
     assert decision.verdict is Verdict.DENY
     assert "a.py is locked" in decision.reason
     assert "queue" not in decision.reason, "its place went with the lease"
+
+
+@pytest.mark.parametrize("is_free", [False, True])
+async def test_what_was_anothers_on_a_lease_that_is_over_is_asked_for_on_the_new_one(
+    asking: House, *, is_free: bool
+) -> None:
+    """The place that came with that answer is no more; it may be free by now, too."""
+    coordinator, session = asking.coordinator, asking.session
+    coordinator.hold("a.py", "Session_far")
+    editing = asyncio.create_task(asking.edit())
+    await until(lambda: coordinator.places)
+    asking.registration.lapse(session)
+    await asking.registration.enter(session, SHOP, asking.settings.at(asking.root))
+    if is_free:
+        del coordinator.locks["a.py"]
+    assert coordinator.gate
+    coordinator.gate.set()
+
+    decision = await editing
+    assert is_free is asking.agrees()
+    assert is_free is (decision.verdict is Verdict.ALLOW)
+    assert is_free is ("You are first in the queue" not in decision.reason)
 
 
 @pytest.mark.parametrize("is_asked", [True, False])
