@@ -136,7 +136,7 @@ class Desk:
         files, patterns = sorted_out(named)
         own = all_of(session, self._held)
         mine = self._there(own, files, patterns)
-        self._taking.forgo(session, files)
+        self._taking.unsettled.forgo(session, files)
         with contextlib.suppress(Unknown):  # they are owed then
             await self._taking.release(session, [*dict.fromkeys(chain(*mine.values()))])
         owed = self._there(session.owed, files, patterns)

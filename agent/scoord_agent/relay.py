@@ -212,7 +212,7 @@ class Relay:
         if agent == MAIN:
             return
         session.subagent_ends(agent)
-        self._taking.done(session, agent)
+        self._taking.unsettled.done(session, agent)
         done = [lock for lock in all_of(session, self._held) if lock.agent == agent]
         # What went with its lease is told of as that.
         passed = (k for k in done if k.passed and not self._held.losses.went_with_lease(k))

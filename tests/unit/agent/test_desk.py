@@ -103,24 +103,37 @@ async def test_a_terminal_with_a_place_is_not_promised_to_be_told(agent: Whole) 
     assert "You are first in the queue and keep your place." in answer["held"][0]["message"]
 
 
-@pytest.mark.parametrize("named", ["a.py", "b.py"])
-async def test_what_an_edit_may_yet_be_granted_is_not_held_after_it_is_given_back(
-    agent: Whole, named: str
-) -> None:
+async def held_late(agent: Whole, release: str, *edited: str) -> list[str]:
+    """What stands of an edit that is granted late, where this is given back before."""
     coordinator = agent.coordinator
     coordinator.fates.append(Fate.UNREACHABLE)
     coordinator.connection.failed("gone", agent.clock.now())
-    told = await agent.hear(EventKind.BEFORE_EDIT, Origin(pid=os.getpid()))
+    told = await agent.hear(EventKind.BEFORE_EDIT, Origin(pid=os.getpid()), paths=edited)
     assert "let through without a lock" in told.context
 
-    answer = await Doors(agent.parts).desk().release(str(agent.root), [named], os.getpid())
-    assert [named] == answer["not_held"]
+    answer = await Doors(agent.parts).desk().release(str(agent.root), [release], os.getpid())
+    assert [release] == answer["not_held"]
     coordinator.connection.answered(agent.clock.now())
     await settle()
 
-    held = [] if named == "a.py" else ["a.py"]
-    assert held == [lock.shown for lock in agent.parts.common.held]
+    held = [lock.shown for lock in agent.parts.common.held]
     assert held == list(coordinator.locks)
+    return held
+
+
+async def test_what_an_edit_may_yet_be_granted_is_not_held_after_it_is_given_back(
+    agent: Whole,
+) -> None:
+    assert [] == await held_late(agent, "a.py", "a.py")
+
+
+async def test_what_is_given_back_takes_nothing_else_along(agent: Whole) -> None:
+    assert ["b.py"] == await held_late(agent, "a.py", "a.py", "b.py")
+    assert [["a.py"]] == [[ref.path for ref in one.locks] for one in agent.coordinator.releases]
+
+
+async def test_so_it_is_where_nothing_that_was_edited_is_given_back(agent: Whole) -> None:
+    assert ["a.py"] == await held_late(agent, "b.py", "a.py")
 
 
 async def test_what_the_agent_before_had_is_not_new(replaced: Whole) -> None:
