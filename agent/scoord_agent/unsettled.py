@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import copy
 import logging
-from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -28,7 +28,6 @@ from math import inf
 from scoord.clock import Clock
 from scoord.errors import ScoordError, Unknown
 from scoord.ids import AgentId, ProjectId, SessionId
-from scoord.paths import FileIdentity
 from scoord.v1.locks_pb2 import AcquireRequest, AcquireResponse, Granted, ReserveRequest
 from scoord_agent.background import Background
 from scoord_agent.connection import State
@@ -227,14 +226,9 @@ class Unsettled:
         """Its holder has no use for it any more, nor for what it asked for there before."""
         self._drop(lambda it, key: _holder(it) == _holder_of(lock) and key == lock.key)
 
-    def forgo(self, session: LocalSession, files: Container[FileIdentity]) -> None:
+    def forgo(self, session: LocalSession, is_meant: Callable[[Request, str], bool]) -> None:
         """What it may yet be granted of these, it wants no more."""
-        self._drop(
-            lambda it, key: (
-                it.session is session
-                and any(file in files and file.key == key for file in it.files)
-            )
-        )
+        self._drop(lambda it, key: it.session is session and is_meant(it, key))
 
     def _drop(self, is_over: Callable[[Request, str], bool]) -> None:
         """Who asked for these keys is done: what is granted yet is to be given back."""

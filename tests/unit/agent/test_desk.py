@@ -19,7 +19,7 @@ from scoord_agent.wishes import Wish
 from scoord_hooks.neutral import EventKind
 from support.clock import FakeClock
 from support.house import settle
-from support.repositories import repository
+from support.repositories import repository, worktree
 from support.scripted_coordinator import Fate
 from support.whole import Whole, whole_agent
 
@@ -103,7 +103,9 @@ async def test_a_terminal_with_a_place_is_not_promised_to_be_told(agent: Whole) 
     assert "You are first in the queue and keep your place." in answer["held"][0]["message"]
 
 
-async def held_late(agent: Whole, release: str, *edited: str) -> list[str]:
+async def held_late(
+    agent: Whole, release: str, *edited: str, where: Path | None = None
+) -> list[str]:
     """What stands of an edit that is granted late, where this is given back before."""
     coordinator = agent.coordinator
     coordinator.fates.append(Fate.UNREACHABLE)
@@ -111,7 +113,8 @@ async def held_late(agent: Whole, release: str, *edited: str) -> list[str]:
     told = await agent.hear(EventKind.BEFORE_EDIT, Origin(pid=os.getpid()), paths=edited)
     assert "let through without a lock" in told.context
 
-    answer = await Doors(agent.parts).desk().release(str(agent.root), [release], os.getpid())
+    root = str(where or agent.root)
+    answer = await Doors(agent.parts).desk().release(root, [release], os.getpid())
     assert [release] == answer["not_held"]
     coordinator.connection.answered(agent.clock.now())
     await settle()
@@ -134,6 +137,21 @@ async def test_what_is_given_back_takes_nothing_else_along(agent: Whole) -> None
 
 async def test_so_it_is_where_nothing_that_was_edited_is_given_back(agent: Whole) -> None:
     assert ["a.py"] == await held_late(agent, "b.py", "a.py")
+
+
+async def test_it_is_given_back_by_any_spelling(agent: Whole) -> None:
+    assert [] == await held_late(agent, "A.py", "a.py")
+
+
+@pytest.mark.parametrize("scope", ["repository", "branch"])
+async def test_it_is_given_back_from_another_worktree_where_a_lock_would_be(
+    agent: Whole, tmp_path: Path, scope: str
+) -> None:
+    (agent.root / "coordination.yaml").write_text(f"session_coordination: {{scope: {scope}}}")
+    there = worktree(agent.root, tmp_path / "there", "topic")
+
+    held = ["a.py"] if scope == "branch" else []
+    assert held == await held_late(agent, "a.py", "a.py", where=there)
 
 
 async def test_what_the_agent_before_had_is_not_new(replaced: Whole) -> None:
