@@ -22,7 +22,7 @@ import copy
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 
 from scoord.clock import Clock
@@ -92,13 +92,15 @@ class Cut:
         """Who asked, in which project, and for which branch."""
         return _holder(self.request)
 
-    def is_of(self, request: Request) -> bool:
-        """Whether it asked for the same, or for some of the same files.
+    def serves(self, request: Request) -> set[str]:
+        """The keys of a request that it asked for, too: for the same holder, and as much.
 
-        What is judged late asks anew, and what goes on beside others' locks for the rest.
+        What is judged late asks anew, and so does who edits the file once more: its reason,
+        what is checked out and the other files may have changed since.
         """
-        asked = self.request
-        return asked.keys <= request.keys and asked == replace(request, files=asked.files)
+        asked, how = self.request, (request.shared, request.is_pattern)
+        is_alike = self.holder == _holder(request) and (asked.shared, asked.is_pattern) == how
+        return asked.keys & request.keys if is_alike else set()
 
     @property
     def takes(self) -> bool:
@@ -203,9 +205,9 @@ class Unsettled:
 
         What was cut off of it, and may stand.
         """
-        own = [cut for cut in self._cuts if cut.is_of(request)]
+        own = [cut for cut in self._cuts if cut.serves(request)]
         for cut in own:
-            cut.wanted |= cut.request.keys
+            cut.wanted |= cut.serves(request)
         return [cut for cut in own if cut.is_live]
 
     def turn_over(self, session: LocalSession) -> None:
