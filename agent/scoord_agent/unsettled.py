@@ -158,6 +158,7 @@ class Unsettled:
         self._settled = settled
         self._cuts: list[Cut] = []
         self._asking: list[Request] = []
+        self._undecided: list[Request] = []
 
     @contextmanager
     def asking(self, request: Request, message: Message) -> Iterator[dict[str, float]]:
@@ -192,6 +193,20 @@ class Unsettled:
             if heard is not None:
                 self._add(heard)
             raise
+
+    @contextmanager
+    def deciding(self, requests: Sequence[Request]) -> Iterator[None]:
+        """Around asking about an edit, one project after the other.
+
+        Only after the last of them is it known whether what was cut off is wanted: its own is
+        not found out until then, and of what was cut off before nothing is given back.
+        """
+        self._undecided += requests
+        try:
+            yield
+        finally:
+            for request in requests:
+                self._undecided.remove(request)
 
     async def make_way(self, request: Request) -> None:
         """Wait for what is being given back: asked for now, it would be granted and then go."""
@@ -250,7 +265,11 @@ class Unsettled:
 
     def _is_asked_again(self, cut: Cut) -> bool:
         asked = any(self.is_asked_for(cut.request, key) for key in cut.request.keys)
-        return cut.is_live and asked
+        return cut.is_live and (asked or any(map(cut.serves, self._undecided)))
+
+    def _is_undecided(self, cut: Cut) -> bool:
+        """Whether its very edit is: another may ask for just the same."""
+        return any(request is cut.request for request in self._undecided)
 
     def _add(self, cut: Cut) -> None:
         self._cuts.append(cut)
@@ -274,7 +293,7 @@ class Unsettled:
         """Send it again until there is an answer. Raises what the coordinator refuses it for."""
         give_up_at = self._clock.now() + SETTLE_WITHIN_S
         while cut.stands:
-            if self._is_connected():
+            if self._is_connected() and not self._is_undecided(cut):
                 with contextlib.suppress(Unknown):
                     return await self._send_again(cut)
             if self._clock.now() >= give_up_at:
