@@ -62,7 +62,8 @@ class AllOrNone:
 
         ``last`` is what was refused when the same command asked before.
         """
-        had, parts = self.had(session), self._in_order(requests, last)
+        requests = tuple(requests)
+        had, parts = await self.had(session, requests), self._in_order(requests, last)
         more = {name for part in parts for name in self._more(part)}
         taken = dict[Name, LockRef]()
         undo = partial(self._undo, session, taken, had, more)
@@ -79,8 +80,14 @@ class AllOrNone:
             await self._seen_through(undo())
         return refusal or taken
 
-    def had(self, session: LocalSession) -> set[Name]:
-        """What it has, or has lost and may have again: nothing of that is new."""
+    async def had(self, session: LocalSession, requests: Iterable[Request]) -> set[Name]:
+        """What it has, or has lost and may have again: nothing of that is new.
+
+        What it had with the agent before is known once it is registered where it asks. Raises
+        what the coordinator says.
+        """
+        for request in requests:
+            await self._taking.enter(request)
         return set(map(name_of, self._own(session)))
 
     async def _ask_for(

@@ -110,10 +110,10 @@ def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLo
     ]
 
 
-def conflicts_of(held: Held, *, has_places: bool) -> list[Conflict]:
-    """Who is in the way; without places in queues where these went with the asker's lease."""
+def without_places(held: Held) -> list[Conflict]:
+    """Who is in the way; the places in queues went with the asker's lease."""
     conflicts = list(held.conflicts)
-    for conflict in () if has_places else conflicts:
+    for conflict in conflicts:
         conflict.place = 0
     return conflicts
 

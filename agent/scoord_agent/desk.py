@@ -136,7 +136,7 @@ class Desk:
         files, patterns = sorted_out(named)
         own = all_of(session, self._held)
         mine = self._there(own, files, patterns)
-        self._taking.forgo(session, files)
+        self._taking.unsettled.forgo(session, partial(self._is_asked_for, files))
         with contextlib.suppress(Unknown):  # they are owed then
             await self._taking.release(session, [*dict.fromkeys(chain(*mine.values()))])
         owed = self._there(session.owed, files, patterns)
@@ -173,13 +173,21 @@ class Desk:
         of_files = {file: [k for k in single if self._is_there(k, file)] for file in files}
         return of_files | {p: [k for k in whole if self._is_there(k, p)] for p in patterns}
 
+    def _is_asked_for(self, files: Iterable[FileIdentity], request: Request, key: str) -> bool:
+        """Whether a request is for one of ``files``, as it would be granted."""
+        branch, root = request.claimant.branch, _root_of(request.files[0])
+        named = (file for file in files if (file.project, file.key) == (request.project, key))
+        return any(self._holds_in(file, branch, root) for file in named)
+
     def _is_there(self, lock: HeldLock, named: FileIdentity) -> bool:
         """Whether it is of that name, and holds in that worktree or was taken there."""
-        if (lock.project, lock.key) != (named.project, named.key):
-            return False
-        root = str(named.worktree.root) if named.worktree else ""
-        branch = one_line(self._locator.head(named.worktree).branch)
-        return lock.branch in ("", branch) or lock.worktree == root
+        is_same = lock.name == (named.project, named.key)
+        return is_same and self._holds_in(named, lock.branch, lock.worktree)
+
+    def _holds_in(self, named: FileIdentity, branch: str, root: str) -> bool:
+        """Whether what is confined to ``branch``, if any, and was asked for in ``root`` does."""
+        here = one_line(self._locator.head(named.worktree).branch)
+        return branch in ("", here) or root == _root_of(named)
 
     async def _take(
         self,
@@ -190,7 +198,7 @@ class Desk:
         say: Saying,
     ) -> Answer:
         """All of it, or nothing; ``last`` was refused before."""
-        had = self._all_or_none.had(session)
+        had = await self._all_or_none.had(session, requests)
         outcome = await self._all_or_none.take(session, requests, last)
         if isinstance(outcome, Refusal):
             request = outcome.request
@@ -255,6 +263,10 @@ class Desk:
             shared=wish.shared,
             lasts_s=wish.lasts_s,
         )
+
+
+def _root_of(file: FileIdentity) -> str:
+    return str(file.worktree.root) if file.worktree else ""
 
 
 def _fate(mine: Sequence[HeldLock], owed: Sequence[HeldLock], *, is_left: bool) -> str:

@@ -197,10 +197,11 @@ class Edits:
         """
         pairs, requests = list[tuple[Request, Outcome]](), [*self._requests(session, agent, edits)]
         for _ in range(2):
-            for request in requests:
-                pairs += await self._outcomes(request, until)
-                if self._judging.is_refused(*pairs[-1]):
-                    return pairs
+            with self._taking.unsettled.deciding(requests):
+                for request in requests:
+                    pairs += await self._outcomes(request, until)
+                    if self._judging.is_refused(*pairs[-1]):
+                        return pairs
             if not (lost := self._lost(edits, pairs)):
                 return pairs
             requests = [self._request(session, agent, group) for group in lost]

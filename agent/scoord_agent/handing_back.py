@@ -132,7 +132,7 @@ class HandingBack:
         """The main thread's turn is over. Its subagents may still work."""
         own = (k for k in all_of(session, self._held) if k.agent == MAIN)
         over = [lock for lock in own if self._release_on(session, lock) == "stop"]
-        self._taking.turn_over(session)
+        self._taking.unsettled.turn_over(session)
         self._give_back(session, over)
 
     def after_commit(self, session: LocalSession) -> None:

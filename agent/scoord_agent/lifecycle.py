@@ -181,12 +181,7 @@ class Lifecycle:
         """
         await self._registration.say_ends()
         for session in self._sessions:
-            try:
-                await self._bring_to_life(session)
-            except Unknown:
-                raise
-            except ScoordError as error:
-                _log.warning("%s cannot be registered: %s", session.session_id, error)
+            await _as_far_as_allowed(session, self._bring_to_life(session))
 
     async def terminal_session(self, pid: int, cwd: str, *, lasting: bool = False) -> LocalSession:
         """The nearest session above ``pid``, else one for the terminal's shell, made now.
@@ -237,7 +232,8 @@ class Lifecycle:
         else:
             # Its renewals do not tell what it holds; registering it again does.
             for project in sorted(session.inherited):
-                await self._registration.enter(session, project, settings)
+                entering = self._registration.enter(session, project, settings)
+                await _as_far_as_allowed(session, entering)
 
     def _known(
         self, event: HookEvent, origin: Origin, process: Process | None
@@ -337,6 +333,16 @@ class Lifecycle:
         else:
             return None
         return processes.find(pid) if pid else None
+
+
+async def _as_far_as_allowed(session: LocalSession, step: Awaitable[None]) -> None:
+    """What is refused keeps nothing else from being registered. Raises Unknown."""
+    try:
+        await step
+    except Unknown:
+        raise
+    except ScoordError as error:
+        _log.warning("%s cannot be registered: %s", session.session_id, error)
 
 
 def _is_another_conversation(session: LocalSession, event: HookEvent) -> bool:

@@ -212,7 +212,7 @@ class Relay:
         if agent == MAIN:
             return
         session.subagent_ends(agent)
-        self._taking.done(session, agent)
+        self._taking.unsettled.done(session, agent)
         done = [lock for lock in all_of(session, self._held) if lock.agent == agent]
         # What went with its lease is told of as that.
         passed = (k for k in done if k.passed and not self._held.losses.went_with_lease(k))
@@ -276,11 +276,13 @@ class Relay:
     def _see_missed(self, session: LocalSession) -> None:
         """Places that went unheard, with the agent or its stream away, are to be told.
 
-        Not before it is known what the session has, and not while the answer is on its way
+        Not before it is known what the session has there, and not while the answer is on its way
         that tells of a grant or another place, or that it is given up: only now, not when
         they were missed.
         """
-        for place in () if session.inherited else self._turns.missed(session.session_id):
+        for place in self._turns.missed(session.session_id):
+            if place.project in session.inherited:
+                continue
             if self._held.right(place.project, place.key, place.claimant):
                 self._turns.had(place)
             elif not self._taking.is_open(place):

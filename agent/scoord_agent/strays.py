@@ -48,12 +48,11 @@ class Strays:
                 await self._taking.give_back_unasked(session, lock)
 
     def _found(self) -> Iterator[tuple[LocalSession, HeldLock]]:
-        # Of one that is not taken up yet, nobody here knows what it holds.
-        sessions = [one for one in self._sessions if one.registered and not one.inherited]
-        projects = dict.fromkeys(project for session in sessions for project in session.aliases)
+        sessions = [session for session in self._sessions if session.registered]
+        projects = dict.fromkeys(project for session in sessions for project in _known(session))
         ours = {project: self._ours(project) for project in projects}
         for session in sessions:
-            for project in session.aliases:
+            for project in _known(session):
                 for lock in ours[project].get(session.session_id, ()):
                     own = as_held(session, project, lock, self._clock.now())
                     if not self._taking.is_known(session, own):
@@ -67,6 +66,11 @@ class Strays:
             if self._sessions.is_here(holder):
                 ours.setdefault(holder, []).append(lock)
         return ours
+
+
+def _known(session: LocalSession) -> list[ProjectId]:
+    """Where it is known here what it holds: not where it is not taken up yet."""
+    return [project for project in session.aliases if project not in session.inherited]
 
 
 def _name(lock: HeldLock) -> _Grant:

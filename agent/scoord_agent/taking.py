@@ -5,16 +5,14 @@ It knows nothing of hooks: what a refusal means for an edit is ``edits.py``'s to
 
 import asyncio
 import logging
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 from scoord.clock import Clock
 from scoord.errors import Contended, InvalidRequest, ScoordError, SessionEnded, SessionNotFound
-from scoord.ids import AgentId
 from scoord.names import path_key
-from scoord.paths import FileIdentity
 from scoord.v1.locks_pb2 import (
     AcquireRequest,
     AcquireResponse,
@@ -24,17 +22,17 @@ from scoord.v1.locks_pb2 import (
 from scoord_agent import crossings, wording_losses
 from scoord_agent.asking import (
     acquire_message,
-    conflicts_of,
     granted_locks,
     reserve_message,
     told_of,
+    without_places,
 )
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.leaving import Leaving
-from scoord_agent.local_session import MAIN, LocalSession
+from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.overlaps import Overlaps
 from scoord_agent.owed import Owed, batches, is_given_back
@@ -85,7 +83,7 @@ class Taking:
         self._reclaiming = reclaiming
         self._clock = clock
         self._background = background
-        self._unsettled = Unsettled(
+        self.unsettled = Unsettled(
             client=client,
             clock=clock,
             background=background,
@@ -95,7 +93,7 @@ class Taking:
         )
         self._owed = owed
         self.leaving = Leaving(
-            client=client, turns=turns, waits=waits, is_open=self._unsettled.is_open
+            client=client, turns=turns, waits=waits, is_open=self.unsettled.is_open
         )
         self._overlaps = Overlaps(client, neighbours, background)
         self._waits = waits
@@ -103,7 +101,7 @@ class Taking:
     def let_through(self, request: Request) -> None:
         """An edit goes on without an outcome: what is granted yet is to be held."""
         if not _is_in_vain(request):
-            cuts = self._unsettled.let_through(request)
+            cuts = self.unsettled.let_through(request)
             for cut in cuts:
                 self._hold_heard(cut, cuts)
 
@@ -113,50 +111,37 @@ class Taking:
         Its lease may run out before anybody answers: then it was lost, and is asked for again.
         """
         for lock in cut.granted:
-            if self._is_news(cut, lock):
+            if lock.key in cut.wanted and self._is_news(cut, lock):
                 self._note_granted(cut.request, lock)
                 for one in cuts:
                     one.open.discard(lock.key)
 
-    def turn_over(self, session: LocalSession) -> None:
-        """Its main thread's turn is over: where that ends its locks, it is granted none yet."""
-        self._unsettled.drop(
-            lambda request: (
-                request.session is session
-                and request.agent == MAIN
-                and request.settings.session_coordination.release_on == "stop"
-            )
-        )
-
-    def done(self, session: LocalSession, agent: AgentId) -> None:
-        """A holder has ended: what it may yet be granted, it wants no more."""
-        self._unsettled.drop(lambda it: it.session is session and it.agent == agent)
-
-    def forgo(self, session: LocalSession, files: Container[FileIdentity]) -> None:
-        """What it may yet be granted of these, it wants no more."""
-        self._unsettled.drop(
-            lambda it: it.session is session and any(file in files for file in it.files)
-        )
-
     async def settle(self) -> None:
         """Send again the releases that were not answered. Raises what the coordinator says."""
         await self._owed.settle()
+
+    async def enter(self, request: Request) -> None:
+        """Have its session live where it asks, and know what it has there. Raises as below."""
+        await self._registration.enter(
+            request.session, request.project, request.settings, PATIENCE_S
+        )
 
     async def acquire(self, request: Request) -> Granted | list[Conflict]:
         """Take the files of one project, all or none; or a pattern.
 
         Raises Unknown and Refused errors.
         """
-        session = request.session
-        await self._enter(request)
+        refused = list[Conflict]()
+        with suppress(SessionEnded, SessionNotFound):
+            return await self._ask_on_lease(request, refused)
+        # The lease ran out since the last heartbeat.
         try:
-            with self._registration.noticing(session):
-                return await self._ask(request)
-        except (SessionEnded, SessionNotFound):
-            # The lease ran out since the last heartbeat.
-            await self._enter(request)
-        with self._registration.noticing(session):
-            return await self._ask(request)
+            return await self._ask_on_lease(request, refused)
+        except ScoordError:
+            # It is another's, on whatever lease it was asked for.
+            if refused and request.conflict_action == "block":
+                return refused
+            raise
 
     async def release(self, session: LocalSession, locks: Sequence[HeldLock]) -> None:
         """Give ``locks`` back. Raises what the coordinator says; they are not held any more.
@@ -164,7 +149,7 @@ class Taking:
         Neither are they taken up from the agent before us, or asked for again.
         """
         for lock in locks:
-            self._unsettled.give_back(lock)
+            self.unsettled.give_back(lock)
         await self._give_back(session, [lock for lock in locks if self._lets_go(session, lock)])
 
     def _lets_go(self, session: LocalSession, lock: HeldLock) -> bool:
@@ -186,40 +171,45 @@ class Taking:
             self._held.holds(lock)
             or self._held.losses.is_at(session.session_id, *lock.name)
             or is_given_back(session, lock)
-            or self._unsettled.is_open(lock)
+            or self.unsettled.is_open(lock)
         )
 
     def is_open(self, place: Place) -> bool:
         """Whether it is asked for or given up just now, or its last outcome was not heard."""
-        return self._unsettled.is_open(place) or self.leaving.is_leaving(place)
+        return self.unsettled.is_open(place) or self.leaving.is_leaving(place)
 
     async def give_back_unasked(self, session: LocalSession, lock: HeldLock) -> None:
         """Give back a grant that nobody asked for. Raises what the coordinator says."""
         self._turns.used(_place_of(lock))
         await self._owed.give_back(session, lock.project, [lock], tells=False)
 
-    async def _enter(self, request: Request) -> None:
-        await self._registration.enter(
-            request.session, request.project, request.settings, PATIENCE_S
-        )
+    async def _ask_on_lease(
+        self, request: Request, refused: list[Conflict]
+    ) -> Granted | list[Conflict]:
+        """Register its session, if need be, and ask.
 
-    async def _ask(self, request: Request) -> Granted | list[Conflict]:
-        await self._unsettled.make_way(request)
+        Into ``refused`` goes what was in the way on a lease that is over by the answer.
+        """
+        await self.enter(request)
+        with self._registration.noticing(request.session):
+            return await self._ask(request, refused)
+
+    async def _ask(self, request: Request, refused: list[Conflict]) -> Granted | list[Conflict]:
+        await self.unsettled.make_way(request)
         session = request.session
         await self._reclaiming.first(request)
         message, _, response, granted = await self._ask_until_news(request)
-        stands = session.lease == message.lease_id
+        if session.lease != message.lease_id:
+            refused[:] = without_places(response.held)
+            raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         if response.WhichOneof("outcome") == "held":
-            # It is another's, on whatever lease it was asked for.
-            conflicts = conflicts_of(response.held, has_places=stands)
+            conflicts = list(response.held.conflicts)
             told = isinstance(message, AcquireRequest) and message.overlaps
             if not self._overlaps.note(request, conflicts, told=told):
-                return await self._ask(request)
+                return await self._ask(request, refused)
             self._waits.refused(session, request.project, conflicts)
             self._note_queued(request, conflicts)
             return conflicts
-        if not stands:
-            raise SessionEnded(f"{session.session_id} got a new lease meanwhile")
         await self._refuse_in_vain(request, granted)
         for lock in granted:
             self._note_granted(request, lock)
@@ -269,12 +259,11 @@ class Taking:
         granted = self._granted(request, response)
         self._renew(cut, granted)
         new = [lock for lock in granted if self._is_news(cut, lock)]
-        if cut.let_through:
-            for lock in new:
+        for lock in new:
+            if lock.key in cut.wanted:
                 self._note_granted(request, lock)
-            return
         cut.giving_back = True
-        await self._turn_down(request, new)
+        await self._turn_down(request, [lock for lock in new if lock.key not in cut.wanted])
 
     async def _turn_down(self, request: Request, new: Sequence[HeldLock]) -> None:
         """Give back at once what is granted and not wanted. Raises what the coordinator says."""
@@ -291,7 +280,7 @@ class Taking:
 
         Of one that was had before, and was lost since, the question tells what became of it.
         """
-        if not cut.tells_of(lock) or self._unsettled.is_asked_for(cut.request, lock.key):
+        if not cut.tells_of(lock) or self.unsettled.is_asked_for(cut.request, lock.key):
             return False
         if self._is_over(cut.request.session, lock) or self._held.losses.is_asked_for(lock):
             return False
@@ -304,7 +293,7 @@ class Taking:
         """
         heard: Cut | None = None
         for _ in range(2):
-            with self._unsettled.asking_again(heard):
+            with self.unsettled.asking_again(heard):
                 await self._registration.renew(request.session, request.project, PATIENCE_S)
                 answer = await self._ask_once(request)
             if self._stands(request, answer):
@@ -327,7 +316,7 @@ class Taking:
         message = self._message(request)
         untold = self._forget_turns(request)
         asked_at = self._clock.now()
-        with self._unsettled.asking(request, message) as told:
+        with self.unsettled.asking(request, message) as told:
             response = await send(self._client, message, PATIENCE_S)
             told.update(told_of(request, response))
         self._turns.settled(untold)

@@ -11,8 +11,9 @@ So it is with a grant that was heard, on a lease which may have run out by then,
 nobody answered who was asked again. Where its edit goes on it is held, and believed in
 once its lease is renewed; what asked again for it has no more to find out.
 
-Whoever gives back what it has of a file wants no more of it: what it asked for before, and
-has no outcome of, takes nothing from then on.
+Whoever gives back what it has of a file wants no more of it: what an acquire is granted of
+that, which is cut off by then, is given back, and the other files of its edit are held. One
+that is still asked, and cut off later, is of an edit that goes on after that.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ import copy
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 
 from scoord.clock import Clock
@@ -32,6 +33,7 @@ from scoord_agent.background import Background
 from scoord_agent.connection import State
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.held_lock import HeldLock
+from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
 from scoord_agent.turns import Place
@@ -78,10 +80,10 @@ class Cut:
     """Of the others, up to which token a grant is known of."""
     granted: Sequence[HeldLock] = ()
     """What it was granted by an answer that was heard, and could not be believed in."""
-    let_through: bool = False
-    """Whether the edit goes on, and so wants its locks."""
+    wanted: set[str] = field(default_factory=set)
+    """The keys whose edit goes on, and so wants its lock."""
     giving_back: bool = False
-    """Whether its grant is being given back."""
+    """Whether what is not wanted of its grant is being given back."""
     task: asyncio.Task[None] | None = None
     """What sees it through."""
 
@@ -90,13 +92,20 @@ class Cut:
         """Who asked, in which project, and for which branch."""
         return _holder(self.request)
 
-    def is_of(self, request: Request) -> bool:
-        """Whether it asked for the same, or for some of the same files.
+    def serves(self, request: Request) -> set[str]:
+        """The keys of a request that it asked for, too: for the same holder, and as much.
 
-        What is judged late asks anew, and what goes on beside others' locks for the rest.
+        What is judged late asks anew, and so does who edits the file once more: its reason,
+        what is checked out and the other files may have changed since.
         """
-        asked = self.request
-        return asked.keys <= request.keys and asked == replace(request, files=asked.files)
+        asked, how = self.request, (request.shared, request.is_pattern)
+        is_alike = self.holder == _holder(request) and (asked.shared, asked.is_pattern) == how
+        return asked.keys & request.keys if is_alike else set()
+
+    @property
+    def takes(self) -> bool:
+        """Whether anything is wanted of which nothing was heard."""
+        return bool(self.wanted & self.open)
 
     @property
     def stands(self) -> bool:
@@ -149,6 +158,7 @@ class Unsettled:
         self._settled = settled
         self._cuts: list[Cut] = []
         self._asking: list[Request] = []
+        self._undecided: list[Request] = []
 
     @contextmanager
     def asking(self, request: Request, message: Message) -> Iterator[dict[str, float]]:
@@ -184,10 +194,24 @@ class Unsettled:
                 self._add(heard)
             raise
 
+    @contextmanager
+    def deciding(self, requests: Sequence[Request]) -> Iterator[None]:
+        """Around asking about an edit, one project after the other.
+
+        Only after the last of them is it known whether what was cut off is wanted: its own is
+        not found out until then, and of what was cut off before nothing is given back.
+        """
+        self._undecided += requests
+        try:
+            yield
+        finally:
+            for request in requests:
+                self._undecided.remove(request)
+
     async def make_way(self, request: Request) -> None:
         """Wait for what is being given back: asked for now, it would be granted and then go."""
-        going = [cut for cut in self._cuts if cut.giving_back and cut.open & request.keys]
-        tasks = [cut.task for cut in going if cut.task and cut.holder == _holder(request)]
+        own = (cut for cut in self._cuts if cut.giving_back and cut.holder == _holder(request))
+        tasks = [cut.task for cut in own if cut.task and (cut.open - cut.wanted) & request.keys]
         if tasks:
             await asyncio.wait(tasks)
 
@@ -196,19 +220,37 @@ class Unsettled:
 
         What was cut off of it, and may stand.
         """
-        own = [cut for cut in self._cuts if cut.is_of(request)]
+        own = [cut for cut in self._cuts if cut.serves(request)]
         for cut in own:
-            cut.let_through = True
+            cut.wanted |= cut.serves(request)
         return [cut for cut in own if cut.is_live]
 
-    def drop(self, is_over: Callable[[Request], bool]) -> None:
-        """Who asked for these is done: what is granted yet is to be given back."""
-        for cut in self._cuts:
-            cut.let_through &= not is_over(cut.request)
+    def turn_over(self, session: LocalSession) -> None:
+        """Its main thread's turn is over: where that ends its locks, it is granted none yet."""
+        self._drop(
+            lambda request, _key: (
+                request.session is session
+                and request.agent == MAIN
+                and request.settings.session_coordination.release_on == "stop"
+            )
+        )
+
+    def done(self, session: LocalSession, agent: AgentId) -> None:
+        """A holder has ended: what it may yet be granted, it wants no more."""
+        self._drop(lambda it, _key: it.session is session and it.agent == agent)
 
     def give_back(self, lock: HeldLock) -> None:
-        """Its holder has no use for it any more, nor for what was asked for with it before."""
-        self.drop(lambda it: _holder(it) == _holder_of(lock) and lock.key in it.keys)
+        """Its holder has no use for it any more, nor for what it asked for there before."""
+        self._drop(lambda it, key: _holder(it) == _holder_of(lock) and key == lock.key)
+
+    def forgo(self, session: LocalSession, is_meant: Callable[[Request, str], bool]) -> None:
+        """What it may yet be granted of these, it wants no more."""
+        self._drop(lambda it, key: it.session is session and is_meant(it, key))
+
+    def _drop(self, is_over: Callable[[Request, str], bool]) -> None:
+        """Who asked for these keys is done: what is granted yet is to be given back."""
+        for cut in self._cuts:
+            cut.wanted -= {key for key in cut.wanted if is_over(cut.request, key)}
 
     def is_asked_for(self, request: Request, key: str) -> bool:
         """Whether the same holder asks for ``key`` at this moment."""
@@ -223,7 +265,11 @@ class Unsettled:
 
     def _is_asked_again(self, cut: Cut) -> bool:
         asked = any(self.is_asked_for(cut.request, key) for key in cut.request.keys)
-        return cut.is_live and asked
+        return cut.is_live and (asked or any(map(cut.serves, self._undecided)))
+
+    def _is_undecided(self, cut: Cut) -> bool:
+        """Whether its very edit is: another may ask for just the same."""
+        return any(request is cut.request for request in self._undecided)
 
     def _add(self, cut: Cut) -> None:
         self._cuts.append(cut)
@@ -247,7 +293,7 @@ class Unsettled:
         """Send it again until there is an answer. Raises what the coordinator refuses it for."""
         give_up_at = self._clock.now() + SETTLE_WITHIN_S
         while cut.stands:
-            if self._is_connected():
+            if self._is_connected() and not self._is_undecided(cut):
                 with contextlib.suppress(Unknown):
                     return await self._send_again(cut)
             if self._clock.now() >= give_up_at:
@@ -257,11 +303,11 @@ class Unsettled:
         return None
 
     async def _send_again(self, cut: Cut) -> AcquireResponse:
-        if not cut.let_through:
+        if not cut.takes:
             outcome = await send(self._client, _taking_nothing(cut.message))
             # The edit may go on meanwhile, with the answer of other files: then what was not
             # granted is asked for.
-            if not cut.let_through or outcome.WhichOneof("outcome") == "granted":
+            if not cut.takes or outcome.WhichOneof("outcome") == "granted":
                 return outcome
         return await send(self._client, cut.message)
 

@@ -27,7 +27,7 @@ class Hooks:
             prompted=lambda *_: None,
             look_anew=lambda _session: None,
             look=lambda _session: False,
-            after_turn=house.taking.turn_over,
+            after_turn=house.taking.unsettled.turn_over,
         )
         self.relay = Relay(
             lifecycle=nothing,

@@ -35,8 +35,14 @@ class Whole:
     coordinator: ScriptedCoordinator
     parts: Parts
 
-    async def hear(self, kind: EventKind, origin: Origin, name: str = "c1") -> Decision:
-        """A hook comes in, of the session that its CLI knows as ``name``; an edit is of a.py."""
+    async def hear(
+        self,
+        kind: EventKind,
+        origin: Origin,
+        name: str = "c1",
+        paths: tuple[str, ...] = ("a.py",),
+    ) -> Decision:
+        """A hook comes in, of the session its CLI knows as ``name``; an edit is of ``paths``."""
         event = HookEvent(
             client="claude-code",
             kind=kind,
@@ -44,7 +50,7 @@ class Whole:
             client_session_id=name,
             cwd=str(self.root),
             agent_id=AgentId(""),
-            paths=("a.py",),
+            paths=paths,
         )
         until = asyncio.get_running_loop().time() + 1.5
         return await self.parts.relay.decide(event, origin, until, Delivery())

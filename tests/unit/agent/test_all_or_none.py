@@ -42,6 +42,9 @@ class Scripted:
     is_slow: bool = False
     is_releasing: bool = False
 
+    async def enter(self, _request: Request) -> None:
+        """Its session is known everywhere."""
+
     async def acquire(self, request: Request) -> Granted | list[Conflict]:
         self.asked.append(" ".join(request.shown))
         if self.hangs & set(request.shown):

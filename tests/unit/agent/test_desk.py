@@ -19,6 +19,7 @@ from scoord_agent.wishes import Wish
 from scoord_hooks.neutral import EventKind
 from support.clock import FakeClock
 from support.house import settle
+from support.repositories import repository, worktree
 from support.scripted_coordinator import Fate
 from support.whole import Whole, whole_agent
 
@@ -34,6 +35,20 @@ async def agent(
 
 def wish(agent: Whole, *paths: str, **more: Any) -> Wish:
     return Wish(str(agent.root), paths, os.getpid(), **more)
+
+
+@pytest.fixture
+async def replaced(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Whole]:
+    """The agent after one that had a.py, before it knows what that had."""
+    async with whole_agent(tmp_path, clock) as before:
+        await Doors(before.parts).desk().acquire(wish(before, "a.py"))
+        before.parts.sessions.save()
+        (session,), coordinator = before.sessions, before.coordinator
+    async with whole_agent(tmp_path, clock) as made:
+        made.coordinator.leases.add(session.lease)
+        made.coordinator.locks |= coordinator.locks
+        made.coordinator.revision = coordinator.revision
+        yield made
 
 
 def local_api(agent: Whole, socket: Path) -> LocalApi:
@@ -88,21 +103,74 @@ async def test_a_terminal_with_a_place_is_not_promised_to_be_told(agent: Whole) 
     assert "You are first in the queue and keep your place." in answer["held"][0]["message"]
 
 
-@pytest.mark.parametrize("named", ["a.py", "b.py"])
-async def test_what_an_edit_may_yet_be_granted_is_not_held_after_it_is_given_back(
-    agent: Whole, named: str
-) -> None:
+async def held_late(
+    agent: Whole, release: str, *edited: str, where: Path | None = None
+) -> list[str]:
+    """What stands of an edit that is granted late, where this is given back before."""
     coordinator = agent.coordinator
     coordinator.fates.append(Fate.UNREACHABLE)
     coordinator.connection.failed("gone", agent.clock.now())
-    told = await agent.hear(EventKind.BEFORE_EDIT, Origin(pid=os.getpid()))
+    told = await agent.hear(EventKind.BEFORE_EDIT, Origin(pid=os.getpid()), paths=edited)
     assert "let through without a lock" in told.context
 
-    answer = await Doors(agent.parts).desk().release(str(agent.root), [named], os.getpid())
-    assert [named] == answer["not_held"]
+    root = str(where or agent.root)
+    answer = await Doors(agent.parts).desk().release(root, [release], os.getpid())
+    assert [release] == answer["not_held"]
     coordinator.connection.answered(agent.clock.now())
     await settle()
 
-    held = [] if named == "a.py" else ["a.py"]
-    assert held == [lock.shown for lock in agent.parts.common.held]
+    held = [lock.shown for lock in agent.parts.common.held]
     assert held == list(coordinator.locks)
+    return held
+
+
+async def test_what_an_edit_may_yet_be_granted_is_not_held_after_it_is_given_back(
+    agent: Whole,
+) -> None:
+    assert [] == await held_late(agent, "a.py", "a.py")
+
+
+async def test_what_is_given_back_takes_nothing_else_along(agent: Whole) -> None:
+    assert ["b.py"] == await held_late(agent, "a.py", "a.py", "b.py")
+    assert [["a.py"]] == [[ref.path for ref in one.locks] for one in agent.coordinator.releases]
+
+
+async def test_so_it_is_where_nothing_that_was_edited_is_given_back(agent: Whole) -> None:
+    assert ["a.py"] == await held_late(agent, "b.py", "a.py")
+
+
+async def test_it_is_given_back_by_any_spelling(agent: Whole) -> None:
+    assert [] == await held_late(agent, "A.py", "a.py")
+
+
+@pytest.mark.parametrize("scope", ["repository", "branch"])
+async def test_it_is_given_back_from_another_worktree_where_a_lock_would_be(
+    agent: Whole, tmp_path: Path, scope: str
+) -> None:
+    (agent.root / "coordination.yaml").write_text(f"session_coordination: {{scope: {scope}}}")
+    there = worktree(agent.root, tmp_path / "there", "topic")
+
+    held = ["a.py"] if scope == "branch" else []
+    assert held == await held_late(agent, "a.py", "a.py", where=there)
+
+
+async def test_what_the_agent_before_had_is_not_new(replaced: Whole) -> None:
+    desk = Doors(replaced.parts).desk()
+
+    granted = (await desk.acquire(wish(replaced, "a.py", "b.py")))["granted"]
+
+    assert [("a.py", False), ("b.py", True)] == [(row["path"], row["new"]) for row in granted]
+
+
+async def test_what_the_agent_before_had_stays_where_another_project_is_refused(
+    replaced: Whole, tmp_path: Path
+) -> None:
+    """A file of the other one is asked for after that which was had, as far as is known."""
+    repository(tmp_path / "zoo", "https://example.com/zoo")
+    replaced.coordinator.hold("z.py", "Session_far")
+
+    answer = await Doors(replaced.parts).desk().acquire(wish(replaced, "a.py", "../zoo/z.py"))
+
+    assert ["z.py"] == [row["path"] for row in answer["held"]]
+    assert [] == replaced.coordinator.releases
+    assert {"a.py", "z.py"} == replaced.coordinator.locks.keys()

@@ -532,22 +532,61 @@ async def test_an_edit_right_after_a_switch_is_of_the_branch_that_is_checked_out
     assert "feature" == house.coordinator.acquires[-1].branch
 
 
-@pytest.mark.parametrize("files", [("a.py",), ("a.py", "b.py")])
-async def test_what_is_judged_late_is_held_once_it_is_known_to_be_granted(
-    house: House, files: tuple[str, ...]
-) -> None:
+async def cut_off(house: House, *files: str) -> None:
+    """An edit is granted all of its files, and ends before the answer comes."""
     coordinator = house.coordinator
     coordinator.fates.append(Fate.LOST_ANSWER)
     coordinator.connection.failed("gone", house.clock.now())
-    decided = asyncio.create_task(house.edit("a.py"))
+    decided = asyncio.create_task(house.edit(*files))
     await until(lambda: coordinator.locks)
     decided.cancel()
     await asyncio.gather(decided, return_exceptions=True)
 
-    assert "let through without a lock" in (await house.edit_unasked(*files)).context
-    coordinator.connection.answered(house.clock.now())
+
+async def found_out(house: House) -> None:
+    house.coordinator.connection.answered(house.clock.now())
     await until(house.holds)
     await settle()
 
+
+@pytest.mark.parametrize("files", [("a.py",), ("a.py", "b.py")])
+async def test_what_is_judged_late_is_held_once_it_is_known_to_be_granted(
+    house: House, files: tuple[str, ...]
+) -> None:
+    await cut_off(house, "a.py")
+
+    assert "let through without a lock" in (await house.edit_unasked(*files)).context
+    await found_out(house)
+
     assert house.agrees()
-    assert [] == coordinator.releases
+    assert [] == house.coordinator.releases
+
+
+@pytest.mark.parametrize("change", ["reason", "commit", "setting"])
+async def test_so_it_is_where_what_it_would_ask_for_has_changed(house: House, change: str) -> None:
+    await cut_off(house, "a.py")
+    if change == "reason":
+        house.session.intent = "something else"
+    elif change == "commit":
+        git(house.root, "commit", "-q", "--allow-empty", "-m", "more")
+        house.clock.advance(RECHECK_S)
+    else:
+        house.set("lock_timeout: 5400")
+        house.locator.locate("a.py", str(house.root))
+    house.coordinator.connection.failed("gone", house.clock.now())
+
+    await house.edit_unasked("a.py")
+    await found_out(house)
+
+    assert house.agrees()
+    assert [] == house.coordinator.releases
+
+
+async def test_of_what_was_granted_with_it_the_rest_is_given_back(house: House) -> None:
+    await cut_off(house, "a.py", "b.py")
+
+    await house.edit_unasked("a.py")
+    await found_out(house)
+
+    assert ["a.py"] == list(house.coordinator.locks)
+    assert house.agrees()

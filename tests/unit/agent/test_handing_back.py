@@ -52,6 +52,11 @@ class House:
         self.released += [lock.shown for lock in locks if self.held.drop(lock)]
         self.asked.set()
 
+    @property
+    def unsettled(self) -> "House":
+        """Nothing was cut off."""
+        return self
+
     def turn_over(self, session: LocalSession) -> None:
         """In the place of the real one."""
 

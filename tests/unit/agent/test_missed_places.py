@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scoord.errors import CoordinatorUnreachable
-from scoord.ids import AgentId, LeaseId
+from scoord.ids import AgentId, LeaseId, ProjectId
 from scoord.v1.events_pb2 import Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Holder, LockScope, Waiter
 from scoord_agent.background import Background
@@ -348,7 +348,7 @@ async def test_who_is_promised_its_turn_hears_from_the_next_agent_that_its_place
     home.house.session.inherited.add(SHOP)
     home.sees(asked + 1)
     assert "" == await home.told(), "it may have been granted to it"
-    home.house.session.inherited.clear()
+    home.house.session.inherited = {ProjectId("example.com/library")}
 
     assert GONE == await home.told()
     begin_anew(home, file)

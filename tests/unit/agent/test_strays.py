@@ -149,6 +149,16 @@ async def test_nothing_is_given_back_of_a_session_that_is_not_taken_up_yet(
     assert [] == await looks(house, strays)
 
 
+async def test_that_it_is_not_taken_up_in_another_project_keeps_none(
+    house: House, strays: Strays
+) -> None:
+    house.session.inherited.add(ProjectId("example.com/library"))
+    house.stream.hold("a.py", MINE, 7)
+
+    (found,) = await looks(house, strays)
+    assert [7] == [ref.token for ref in found.locks]
+
+
 async def test_the_locks_of_a_project_are_gone_through_once_for_all_sessions(
     house: House, strays: Strays, monkeypatch: pytest.MonkeyPatch
 ) -> None:

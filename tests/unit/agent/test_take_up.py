@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from scoord.errors import CoordinatorUnreachable
+from scoord.errors import CoordinatorUnreachable, LimitReached
 from scoord.ids import LeaseId, ProjectId, SessionId
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import LocalSession
@@ -23,6 +23,7 @@ class Registrations:
     def __init__(self) -> None:
         self.taken_up: list[str] = []
         self.away = False
+        self.refused: ProjectId | None = None
 
     async def say_ends(self) -> None:
         """None is unsaid."""
@@ -30,6 +31,8 @@ class Registrations:
     async def enter(self, session: LocalSession, project: ProjectId, _settings: Any) -> None:
         if self.away:
             raise CoordinatorUnreachable("gone")
+        if project == self.refused:
+            raise LimitReached("there are as many as there may be")
         self.taken_up.append(session.session_id)
         session.inherited.discard(project)
 
@@ -84,3 +87,14 @@ async def test_it_is_taken_up_later_when_nobody_could_be_asked(tmp_path: Path) -
     await life.take_up()
 
     assert registration.taken_up == ["Session_a"]
+
+
+async def test_a_project_that_refuses_it_keeps_it_from_no_other(tmp_path: Path) -> None:
+    registration, sessions = Registrations(), restarted(tmp_path / "sessions")
+    (session,) = sessions
+    registration.refused = ProjectId("example.com/library")
+    session.inherited.add(registration.refused)
+
+    await lifecycle(sessions, registration).take_up()
+
+    assert {registration.refused} == session.inherited

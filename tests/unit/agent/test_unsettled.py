@@ -369,7 +369,7 @@ async def test_a_subagent_that_has_ended_keeps_nothing(house: House) -> None:
     house.coordinator.fates.append(Fate.UNREACHABLE)
     house.coordinator.connection.failed("gone", house.clock.now())
     await house.edit(agent="agent-1")
-    house.taking.done(house.session, AgentId("agent-1"))
+    house.taking.unsettled.done(house.session, AgentId("agent-1"))
     house.coordinator.connection.answered(house.clock.now())
     await until(lambda: house.coordinator.releases)
     await settle()
