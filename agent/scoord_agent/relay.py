@@ -35,8 +35,11 @@ MAX_NOTICES = 5
 AT_REST = (EventKind.PROMPT, EventKind.PROGRESS, EventKind.TURN_END)
 """No edit waits for these, so that they may cost a look at the disk."""
 
-_GREETED_LATE = (EventKind.PROMPT, EventKind.BEFORE_EDIT)
-"""What a session was not told at its start, it is told with the first of these."""
+_GREETED_LATE = (EventKind.PROMPT, EventKind.AFTER_EDIT)
+"""What a session was not told at its start, it is told with the first of these.
+
+Not before an edit: what allows one may be over by the time that others have been listed.
+"""
 
 Handler = Callable[[LocalSession, HookEvent], Awaitable[Decision]]
 

@@ -313,6 +313,8 @@ class Taking:
         await self._owed.settle_first(request.session, request.project, request.keys, PATIENCE_S)
         if not request.session.registered:
             raise SessionEnded(f"{request.session.session_id} lost its lease meanwhile")
+        # Its subagent would take over what the main thread has, and that would go with it.
+        await self._refuse_in_vain(request, ())
         message = self._message(request)
         untold = self._forget_turns(request)
         asked_at = self._clock.now()

@@ -1,7 +1,7 @@
 """Tells a session what there is to know when it starts: then, or where that failed, later.
 
 The start of a session may find no agent, or one whose coordinator starts with it. What it
-would have told then comes with the first prompt or edit that can tell it.
+would have told then comes with the first prompt, or after the first edit, that can tell it.
 """
 
 import asyncio

@@ -16,6 +16,9 @@ from support.house import House
 class Hooks:
     """The relay, with all that is not about locks and turns left out."""
 
+    greeting = "this session is Session_1"
+    """What it is told that was not told at its start."""
+
     def __init__(self, house: House, background: Background) -> None:
         async def session_of(*_: object) -> object:
             return house.session
@@ -25,6 +28,8 @@ class Hooks:
             rested=lambda _session: None,
             worked=lambda _session: None,
             prompted=lambda *_: None,
+            acted=lambda *_: None,
+            late=self._late,
             look_anew=lambda _session: None,
             look=lambda _session: False,
             after_turn=house.taking.unsettled.turn_over,
@@ -45,6 +50,9 @@ class Hooks:
             turns=house.turns,
             clock=house.clock,
         )
+
+    async def _late(self, *_: object) -> str:
+        return self.greeting
 
     async def send(
         self,

@@ -132,6 +132,23 @@ async def test_what_is_granted_to_a_subagent_that_has_ended_meanwhile_is_given_b
     await until(lambda: {"b.py"} == stands(house))
 
 
+async def test_a_subagent_that_has_ended_before_it_could_ask_takes_nothing_over(
+    house: House, hooks: Hooks
+) -> None:
+    await edit(house, "a.py", MAIN)
+    await hooks.send(EventKind.SUBAGENT_END, ONE)
+
+    with pytest.raises(InvalidRequest, match="has ended meanwhile"):
+        await house.edit("a.py", agent=ONE)
+
+    await settle()
+    lock = house.holds()
+    assert lock
+    assert lock.agent == MAIN
+    assert house.agrees()
+    assert [] == house.session.take_losses(5, MAIN, Delivery())
+
+
 async def test_nor_is_it_kept_when_its_edit_is_let_through_after_that(
     house: House, hooks: Hooks
 ) -> None:

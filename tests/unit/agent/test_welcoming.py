@@ -1,5 +1,6 @@
 """What the start of a session tells: then, or where that failed, later."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -7,11 +8,14 @@ import pytest
 
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import AgentId, ProjectId, SessionId
+from scoord_agent.background import Background
 from scoord_agent.delivery import Delivery
 from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.welcoming import Welcoming
 from scoord_hooks.neutral import EventKind, HookEvent
 from support.clock import FakeClock
+from support.hooks import Hooks
+from support.house import editing_house, settle
 
 SHOP = ProjectId("shop")
 
@@ -115,3 +119,14 @@ async def test_a_greeting_that_does_not_arrive_is_told_again(
 
     delivery.failed()
     assert session.to_greet
+
+
+async def test_an_edit_that_is_allowed_waits_for_no_greeting(tmp_path: Path) -> None:
+    async with editing_house(tmp_path, FakeClock()) as house:
+        background = Background()
+        hooks, house.session.to_greet = Hooks(house, background), True
+
+        assert hooks.greeting not in (await hooks.send(EventKind.BEFORE_EDIT)).context
+        assert hooks.greeting in (await hooks.send(EventKind.AFTER_EDIT)).context
+        await settle()
+        await background.close()
