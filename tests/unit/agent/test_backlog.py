@@ -143,7 +143,7 @@ def test_no_line_takes_more_than_its_length_to_read(begin: str, part: str) -> No
 
     parsed("TODO.md", f"{begin}{part * (100_000 // len(part))}b\n- [ ] y")
 
-    assert time.process_time() - begun < 0.5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(
