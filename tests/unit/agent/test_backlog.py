@@ -165,7 +165,7 @@ def test_no_row_of_blocks_takes_more_than_its_length_to_read(part: str) -> None:
 
     parsed("TODO.md", part * (20_000 // len(part)))
 
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 5
 
 
 def test_issues_are_tasks_as_github_exports_them() -> None:

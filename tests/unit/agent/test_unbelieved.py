@@ -21,8 +21,11 @@ from support.house import BELIEF_S, SHOP, A, House, settle, until
 from support.scripted_coordinator import Fate
 
 
-async def _edit(house: House, agent: str = "") -> Decision:
-    """It is granted just after the lease had to be renewed; from then on heartbeats wait."""
+async def _edit(house: House, agent: str = "", *, ends: bool = False) -> Decision:
+    """It is granted just after the lease had to be renewed; from then on heartbeats wait.
+
+    The subagent that asks ``ends`` meanwhile.
+    """
     coordinator = house.coordinator
     await house.edit("b.py")
     house.clock.advance(BELIEF_S - 1)
@@ -30,6 +33,8 @@ async def _edit(house: House, agent: str = "") -> Decision:
     coordinator.fates.append(Fate.LATE_ANSWER)
     editing = asyncio.create_task(house.edit(agent=agent))
     await until(lambda: "a.py" in coordinator.locks and _holder(house) == agent)
+    if ends:
+        house.session.subagent_ends(AgentId(agent))
     house.clock.advance(2)
     coordinator.gate = asyncio.Event()
     answer.set()
@@ -122,9 +127,7 @@ async def test_it_is_given_back_if_its_edit_was_refused(house: House) -> None:
 
 
 async def test_so_it_is_if_the_subagent_has_ended_that_asked_for_it(house: House) -> None:
-    house.session.subagent_ends(AgentId("agent-1"))
-
-    await _edit(house, "agent-1")
+    await _edit(house, "agent-1", ends=True)
     _answer(house)
     await until(lambda: house.coordinator.releases)
     await settle()
