@@ -9,6 +9,7 @@ from scoord.ids import AgentId, LeaseId, MachineId, SessionId
 from scoord.v1.events_pb2 import Snapshot, WatchResponse
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import LockRecord, SessionRecord
+from scoord.v1.sessions_pb2 import EndRequest
 from scoord_hooks.neutral import EventKind, HookEvent
 from scoord_server.store import keys
 from scoord_server.store.keyspace import Change
@@ -16,8 +17,10 @@ from scoord_server.store.port import Event, KeyValue
 from support.simulation import campaign
 from support.simulation.edges import NamedFiles
 from support.simulation.history import History, simulate
+from support.simulation.loop import Process
 from support.simulation.machine import Agent, Hook
 from support.simulation.minds import Known, Mind
+from support.simulation.network import Exchange
 from support.simulation.projects import PROJECT, SECOND, chance_of_second
 from support.simulation.streams import Heard
 from support.simulation.wishes import is_outrun
@@ -133,6 +136,21 @@ def test_the_project_that_its_last_session_left_is_not_heard_of_any_more() -> No
     assert not mind.known_conflict(THERE, [WHO], since_s=2.0)
     mind.leave(ANN)
     assert not mind.known_conflict(HERE, [WHO], since_s=2.0)
+
+
+def test_so_is_one_whose_last_session_an_agent_has_from_the_one_before_and_ends() -> None:
+    """The agent that was started since heard no answer for it, and its end names one project."""
+    history = History(WITH)
+    beliefs, bob = history.beliefs, Claimant(SessionId("Session_bob"), AgentId(""))
+    before, since = (Process(history.loop, "ann", history.machines[0].clock) for _ in range(2))
+    mind, request = beliefs.mind(since), EndRequest(session_id=ANN, project=PROJECT)
+    for path, project in ((HERE, PROJECT), (THERE, SECOND)):
+        beliefs.mind(before).enter(ANN, project)
+        mind.stream(project).heard[path, 7] = Heard(path, 7, bob, False, 1.0)
+
+    beliefs.sent(Exchange(since, "End", request, 0.0, 0.0))
+
+    assert not [path for path in (HERE, THERE) if mind.known_conflict(path, [WHO], since_s=2.0)]
 
 
 def edit(*paths: str, cwd: str = "") -> Hook:

@@ -132,7 +132,7 @@ class Beliefs:
         elif exchange.method == "Report" and not exchange.request.heard_revision:
             self.slips.by_clock.add(exchange.request.request_id)
         elif exchange.method == "End":
-            mind.leave(exchange.request.session_id)
+            self._left(mind, exchange.request.session_id, exchange.request.project)
 
     def _given_back(self, mind: Mind, path: str, token: int, *, is_over: bool) -> None:
         """C4: what a session has since the agent before is not given back unknown to this one.
@@ -147,6 +147,17 @@ class Beliefs:
         self.given_back.add((path, token))
         for other in (mind, *had):
             other.end(path, token)
+
+    def _left(self, mind: Mind, session: str, named: str) -> None:
+        """A session ends, in all its projects.
+
+        An agent that was started since has them from the one before, and follows them also where
+        nothing that it asked for the session was answered.
+        """
+        known = (project for other in self.minds.values() for project in other.of_session(session))
+        for project in (named, *known):
+            mind.enter(session, project)
+        mind.leave(session)
 
     def answered(self, exchange: Exchange) -> None:
         """An answer arrives."""

@@ -86,6 +86,10 @@ class Mind:
         """What it has heard of the project of a file or pattern."""
         return self.stream(project_of(name))
 
+    def of_session(self, session: str) -> tuple[str, ...]:
+        """The projects that a session is in."""
+        return tuple(self.projects.get(session, ()))
+
     def enter(self, session: str, project: str) -> None:
         """A session is in a project."""
         self.projects.setdefault(session, {})[project] = None
