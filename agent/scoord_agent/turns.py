@@ -106,10 +106,10 @@ class Turns:
     def unheard(self, session: SessionId) -> dict[Place, Queued]:
         """Where it is yet to hear of its turn, or that it waits no more: its next agent tells it.
 
-        A command that waits asks that one again.
+        Also where a command waits, which may not ask that one again: an edit that was refused
+        the file was promised its turn by the same place.
         """
-        told = self._come.keys() | self._waiting.keys()
-        found = {place: it for place, it in self._queued.items() if place not in told}
+        found = {place: it for place, it in self._queued.items() if place not in self._come}
         for place, turn in self._untold.items():
             found[place] = Queued(turn.path, self.revision(place), place.branch)
         return {place: it for place, it in found.items() if place.session == session}

@@ -315,7 +315,6 @@ async def test_a_command_that_waits_asks_again_and_its_session_is_not_told_to(ho
     home.sees(asked + 1)
 
     assert "" == await home.told()
-    assert {} == home.house.turns.unheard(A), "nor by the agent after this one"
     waits.cancel()
 
 
@@ -354,6 +353,40 @@ async def test_who_is_promised_its_turn_hears_from_the_next_agent_that_its_place
     begin_anew(home, file)
     home.sees(asked + 2)
     assert "" == await home.told(), "that is written down, too"
+
+
+async def test_whose_edit_is_refused_where_a_command_waits_hears_so_from_the_next_agent(
+    home: Home, file: Path
+) -> None:
+    waits = asyncio.create_task(home.house.turns.wait([place()], 1.0))
+    await asyncio.sleep(0)
+    asked = await home.refused()
+    waits.cancel()  # it ends with its agent, and may not ask the next one
+    await asyncio.gather(waits, return_exceptions=True)
+    begin_anew(home, file)
+
+    home.sees(asked + 1)
+
+    assert GONE == await home.told()
+
+
+async def test_whose_edit_is_refused_before_a_command_waits_hears_so_too_unless_that_asks_again(
+    home: Home, file: Path
+) -> None:
+    asked = await home.refused()
+    waits = asyncio.create_task(home.house.turns.wait([place()], 1.0))
+    await asyncio.sleep(0)
+    home.house.sessions.file.save()
+    waits.cancel()
+    await asyncio.gather(waits, return_exceptions=True)
+    begin_anew(home, file)
+    assert {place()} == home.house.turns.unheard(A).keys()
+
+    home.sees(asked + 1)
+    home.house.turns.over(place())
+    home.house.turns.queued(place(), "a.py", asked + 2)
+
+    assert "" == await home.told()
 
 
 async def test_whose_lease_ran_out_while_its_agent_was_away_hears_so(
