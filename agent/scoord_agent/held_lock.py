@@ -123,9 +123,7 @@ def is_let_in(lock: HeldLock, later: HeldLock) -> bool:
 def is_more(now: HeldLock, before: HeldLock) -> bool:
     """Whether its holder may do with the later grant what the one before did not allow."""
     is_later = now.token > before.token and now.claimant.covers(before.claimant)
-    if not is_later or now.shared > before.shared:
-        return False
-    return before.shared or now.branch != before.branch
+    return is_later and (now.branch != before.branch or before.shared > now.shared)
 
 
 def is_in_place_of(now: HeldLock, before: HeldLock) -> bool:

@@ -185,8 +185,9 @@ ON_X = replace(SHARE, shared=False, branch="x")
         (ON_X, EDITED),
         (ON_X, replace(EDITED, agent=AgentId("a1"))),
         (replace(SHARE, branch="x"), replace(EDITED, shared=True)),
+        (ON_X, replace(EDITED, shared=True)),
     ],
-    ids=["a share that is edited", "of every branch", "by a subagent", "a share of every branch"],
+    ids=["an edited share", "of every branch", "by a subagent", "a wider share", "shared wider"],
 )
 def test_what_became_more_ends_when_it_was_to_unless_another_time_is_asked_for(
     before: HeldLock, now: HeldLock, order: str, asked_at: float
@@ -198,6 +199,30 @@ def test_what_became_more_ends_when_it_was_to_unless_another_time_is_asked_for(
             held.end(before)
 
     assert [replace(now, ends_at=asked_at or 130.0, reason="given")] == list(held)
+
+
+@pytest.mark.parametrize("is_given_back", [False, True])
+def test_what_is_shared_on_every_branch_instead_is_no_loss(*, is_given_back: bool) -> None:
+    """It ended by its holder's own command, also where that is heard of late."""
+    held, share = HeldLocks(BELIEF_S), replace(EDITED, shared=True)
+    held.put(ON_X)
+    held.put(share)
+    if is_given_back:
+        held.drop(share)
+
+    held.end(ON_X)
+
+    assert [] == [*held.overtaken(), *held.losses.of(A)]
+
+
+def test_what_is_shared_anew_on_the_same_branch_was_lost_before() -> None:
+    held = HeldLocks(BELIEF_S)
+    held.put(ON_X)
+    held.put(replace(EDITED, shared=True, branch="x"))
+
+    held.end(ON_X)
+
+    assert [ON_X] == held.losses.of(A), "it would have been kept"
 
 
 def test_of_several_that_became_one_the_last_end_counts() -> None:
