@@ -965,7 +965,8 @@ class ReadTraceResponse(_message.Message):
     """
     became_more: _builtins.bool
     """True when its holder, or a subagent of its own, was granted the same to write since, and
-    more: where how is empty it became that. How that was taken away is told as its own end.
+    more, or its holder a share on more branches: where how is empty it became that. How that
+    was taken away is told as its own end.
     """
     @_builtins.property
     def through(self) -> Global___Holder:

@@ -72,7 +72,7 @@ class Found:
         return is_over and (is_later or self._is_left(token))
 
     def became(self, who: Claimant, token: FencingToken) -> TraceRecord | None:
-        """What tells of the grant to write that one of ``who`` became; None if of none.
+        """What tells of the later grant that one of ``who`` became; None if of none.
 
         That it stands, or how it ended. A grant to write that is covered became none: on the
         same branch it would have kept its token.
@@ -109,10 +109,15 @@ class Found:
 
 
 def _became(who: Claimant, later: Claimant | None) -> bool:
-    """Whether a grant of ``who`` gave way to ``later``, one that may have passed on since."""
-    if later is None or later.shared:
+    """Whether a grant of ``who`` gave way to ``later``, one that may have passed on since.
+
+    To a share only on more branches: on as many it would have been kept.
+    """
+    if later is None or not later.covers(who):
         return False
-    return later.covers(who) and (who.is_same(later) or who.passes_to(later))
+    if later.shared:
+        return who.is_same(later) and who.branch != later.branch
+    return who.is_same(later) or who.passes_to(later)
 
 
 def plan_find(grant: Grant) -> Txn:

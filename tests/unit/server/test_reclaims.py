@@ -447,6 +447,19 @@ async def test_so_is_a_lock_of_one_branch_that_gave_way_to_one_of_every_branch(b
     assert "granted" == await became(b, on_main, **exclusive)
 
 
+@pytest.mark.parametrize("before", [LockMode.LOCK_MODE_EXCLUSIVE, LockMode.LOCK_MODE_SHARED])
+async def test_so_is_what_gave_way_to_a_share_of_every_branch(
+    b: Bench, before: "LockMode.ValueType"
+) -> None:
+    on_main = await b.token("alice", "auth.py", mode=before, **ON_MAIN)
+    share = await b.token("alice", "auth.py", **SHARED)
+    assert "granted" == await became(b, on_main, mode=before, branch="main")
+
+    await b.release("alice", "auth.py", share)
+    assert "released" == await became(b, on_main, mode=before, branch="main")
+    assert await became(b, share) is None
+
+
 async def test_a_lock_that_was_taken_away_before_its_holder_had_it_again_became_nothing(
     b: Bench,
 ) -> None:
