@@ -126,17 +126,26 @@ def _do(scratch: Scene, step: Step) -> Played:
 
 
 def _settled(scratch: Scene, expected: Held) -> Held:
-    """Return who holds what, given a moment to become what is expected."""
+    """Return who holds what, given a moment to become what is expected, and whose turn it is."""
     deadline = time.monotonic() + SETTLE_S
-    while (held := _held(scratch)) != expected and time.monotonic() < deadline:
+    while True:
+        seen = picture(local_client.status(everything=False, cwd=str(scratch.project)))
+        held = _held(scratch, seen)
+        is_settled = held == expected and not _is_turn_to_come(seen)
+        if is_settled or time.monotonic() >= deadline:
+            return held
         time.sleep(0.05)
-    return held
 
 
-def _held(scratch: Scene) -> Held:
-    seen = picture(local_client.status(everything=False, cwd=str(scratch.project)))
+def _held(scratch: Scene, seen: Picture) -> Held:
     names = _names(scratch, seen)
     return tuple(sorted((names.get(row.session_id, "?"), row.path) for row in seen.locks))
+
+
+def _is_turn_to_come(seen: Picture) -> bool:
+    """Whether a file is free, and it is not known yet that who waits for it is next."""
+    locked = {row.path for row in seen.locks}
+    return any(not row.has_turn for row in seen.waiters or () if row.path not in locked)
 
 
 def _names(scratch: Scene, seen: Picture) -> dict[str, str]:

@@ -88,7 +88,7 @@ def steps(project: Path) -> tuple[Step, ...]:
         ),
         _edited("B", "tests/test_auth.py", instead),
         Step("A", "has finished", "Stop", _STOP, aside=True),
-        # What this waits for, B's agent has heard of by then: its next hook tells of the turn.
+        # Its end is waited for, and that B's turn is known: B's next hook tells of it.
         Step("A", "ends", "SessionEnd", _END, locks=(("B", "tests/test_auth.py"),)),
         Step("B", f'is asked: "{_GO_ON}"', "UserPromptSubmit", {"prompt": _GO_ON}),
         Step(
