@@ -233,14 +233,36 @@ def test_who_edited_by_what_passed_to_it_hears_of_it_in_place_of_the_main_thread
     assert late.is_heard()
 
 
-def test_who_knows_that_another_thread_edits_it_need_not_hear_what_became_of_it_then() -> None:
+@pytest.mark.parametrize(
+    ("text", "tells"),
+    [
+        ("Another thread of this session edits src/file.py too, which you hold.", True),
+        (
+            (
+                "You edited src/file.py without the protection of a lock; another thread of this"
+                " session (subagent a1) has held it for 0 s: compare before you go on."
+            ),
+            True,
+        ),
+        (
+            (
+                "You edited src/file.py without the protection of a lock; Session_2 held it.\n"
+                "Another thread of this session waits for src/other.py."
+            ),
+            False,
+        ),
+    ],
+)
+def test_who_knows_that_another_thread_edits_it_need_not_hear_what_became_of_it_then(
+    text: str, *, tells: bool
+) -> None:
     known = passed_on(MAIN)
     known.edit(MAIN)
     known.hear(TOLD, SUBAGENT)
     assert not known.is_heard()
 
-    known.hear("Another thread of this session edits src/file.py too, which you hold.")
-    assert known.is_heard()
+    known.hear(text)
+    assert tells == known.is_heard()
 
 
 def test_a_session_that_came_back_after_it_was_idle_is_idle_no_more() -> None:

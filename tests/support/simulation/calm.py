@@ -436,10 +436,20 @@ def _has_gone(person: Person, agent: str, lost: Grant) -> bool:
 
 
 def _knows_of_another(person: Person, loss: Loss) -> bool:
-    """Whether who had it was told that another thread of its session edits the file, too."""
+    """Whether who had it was told that another thread of its session edits the file, too.
+
+    Or that its own edit had no lock, while another thread of its session had it.
+    """
     path, since_s = loss.grant.path, loss.grant.since_s
     texts = (t.text for t in person.told if t.agent == loss.who.agent and t.at_s >= since_s)
-    return any(f"another thread of this session edits {path}" in path_key(t) for t in texts)
+    lines = (line for text in texts for line in path_key(text).splitlines())
+    return any(_tells_of_another(line, path) for line in lines)
+
+
+def _tells_of_another(line: str, path: str) -> bool:
+    other = "another thread of this session"
+    is_unprotected = f"edited {path} without the protection of a lock" in line and other in line
+    return is_unprotected or f"{other} edits {path}" in line
 
 
 def _hook_of(agent: str) -> EventKind:
