@@ -112,6 +112,8 @@ class Lifecycle:
             session = self._known(event, origin, process)
             if session and process and session.process is None:
                 self._adopt(session, process, version)
+            if session and not session.has_hooks:
+                self._get_hooks(session, event.client, version)
             is_over = event.kind is EventKind.SESSION_END or _has_gone(origin, process)
             if session is None and not is_over:
                 session = self._make(event, origin, process, worktree, version)
@@ -260,6 +262,12 @@ class Lifecycle:
         session.process = process
         session.terminal = one_line(processes.tty_of(process.pid), 40)
         session.client_version = one_line(version, 40)
+        self._sessions.save()
+
+    def _get_hooks(self, session: LocalSession, client: str, version: str) -> None:
+        """A command in its coding CLI was heard first: it can be told something from now on."""
+        session.client, session.client_version = client, one_line(version, 40)
+        session.status = session.status or _IDLE
         self._sessions.save()
 
     def _rename(self, session: LocalSession, client_session_id: str) -> None:

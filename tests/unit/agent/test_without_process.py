@@ -4,8 +4,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from scoord.ids import SessionId
 from scoord_agent import processes
 from scoord_agent.lifecycle import Origin
+from scoord_agent.local_session import MAIN
+from scoord_agent.turns import Place
+from scoord_agent.wanted import Wanted
 from scoord_hooks.neutral import EventKind, HookEvent, Verdict
 from support.clock import FakeClock
 from support.whole import Whole, whole_agent
@@ -36,6 +42,24 @@ async def test_its_process_is_its_own_once_that_is_found(tmp_path: Path, clock: 
         await agent.hear(EventKind.SESSION_END, OWN)
         assert [] == agent.sessions
         assert {} == agent.coordinator.locks
+
+
+async def test_whose_command_was_heard_before_the_first_of_its_hooks_is_no_terminal(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hook of its start was lost; it has no shell around, as the MCP server of a CLI."""
+    monkeypatch.setattr(processes, "terminal_of", lambda pid: pid)
+    async with whole_agent(tmp_path, clock) as agent:
+        made = await agent.parts.lifecycle.terminal_session(os.getpid(), str(agent.root))
+        assert not made.has_hooks
+
+        await agent.hear(EventKind.BEFORE_EDIT, OWN)
+
+        assert [made] == agent.sessions
+        assert made.has_hooks
+        waiter = Place(made.home, "a.py", SessionId("other"), MAIN)
+        made.tell_wanted(waiter, Wanted("Session_2 waits for a.py"))
+        assert made.wanted[MAIN]
 
 
 async def test_anothers_process_is_not_its_own(tmp_path: Path, clock: FakeClock) -> None:
