@@ -145,7 +145,7 @@ def knows_no_subagents(self: LocalSession, agent: AgentId) -> None:
     """Their main thread is told instead of them."""
 
 
-def recalls_nothing(self: Registration, session: LocalSession) -> None:
+def recalls_nothing(self: Registration, session: LocalSession, project: Any) -> None:
     """What the agent before knew is not missed."""
 
 

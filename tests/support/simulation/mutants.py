@@ -203,7 +203,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a dead agent's locks forgotten",
         "what was lost while the agent was dead is never told",
         ("C4",),
-        _method(Registration, "recall", mistakes.recalls_nothing),
+        _method(Registration, "_recall", mistakes.recalls_nothing),
     ),
     Mutant(
         "losses not told",
