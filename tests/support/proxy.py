@@ -302,11 +302,13 @@ class Proxy:
         self._asking.set()
         self._answering.set()
         self._cut()
-        await asyncio.sleep(0.05)
+        for _ in range(5):  # on a busy machine all of one wait may pass in one turn of the loop:
+            await asyncio.sleep(0.01)  # who was accepted last is to begin, to be able to end
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.01)  # what was aborted is closed one turn later
 
 
 def _cut_all(pairs: Iterable[_Pair]) -> None:
