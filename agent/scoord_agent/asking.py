@@ -23,6 +23,7 @@ from scoord.v1.locks_pb2 import (
 from scoord_agent.coordinator import new_request_id, seconds
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
+from scoord_agent.places import folder_of
 from scoord_agent.registration import idle_limit_s
 from scoord_agent.request import Request
 
@@ -103,7 +104,7 @@ def granted_locks(request: Request, granted: Granted, now: float) -> list[HeldLo
             is_pattern=request.is_pattern,
             commit=request.head.commit,
             ends_at=now + request.lasts_s if request.lasts_s else 0.0,
-            worktree=str(file.worktree.root) if file.worktree else "",
+            worktree=folder_of(file.worktree),
             reason=request.reason if request.reason_given else "",
         )
         for file, ref in zip(request.files, granted.locks, strict=True)

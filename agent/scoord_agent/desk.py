@@ -27,6 +27,7 @@ from scoord_agent.hold_times import HoldTimes
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.neighbours import Neighbours
+from scoord_agent.places import folder_of
 from scoord_agent.queueing import Queueing
 from scoord_agent.request import Request, confined_to
 from scoord_agent.rows import (
@@ -175,7 +176,7 @@ class Desk:
 
     def _is_asked_for(self, files: Iterable[FileIdentity], request: Request, key: str) -> bool:
         """Whether a request is for one of ``files``, as it would be granted."""
-        branch, root = request.claimant.branch, _root_of(request.files[0])
+        branch, root = request.claimant.branch, folder_of(request.files[0].worktree)
         named = (file for file in files if (file.project, file.key) == (request.project, key))
         return any(self._holds_in(file, branch, root) for file in named)
 
@@ -187,7 +188,7 @@ class Desk:
     def _holds_in(self, named: FileIdentity, branch: str, root: str) -> bool:
         """Whether what is confined to ``branch``, if any, and was asked for in ``root`` does."""
         here = one_line(self._locator.head(named.worktree).branch)
-        return branch in ("", here) or root == _root_of(named)
+        return branch in ("", here) or root == folder_of(named.worktree)
 
     async def _take(
         self,
@@ -263,10 +264,6 @@ class Desk:
             shared=wish.shared,
             lasts_s=wish.lasts_s,
         )
-
-
-def _root_of(file: FileIdentity) -> str:
-    return str(file.worktree.root) if file.worktree else ""
 
 
 def _fate(mine: Sequence[HeldLock], owed: Sequence[HeldLock], *, is_left: bool) -> str:

@@ -18,7 +18,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.knowledge.knowing import Knowing
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.local_session import TERMINAL, LocalSession, new_session_id
-from scoord_agent.places import worktree_of
+from scoord_agent.places import folder_of, worktree_of
 from scoord_agent.processes import Process
 from scoord_agent.registration import Machine, Registration
 from scoord_agent.sessions import Sessions
@@ -316,7 +316,7 @@ class Lifecycle:
             cwd=cwd,
             client_session_ids={client_session_id} if client_session_id else set(),
             home=self._locator.project_of(worktree),
-            worktree=str(worktree.root) if worktree else "",
+            worktree=folder_of(worktree),
             branch=one_line(branch(str(worktree.root))) if worktree else "",
             # Until a prompt or an edit is seen; a terminal never says what it does.
             status=_UNSPECIFIED if client == TERMINAL else _IDLE,

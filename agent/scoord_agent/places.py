@@ -40,6 +40,11 @@ async def project_of(locator: Locator, cwd: str) -> ProjectId:
     return project
 
 
+def folder_of(worktree: Worktree | None) -> str:
+    """Where a worktree is, as a session or a lock keeps it; empty outside of any."""
+    return str(worktree.root) if worktree else ""
+
+
 def root_of(session: LocalSession, lock: HeldLock) -> Path | None:
     """Where the lock's file is; an agent that took it over knows the session's worktree only."""
     if lock.worktree:

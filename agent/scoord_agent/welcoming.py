@@ -19,7 +19,7 @@ from scoord_agent.delivery import Delivery
 from scoord_agent.greeting import Greeting
 from scoord_agent.last_seen import LastSeen
 from scoord_agent.local_session import MAIN, LocalSession
-from scoord_agent.places import worktree_of
+from scoord_agent.places import place_of
 from scoord_agent.registration import Registration
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
@@ -62,8 +62,8 @@ class Welcoming:
         self, session: LocalSession, event: HookEvent, delivery: Delivery
     ) -> Decision:
         """Answer the start of a session. Raises what says whose settings do not load."""
-        worktree = await worktree_of(self._locator, event.cwd)
-        project, settings = self._locator.project_of(worktree), self._settings.of(worktree)
+        worktree, project = await place_of(self._locator, event.cwd)
+        settings = self._settings.of(worktree)
         began, session.to_greet = self._clock.now(), True
         anew = event.reason not in _STILL_HERE
         try:

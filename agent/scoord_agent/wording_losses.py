@@ -135,11 +135,10 @@ def lost_resting(paths: Sequence[str]) -> str:
     """Our session did nothing for so long that it may have been ended, and its lease is over."""
     is_one = len(paths) == 1
     locks, are, them = ("lock", "is", "it") if is_one else ("locks", "are", "them")
-    again = _AGAIN if is_one else "Read the files again before you edit them."
     return (
         f"⚠️ Your {locks} on {names(paths)} {are} lost: this session did nothing for long, and its"
         f" lease is over. Others can have {them}; what nobody takes is yours again once this"
-        f" session goes on. {again}"
+        f" session goes on. {_read_again(paths)}"
     )
 
 
@@ -156,10 +155,9 @@ def went_with_subagent(paths: Sequence[str], *, has_ended: bool = True) -> str:
     over = "and has ended" if has_ended else "which was refused"
     is_one = len(paths) == 1
     locks, them = ("lock", "it") if is_one else ("locks", "them")
-    again = _AGAIN if is_one else "Read the files again before you edit them."
     return (
         f"⚠️ Your {locks} on {names(paths)} went with the subagent that took {them} over by its"
-        f" edit {over}; others may have had {them} since. {again}"
+        f" edit {over}; others may have had {them} since. {_read_again(paths)}"
     )
 
 
@@ -167,8 +165,12 @@ def lost_before(paths: Sequence[str]) -> str:
     """Our locks were over before we gave them back: our lease ran out, or they were taken away."""
     is_one = len(paths) == 1
     locks, were, they = ("lock", "was", "it was") if is_one else ("locks", "were", "they were")
-    again = _AGAIN if is_one else "Read the files again before you edit them."
+    again = _read_again(paths)
     return f"⚠️ Your {locks} on {names(paths)} {were} lost before {they} given back. {again}"
+
+
+def _read_again(paths: Sequence[str]) -> str:
+    return _AGAIN if len(paths) == 1 else "Read the files again before you edit them."
 
 
 def _by(person: str, through: Holder | None) -> str:

@@ -11,8 +11,10 @@ import unicodedata
 from typing import Final
 
 MOST_OF_FAILURE: Final = 2000
-_HOURS_AS_DAYS: Final = 48
 """Characters of what a failure says; some name all keys there are."""
+
+_HOURS_AS_DAYS: Final = 48
+"""From so many on, a duration is told in days."""
 
 _ELLIPSIS = "…"
 _READ_AHEAD = 16  # characters looked at for each one shown: bounds the work on a huge text

@@ -4,12 +4,10 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import stat
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -65,13 +63,6 @@ class Shim:
         stdout, stderr = await process.communicate(body)
         assert process.returncode == 0
         return Answer(stdout.decode(), stderr.decode(), time.monotonic() - began)
-
-
-def closed_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port = server.getsockname()[1]
-        assert isinstance(port, int)
-        return port
 
 
 def is_deny(answer: Answer) -> bool:

@@ -25,6 +25,9 @@ from support.house import settle
 from support.repositories import repository
 from support.scripted_coordinator import ScriptedCoordinator
 
+TIMEOUT_S = 7200.0
+"""The default of ``session_timeout``."""
+
 
 @dataclass
 class Whole:
@@ -54,6 +57,13 @@ class Whole:
         )
         until = asyncio.get_running_loop().time() + 1.5
         return await self.parts.relay.decide(event, origin, until, Delivery())
+
+    async def idles(self, seconds: float) -> None:
+        """Nobody does anything for so long; the coordinator ends who is idle."""
+        for session in self.sessions:
+            self.coordinator.expire(session.lease)
+        self.clock.advance(seconds)
+        await self.beat()
 
     @property
     def sessions(self) -> list[LocalSession]:

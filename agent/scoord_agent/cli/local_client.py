@@ -123,9 +123,13 @@ def graph(cwd: str = "") -> Answer:
     return ask("GET", f"/v1/graph?{urlencode({'cwd': cwd or str(local.here())})}")
 
 
-def news() -> list[str]:
-    """Return what the terminal above was not told yet; a coding session hears it by its hooks."""
-    return list(ask("POST", "/v1/news", from_here(), timeout_s=GLANCE_S).get("news", ()))
+def news(asker: Mapping[str, object] | None = None) -> list[str]:
+    """Return what the terminal above was not told yet; a coding session hears it by its hooks.
+
+    ``asker`` is where who asks stands, if not here.
+    """
+    answer = ask("POST", "/v1/news", asker or from_here(), timeout_s=GLANCE_S)
+    return list(map(str, answer.get("news", ())))
 
 
 def healthy(timeout_s: float = 1.0) -> bool:

@@ -72,11 +72,9 @@ async def news(caller: Caller) -> list[str]:
 
     No agent is started for that. Whoever is answered is not cancelled: nobody else is told.
     """
-    body = {"cwd": caller.cwd, "pid": caller.pid}
-    asking = partial(local_client.ask, "POST", "/v1/news", body, local_client.GLANCE_S)
+    asker = {"cwd": caller.cwd, "pid": caller.pid}
     with anyio.CancelScope(shield=True), contextlib.suppress(ScoordError):
-        answer = await anyio.to_thread.run_sync(asking)
-        return list(map(str, answer.get("news", ())))
+        return await anyio.to_thread.run_sync(local_client.news, asker)
     return []
 
 

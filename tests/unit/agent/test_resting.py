@@ -8,20 +8,9 @@ import pytest
 from scoord_agent.lifecycle import Origin
 from scoord_hooks.neutral import EventKind
 from support.clock import FakeClock
-from support.whole import Whole, whole_agent
+from support.whole import TIMEOUT_S, whole_agent
 
 OWN = Origin(pid=os.getpid())
-
-TIMEOUT_S = 7200.0
-"""The default of ``session_timeout``."""
-
-
-async def ends(agent: Whole, idle_s: float) -> None:
-    """All leases are over, when nobody has done anything for so long."""
-    for session in agent.sessions:
-        agent.coordinator.expire(session.lease)
-    agent.clock.advance(idle_s)
-    await agent.beat()
 
 
 async def test_what_went_with_it_is_told_at_its_next_hook_and_once(
@@ -29,7 +18,7 @@ async def test_what_went_with_it_is_told_at_its_next_hook_and_once(
 ) -> None:
     async with whole_agent(tmp_path, clock) as agent:
         await agent.hear(EventKind.BEFORE_EDIT, OWN)
-        await ends(agent, TIMEOUT_S + 300)
+        await agent.idles(TIMEOUT_S + 300)
         await agent.beat()
 
         told = (await agent.hear(EventKind.PROMPT, OWN)).context
@@ -43,6 +32,6 @@ async def test_one_that_works_or_had_nothing_is_told_of_no_loss(
 ) -> None:
     async with whole_agent(tmp_path, clock) as agent:
         await agent.hear(EventKind.BEFORE_EDIT if edits else EventKind.PROMPT, OWN)
-        await ends(agent, idle_s)
+        await agent.idles(idle_s)
 
         assert "is lost" not in (await agent.hear(EventKind.PROMPT, OWN)).context

@@ -14,21 +14,10 @@ from scoord_agent.turns import Place
 from scoord_agent.wanted import Wanted
 from scoord_hooks.neutral import EventKind, HookEvent, Verdict
 from support.clock import FakeClock
-from support.whole import Whole, whole_agent
+from support.whole import TIMEOUT_S, whole_agent
 
 UNKNOWN = Origin()
 OWN = Origin(pid=os.getpid())
-
-TIMEOUT_S = 7200.0
-"""The default of ``session_timeout``."""
-
-
-async def idle(agent: Whole, seconds: float) -> None:
-    """Nobody does anything for so long; the coordinator ends who is idle."""
-    for session in agent.sessions:
-        agent.coordinator.expire(session.lease)
-    agent.clock.advance(seconds)
-    await agent.beat()
 
 
 async def test_its_process_is_its_own_once_that_is_found(tmp_path: Path, clock: FakeClock) -> None:
@@ -92,10 +81,10 @@ async def test_it_is_forgotten_when_it_was_ended_as_idle_and_stays_so(
         await agent.hear(EventKind.BEFORE_EDIT, OWN, "c2")
         (known,) = agent.sessions
         await agent.hear(EventKind.BEFORE_EDIT, UNKNOWN)
-        await idle(agent, TIMEOUT_S + 300)
+        await agent.idles(TIMEOUT_S + 300)
         assert [False, False] == [session.registered for session in agent.sessions]
 
-        await idle(agent, TIMEOUT_S)
+        await agent.idles(TIMEOUT_S)
         assert [known] == agent.sessions
 
 
@@ -105,9 +94,9 @@ async def test_one_that_goes_on_before_is_told_what_it_lost(
     async with whole_agent(tmp_path, clock) as agent:
         await agent.hear(EventKind.BEFORE_EDIT, UNKNOWN)
         (session,) = agent.sessions
-        await idle(agent, TIMEOUT_S + 300)
+        await agent.idles(TIMEOUT_S + 300)
         session.tell_loss("a.py was free for others")
 
         assert "free for others" in (await agent.hear(EventKind.PROMPT, UNKNOWN)).context
-        await idle(agent, TIMEOUT_S + 300)
+        await agent.idles(TIMEOUT_S + 300)
         assert [session] == agent.sessions

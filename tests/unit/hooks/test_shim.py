@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from support.ports import free_port
 from support.recording_agent import RecordingAgent
-from support.shim import BASH, HOOKS, SHIM, Answer, Shim, closed_port, is_deny, told
+from support.shim import BASH, HOOKS, SHIM, Answer, Shim, is_deny, told
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ async def test_the_answer_is_passed_back_as_it_is(shim: Shim, agent: RecordingAg
 async def test_without_an_agent_an_edit_goes_on_with_a_warning(
     shim: Shim, policy: tuple[str, ...]
 ) -> None:
-    port = closed_port()
+    port = free_port()
     shim.set_up(port)
     answer = await shim.run("claude-code", "PreToolUse", *policy)
     why = f"edits are not coordinated now: no agent listens on port {port}"
@@ -201,7 +202,7 @@ async def test_without_an_agent_an_edit_goes_on_with_a_warning(
 
 
 async def test_without_an_agent_an_edit_is_denied_if_so_wished(shim: Shim) -> None:
-    port = closed_port()
+    port = free_port()
     shim.set_up(port)
     answer = await shim.run("claude-code", "PreToolUse", "block")
     assert is_deny(answer)
@@ -209,7 +210,7 @@ async def test_without_an_agent_an_edit_is_denied_if_so_wished(shim: Shim) -> No
 
 
 async def test_without_an_agent_an_edit_goes_on_silently_if_so_wished(shim: Shim) -> None:
-    shim.set_up(closed_port())
+    shim.set_up(free_port())
     assert (await shim.run("claude-code", "PreToolUse", "proceed")).stdout == ""
 
 
@@ -218,7 +219,7 @@ async def test_without_an_agent_an_edit_goes_on_silently_if_so_wished(shim: Shim
 async def test_without_an_agent_other_events_pass_without_a_word(
     shim: Shim, name: str, policy: str
 ) -> None:
-    shim.set_up(closed_port())
+    shim.set_up(free_port())
     assert (await shim.run("claude-code", name, policy)).stdout == ""
 
 
@@ -364,7 +365,7 @@ def test_the_installing_script_may_be_linked_to(tmp_path: Path) -> None:
 
 
 async def test_scripts_for_wiring_by_hand_pass_the_policy_on(shim: Shim) -> None:
-    shim.set_up(closed_port())
+    shim.set_up(free_port())
     assert is_deny(await shim.run("block", script=HOOKS / "pre-tool-call.sh"))
 
 

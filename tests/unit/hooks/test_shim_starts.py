@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from support.ports import free_port
 from support.recording_agent import RecordingAgent
-from support.shim import EVENT, Answer, Shim, closed_port, fake_python, told
+from support.shim import EVENT, Answer, Shim, fake_python, told
 
 
 @pytest.mark.parametrize("policy", ["block", "warn"])
 async def test_without_an_agent_a_prompt_says_once_to_each_session_that_nothing_is_guarded(
     shim: Shim, policy: str
 ) -> None:
-    port = closed_port()
+    port = free_port()
     shim.set_up(port)
 
     async def prompt(pid: str) -> Answer:
@@ -44,7 +45,7 @@ async def test_a_prompt_that_is_answered_lets_the_next_outage_be_told(
 
 
 async def test_a_prompt_without_an_agent_is_silent_if_so_wished(shim: Shim) -> None:
-    shim.set_up(closed_port())
+    shim.set_up(free_port())
     assert (await shim.run("claude-code", "UserPromptSubmit", "proceed")).stdout == ""
 
 
@@ -52,7 +53,7 @@ async def test_a_prompt_without_an_agent_is_silent_if_so_wished(shim: Shim) -> N
 async def test_a_prompt_is_silent_about_an_agent_that_was_started_a_moment_ago(
     shim: Shim, size: int
 ) -> None:
-    shim.set_up(closed_port())
+    shim.set_up(free_port())
     (shim.state / "agent.starting").touch()
     body = json.dumps(EVENT | {"prompt": "x" * size}).encode()
     assert (await shim.run("claude-code", "UserPromptSubmit", body=body)).stdout == ""
@@ -62,7 +63,7 @@ async def test_a_prompt_is_silent_about_an_agent_that_was_started_a_moment_ago(
 async def test_the_start_of_a_session_starts_the_agent(
     shim: Shim, tmp_path: Path, late_s: float
 ) -> None:
-    port = closed_port()
+    port = free_port()
     shim.set_up(port, python=str(fake_python(tmp_path, port, late_s)))
     answer = await shim.run("claude-code", "SessionStart")
     assert answer.stdout.startswith('{"started"')
@@ -73,7 +74,7 @@ async def test_the_start_of_a_session_starts_the_agent(
 
 
 async def test_an_agent_that_is_not_up_in_time_is_said_to_be_starting(shim: Shim) -> None:
-    shim.set_up(closed_port())
+    shim.set_up(free_port())
     answer = await shim.run("claude-code", "SessionStart")
     said = told(answer, "SessionStart")
     assert said.startswith("Session Coordinator: the agent is being started; ")
@@ -83,7 +84,7 @@ async def test_an_agent_that_is_not_up_in_time_is_said_to_be_starting(shim: Shim
 
 
 async def test_where_no_agent_can_be_started_none_is_waited_for(shim: Shim) -> None:
-    shim.set_up(closed_port(), python="/is/not/there/python")
+    shim.set_up(free_port(), python="/is/not/there/python")
     answer = await shim.run("claude-code", "SessionStart")
     assert "edits are not coordinated now: no agent listens" in told(answer, "SessionStart")
     assert answer.seconds < 1
@@ -93,7 +94,7 @@ async def test_where_no_agent_can_be_started_none_is_waited_for(shim: Shim) -> N
 async def test_a_prompt_and_an_edit_start_an_agent_that_was_killed_and_do_not_wait(
     shim: Shim, tmp_path: Path, name: str
 ) -> None:
-    port = closed_port()
+    port = free_port()
     shim.set_up(port, python=str(fake_python(tmp_path, port)))
     (shim.state / "agent.lock").write_text("4711")
     answer = await shim.run("claude-code", name)
@@ -111,7 +112,7 @@ async def test_a_prompt_and_an_edit_start_an_agent_that_was_killed_and_do_not_wa
 async def test_an_agent_that_was_stopped_and_other_events_start_none(
     shim: Shim, tmp_path: Path, name: str, pid: str
 ) -> None:
-    port = closed_port()
+    port = free_port()
     shim.set_up(port, python=str(fake_python(tmp_path, port)))
     (shim.state / "agent.lock").write_text(pid)
     await shim.run("claude-code", name)
@@ -124,7 +125,7 @@ def agent_that_fails(shim: Shim, directory: Path) -> Path:
     begun, python = directory / "begun", directory / "python"
     python.write_text(f'#!/bin/sh\necho >>"{begun}"\n')
     python.chmod(stat.S_IRWXU)
-    shim.set_up(closed_port(), python=str(python))
+    shim.set_up(free_port(), python=str(python))
     (shim.state / "agent.lock").write_text("4711")
     return begun
 
