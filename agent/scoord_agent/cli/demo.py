@@ -21,7 +21,7 @@ from scoord_agent.cli.hook_post import by_shim, post
 from scoord_agent.cli.pictures import Picture, picture
 
 SETTLE_S: Final = 3.0
-"""Lists come from a view that follows the store; a decision never does."""
+"""Lists, and what is told, come from views that follow the store; a decision never does."""
 _COLOUR: Final = {"A": "cyan", "B": "magenta"}
 
 
@@ -109,43 +109,50 @@ def _each(scratch: Scene) -> Iterator[Played]:
 
 
 def _do(scratch: Scene, step: Step) -> Played:
-    start = time.perf_counter()
-    # As Claude Code has it: a session's start is a command, all else is posted.
-    bring = by_shim if step.event == "SessionStart" else post
-    answer = bring(CLIENT, step.event, body(scratch, step), scratch.pids[step.session])
-    took_ms = (time.perf_counter() - start) * 1000
-    specific = answer.get("hookSpecificOutput") or {}
-    told = specific.get("permissionDecisionReason") or specific.get("additionalContext")
-    refused = specific.get("permissionDecision") == "deny"
+    answer, took_ms = _answered(scratch, step)
+    refused = (answer.get("hookSpecificOutput") or {}).get("permissionDecision") == "deny"
     outcome = Outcome.REFUSED if refused else Outcome.ALLOWED
     locks = None if step.locks is None else _settled(scratch, step.locks)
-    differs = _difference(step, outcome, locks)
-    return Played(
-        step, outcome, told or answer.get("systemMessage", ""), took_ms, answer, locks, differs
-    )
+    told = _told(answer)
+    differs = _difference(step, outcome, told, locks)
+    return Played(step, outcome, told, took_ms, answer, locks, differs)
+
+
+def _answered(scratch: Scene, step: Step) -> tuple[dict[str, Any], float]:
+    """Bring an event, again for a moment while it does not tell what it should; and how long."""
+    # As Claude Code has it: a session's start is a command, all else is posted.
+    bring = by_shim if step.event == "SessionStart" else post
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        start = time.perf_counter()
+        answer = bring(CLIENT, step.event, body(scratch, step), scratch.pids[step.session])
+        took_ms = (time.perf_counter() - start) * 1000
+        if step.tells in _told(answer) or time.monotonic() >= deadline:
+            return answer, took_ms
+        time.sleep(0.05)
+
+
+def _told(answer: dict[str, Any]) -> str:
+    """Return what the model reads, else what the person does."""
+    specific = answer.get("hookSpecificOutput") or {}
+    told = specific.get("permissionDecisionReason") or specific.get("additionalContext")
+    return str(told or answer.get("systemMessage", ""))
 
 
 def _settled(scratch: Scene, expected: Held) -> Held:
-    """Return who holds what, given a moment to become what is expected, and whose turn it is."""
+    """Return who holds what, given a moment to become what is expected."""
     deadline = time.monotonic() + SETTLE_S
     while True:
-        seen = picture(local_client.status(everything=False, cwd=str(scratch.project)))
-        held = _held(scratch, seen)
-        is_settled = held == expected and not _is_turn_to_come(seen)
-        if is_settled or time.monotonic() >= deadline:
+        held = _held(scratch)
+        if held == expected or time.monotonic() >= deadline:
             return held
         time.sleep(0.05)
 
 
-def _held(scratch: Scene, seen: Picture) -> Held:
+def _held(scratch: Scene) -> Held:
+    seen = picture(local_client.status(everything=False, cwd=str(scratch.project)))
     names = _names(scratch, seen)
     return tuple(sorted((names.get(row.session_id, "?"), row.path) for row in seen.locks))
-
-
-def _is_turn_to_come(seen: Picture) -> bool:
-    """Whether a file is free, and it is not known yet that who waits for it is next."""
-    locked = {row.path for row in seen.locks}
-    return any(not row.has_turn for row in seen.waiters or () if row.path not in locked)
 
 
 def _names(scratch: Scene, seen: Picture) -> dict[str, str]:
@@ -154,10 +161,12 @@ def _names(scratch: Scene, seen: Picture) -> dict[str, str]:
     return {row.session_id: by_pid.get(row.pid, "?") for row in seen.sessions}
 
 
-def _difference(step: Step, outcome: Outcome, locks: Held | None) -> str:
+def _difference(step: Step, outcome: Outcome, told: str, locks: Held | None) -> str:
     where = f"{step.session} {step.does}"
     if outcome is not step.expected:
         return f"{where}: expected {step.expected}, was {outcome}"
+    if step.tells not in told:
+        return f"{where}: expected to be told: {step.tells}; was: {one_line(told) or 'nothing'}"
     if locks != step.locks:
         return f"{where}: expected these locks then: {_shown(step.locks)}; were: {_shown(locks)}"
     return ""

@@ -52,6 +52,8 @@ class Step:
     expected: Outcome = Outcome.ALLOWED
     locks: Held | None = None
     """Every lock there should be after this step; None if they are not looked at."""
+    tells: str = ""
+    """What its model, or the person, is told, among other things."""
     aside: bool = False
     """Whether it only belongs to the events of a session, and is shown if something is told."""
 
@@ -88,9 +90,14 @@ def steps(project: Path) -> tuple[Step, ...]:
         ),
         _edited("B", "tests/test_auth.py", instead),
         Step("A", "has finished", "Stop", _STOP, aside=True),
-        # Its end is waited for, and that B's turn is known: B's next hook tells of it.
         Step("A", "ends", "SessionEnd", _END, locks=(("B", "tests/test_auth.py"),)),
-        Step("B", f'is asked: "{_GO_ON}"', "UserPromptSubmit", {"prompt": _GO_ON}),
+        Step(
+            "B",
+            f'is asked: "{_GO_ON}"',
+            "UserPromptSubmit",
+            {"prompt": _GO_ON},
+            tells="auth.py is free",
+        ),
         Step(
             "B",
             "tries auth.py again",
