@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final
 
 from scoord.clock import Clock
@@ -27,7 +28,7 @@ from scoord_agent.hold_times import HoldTimes
 from scoord_agent.lifecycle import Lifecycle
 from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.neighbours import Neighbours
-from scoord_agent.places import folder_of
+from scoord_agent.places import root_of
 from scoord_agent.queueing import Queueing
 from scoord_agent.request import Request, confined_to
 from scoord_agent.rows import (
@@ -136,11 +137,11 @@ class Desk:
         named = (next(filter(partial(self._is_any, session), each), each[0]) for each in may_be)
         files, patterns = sorted_out(named)
         own = all_of(session, self._held)
-        mine = self._there(own, files, patterns)
+        mine = self._there(session, own, files, patterns)
         self._taking.unsettled.forgo(session, partial(self._is_asked_for, files))
         with contextlib.suppress(Unknown):  # they are owed then
             await self._taking.release(session, [*dict.fromkeys(chain(*mine.values()))])
-        owed = self._there(session.owed, files, patterns)
+        owed = self._there(session, session.owed, files, patterns)
         given = {named for named in mine if mine[named] or owed[named]}
         left = {*await self._giving_up.of(session, files, given)}
         fates = {n: _fate(mine[n], owed[n], is_left=n in left) for n in mine}
@@ -159,36 +160,42 @@ class Desk:
         what, is_pattern = meant.what, meant.is_pattern
         locks = (*all_of(session, self._held), *session.owed)
         held = (lock for lock in locks if lock.is_pattern == is_pattern)
-        is_held = any(self._is_there(lock, what) for lock in held)
+        is_held = any(self._is_there(session, lock, what) for lock in held)
         return is_held or (not is_pattern and self._giving_up.waits(session, what))
 
     def _there(
         self,
+        session: LocalSession,
         locks: Sequence[HeldLock],
         files: Iterable[FileIdentity],
         patterns: Iterable[FileIdentity],
     ) -> dict[FileIdentity, list[HeldLock]]:
         """Which of ``locks`` each of these names."""
+        is_there = partial(self._is_there, session)
         single = [lock for lock in locks if not lock.is_pattern]
         whole = [lock for lock in locks if lock.is_pattern]
-        of_files = {file: [k for k in single if self._is_there(k, file)] for file in files}
-        return of_files | {p: [k for k in whole if self._is_there(k, p)] for p in patterns}
+        of_files = {file: [k for k in single if is_there(k, file)] for file in files}
+        return of_files | {p: [k for k in whole if is_there(k, p)] for p in patterns}
 
     def _is_asked_for(self, files: Iterable[FileIdentity], request: Request, key: str) -> bool:
         """Whether a request is for one of ``files``, as it would be granted."""
-        branch, root = request.claimant.branch, folder_of(request.files[0].worktree)
+        branch, root = request.claimant.branch, _root(request.files[0])
         named = (file for file in files if (file.project, file.key) == (request.project, key))
         return any(self._holds_in(file, branch, root) for file in named)
 
-    def _is_there(self, lock: HeldLock, named: FileIdentity) -> bool:
+    def _is_there(self, session: LocalSession, lock: HeldLock, named: FileIdentity) -> bool:
         """Whether it is of that name, and holds in that worktree or was taken there."""
         is_same = lock.name == (named.project, named.key)
-        return is_same and self._holds_in(named, lock.branch, lock.worktree)
+        return is_same and self._holds_in(named, lock.branch, root_of(session, lock))
 
-    def _holds_in(self, named: FileIdentity, branch: str, root: str) -> bool:
-        """Whether what is confined to ``branch``, if any, and was asked for in ``root`` does."""
+    def _holds_in(self, named: FileIdentity, branch: str, root: Path | None) -> bool:
+        """Whether what is confined to ``branch``, if any, and was asked for in ``root`` does.
+
+        What an agent before us was granted last, nobody knows where, may be of any worktree: it
+        would else be given back by nothing once another branch is checked out in its own.
+        """
         here = one_line(self._locator.head(named.worktree).branch)
-        return branch in ("", here) or root == folder_of(named.worktree)
+        return branch in ("", here) or root in (None, _root(named))
 
     async def _take(
         self,
@@ -273,3 +280,7 @@ def _fate(mine: Sequence[HeldLock], owed: Sequence[HeldLock], *, is_left: bool) 
     if mine:
         return "released"
     return "left" if is_left else "not_held"
+
+
+def _root(named: FileIdentity) -> Path | None:
+    return named.worktree.root if named.worktree else None

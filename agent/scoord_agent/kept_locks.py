@@ -2,6 +2,7 @@
 
 Nothing is allowed by them: what the coordinator does not confirm is lost, and asked for
 again. Shares and patterns are left out: of these a late note would take what was given back.
+Beside them it is written down where each of these was asked for, which only we know.
 What is being given back is written down, too, whatever it is: nobody may believe in it.
 """
 
@@ -35,11 +36,20 @@ class KeptLock(BaseModel):
 
 def to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
     """What is to be known again of those that are held."""
-    return given_back_to_json(lock for lock in locks if not (lock.shared or lock.is_pattern))
+    return all_to_json(lock for lock in locks if not _is_left_out(lock))
 
 
-def given_back_to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
-    """The same of those that are being given back."""
+def left_out_to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
+    """The same of the shares and patterns among them."""
+    return all_to_json(filter(_is_left_out, locks))
+
+
+def _is_left_out(lock: HeldLock) -> bool:
+    return lock.shared or lock.is_pattern
+
+
+def all_to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
+    """The same of all, as of those that are being given back."""
     return [
         {
             "project": lock.project,

@@ -34,7 +34,8 @@ def to_line(
     It is yet to hear of its turn where it ``waits``. No text costs the session: where one
     cannot be written, as half a surrogate pair, what stands for that is.
     """
-    locks = {"held": kept_locks.to_json((*session.had, *held))}
+    beside = [*kept_locks.all_to_json(session.had_beside), *kept_locks.left_out_to_json(held)]
+    locks = {"held": kept_locks.to_json((*session.had, *held)), "beside": beside}
     at = {"stood_at": session.had_at if session.had else stood_at}
     waited = {"waits": [_place_to_json(place, queued) for place, queued in waits.items()]}
     line = json.dumps(_to_json(session) | locks | at | waited, ensure_ascii=False)
@@ -80,7 +81,7 @@ def _to_json(session: LocalSession) -> dict[str, Any]:
         "noticed": list(session.noticed)[-_MOST_KEPT_IDS:],
         "acted_at": session.acted_at,
         "publish_within_s": _finite(session.publish_within_s),
-        "owed": kept_locks.given_back_to_json(session.owed),
+        "owed": kept_locks.all_to_json(session.owed),
     }
 
 
@@ -147,6 +148,7 @@ class _Line(BaseModel):
     to_greet: bool = False
     noticed: list[str] = []
     held: list[kept_locks.KeptLock] = []
+    beside: list[kept_locks.KeptLock] = []
     owed: list[kept_locks.KeptLock] = []
     stood_at: float = 0.0
     acted_at: float = 0.0
@@ -211,6 +213,7 @@ def _session(kept: _Line) -> LocalSession:
         to_greet=kept.to_greet,
         noticed=deque(kept.noticed, maxlen=MAX_NOTICED),
         had=tuple(kept_locks.from_kept(SessionId(kept.session_id), kept.held)),
+        had_beside=tuple(kept_locks.from_kept(SessionId(kept.session_id), kept.beside)),
         had_at=kept.stood_at,
         acted_at=kept.acted_at,
         publish_within_s=kept.publish_within_s or math.inf,

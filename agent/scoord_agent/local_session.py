@@ -83,6 +83,8 @@ class LocalSession:
     """Where it was with the agent before us, and what it holds is not known yet."""
     had: Sequence[HeldLock] = ()
     """What it held when the agent before us last wrote it down, until that is confirmed."""
+    had_beside: Sequence[HeldLock] = ()
+    """Its shares and patterns then: of one that is confirmed, where it was asked for."""
     had_at: float = 0.0
     """When all of that was known to stand, on the machine's clock: a session does not
     outlive its boot."""
@@ -377,6 +379,7 @@ class LocalSession:
     def lapse(self) -> None:
         """Its lease is over; it registers again at its next chance."""
         self.lease, self.lapsed = LeaseId(0), self.lease or self.lapsed
+        self.had_beside = ()  # none of them is confirmed any more
 
 
 @lru_cache(512)

@@ -200,6 +200,7 @@ class Registration:
             if lock.project == project:
                 self._held.missing(lock, session.had_at)
         session.had = [lock for lock in session.had if lock.project != project]
+        session.had_beside = [lock for lock in session.had_beside if lock.project != project]
 
     async def end(self, session: LocalSession, why: str, patience_s: float = 0.0) -> None:
         """End ``session`` everywhere: one lease, so one call."""
@@ -291,7 +292,8 @@ class Registration:
         self, session: LocalSession, project: ProjectId, locks: Iterable[Lock], sent_at: float
     ) -> None:
         """What it holds, in the order of the grants: a later one shows that one beside it ended."""
-        now, had = self._clock.now(), {_grant(one): one for one in reversed(session.had)}
+        written = (*session.had_beside, *reversed(session.had))
+        now, had = self._clock.now(), {_grant(one): one for one in written}
         for lock in sorted(locks, key=lambda lock: lock.token):
             held = as_held(session, project, lock, now)
             held = _where_it_was(held, had.get(_grant(held)))

@@ -159,6 +159,8 @@ def test_an_agent_that_is_replaced_keeps_both(tmp_path: Path, two: Pair, shop: W
         b = running(machine, shop.main)
         for worktree in (shop.topic, shop.main):
             allowed(b, worktree / "a.py")
+            assert b.run("lock", "lib/**", cwd=worktree)[0] == 0
+            assert b.run("lock", "b.py", "--shared", cwd=worktree)[0] == 0
         both = held(machine, shop)
         time.sleep(3.0)  # until it is written down
         assert machine.agent is not None
@@ -171,4 +173,4 @@ def test_an_agent_that_is_replaced_keeps_both(tmp_path: Path, two: Pair, shop: W
         told = b.told() + context(b.edit(shop.main / "a.py"))
         assert "given back" not in told
         assert both == held(machine, shop)
-        assert len(both) == 2
+        assert len(both) == 6

@@ -3,23 +3,26 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from scoord.ids import MachineId
+from scoord.ids import FencingToken, MachineId, ProjectId
 from scoord_agent import unsettled
 from scoord_agent.doors import Doors
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.lifecycle import Origin
 from scoord_agent.local_api import LocalApi
+from scoord_agent.local_session import MAIN
 from scoord_agent.status_desk import AgentFacts, StatusDesk
 from scoord_agent.wishes import Wish
 from scoord_hooks.neutral import EventKind
 from support.clock import FakeClock
 from support.house import settle
-from support.repositories import repository, worktree
+from support.repositories import git, repository, worktree
 from support.scripted_coordinator import Fate
 from support.whole import Whole, whole_agent
 
@@ -152,6 +155,28 @@ async def test_it_is_given_back_from_another_worktree_where_a_lock_would_be(
 
     held = ["a.py"] if scope == "branch" else []
     assert held == await held_late(agent, "a.py", "a.py", where=there)
+
+
+@pytest.mark.parametrize(
+    ("taken_in", "fate"), [("", "released"), ("zoo", "released"), ("linked", "not_held")]
+)
+async def test_a_share_of_another_branch_is_given_back_where_it_was_taken_or_may_have_been(
+    agent: Whole, tmp_path: Path, taken_in: str, fate: str
+) -> None:
+    """An agent that takes it up may not know where that was, and it is not its session's home."""
+    zoo = repository(tmp_path / "zoo", "https://example.com/zoo")
+    worktree(zoo, tmp_path / "linked", "topic")
+    desk = Doors(agent.parts).desk()
+    await desk.acquire(wish(agent, "a.py"))
+    project, where = ProjectId("example.com/zoo"), str(tmp_path / taken_in) if taken_in else ""
+    (session,), token = agent.sessions, FencingToken(7)
+    share = HeldLock(project, "z.py", "z.py", session.session_id, MAIN, token, shared=True)
+    agent.parts.common.held.put(replace(share, branch="main", worktree=where))
+    git(zoo, "switch", "-q", "-c", "feature")
+
+    answer = await desk.release(str(zoo), ["z.py"], os.getpid())
+
+    assert ["z.py"] == answer[fate]
 
 
 async def test_what_the_agent_before_had_is_not_new(replaced: Whole) -> None:

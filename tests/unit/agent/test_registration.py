@@ -75,6 +75,32 @@ async def test_what_is_taken_up_is_where_the_agent_before_us_had_it(house: House
     assert {"b.py": "/linked", "c.py": ""} == {lock.key: lock.worktree for lock in house.held}
 
 
+@pytest.mark.parametrize("is_pattern", [False, True])
+async def test_so_is_a_share_or_a_pattern_if_it_is_confirmed(
+    house: House, is_pattern: bool
+) -> None:
+    held(house, "b.py", 150, is_pattern=is_pattern)
+    had = HeldLock(SHOP, "b.py", "b.py", A, AgentId(""), FencingToken(150), worktree="/linked")
+    gone = replace(had, key="c.py", shown="c.py", token=FencingToken(140))
+    elsewhere = replace(had, project=ELSEWHERE)
+    house.session.had_beside = (had, gone, elsewhere)
+
+    await taken_up(house)
+
+    assert {"b.py": "/linked"} == {lock.key: lock.worktree for lock in house.held}
+    assert [] == lost(house), "it may have been given back since that was written down"
+    assert [elsewhere] == list(house.session.had_beside)
+
+
+async def test_where_it_was_is_nothing_to_keep_once_its_lease_is_over(house: House) -> None:
+    had = HeldLock(SHOP, "b.py", "b.py", A, AgentId(""), FencingToken(150), worktree="/linked")
+    house.session.lease, house.session.had_beside = LeaseId(7), (had,)
+
+    house.registration.lapse(house.session)
+
+    assert not house.session.had_beside
+
+
 async def test_no_edit_goes_on_by_what_ended_on_the_way(house: House) -> None:
     gone = held(house, "a.py", 150)
     await taken_up(house, LockGone(lock=gone, how="broken", by="bob"))

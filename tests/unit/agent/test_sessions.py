@@ -182,7 +182,10 @@ def test_locks_are_known_to_the_agent_after_us_but_for_shares_and_patterns(file:
         ends_at=60.0,
         reason="the login",
     )
-    others = replace(mine, key="b.py", shared=True), replace(mine, key="src/**", is_pattern=True)
+    others = (
+        replace(mine, key="b.py", shown="b.py", shared=True),
+        replace(mine, key="src/**", shown="src/**", is_pattern=True),
+    )
     sessions.held = lambda one: (mine, *others) if one == session.session_id else ()
     sessions.stood_at = lambda _session: 40.0
     sessions.add(session)
@@ -195,6 +198,10 @@ def test_locks_are_known_to_the_agent_after_us_but_for_shares_and_patterns(file:
     (later,) = loaded(file)
     assert (mine,) == later.had, "nobody could be asked about it yet"
     assert 40.0 == after.had_at == later.had_at
+    for one in (after, later):
+        known = [(lock.shown, lock.is_pattern, lock.worktree) for lock in one.had_beside]
+        where = "/home/alice/shop"
+        assert [("b.py", False, where), ("src/**", True, where)] == known
 
 
 def test_what_is_being_given_back_is_known_to_the_agent_after_us(file: Path) -> None:
@@ -292,6 +299,7 @@ LOCK = {"project": "shop", "path": "a.py", "agent": "", "token": 7}
         ("waits", [["shop", "", "", "a.py"], ["shop", "", "", "b.py", 7, 8]], []),
         ("held", [LOCK | {"token": 0}, LOCK, LOCK | {"token": "7"}, "a.py", LOCK], [1, 4]),
         ("owed", [LOCK | {"path": None}, LOCK], [1]),
+        ("beside", [LOCK | {"worktree": 7}, LOCK], [1]),
         ("wanted_by", [["", "shop", "a.py", "Session_far", "", "", "bob waits"]], []),
         ("subagents", {"a1": ["lost"], "a2": [7]}, {"a1": ["lost"]}),
         ("work", {"edits": 3, "percent": 101, "steps": [["1", "done", "x"]]}, {"edits": 3}),
