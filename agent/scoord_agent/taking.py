@@ -395,6 +395,9 @@ class Taking:
         session = request.session
         for place in _places_of(request, lock):
             self._turns.had(place)
+        # Where locks are for every branch, so are places: then that was the one.
+        if request.by_branch and not lock.branch:
+            self._turns.had_on_every_branch(_place_of(lock), lock.token)
         self._held.put(lock)
         self._waits.over(session, lock.project, [lock.key])
         others = self._neighbours.of(lock.project).paths.get(lock.key, {})

@@ -11,7 +11,7 @@ from functools import partial
 
 from scoord.claimant import Claimant
 from scoord.clock import Clock
-from scoord.ids import AgentId, ProjectId, SessionId
+from scoord.ids import AgentId, FencingToken, ProjectId, SessionId
 from scoord_agent.delivery import Delivery
 
 
@@ -152,6 +152,16 @@ class Turns:
             self.ended(place, queued.revision)
         if queued or turn:
             self._change()
+
+    def had_on_every_branch(self, place: Place, token: FencingToken) -> None:
+        """It was granted on each: with that the store ended its holder's places on all of them.
+
+        One that was asked for since stands: the answer that tells of the grant may be late.
+        """
+        known = dict.fromkeys((*self._queued, *self._come, *self._untold))
+        for one in known:
+            if replace(one, branch="") == place and self.revision(one) <= token:
+                self.had(one)
 
     def used(self, place: Place) -> None:
         """Its place is gone and its holder has nothing: an untold turn is told as over.

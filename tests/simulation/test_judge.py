@@ -12,9 +12,12 @@ from scoord.v1.locks_pb2 import (
     AcquireRequest,
     AcquireResponse,
     Conflict,
+    Granted,
     Held,
     Holder,
     LockMode,
+    LockRef,
+    LockScope,
 )
 from scoord.v1.records_pb2 import LockRecord
 from scoord_hooks.neutral import Decision, EventKind, HookEvent, Verdict
@@ -34,6 +37,7 @@ from support.simulation.minds import Known
 from support.simulation.network import Exchange
 from support.simulation.people import Told
 from support.simulation.projects import PROJECT
+from support.simulation.promised import _Promise
 from support.simulation.reliance import Overtaken
 from support.simulation.slips import Denied, Reported, Slip, _may_be_earlier
 from support.simulation.truth import Grant, Waiter
@@ -577,3 +581,28 @@ def test_what_another_thread_of_its_session_has_in_place_of_it_is_a_loss(agent: 
     grant(history, 9, Claimant(session, agent))
 
     assert (agent == SUBAGENT) == Alarms(history.record, history.truth)._is_loss(before)
+
+
+@pytest.mark.parametrize(
+    ("scope", "agent", "path", "sent_s", "is_served"),
+    [
+        (LockScope.LOCK_SCOPE_REPOSITORY, MAIN, "src/File.py", 2.0, True),
+        (LockScope.LOCK_SCOPE_BRANCH, MAIN, "src/File.py", 2.0, False),
+        (LockScope.LOCK_SCOPE_REPOSITORY, SUBAGENT, "src/File.py", 2.0, False),
+        (LockScope.LOCK_SCOPE_REPOSITORY, MAIN, "src/other.py", 2.0, False),
+        (LockScope.LOCK_SCOPE_REPOSITORY, MAIN, "src/File.py", 0.5, False),
+    ],
+)
+def test_who_is_granted_on_every_branch_what_it_waited_for_on_one_need_not_hear_of_its_place(
+    scope: LockScope.ValueType, agent: AgentId, path: str, sent_s: float, *, is_served: bool
+) -> None:
+    history = History(0)
+    process = cast("Process", SimpleNamespace(clock=FakeClock()))
+    request = AcquireRequest(session_id=ANN, agent_id=agent, branch="main", scope=scope)
+    granted = Granted(locks=[LockRef(path=path, token=7, scope=scope)])
+    answer = AcquireResponse(granted=granted)
+
+    history.promised.answered(Exchange(process, "Acquire", request, sent_s, sent_s, answer))
+
+    place, promise = (ANN, MAIN, "src/file.py", "topic"), _Promise(1.0, process)
+    assert is_served == history.promised._is_heard(history.people[0], place, promise)

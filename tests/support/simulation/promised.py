@@ -8,7 +8,7 @@ from scoord.names import path_key
 from scoord_agent.local_session import MAIN
 from support.simulation.loop import Process
 from support.simulation.machine import Hook
-from support.simulation.minds import asker_of
+from support.simulation.minds import asker_of, granted_as
 from support.simulation.network import Exchange
 from support.simulation.people import Person
 from support.simulation.record import Record
@@ -52,6 +52,8 @@ class Promised:
     """When each was last given up, or asked for anew and answered."""
     _left_s: dict[tuple[str, str], float] = field(default_factory=dict)
     """By session and path: when its main thread's place was last given up."""
+    _granted_s: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """By session, thread and path: when it last asked for what it was granted on every branch."""
 
     def sent(self, exchange: Exchange) -> None:
         """A command leaves: whoever gives a place up is told nothing of it.
@@ -77,6 +79,15 @@ class Promised:
         for path in map(path_key, request.paths):
             for branch in dict.fromkeys((who.branch, "")):
                 self._is_old((who.session, who.agent, path, branch))
+        self._note_granted(exchange)
+
+    def _note_granted(self, exchange: Exchange) -> None:
+        """On every branch: not what was promised after that was asked for, and is answered late."""
+        for ref in exchange.response.granted.locks:
+            who = granted_as(exchange.request, ref)
+            if not who.branch:
+                at = who.session, who.agent, path_key(ref.path)
+                self._granted_s[at] = exchange.sent_true_s
 
     def _is_old(self, place: _Place) -> None:
         self._renewed_s[place] = self.record.loop.true_s
@@ -131,13 +142,24 @@ class Promised:
 
     def _is_heard(self, person: Person, place: _Place, promise: _Promise) -> bool:
         """In the same breath, too: its turn may come while it is refused."""
-        session, agent, path, _ = place
-        renewed_s = self._renewed_s.get(place, 0.0), self._left_s.get((session, path), 0.0)
+        _, agent, path, _ = place
         own = (agent, MAIN)  # of a branch that is left the main thread hears for all
         told = (one for one in person.told if one.agent in own and one.at_s >= promise.at_s)
         lines = (line for one in told for line in one.text.splitlines())
         is_told = any(path in path_key(line) and _says(line) for line in lines)
-        return is_told or max(renewed_s) > promise.at_s
+        return is_told or self._old_s(place) > promise.at_s
+
+    def _old_s(self, place: _Place) -> float:
+        """When what was promised before became old.
+
+        Who has the file on every branch, as from a detached head, waits for it on none.
+        """
+        session, agent, path, _ = place
+        return max(
+            self._renewed_s.get(place, 0.0),
+            self._left_s.get((session, path), 0.0),
+            self._granted_s.get((session, agent, path), 0.0),
+        )
 
 
 def _place_of(waiter: Waiter) -> _Place:

@@ -11,7 +11,7 @@ from scoord.config import RECHECK_S
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import AgentId
 from scoord.v1.locks_pb2 import LeaveRequest
-from scoord_agent.turns import Queued
+from scoord_agent.turns import Place, Queued
 from support.clock import FakeClock
 from support.house import SHOP, A, House, editing_house, settle, until
 from support.repositories import git
@@ -208,3 +208,51 @@ async def test_who_asks_on_a_branch_is_told_no_more_of_its_turn_on_all(house: Ho
 
     told = turns.take(house.session.session_id, AgentId(""), 9)
     assert ["topic"] == [turn.branch for turn in told]
+
+
+@pytest.fixture
+async def detached(house: House) -> House:
+    """Its session has waited for a.py on main, and for b.py, and has no branch any more."""
+    (house.root / "coordination.yaml").write_text("session_coordination: {scope: branch}")
+    house.clock.advance(RECHECK_S)
+    house.coordinator.hold("b.py", "Session_far")
+    await house.edit("a.py", "b.py")
+    git(house.root, "checkout", "-q", "--detach")
+    house.clock.advance(RECHECK_S)
+    house.coordinator.locks.clear()
+    return house
+
+
+@pytest.mark.parametrize("has_come", [True, False])
+async def test_who_is_granted_it_on_every_branch_is_told_no_more_of_its_place_on_one(
+    detached: House, has_come: bool
+) -> None:
+    turns, mine = detached.turns, detached.session.session_id
+    a, b = (Place(SHOP, key, mine, AgentId(""), "main") for key in ("a.py", "b.py"))
+    if has_come:
+        turns.keep(a, "a.py")
+
+    await detached.edit("a.py")
+
+    assert "" == detached.held.at(SHOP, "a.py")[0].branch
+    assert [b] == [place for place in turns.unheard(mine) if place.branch]
+    turns.lapse(mine)
+    assert "a.py" not in [turn.path for turn in turns.take(mine, AgentId(""), 9) if turn.branch]
+
+
+async def test_what_was_asked_for_on_a_branch_after_such_a_grant_is_waited_for(
+    detached: House,
+) -> None:
+    """As its answer is late: the lock was broken meanwhile."""
+    coordinator, mine = detached.coordinator, detached.session.session_id
+    on_main = Place(SHOP, "a.py", mine, AgentId(""), "main")
+    coordinator.gate = asyncio.Event()
+    coordinator.fates.append(Fate.LATE_ANSWER)
+    asking = asyncio.create_task(detached.edit("a.py"))
+    await until(lambda: "a.py" in coordinator.locks)
+
+    detached.turns.queued(on_main, "a.py", coordinator.revision + 1)
+    coordinator.gate.set()
+    await asking
+
+    assert on_main in detached.turns.unheard(mine)
