@@ -191,7 +191,7 @@ class Farewells:
             # First: who is cut short after the end is written down leaves nothing to the next.
             with contextlib.suppress(ScoordError):
                 await self._let_go(last)
-        journal = await ground.journal(last.session.project)
+        journal = await ground.journal(last.session.project, last.retention_ms)
         plan = worklogs.plan_finish(over.unended, last, found, over.successor, journal)
         try:
             result = await ground.txn(plan)
