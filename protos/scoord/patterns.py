@@ -76,16 +76,28 @@ def check_pattern(pattern: str) -> str:
         most = f"at most {_MOST_STARS} in a name, and {_MOST_DEEP_STARS} **/"
         raise InvalidConfig(f"{pattern!r} has too many stars ({most})")
     try:
-        compiled = _compiled_alone(pattern).patterns
+        matches_any = _matches_any(pattern)
     except re.error as error:
         # Git takes [A-_], which is [a-_] where paths are compared, and ends before it begins.
         why = f"{one_line(error.msg)} (in lower case, as paths are compared)"
         raise InvalidConfig(f"{pattern!r} is not a pattern: {why}") from error
     except ValueError as error:
         raise InvalidConfig(f"{pattern!r} is not a pattern") from error
-    if not any(each.include is not None for each in compiled):
+    if not matches_any:
         raise InvalidConfig(f"{pattern!r} matches nothing")
     return pattern
+
+
+def is_readable(pattern: str) -> bool:
+    """Whether a pattern can be matched that was not checked here: by a newer program perhaps."""
+    try:
+        return _matches_any(pattern)
+    except (re.error, ValueError):
+        return False
+
+
+def _matches_any(pattern: str) -> bool:
+    return any(each.include is not None for each in _compiled_alone(pattern).patterns)
 
 
 @lru_cache(512)

@@ -277,7 +277,7 @@ class Coordinator:
             alias = session_rules.first_free_alias(await self._aliases(project), session.alias)
             now = self._clock.wall_ms()
             record = session_rules.new_record(session, alias, request, timeout_ms, now, keep=keep)
-            journal = await self.ground.journal(project)
+            journal = await self.ground.journal(project, keep.retention_ms)
             plan = session_rules.plan_register(record, lease, journal)
             try:
                 result = await self.ground.txn(plan, session.session_id)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from scoord.bounded import MOST_SAID, Once
-from scoord.errors import Contended, ScoordError, Unknown
+from scoord.errors import Contended, ScoordError, StoreFull, Unknown
 from scoord.happenings import Kind
 from scoord.ids import ProjectId, SessionId
 from scoord.v1.records_pb2 import SessionRecord
@@ -138,13 +138,18 @@ class Farewells:
     async def _finish_each(
         self, lasts: Iterable[SessionRecord], expired: list[SessionRecord]
     ) -> None:
-        """As ``finish``, many at once; ``expired`` gets those whose lease ran out."""
+        """As ``finish``, many at once; ``expired`` gets those whose lease ran out.
+
+        What a full store has no room for is left to the next look.
+        """
         of_project = dict[str, list[SessionRecord]]()
         for last in lasts:
             of_project.setdefault(last.session.project, []).append(last)
-        for some in of_project.values():
-            for start in range(0, len(some), MOST_AT_ONCE):
-                await self._finish_together(some[start : start + MOST_AT_ONCE], expired)
+        # It stays so until its operator makes room: to try the rest, too, only reads in vain.
+        with contextlib.suppress(StoreFull):
+            for some in of_project.values():
+                for start in range(0, len(some), MOST_AT_ONCE):
+                    await self._finish_together(some[start : start + MOST_AT_ONCE], expired)
 
     async def _finish_together(
         self, lasts: Iterable[SessionRecord], expired: list[SessionRecord]
@@ -160,6 +165,11 @@ class Farewells:
         """Take a step to one end. What is wrong with it keeps no other from being written down."""
         try:
             return await step
+        except StoreFull as error:
+            if self._failed.is_new(last.request_id):
+                name = last.session.session_id
+                _log.warning("the end of %s is written down when there is room: %s", name, error)
+            raise
         except Unknown:
             raise
         except Exception:  # noqa: BLE001 (whatever it is, it is of this one end)
@@ -191,7 +201,7 @@ class Farewells:
             # First: who is cut short after the end is written down leaves nothing to the next.
             with contextlib.suppress(ScoordError):
                 await self._let_go(last)
-        journal = await ground.journal(last.session.project)
+        journal = await ground.journal(last.session.project, last.retention_ms)
         plan = worklogs.plan_finish(over.unended, last, found, over.successor, journal)
         try:
             result = await ground.txn(plan)

@@ -42,9 +42,12 @@ class Ground:
         self._traces = RollingLease(store, clock, TRACE_S)
         self._retention = Retention(store, view, clock)
 
-    async def journal(self, project: str) -> Journal:
-        """Where lines of a project's history, and traces, go that are written now."""
-        kept, traces = await self._retention.of(project), await self._traces.lease()
+    async def journal(self, project: str, asked_ms: int = 0) -> Journal:
+        """Where lines of a project's history, and traces, go that are written now.
+
+        ``asked_ms`` is how long a session wants them kept that nobody sees live.
+        """
+        kept, traces = await self._retention.of(project, asked_ms), await self._traces.lease()
         return Journal(kept.lease, traces, self.clock.wall_ms(), kept.kept_ms)
 
     async def txn(self, plan: Txn, session: str = "") -> TxnResult:

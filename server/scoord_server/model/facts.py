@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from google.protobuf.message import DecodeError
+
 from scoord.claimant import Claimant
 from scoord.ids import FencingToken, LeaseId, SessionId
 from scoord.names import path_key
+from scoord.patterns import is_readable
+from scoord.text import one_line
 from scoord.v1.records_pb2 import LockRecord, SessionRecord, WaiterRecord
 from scoord_server.store.port import KeyValue
 
@@ -37,8 +41,10 @@ class LockFact:
 
     @classmethod
     def of(cls, kv: KeyValue) -> "LockFact":
-        """Read a lock's key. The fencing token is its create revision."""
+        """Read a lock's key. The fencing token is its create revision. Raises DecodeError."""
         record = LockRecord.FromString(kv.value)
+        if record.is_pattern and not is_readable(record.path):
+            raise DecodeError(f"the pattern {one_line(record.path)!r} cannot be read")
         who = Claimant.of(record.holder, record.mode, record.scope)
         token = FencingToken(kv.create_revision)
         return cls(record, token, kv.mod_revision, kv.key, kv.lease, who)

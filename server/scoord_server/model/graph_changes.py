@@ -7,6 +7,7 @@ command finds its own name in the records, and gets its first answer.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from scoord import graph_limits as limits
 from scoord.errors import InvalidRequest, NotAllowed
@@ -25,6 +26,7 @@ from scoord.v1.records_pb2 import EntityRecord, RelationRecord
 from scoord_server.model.compares import none_put_since, unchanged
 from scoord_server.model.history import Journal
 from scoord_server.store import keys
+from scoord_server.store.limits import MAX_BYTES, weight_of
 from scoord_server.store.port import Compare, Delete, KeyValue, Operation, Put, Txn
 
 _INSTEAD = {
@@ -41,6 +43,9 @@ _INSTEAD = {
 
 _MOST_SAID = 100
 """Of one entity with its new facts, in a line of history."""
+
+_MOST_STEP_BYTES = MAX_BYTES // 2
+"""What a step of a removal puts, if it changes several entities: each is put with all its facts."""
 
 Triple = tuple[str, str, str]
 """Source, type and target of a relation."""
@@ -113,7 +118,7 @@ def plan_add(change: Change, stored: Stored, derived: frozenset[str]) -> Planned
 
 
 def txn_add(change: Change, stored: Stored, planned: Planned, journal: Journal) -> Txn | None:
-    """The transaction that writes it; None when there is nothing to write."""
+    """The transaction that writes it; None when there is nothing to write. Raises NotAllowed."""
     project = change.project
     puts: list[Operation] = [
         Put(keys.entity(project, name), record.SerializeToString())
@@ -126,8 +131,9 @@ def txn_add(change: Change, stored: Stored, planned: Planned, journal: Journal) 
     if not puts:
         return None
     told = (*_facts_said(planned.answer), *map(_said, planned.relations))
-    line = _line(change, Kind.NOTED, told, journal, change.request_id)
-    return Txn(_guards(change, stored, planned.entities), (*puts, line))
+    puts.append(_line(change, Kind.NOTED, told, journal, change.request_id))
+    _check_weight(planned, puts)
+    return Txn(_guards(change, stored, planned.entities), tuple(puts))
 
 
 def plan_remove(change: Change, stored: Stored, derived: frozenset[str]) -> RemoveFromGraphResponse:
@@ -153,12 +159,18 @@ def txn_remove(change: Change, stored: Stored, journal: Journal, step: int) -> T
     ]
     if not operations:
         return None
-    some = operations[: limits.MOST_CHANGES]
+    some = operations[: _in_one_step([operation for _, operation in operations])]
     # Each step has a line of its own.
     line_id = f"{change.request_id}-{step}"
     line = _line(change, Kind.FORGOTTEN, [name for name, _ in some], journal, line_id)
     guards = _guards(change, stored, changed)
     return Txn(guards, (*(operation for _, operation in some), line))
+
+
+def _in_one_step(operations: Sequence[Operation]) -> int:
+    """How many of them, from the first on, fit into one transaction, with its line of history."""
+    weights = accumulate(weight_of((operation,)) for operation in operations[: limits.MOST_CHANGES])
+    return max(1, sum(weight <= _MOST_STEP_BYTES for weight in weights))
 
 
 def _without_facts(change: Change, stored: Stored, goes: set[str]) -> dict[str, bytes]:
@@ -292,6 +304,17 @@ def _check_bounds(stored: Stored, draft: _Draft) -> None:
     _check_bound("relations", len(relations), limits.MOST_RELATIONS)
     records: Sequence[EntityRecord | RelationRecord] = [*entities.values(), *relations.values()]
     _check_bound("bytes", sum(record.ByteSize() for record in records), limits.MOST_BYTES)
+
+
+def _check_weight(planned: Planned, puts: Sequence[Operation]) -> None:
+    """Raises NotAllowed where it is more than a store takes at once, and names the largest."""
+    if (weight := weight_of(puts)) > MAX_BYTES:
+        largest = max(planned.entities.values(), key=lambda record: record.ByteSize())
+        raise NotAllowed(
+            f"{weight} bytes would be written at once, and {MAX_BYTES} are allowed: a note that"
+            f" changes is written with all its facts, {one_line(largest.name)}"
+            f" with {largest.ByteSize()} bytes. Change fewer notes at once, or spread the facts"
+        )
 
 
 def _check_bound(what: str, count: int, most: int) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from scoord.claimant import Claimant
+from scoord.errors import InvalidRequest
 from scoord.happenings import Kind
 from scoord.ids import FencingToken
 from scoord.v1.locks_pb2 import Holder
@@ -28,6 +29,7 @@ from scoord_server.model.history import Journal
 from scoord_server.model.lasting import keep_end, keep_reason, keep_time, puts_anew
 from scoord_server.model.looks import look, read_look
 from scoord_server.store import keys
+from scoord_server.store.limits import MAX_OPERATIONS
 from scoord_server.store.port import Compare, Delete, Operation, Put, Txn, TxnResult
 
 
@@ -35,6 +37,7 @@ def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journa
     """Take every name that is free, keep or take over what is the asker's already.
 
     What it keeps ends after the time, and has the reason, that it asks for now, if it does.
+    Raises InvalidRequest where that is more than a store takes at once.
     """
     asker, then = command.asker, list[Operation]()
     for name in command.names:
@@ -48,7 +51,18 @@ def plan_acquire(command: Acquire, holder: Holder, known: Known, journal: Journa
         then.append(line)
     own = (conflicts.holding(command.claimant, known.room(name.key)) for name in command.names)
     then += puts_anew(asker, holder, filter(None, own), command.terms, journal)
-    return Txn(as_known(command, command.names, known), tuple(then), look(asker, command.names))
+    guards = as_known(command, command.names, known)
+    _check_size(command, max(len(guards), len(then)))
+    return Txn(guards, tuple(then), look(asker, command.names))
+
+
+def _check_size(command: Acquire, size: int) -> None:
+    if size > MAX_OPERATIONS:
+        raise InvalidRequest(
+            f"{len(command.names)} files, some of which the session has or waits for on several"
+            f" branches, are {size} changes at once, and {MAX_OPERATIONS} are allowed;"
+            " ask for fewer files at once"
+        )
 
 
 def read_acquire(command: Acquire, known: Known, result: TxnResult) -> Granted | Raced | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from scoord.claimant import Claimant
 from scoord.ids import AgentId, LeaseId, SessionId
-from scoord.patterns import matches
+from scoord.patterns import is_readable, matches
 from scoord.v1.locks_pb2 import Holder
 from scoord.v1.records_pb2 import TraceRecord
 from scoord_server.model.commands import Asker
@@ -110,7 +110,7 @@ def patterns_kept_out(who: Claimant, path_key: str, traces: Iterable[KeyValue]) 
     for trace in traces:
         parsed = keys.parse(trace.key)
         where, session, _ = parsed.rest
-        if session != who.session and _meets(who.branch, where) and matches(parsed.name, path_key):
+        if session != who.session and _meets(who.branch, where) and _covers(parsed.name, path_key):
             found.append(trace)
     return found
 
@@ -122,9 +122,14 @@ def patterns_met(who: Claimant, path_key: str, traces: Iterable[KeyValue]) -> li
         parsed = keys.parse(trace.key)
         where, session, _ = parsed.rest
         is_here = not who.branch or where in ("", who.branch) or where.startswith(_SHARES)
-        if session != who.session and is_here and matches(parsed.name, path_key):
+        if session != who.session and is_here and _covers(parsed.name, path_key):
             found.append(trace)
     return found
+
+
+def _covers(pattern: str, path_key: str) -> bool:
+    """Whether a pattern matches a path; one that cannot be read may match any."""
+    return not is_readable(pattern) or matches(pattern, path_key)
 
 
 def _domain_of(trace: KeyValue) -> str:

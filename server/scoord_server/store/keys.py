@@ -227,7 +227,12 @@ def inbox_prefix(project: str, session_id: str) -> bytes:
 
 def begun(project: str, session_id: str, request_id: str) -> bytes:
     """Where it stands that the end of a session, by the register that made it, is to come."""
-    return begun_prefix() + f"{_segment(project)}/{_holder(session_id, request_id)}".encode()
+    return begun_of(project) + _holder(session_id, request_id).encode()
+
+
+def begun_of(project: str) -> bytes:
+    """Where it stands which sessions' ends are to come in a project."""
+    return begun_prefix() + f"{_segment(project)}/".encode()
 
 
 def begun_prefix() -> bytes:

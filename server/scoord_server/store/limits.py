@@ -4,7 +4,7 @@ Both adapters call these, so that a request that etcd would refuse fails the sam
 way on the embedded store, and never spoils a group it was sent in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from scoord.errors import InvalidRequest
 from scoord.ids import LeaseId
@@ -40,6 +40,11 @@ def check_txn(txn: Txn) -> None:
         raise InvalidRequest(f"a transaction of {weight} bytes; the limit is {MAX_BYTES}")
 
 
+def weight_of(operations: Iterable[Operation]) -> int:
+    """What they weigh in a transaction: the bytes of what they put."""
+    return sum([len(op.key) + len(op.value) for op in operations if isinstance(op, Put)])
+
+
 def check_key(key: bytes) -> None:
     """Refuse the empty key. Raises InvalidRequest."""
     if not key:
@@ -62,7 +67,7 @@ def _check_branch(operations: Sequence[Operation]) -> int:
     if not puts:
         return 0
     _check_changed_once(puts, [op for op in operations if isinstance(op, Delete)])
-    return sum([len(put.key) + len(put.value) for put in puts])
+    return weight_of(puts)
 
 
 def _check_changed_once(puts: Sequence[Put], deletes: Sequence[Delete]) -> None:

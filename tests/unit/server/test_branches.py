@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from scoord.errors import InvalidRequest
 from scoord.ids import FencingToken
+from scoord.limits import MOST_PATHS
 from scoord.v1.locks_pb2 import LockMode, LockScope
 from scoord_server.model.answers import Granted, Held, Standing
 from scoord_server.rpc import messages
@@ -213,6 +215,21 @@ async def test_a_share_is_had_on_each_branch_that_it_was_taken_on(b: Bench) -> N
 async def _keys(b: Bench) -> list[bytes]:
     kvs = (await b.store.range(keys.root_prefix(), keys.root_prefix() + b"\xff")).kvs
     return [kv.key for kv in kvs]
+
+
+async def test_of_shares_on_branches_that_are_too_many_to_end_at_once_is_said_what_to_do(
+    b: Bench,
+) -> None:
+    paths = [f"{number}.py" for number in range(MOST_PATHS)]
+    for branch in ("main", "topic", "mend"):
+        await b.acquire("alice", *paths, mode=SHARED, **on(branch))
+
+    with pytest.raises(InvalidRequest, match=r"^30 files, .*; ask for fewer files at once$"):
+        await b.acquire("alice", *paths)
+
+    half = MOST_PATHS // 2
+    assert isinstance(await b.acquire("alice", *paths[:half]), Granted)
+    assert isinstance(await b.acquire("alice", *paths[half:]), Granted)
 
 
 @pytest.mark.parametrize(("checked_out", "named"), [("a", "alice"), ("b", "bob"), ("c", "alice")])

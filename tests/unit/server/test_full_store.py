@@ -1,6 +1,7 @@
-"""Ends of locks while the store takes nothing more: it deletes, and writes nothing down."""
+"""Ends of locks and sessions while the store takes no more: it deletes, and writes nothing down."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -10,14 +11,17 @@ import pytest
 from scoord.ids import FencingToken
 from scoord.v1 import locks_pb2 as pb
 from scoord.v1.locks_pb2 import LockMode, LockScope
-from scoord.v1.records_pb2 import TraceRecord
+from scoord.v1.records_pb2 import ArchiveRecord, TraceRecord
+from scoord_server import farewells
 from scoord_server.model.answers import Ended, Lost, Reclaimed
-from scoord_server.model.commands import Reclaim
+from scoord_server.model.commands import Keep, Reclaim
 from scoord_server.model.facts import LockName
+from scoord_server.model.recall import Wanted
 from scoord_server.rpc.locks import Locks
 from scoord_server.rpc.messages import change
 from scoord_server.seen import LockGone
 from scoord_server.store import keys
+from scoord_server.store.port import RangeResult
 from scoord_server.sweeping import Sweeping
 from scoord_server.view import Step
 from support.coordination import PROJECT, Bench, bench, frozen
@@ -220,3 +224,62 @@ async def test_without_space_an_orphan_whose_session_is_back_stays(b: Bench) -> 
     assert not await b.coordinator.locks.end_orphan(seen)
     assert "alice" == await b.holder("a.py")
     assert b.view.grant(PROJECT, "a.py", token)
+
+
+async def test_without_space_an_end_is_tried_again_at_the_next_look_and_said_once(
+    b: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(farewells, "_RETRY_S", 0.01)
+    await b.session("carol", keep=Keep(archive=True))
+    running = asyncio.create_task(b.coordinator.farewells.run())
+    await asyncio.sleep(0.05)
+    b.store.full = True
+    await b.dies("carol")
+    b.clock.advance(farewells.LOOK_S + 1)
+    await asyncio.sleep(0.05)
+
+    with monkeypatch.context() as patched:
+        reads = counted_reads(b, patched)
+        await asyncio.sleep(0.2)
+        assert [] == reads, "it waits for the next look"
+    assert 1 == len([r for r in caplog.records if "the end of carol" in r.message])
+
+    b.store.full = False
+    b.clock.advance(farewells.LOOK_S + 1)
+    async with asyncio.timeout(5):
+        while not await logs(b):  # noqa: ASYNC110 (nobody tells; the store is only read)
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def counted_reads(b: Bench, patched: pytest.MonkeyPatch) -> list[bytes]:
+    """What is read from the store from now on."""
+    read, reads = b.store.range, list[bytes]()
+
+    async def noted(key: bytes, *rest: Any, **how: Any) -> RangeResult:
+        reads.append(key)
+        return await read(key, *rest, **how)
+
+    patched.setattr(b.store, "range", noted)
+    return reads
+
+
+async def logs(b: Bench) -> Sequence[ArchiveRecord]:
+    return (await b.coordinator.recalling.logs(PROJECT, Wanted(), 10)).records
+
+
+async def test_a_refresh_without_space_says_what_it_ended_and_leaves_the_rest(b: Bench) -> None:
+    await b.session("idle", timeout_ms=1000)
+    await b.session("dead", keep=Keep(archive=True))
+    await b.dies("dead")
+    b.store.full = True
+    b.clock.advance(2)
+
+    done = await Sweeping(b.coordinator).refresh(PROJECT)
+
+    assert ["idle"] == [fact.session_id for fact in done.swept.sessions]
+    assert () == done.expired
+    b.store.full = False
+    done = await Sweeping(b.coordinator).refresh(PROJECT)
+    assert "dead" in [record.session.session_id for record in done.expired]

@@ -476,6 +476,40 @@ async def test_the_bytes_of_a_graph_are_bounded(monkeypatch: pytest.MonkeyPatch)
             await writer.add(observations=[facts("Alice", "x" * 1999, "y" * 1999)])
 
 
+async def test_facts_of_large_notes_are_removed_together() -> None:
+    async with bench() as b:
+        writer, names = Writer(b), ["n0", "n1", "n2"]
+        for name in names:
+            await add_large(writer, name)
+
+        await writer.remove(observations=[facts(name, large(0)) for name in names])
+
+        read = await writer.read()
+        assert [197] * 3 == [len(the(read, name).observations) for name in names]
+
+
+async def test_of_more_than_is_written_at_once_is_said_what_to_do() -> None:
+    async with bench() as b:
+        writer, names = Writer(b), ["n0", "n1", "n2"]
+        for name in names:
+            await add_large(writer, name)
+
+        with pytest.raises(NotAllowed, match=r"n0 with \d+ bytes. Change fewer notes at once"):
+            await writer.add(observations=[facts(name, "new") for name in names])
+        for name in names:
+            await writer.add(observations=[facts(name, "new")])
+
+
+def large(number: int) -> str:
+    return f"{number:03d} " + "x" * 1990
+
+
+async def add_large(writer: Writer, name: str) -> None:
+    """Note what has nearly 0.4 MB: more than two of its kind fit into one transaction."""
+    await writer.add(entities=[person(name, *map(large, range(100)))])
+    await writer.add(observations=[facts(name, *map(large, range(100, 198)))])
+
+
 @pytest.mark.parametrize("name", ["", "\n\u200b", "x" * 201])
 async def test_a_name_that_cannot_be_shown_is_refused(name: str) -> None:
     async with bench() as b:

@@ -424,6 +424,44 @@ class TestKeeping:
 
         assert 30 * DAY_S * 1000 == journal.kept_ms
 
+    async def test_the_first_line_of_a_projects_first_session_is_kept_as_it_asks(
+        self, b: Bench
+    ) -> None:
+        await b.coordinator.ground.journal(PROJECT)
+
+        await b.session("a", keep=Keep(retention_ms=30 * DAY_S * 1000))
+        await b.token("a", "x.py")
+
+        assert [30 * DAY_S * 1000] * 2 == [line.kept_ms for line in await b.history()]
+
+    async def test_where_all_died_with_the_coordinator_their_ends_are_kept_as_they_asked(
+        self, b: Bench
+    ) -> None:
+        await b.session("a", keep=Keep(2 * DAY_S * 1000, archive=True))
+        await b.session("b", keep=Keep(30 * DAY_S * 1000, archive=True))
+        await b.dies("a")
+        await b.dies("b")
+
+        restarted = Coordinator(b.store, b.view, b.clock)
+        await restarted.farewells.look()
+
+        logs = (await restarted.recalling.logs(PROJECT, Wanted(), 10)).records
+        assert [30 * DAY_S * 1000] * 2 == [log.kept_ms for log in logs]
+        ends = [line for line in await b.history() if line.kind == "expired"]
+        assert [30 * DAY_S * 1000] * 2 == [line.kept_ms for line in ends]
+
+    async def test_one_who_saw_a_session_only_as_others_do_keeps_its_end_as_it_asked(
+        self, b: Bench
+    ) -> None:
+        other = Coordinator(b.store, b.view, b.clock)
+        await other.ground.journal(PROJECT)
+        await b.session("a", keep=Keep(30 * DAY_S * 1000, archive=True))
+        await b.dies("a")
+
+        await other.farewells.look()
+
+        assert 30 * DAY_S * 1000 == (await last(b)).kept_ms
+
     async def test_without_a_word_it_is_seven_days(self, b: Bench) -> None:
         assert 7 * DAY_S * 1000 == (await b.coordinator.ground.journal(PROJECT)).kept_ms
 

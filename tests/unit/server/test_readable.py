@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 from google.protobuf.message import DecodeError
 
-from scoord.v1.records_pb2 import EventRecord, TaskRecord
+from scoord.ids import FencingToken
+from scoord.v1.records_pb2 import EventRecord, LockRecord, TaskRecord, TraceRecord
 from scoord_server.coordinator import Coordinator
-from scoord_server.model.commands import Keep
+from scoord_server.model.answers import Lost
+from scoord_server.model.commands import Keep, Reclaim
+from scoord_server.model.facts import LockName
 from scoord_server.model.recall import Wanted
 from scoord_server.model.tasks import AddTasks, NewTask
 from scoord_server.reaper import Reaper
@@ -18,6 +21,8 @@ from scoord_server.store.port import Delete, Put, Txn, prefix_end
 from support.coordination import CLAIM_MS, PROJECT, Bench, bench, granted, kinds
 
 STRANGE = b"\xff\xff\xff"
+UNMATCHED = LockRecord(path="\\", is_pattern=True).SerializeToString()
+"""What is a pattern to a newer program only."""
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -185,11 +190,14 @@ async def test_who_follows_history_goes_on_after_a_line_that_cannot_be_read(b: B
     await following.aclose()
 
 
-async def test_beside_a_pattern_that_cannot_be_read_nothing_is_granted(b: Bench) -> None:
+@pytest.mark.parametrize("value", [STRANGE, UNMATCHED], ids=["bytes", "a pattern"])
+async def test_beside_a_pattern_that_cannot_be_read_nothing_is_granted(
+    b: Bench, value: bytes
+) -> None:
     await b.session("a")
     await b.session("b")
     pattern = keys.reservation(PROJECT, "strange", "newer", "")
-    await writes(b, (pattern, STRANGE), on="b")
+    await writes(b, (pattern, value), on="b")
     await b.session("what the view has seen later")
 
     with pytest.raises(DecodeError):
@@ -203,13 +211,30 @@ async def test_beside_a_pattern_that_cannot_be_read_nothing_is_granted(b: Bench)
     granted(await b.reserve("a", "src/**"))
 
 
+async def test_what_a_pattern_that_cannot_be_matched_has_left_may_be_of_any_file(b: Bench) -> None:
+    await b.session("a")
+    token = await b.token("a", "a.py")
+    await b.dies("a")
+    left = TraceRecord(how="granted").SerializeToString()
+    await writes(b, (keys.pattern_trace(PROJECT, "\\", "", "newer", ""), left))
+    await b.session("a")
+
+    command = Reclaim(b.asker("a"), LockName.of("a.py"), FencingToken(token))
+
+    assert isinstance(await b.coordinator.reporting.reclaim(command), Lost)
+
+
 @pytest.mark.parametrize(
-    "strange",
-    [keys.reservation(PROJECT, "strange", "newer", ""), keys.lock(PROJECT, "a.py")],
-    ids=["a pattern", "a lock"],
+    ("strange", "value"),
+    [
+        (keys.reservation(PROJECT, "strange", "newer", ""), STRANGE),
+        (keys.reservation(PROJECT, "strange", "newer", ""), UNMATCHED),
+        (keys.lock(PROJECT, "a.py"), STRANGE),
+    ],
+    ids=["a pattern's bytes", "a pattern", "a lock"],
 )
 async def test_nobodys_turn_runs_out_beside_a_grant_that_cannot_be_read(
-    b: Bench, strange: bytes
+    b: Bench, strange: bytes, value: bytes
 ) -> None:
     for name in ("a", "b"):
         await b.session(name)
@@ -218,7 +243,7 @@ async def test_nobodys_turn_runs_out_beside_a_grant_that_cannot_be_read(
     await b.release("a", "a.py", token)
     assert 1 == len(turns(b))
 
-    await writes(b, (strange, STRANGE))
+    await writes(b, (strange, value))
     assert [] == turns(b)
     b.clock.advance(CLAIM_MS / 1000 + 1)
     await Reaper(b.coordinator).sweep()
