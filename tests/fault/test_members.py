@@ -44,7 +44,7 @@ async def asked_follower(cluster: Etcd, store: EtcdStore, lease: LeaseId) -> Mem
     while True:
         assert await renewed(store, lease)
         assert store._keepalive._renewals is not None
-        asked = store._keepalive._renewals._stream.address
+        asked = store._keepalive._renewals.address
         member = next(member for member in cluster.members if member.endpoint == asked)
         if not leads(member):
             return member
