@@ -1,7 +1,8 @@
 """Which member of etcd is asked when one of them stands still."""
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,18 @@ import pytest
 from scoord.errors import Unknown
 from scoord.ids import LeaseId
 from scoord_server.store.etcd import EtcdStore
+from scoord_server.store.port import Put, Txn, WatchBatch
 from support.etcd import Etcd, Member, started
 from support.lab.fault import happening
-from support.lab.line_faults import MEMBER_STILL
+from support.lab.line_faults import MEMBER_DISK_HANGS, MEMBER_STILL
 
 pytestmark = pytest.mark.etcd
 
 AGENT_WAITS_S = 0.5
 """What an agent with several coordinators leaves to each; less than a store's deadline."""
+
+SEEN_WITHIN_S = 10.0
+"""How long a watch may lack what there is."""
 
 
 @pytest.fixture
@@ -39,12 +44,17 @@ async def asked_follower(cluster: Etcd, store: EtcdStore, lease: LeaseId) -> Mem
     while True:
         assert await renewed(store, lease)
         assert store._keepalive._renewals is not None
-        asked = store._keepalive._renewals._stream.address
+        asked = store._keepalive._renewals.address
         member = next(member for member in cluster.members if member.endpoint == asked)
-        status = member.post("/v3/maintenance/status", {})
-        if status["leader"] != status["header"]["member_id"]:
+        if not leads(member):
             return member
         await store._keepalive._hang_up()
+
+
+def leads(member: Member) -> bool:
+    """Whether it is the leader."""
+    status = member.post("/v3/maintenance/status", {})
+    return bool(status["leader"] == status["header"]["member_id"])
 
 
 async def test_a_renewal_that_is_given_up_leaves_the_member_that_did_not_answer(
@@ -88,3 +98,36 @@ async def reads(store: EtcdStore) -> bool:
     except Unknown:
         return False
     return True
+
+
+async def test_a_watch_leaves_a_member_whose_disk_hangs(cluster: Etcd) -> None:
+    """It says all the while that there is nothing new, and gets none of what there is."""
+    store = await EtcdStore.connect(cluster.options())
+    hanging = next(member for member in cluster.members if not leads(member))
+    try:
+        first = await put_until_done(store)
+        for endpoint in store._link._members:
+            if endpoint.address != hanging.endpoint:
+                endpoint.avoid()
+        async with contextlib.aclosing(store.watch(b"k", first)) as watch:
+            await tells(watch, first)
+            with happening(MEMBER_DISK_HANGS, hanging):
+                second = await put_until_done(store)
+                await tells(watch, second)
+    finally:
+        await store.close()
+
+
+async def put_until_done(store: EtcdStore) -> int:
+    """Put while some members do not answer; the revision of that."""
+    while True:
+        with contextlib.suppress(Unknown):
+            return (await store.txn(Txn((), (Put(b"k", b""),)))).revision
+
+
+async def tells(watch: AsyncIterator[WatchBatch], revision: int) -> None:
+    """The watch comes to that in time."""
+    async with asyncio.timeout(SEEN_WITHIN_S):
+        async for batch in watch:
+            if batch.revision >= revision:
+                return

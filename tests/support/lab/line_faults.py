@@ -10,6 +10,7 @@ from support.etcd import Member
 from support.lab.fault import Fault, Proof
 from support.lab.line import Line
 from support.lab.team import stands_still, stopped
+from support.lab.trouble import no_strace, slowed_disk
 from support.machines import CodingSession
 from support.proxy import Delay, Proxy
 from support.skewed_agent import SkewedMachine
@@ -157,3 +158,13 @@ def _member_still(member: Member) -> Iterator[Proof]:
 
 
 MEMBER_STILL = Fault("a member of etcd stands still", _member_still)
+
+
+@contextlib.contextmanager
+def _member_disk_hangs(member: Member) -> Iterator[Proof]:
+    assert member.process is not None
+    with slowed_disk(member.process.pid, delay_ms=60_000) as proof:
+        yield proof
+
+
+MEMBER_DISK_HANGS = Fault("the disk of a member of etcd hangs", _member_disk_hangs, no_strace)

@@ -1,12 +1,11 @@
 """What etcd meets on its own machine: disks, its quota, and its operators."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 
 from support.lab.fault import LabFault, Proof
 from support.lab.lab import Lab
-from support.lab.trouble import failing_disk, filled_up, slowed_disk
+from support.lab.trouble import failing_disk, filled_up, no_strace, slowed_disk
 from support.processes import wait_until
 
 
@@ -43,15 +42,9 @@ def _tended(lab: Lab) -> Iterator[Proof]:
     yield lambda: lab.leader() == after
 
 
-def _no_strace() -> str:
-    return "" if shutil.which("strace") else "a disk that is slow or fails needs `strace`"
-
-
 STORE_FAULTS = (
-    LabFault(
-        "the disk of etcd's leader is slow", _disk_slow, lasts_s=4, thin=2, missing=_no_strace
-    ),
-    LabFault("the disk of etcd's leader fails", _disk_fails, lasts_s=3, missing=_no_strace),
+    LabFault("the disk of etcd's leader is slow", _disk_slow, lasts_s=4, thin=2, missing=no_strace),
+    LabFault("the disk of etcd's leader fails", _disk_fails, lasts_s=3, missing=no_strace),
     LabFault("etcd has no space", _no_space, lasts_s=2, thin=4),
     LabFault("the leader of etcd is moved, and all are defragmented", _tended),
 )

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -49,6 +50,11 @@ def connections_of(pid: int) -> list[tuple[int, str]]:
 def _address(text: str) -> str:
     """An IPv4 address, or the one that is mapped into IPv6, as the kernel prints it."""
     return socket.inet_ntoa(struct.pack("=I", int(text[-8:], 16)))
+
+
+def no_strace() -> str:
+    """Why no disk can be made slow or fail here; empty when it can."""
+    return "" if shutil.which("strace") else "a disk that is slow or fails needs `strace`"
 
 
 @contextlib.contextmanager

@@ -65,6 +65,11 @@ class Member:
             await context.abort(codes.NOT_FOUND if is_gone else codes.UNAVAILABLE, self.refuses)
         return rpc.TxnResponse(header={"revision": 7, "cluster_id": self.cluster})
 
+    async def range(self, _request: Message, _context: Context) -> Message:
+        if self.is_silent:
+            await asyncio.sleep(60)
+        return rpc.RangeResponse(header={"revision": 7, "cluster_id": self.cluster})
+
     async def watch(self, _requests: object, context: Context) -> AsyncIterator[Message]:
         """A watch that begins and breaks."""
         self.watched += 1
@@ -78,7 +83,10 @@ class Member:
         txn = grpc.unary_unary_rpc_method_handler(
             self.txn, rpc.TxnRequest.FromString, rpc.TxnResponse.SerializeToString
         )
-        kv = grpc.method_handlers_generic_handler("etcdserverpb.KV", {"Txn": txn})
+        read = grpc.unary_unary_rpc_method_handler(
+            self.range, rpc.RangeRequest.FromString, rpc.RangeResponse.SerializeToString
+        )
+        kv = grpc.method_handlers_generic_handler("etcdserverpb.KV", {"Txn": txn, "Range": read})
         watch = grpc.stream_stream_rpc_method_handler(
             self.watch, rpc.WatchRequest.FromString, rpc.WatchResponse.SerializeToString
         )

@@ -28,6 +28,7 @@ from grpc.aio import AioRpcError
 
 from scoord.errors import DeadlineExceeded, InvalidConfig, InvalidRequest, StoreUnavailable, Unknown
 from scoord_server.store.etcd.failures import NotHere, TokenRefused, explain
+from scoord_server.store.etcd.how_far import HowFar
 from scoord_server.store.etcd.member import Member, now
 from scoord_server.store.etcd.one_cluster import OneCluster, OtherCluster
 from scoord_server.store.etcd.options import EtcdOptions
@@ -78,6 +79,7 @@ class Link:
 
     def __init__(self, options: EtcdOptions) -> None:
         self.options = options
+        self.how_far = HowFar()
         self._members = [_member(address, options) for address in options.addresses]
         self._cluster = OneCluster(self._members)
         self._versions = Versions(allow_unsafe=options.allow_unsafe_version)
@@ -215,6 +217,7 @@ class Link:
                     raise
             else:
                 self.check_cluster(member, answer)
+                self.how_far.hear(answer.header.revision)
                 return answer
             asked += 1
             if asked % len(self._members) == 0:

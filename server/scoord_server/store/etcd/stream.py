@@ -21,6 +21,7 @@ class Stream:
         self.token = token
         self._link = link
         self._member = member
+        self._start = start
         self._outbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._call = start(member)(self._requests(), metadata=metadata(token, HAS_LEADER))
         self._reading: asyncio.Task[Message] | None = None
@@ -31,6 +32,10 @@ class Stream:
         ends_at = asyncio.get_running_loop().time() + link.options.deadline_s
         token = await link.token(ends_at)
         return cls(link, await link.next_member(token, ends_at), start, token)
+
+    def another(self) -> "Stream":
+        """Begin one more like it, on the same member."""
+        return Stream(self._link, self._member, self._start, self.token)
 
     @property
     def address(self) -> str:

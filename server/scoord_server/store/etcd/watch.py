@@ -5,6 +5,8 @@ out, at any member, so that no event is lost and none comes twice. etcd never
 splits a revision over two answers unless asked to, which is not asked here. Nor does
 it say that it has not come so far: where it was wiped or restored it would be silent
 until it has, and then tell of other changes. So that is looked at on each stream.
+Nor does a member say that it does not get the changes of the others any more, so each
+message is held against what calls were answered: see ``how_far``.
 
 An empty batch claims no more than what was handed out before it: etcd before
 3.4.25 and 3.5.8 lets an answer to a progress request overtake events (etcd issue
@@ -79,6 +81,8 @@ class Watch:
                 message = await self._receive(stream)
                 if message.created and not message.canceled:
                     await self._check_store(message.header)
+                if not message.canceled:
+                    await self._check_member(message.header, stream)
                 self._check(message, stream)
                 if not message.created:
                     yield self._batch(message)
@@ -106,9 +110,30 @@ class Watch:
             raise Replaced(begun.revision)
         self._cluster = begun.cluster_id
         if begun.revision < self._next - 1:
-            answer = await self._link.call(RANGE, self._wire.count(b"\0", b""))
-            if answer.header.revision < self._next - 1:
-                raise Replaced(answer.header.revision)
+            revision = await self._ask()
+            if revision < self._next - 1:
+                raise Replaced(revision)
+
+    async def _check_member(self, said: Message, stream: Stream) -> None:
+        """See that a message is not of the past. Raises StoreUnavailable, Unknown.
+
+        The cluster is asked only where it answered no call lately, or this member is late: by
+        what was answered before a backup took the place of the store, all members are.
+        """
+        how_far = self._link.how_far
+        is_of_proxy = not said.cluster_id  # which says of a second watch where that was to begin
+        if is_of_proxy or (how_far.is_known() and not how_far.is_late(said.revision)):
+            return
+        if how_far.is_late(await self._ask()):
+            how_far.forget()
+        elif how_far.is_late(said.revision):
+            stream.avoid_member()
+            raise StoreUnavailable(f"etcd at {stream.address} does not get what the others have")
+
+    async def _ask(self) -> int:
+        """To which revision the cluster has come. Raises Unknown."""
+        answer = await self._link.call(RANGE, self._wire.count(b"\0", b""))
+        return int(answer.header.revision)
 
     def _check(self, message: Message, stream: Stream) -> None:
         """See whether the watch stands. Raises Compacted, StoreUnavailable."""
