@@ -28,6 +28,7 @@ class Locking:
             changed=changed,
             is_over=awareness.neighbours.is_over,
             describe=awareness.publishing.describe,
+            last_of=awareness.publishing.last_of,
             written=common.writing_down.in_time,
         )
         self.owed = Owed(common.client, self.registration.lapse)

@@ -11,7 +11,7 @@ from typing import Final
 from scoord.clock import Clock
 from scoord.errors import SessionEnded, SessionNotFound, Unknown
 from scoord.ids import ProjectId, SessionId
-from scoord.v1.sessions_pb2 import Session
+from scoord.v1.sessions_pb2 import Session, UpdateRequest
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.local_session import LocalSession
@@ -102,6 +102,13 @@ class Publishing:
                 await self._say(session, project, said)
                 is_new = True
         return is_new
+
+    def last_of(self, session: LocalSession) -> list[UpdateRequest]:
+        """All that a session publishes where it is, as it is now: it ends, and takes that along.
+
+        Also what seems to be known there: what was sent a moment ago may be on its way yet.
+        """
+        return [self._says(session, project).update for project in session.aliases]
 
     async def _say(self, session: LocalSession, project: ProjectId, said: Said) -> None:
         name = session.session_id, project

@@ -20,6 +20,7 @@ from scoord.v1.sessions_pb2 import (
     RegisterResponse,
     Session,
     SessionBeat,
+    UpdateRequest,
 )
 from scoord_agent import wording_losses
 from scoord_agent.coordinator import CoordinatorClient, new_request_id, seconds
@@ -67,12 +68,14 @@ class Registration:
         changed: Callable[[], None],
         is_over: Callable[[HeldLock], bool],
         describe: Callable[[Session, LocalSession], None],
+        last_of: Callable[[LocalSession], list[UpdateRequest]],
         written: Callable[[], Awaitable[None]],
     ) -> None:
         """``describe`` adds what is known of a session's work to what it registers with.
 
-        ``is_over`` says whether a grant is known to have ended. ``written`` waits, as long as
-        a hook can, until all sessions are written down.
+        ``last_of`` tells what that has come to, for its end. ``is_over`` says whether a grant is
+        known to have ended. ``written`` waits, as long as a hook can, until all sessions are
+        written down.
         """
         self._client = client
         self._held = held
@@ -83,6 +86,7 @@ class Registration:
         self._changed = changed
         self._is_over = is_over
         self._describe_work = describe
+        self._last_of = last_of
         self._written = written
         self._locks: dict[str, asyncio.Lock] = {}
         self._unsaid: dict[str, _Unsaid] = {}
@@ -219,6 +223,8 @@ class Registration:
             session_id=session.session_id,
             lease_id=lease,
             why=why,
+            # What it did within the last second is not published yet.
+            last=self._last_of(session),
         )
         try:
             await self._client.end(request, patience_s)

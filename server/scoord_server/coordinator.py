@@ -187,11 +187,19 @@ class Coordinator:
             _log.info("laid a message into the inbox of %s", session)
 
     async def end(
-        self, request: RequestId, project: ProjectId, session: SessionId, lease: LeaseId, why: str
+        self,
+        request: RequestId,
+        project: ProjectId,
+        session: SessionId,
+        lease: LeaseId,
+        why: str,
+        *,
+        last: Sequence[UpdateRequest] = (),
     ) -> None:
         """End a session: one revoke, and all it held is free. Ending twice is no error.
 
         Where it is not live in ``project``, it may be in others on the ``lease`` that is given.
+        ``last`` is what it says of its work in each of its projects.
         """
         fact = await self.ground.find_session(project, session)
         if fact and lease and fact.lease != lease:
@@ -199,7 +207,7 @@ class Coordinator:
         if over := fact.lease if fact else lease:
             facts = self._everywhere(over, fact)
             _check_own(session, facts)
-            await asyncio.gather(*(self._note_end(one, request, why) for one in facts))
+            await asyncio.gather(*(self._note_end(one, request, why, last) for one in facts))
             await self.ground.revoke(over)
 
     async def end_idle(self, fact: SessionFact) -> bool:
@@ -230,10 +238,12 @@ class Coordinator:
         for one in self._everywhere(fact.lease, fact)[1:]:
             await self._note_end(one, request, f"it was idle in {project}")
 
-    async def _note_end(self, fact: SessionFact, request: RequestId, why: str) -> None:
-        session = fact.record.session
-        held = await self._holdings(fact)
-        plan_of = partial(session_rules.plan_note_end, fact, request, why, held)
+    async def _note_end(
+        self, fact: SessionFact, request: RequestId, why: str, last: Sequence[UpdateRequest] = ()
+    ) -> None:
+        session, held = fact.record.session, await self._holdings(fact)
+        record = session_rules.at_end(fact.record, last, self._clock.wall_ms())
+        plan_of = partial(session_rules.plan_note_end, fact, request, why, held, record=record)
         try:
             await self.ground.note(ProjectId(session.project), plan_of)
         except StoreFull as error:

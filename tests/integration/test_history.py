@@ -216,6 +216,21 @@ def test_the_work_of_a_session_that_ends_is_kept(team: Team) -> None:
 
 
 @pytest.mark.etcd
+def test_what_a_session_did_right_before_its_end_is_in_its_log(team: Team) -> None:
+    a, _ = team.sessions()
+    a.prompt("mend the login")
+    for name in FILES:
+        a.edit(team.alices_clone / name)
+        a.edited(team.alices_clone / name)
+    a.end()
+    seconds_until("the log is there", team.logs, 10)
+
+    (log,) = team.logs()
+
+    assert (sorted(FILES), len(FILES)) == (log["files"], log["edits"])
+
+
+@pytest.mark.etcd
 def test_the_work_of_a_session_whose_machine_dies_is_kept_once(
     tmp_path: Path, etcd: Etcd, namespace: bytes
 ) -> None:

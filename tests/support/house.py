@@ -188,6 +188,7 @@ async def editing_house(
         changed=lambda: None,
         is_over=stream.is_over,
         describe=lambda _message, _session: None,
+        last_of=lambda _session: [],
         written=nothing,
     )
     owed = Owed(coordinator.client, registration.lapse)

@@ -100,6 +100,7 @@ class ScriptedCoordinator:
     reports: list[ReportRequest] = field(default_factory=list)
     edits: dict[str, list[Lost]] = field(default_factory=dict)
     """Who edited a file without a lock since it was lost."""
+    ended: list[EndRequest] = field(default_factory=list)
     beats: list[HeartbeatRequest] = field(default_factory=list)
     beats_fail: ScoordError | None = None
     """What is answered to a heartbeat, if not which leases stand."""
@@ -165,6 +166,7 @@ class ScriptedCoordinator:
 
     async def end(self, request: EndRequest, _patience_s: float = 0) -> None:
         """Take a lease back."""
+        self.ended.append(request)
         self.expire(request.lease_id)
 
     async def update(self, _request: UpdateRequest) -> None:

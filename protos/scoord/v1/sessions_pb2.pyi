@@ -776,6 +776,7 @@ class EndRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     LEASE_ID_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the first answer."""
     project: _builtins.str
@@ -786,6 +787,10 @@ class EndRequest(_message.Message):
     """Its lease; revoked."""
     why: _builtins.str
     """Why, for the record; one line."""
+    @_builtins.property
+    def last(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpdateRequest]:
+        """All that it publishes, as it is at its end: one for each project that it is in."""
+
     def __init__(
         self,
         *,
@@ -794,10 +799,11 @@ class EndRequest(_message.Message):
         session_id: _builtins.str = ...,
         lease_id: _builtins.int = ...,
         why: _builtins.str = ...,
+        last: _abc.Iterable[Global___UpdateRequest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_id", b"lease_id", "project", b"project", "request_id", b"request_id", "session_id", b"session_id", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last", b"last", "lease_id", b"lease_id", "project", b"project", "request_id", b"request_id", "session_id", b"session_id", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -138,6 +138,12 @@ def updated(record: SessionRecord, change: UpdateRequest, now_ms: int) -> Sessio
     return new
 
 
+def at_end(record: SessionRecord, last: Iterable[UpdateRequest], now_ms: int) -> SessionRecord:
+    """``record`` with what its session says last of its work in that project, if it does."""
+    said = next((one for one in last if one.project == record.session.project), None)
+    return updated(record, said, now_ms) if said else record
+
+
 def _go_on(session: Session, progress: WorkProgress) -> None:
     """Keep how far it is; nothing of it says that nobody tells any more."""
     if progress == WorkProgress():
@@ -175,19 +181,30 @@ def plan_update(
 
 
 def plan_note_end(
-    fact: SessionFact, request: RequestId, why: str, held: Iterable[Holding], journal: Journal
+    fact: SessionFact,
+    request: RequestId,
+    why: str,
+    held: Iterable[Holding],
+    journal: Journal,
+    *,
+    record: SessionRecord,
 ) -> Txn:
     """Write down that a session ends, while it lives, once. Its lease is revoked after.
 
-    Where that fails, the command comes again. The session's name goes with its locks, not
+    ``record`` is how it ends: the log of its work is made of what is stored when its key goes.
+    Where the revoke fails, the command comes again. The session's name goes with its locks, not
     before: who registers it anew in between finds the lease that they stand on.
     """
-    session = fact.record.session
+    session = record.session
     key = keys.session(session.project, session.session_id)
     noted = keys.ended_by(session.project, session.session_id, request)
     line = journal.over(session, Kind.ENDED, request, why, held)
+    # What it said nothing of may be older here than in the store.
+    is_new = record != fact.record
+    stored = (Put(key, record.SerializeToString(), fact.lease),) if is_new else ()
+    said = states.plan_lines(fact.record.session, session, request, journal)
     guards = (is_grant(key, fact.create_revision), absent(noted))
-    return Txn(guards, (line, Put(noted, b"", fact.lease)))
+    return Txn(guards, (*stored, *said, line, Put(noted, b"", fact.lease)))
 
 
 def plan_end_idle(fact: SessionFact, held: Iterable[Holding], journal: Journal | None) -> Txn:

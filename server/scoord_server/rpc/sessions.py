@@ -74,7 +74,9 @@ class Sessions(SessionServiceServicer):
         session = checks.session_id(request.session_id)
         request_id = checks.request_id(request.request_id)
         lease, why = LeaseId(request.lease_id), one_line(request.why)
-        await self._coordinator.end(request_id, project, session, lease, why)
+        for change in request.last:
+            check_update(change)
+        await self._coordinator.end(request_id, project, session, lease, why, last=request.last)
         return pb.EndResponse()
 
     async def Tell(self, request: pb.TellRequest, context: Context) -> pb.TellResponse:

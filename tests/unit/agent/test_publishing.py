@@ -1,6 +1,7 @@
 """Changes are gathered: the first goes out at once, the last value wins, none is lost."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +18,7 @@ from scoord_agent import publishing as module
 from scoord_agent.activity import Activity, top_folder
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
+from scoord_agent.lifecycle import Origin
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbourhood, Neighbours
 from scoord_agent.published import Said
@@ -24,7 +26,10 @@ from scoord_agent.publishing import Publishing
 from scoord_agent.relations import Relations
 from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor
+from scoord_hooks.neutral import EventKind
 from support.clock import FakeClock
+from support.house import settle
+from support.whole import whole_agent
 
 SHOP = ProjectId("example.org/shop")
 TREE = Worktree(Path("/shop"), SHOP, shared=True, named_by=NamedBy.ORIGIN)
@@ -301,3 +306,21 @@ async def test_what_was_done_is_known_to_the_agent_that_comes_after(
 
     assert session is not None
     assert session.work.progress == bench.session.work.progress
+
+
+async def test_a_session_that_ends_takes_along_what_is_not_published_yet(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """Published is one change a second at most."""
+    own = Origin(pid=os.getpid())
+    async with whole_agent(tmp_path, clock) as agent:
+        await agent.hear(EventKind.PROMPT, own)
+        await settle()
+        for name in ("a.py", "b.py"):
+            await agent.hear(EventKind.BEFORE_EDIT, own, paths=(name,))
+            await agent.hear(EventKind.AFTER_EDIT, own, paths=(name,))
+        await agent.hear(EventKind.SESSION_END, own)
+
+        ((last,),) = (request.last for request in agent.coordinator.ended)
+        assert (2, ["a.py", "b.py"]) == (last.edits, list(last.edited_files.paths))
+        assert "example.com/shop" == last.project

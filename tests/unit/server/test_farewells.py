@@ -259,6 +259,26 @@ class TestFarewells:
         assert ["registered", "ended", "ended"] == await kinds(b)
         assert "done" == (await last(b)).reason
 
+    async def test_what_a_session_says_last_is_in_its_log_and_in_history(self, b: Bench) -> None:
+        await b.session("a", keep=ARCHIVE)
+        await b.session("a", project=OTHER, lease=b.leases["a"])
+        did = UpdateRequest(project=PROJECT, edits=5, progress=WorkProgress(done=2, total=2))
+        said = (b.request(), PROJECT, SessionId("a"), b.leases["a"], "done")
+
+        running = asyncio.create_task(b.coordinator.farewells.run())
+        try:
+            await b.settle()
+            await b.coordinator.end(*said, last=[did])
+            await _until_logged(b)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        (log,) = await logs(b)
+        assert (5, 2) == (log.session.edits, log.session.progress.done)
+        assert ["ended", "progress", "registered"] == sorted(await kinds(b))
+        assert "ended" == (await last(b, OTHER)).kind, "of which it said nothing"
+
     async def test_one_that_ends_ends_in_every_project(self, b: Bench) -> None:
         await b.session("a")
         await b.session("a", project=OTHER, lease=b.leases["a"])
