@@ -150,6 +150,11 @@ class HandingBack:
                 self._asking.add(mine)
                 self._background.start(self._give_back_committed(session, root, locks))
 
+    def may_go_back(self, session: LocalSession, lock: HeldLock) -> bool:
+        """Whether git is being asked if it was committed: it may be free in a moment."""
+        mine = session.session_id, root_of(session, lock)
+        return _ends_with_commits(lock) and mine in self._asking
+
     def _moved(self, session: LocalSession) -> dict[Path, list[HeldLock]]:
         """By worktree, what may be in a commit: another one is checked out there by now."""
         moved: dict[Path, list[HeldLock]] = {}

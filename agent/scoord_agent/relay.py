@@ -154,6 +154,8 @@ class Relay:
         await self._handing_back.after_switch(session)
         decision = await handler(session, event)
         self._handing_back.after_commit(session)
+        # Let it begin: who waits for what is given back is no news any more.
+        await asyncio.sleep(0)
         return decision
 
     async def _session_start(
@@ -295,11 +297,12 @@ class Relay:
         """Whether a thread has what is waited for at a place: else that is no news to it.
 
         That is looked at now. It may have been given back a moment ago; or it was granted, and
-        the answer is on its way: then it is told at a later hook. What the agent before us had
-        is not known to be over until it is asked for.
+        the answer is on its way, or it may go back with a commit: then it is told at a later
+        hook. What the agent before us had is not known to be over until it is asked for.
         """
         known = (*self._held.of(session.session_id), *session.had)
-        held = [lock for lock in known if session.thread(lock.agent) == session.thread(agent)]
+        stays = (lock for lock in known if not self._handing_back.may_go_back(session, lock))
+        held = [lock for lock in stays if session.thread(lock.agent) == session.thread(agent)]
         return lambda place: any(
             lock.covers(place.project, place.key) and lock.claimant.meets(place.claimant)
             for lock in held

@@ -32,6 +32,7 @@ class Hooks:
             late=self._late,
             look_anew=lambda _session: None,
             look=lambda _session: False,
+            may_go_back=lambda *_: False,
             after_turn=house.taking.unsettled.turn_over,
         )
         self.relay = Relay(
