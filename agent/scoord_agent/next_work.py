@@ -138,12 +138,14 @@ class NextWork:
         """
         offered = self.offered_to_others(own_id, ground.project)
         others = others_of(own_id, listed.sessions, listed.locks, offered)
-        own = [lock.key for lock in self._held.of(own_id) if lock.project == ground.project]
+        held = [lock for lock in self._held.of(own_id) if lock.project == ground.project]
+        own = [lock.key for lock in held if not lock.is_pattern]
+        patterns = [lock.key for lock in held if lock.is_pattern]
         tasks = await self._open_tasks(ground)
         knowledge, areas = ground.knowledge, ground.areas
 
         def rank() -> list[Ranked]:
-            every = works(knowledge, areas, tasks, own, intent)
+            every = works(knowledge, areas, tasks, own, intent, own_patterns=patterns)
             return tasks_first(judged(every, others, knowledge, intent), every)
 
         return await asyncio.to_thread(rank)

@@ -109,5 +109,8 @@ def _taken(one: Ranked) -> str:
     if shared:
         return f"others hold {shared} of its {count} files"
     if count > 1:
-        return f"nobody holds any of its {count} files"
+        nobody = "nobody else" if one.work.mine else "nobody"
+        return f"{nobody} holds any of its {count} files"
+    if one.work.mine:
+        return "you hold its file"
     return "it is free" if one.work.kind == "file" else "its file is free"

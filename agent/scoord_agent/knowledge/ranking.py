@@ -81,6 +81,8 @@ class Work:
     """Why it is close."""
     named: frozenset[str] = frozenset()
     """Those of its files that its title names: of the rest it may touch none."""
+    mine: frozenset[str] = frozenset()
+    """Those of its files that the session holds itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +122,13 @@ class Ahead:
                 free[other] = free.get(other, 1.0) * (1.0 - confidence)
         wanted = {key: 1.0 - chance for key, chance in free.items() if key not in others.held}
         near = (path_key(path) for key in held for path in knowledge.imports.neighbours(key))
-        patterns = [pattern for pattern, _ in others.patterns]
-        below = {
-            key
-            for key in (knowledge.files if patterns else ())
-            if any(matches(pattern, key) for pattern in patterns)
-        }
-        return cls(frozenset(others.held.keys() | below), wanted, Counter(near))
+        covered = below((pattern for pattern, _ in others.patterns), knowledge)
+        return cls(frozenset(others.held.keys() | covered), wanted, Counter(near))
+
+
+def below(patterns: Iterable[str], knowledge: Knowledge) -> set[str]:
+    """Keys of the files that some patterns cover."""
+    return {key for pattern in patterns for key in knowledge.files if matches(pattern, key)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -14,7 +14,7 @@ from scoord.v1.sessions_pb2 import Session
 from scoord_agent.knowledge.areas import Area, Areas
 from scoord_agent.knowledge.meant import as_compared
 from scoord_agent.knowledge.mentions import Mentions
-from scoord_agent.knowledge.ranking import Collision, Others, Ranked, Work
+from scoord_agent.knowledge.ranking import Collision, Others, Ranked, Work, below
 from scoord_agent.knowledge.repository import Knowledge
 
 _MOST_FILES = 12
@@ -59,12 +59,19 @@ def works(
     tasks: Iterable[OpenTask],
     own: Sequence[str],
     intent: str,
+    *,
+    own_patterns: Iterable[str] = (),
 ) -> list[Work]:
-    """Everything there is to do. ``own`` are the keys of what the session holds."""
-    return [
+    """Everything there is to do. ``own`` are the keys of the files that the session holds."""
+    mine = {*own, *below(own_patterns, knowledge)}
+    tasks_and_areas = (
         *(_of_task(task, knowledge.mentions, areas) for task in tasks),
         *_of_areas(areas, knowledge),
-        *_of_files(knowledge, areas, own, intent),
+    )
+    files = _of_files(knowledge, areas, own, intent)
+    return [
+        *(replace(work, mine=work.files & mine) for work in tasks_and_areas),
+        *(work for work in files if not work.files & mine),
     ]
 
 
@@ -170,13 +177,10 @@ def _of_files(
     best = sorted(found.items(), key=lambda each: (-each[1][0], each[0]))
     for path, (closeness, because) in best[:_MOST_FILES]:
         key = path_key(path)
-        if key not in own:
-            words = knowledge.telling.of(key)
-            files = frozenset({key})
-            where = areas.of(key)
-            yield Work(
-                "file", path, path, words, files, where, closeness=closeness, because=because
-            )
+        words = knowledge.telling.of(key)
+        files = frozenset({key})
+        where = areas.of(key)
+        yield Work("file", path, path, words, files, where, closeness=closeness, because=because)
 
 
 def _keep(found: dict[str, tuple[float, str]], path: str, closeness: float, why: str) -> None:

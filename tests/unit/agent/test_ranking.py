@@ -184,6 +184,24 @@ def test_files_are_suggested_that_belong_to_what_the_session_holds() -> None:
     )
 
 
+@pytest.mark.parametrize(("own", "patterns"), [(["cart/price.py"], []), ([], ["cart/p*"])])
+def test_what_the_session_holds_itself_is_not_called_free(
+    own: list[str], patterns: list[str]
+) -> None:
+    tasks = [OpenTask("1", "mend cart/price.py"), OpenTask("2", "mend web/page.py")]
+    every = works(KNOWN, AREAS, tasks, own, "the price", own_patterns=patterns)
+
+    said = {
+        one.work.name: wording_work.reasons(one, has_intent=False)[0]
+        for one in ranked(every, Others(), KNOWN)
+    }
+
+    assert ("you hold its file", "its file is free") == (said["1"], said["2"])
+    assert "nobody else holds any of its 2 files" == said["cart"]
+    assert "nobody holds any of its 2 files" == said["auth"]
+    assert "cart/price.py" not in said
+
+
 def test_the_same_question_has_the_same_answer() -> None:
     assert all_of(Others()) == all_of(Others())
 
