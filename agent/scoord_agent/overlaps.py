@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from scoord.errors import ScoordError
 from scoord.ids import ProjectId
 from scoord.names import path_key
+from scoord.text import one_line
 from scoord.v1.locks_pb2 import Conflict, ReportKind, ReportRequest
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient, new_request_id
@@ -59,7 +60,6 @@ class Overlaps:
             raise
 
     async def _report(self, request: Request, path: str) -> None:
-        who = request.claimant
         await self._client.report(
             ReportRequest(
                 request_id=new_request_id(),
@@ -69,8 +69,9 @@ class Overlaps:
                 path=path,
                 kind=ReportKind.REPORT_KIND_OVERLAP,
                 heard_revision=self._neighbours.of(request.project).revision,
-                scope=who.scope,
-                branch=who.branch,
+                scope=request.claimant.scope,
+                branch=one_line(request.head.branch),
+                reason=request.reason,
             )
         )
 

@@ -188,7 +188,9 @@ class Reporting:
             _log.warning("the edit of %s is not reported yet: %s", edit.path, error)
 
     def _message(self, edit: UnlockedEdit) -> ReportRequest:
-        confined = bool(edit.branch)
+        confined, session = bool(edit.branch), self._sessions.get(edit.session)
+        # For display: others know a session by the branch that it is on.
+        own = session.branch if session and session.home == edit.project else ""
         return ReportRequest(
             request_id=edit.report_id,
             project=edit.project,
@@ -199,6 +201,6 @@ class Reporting:
             heard_revision=edit.heard_revision,
             ago=seconds(edit.ago_s(self._clock.now(), self._clock.wall_ms())),
             scope=LockScope.LOCK_SCOPE_BRANCH if confined else LockScope.LOCK_SCOPE_REPOSITORY,
-            branch=edit.branch,
+            branch=edit.branch or own,
             relied=edit.relied,
         )

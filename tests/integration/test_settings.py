@@ -86,10 +86,13 @@ def test_warn_lets_the_edit_through_and_tells_both_sides(both: Pair, tmp_path: P
 def test_proceed_lets_the_edit_through_and_says_nothing(both: Pair, tmp_path: Path) -> None:
     here = shop(tmp_path, "conflict_action: proceed")
     a, b = sessions(both, here)
+    b.prompt("add a second factor")
     a.edit("auth.py")
 
     assert {} == b.edit("auth.py")
-    (lock,) = both.bob.status(here.bobs)["locks"]
+    told = ', branch main) edits auth.py too, which you hold: "add a second factor"'
+    seconds_until("the holder is told", lambda: told in context(a.edit("b.py")), 3)
+    (lock,) = [k for k in both.bob.status(here.bobs)["locks"] if k["path"] == "auth.py"]
     assert "Session_1" == lock["alias"]
 
 

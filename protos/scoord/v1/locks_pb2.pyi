@@ -1081,6 +1081,7 @@ class ReportRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
     RELIED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeated call return the same answer."""
     project: _builtins.str
@@ -1100,11 +1101,13 @@ class ReportRequest(_message.Message):
     scope: Global___LockScope.ValueType
     """Where a lock of it would have held."""
     branch: _builtins.str
-    """Branch it was made on."""
+    """Branch it was made on, wherever a lock of it would have held."""
     relied: _builtins.bool
     """The edit relied on the grant that heard_revision names, whose end its agent had not
     heard of by then: nothing is recorded, and nobody met, unless that was over by then.
     """
+    reason: _builtins.str
+    """Why it is made, where it goes on beside a holder; one line, untrusted text."""
     @_builtins.property
     def ago(self) -> _duration_pb2.Duration:
         """Time since the edit; for display."""
@@ -1123,10 +1126,11 @@ class ReportRequest(_message.Message):
         scope: Global___LockScope.ValueType = ...,
         branch: _builtins.str = ...,
         relied: _builtins.bool = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ago", b"ago"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ago", b"ago", "branch", b"branch", "heard_revision", b"heard_revision", "kind", b"kind", "path", b"path", "project", b"project", "relied", b"relied", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ago", b"ago", "branch", b"branch", "heard_revision", b"heard_revision", "kind", b"kind", "path", b"path", "project", b"project", "reason", b"reason", "relied", b"relied", "request_id", b"request_id", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -121,7 +121,9 @@ def _put_notice(
 ) -> Put:
     mine = {one.how for one in met if one.holder.session_id == to.record.session.session_id}
     kind = BROKE if mine == {BROKE} else command.kind
-    notice = NoticeRecord(kind=kind, path=command.name.shown, sender=editor)
+    notice = NoticeRecord(
+        kind=kind, path=command.name.shown, sender=editor, text=command.terms.reason
+    )
     told_by = traces.notice_id(command.kind, command.asker.request_id)
     key = keys.notice(command.asker.project, to.session_id, told_by)
     return Put(key, notice.SerializeToString(), to.lease)
@@ -157,6 +159,8 @@ def _trace_of_edit(
         granted_unix_ms=journal.now_ms - command.ago_ms,
         met=MetRecord(others=met),
     )
+    # By it is seen whom the edit met: only who is on that branch, if it is confined to one.
+    trace.holder.branch = command.claimant.branch
     for other in trace.met.others:
         other.ClearField("met")
     return trace

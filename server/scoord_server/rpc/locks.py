@@ -132,7 +132,8 @@ class Locks(LockServiceServicer):
         asker, kind = _asker(request, needs_lease=False), _REPORTS.get(request.kind)
         if kind is None:
             raise InvalidRequest("kind is not said; want UNASKED, UNPROTECTED or OVERLAP")
-        terms = Terms(scope=request.scope, branch=one_line(request.branch))
+        branch, reason = one_line(request.branch), one_line(request.reason)
+        terms = Terms(scope=request.scope, branch=branch, reason=reason)
         name = _name(asker.project, request.path)
         command = Report(
             asker,

@@ -1,7 +1,7 @@
 """What an edit beside a holder is news of."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -11,8 +11,8 @@ from scoord.config import Settings, load
 from scoord.errors import CoordinatorUnreachable
 from scoord.ids import AgentId, ProjectId, SessionId
 from scoord.names import path_key
-from scoord.paths import FileIdentity
-from scoord.v1.locks_pb2 import Conflict, Lock, ReportKind, ReportRequest
+from scoord.paths import FileIdentity, Head
+from scoord.v1.locks_pb2 import Conflict, Lock, LockScope, ReportKind, ReportRequest
 from scoord_agent.background import Background
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.local_session import LocalSession
@@ -111,14 +111,19 @@ def test_only_who_goes_on_with_a_warning_tells(
 async def test_who_proceeds_is_recorded_once_for_each_grant(
     overlaps: Overlaps, a: LocalSession, settings: Settings, client: Client
 ) -> None:
+    on_topic = replace(edit(a, settings, "proceed"), head=Head("topic"))
     for token in (7, 7, 8):
-        assert overlaps.note(edit(a, settings, "proceed"), [beside(token)], told=False)
+        assert overlaps.note(on_topic, [beside(token)], told=False)
     await asyncio.sleep(0.01)
 
     assert 2 == len(client.reports)
     (report, _) = client.reports
     assert (report.path, report.session_id, report.heard_revision) == ("a.py", "Session_a", 42)
     assert report.kind == ReportKind.REPORT_KIND_OVERLAP
+    assert (report.branch, report.reason) == ("topic", "why"), (
+        "as the holder is told with a warning"
+    )
+    assert report.scope == LockScope.LOCK_SCOPE_REPOSITORY
 
 
 async def test_what_could_not_be_recorded_is_recorded_at_the_next_edit(

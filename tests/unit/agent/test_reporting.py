@@ -7,7 +7,7 @@ import pytest
 from scoord.claimant import Claimant
 from scoord.happenings import Kind
 from scoord.ids import AgentId
-from scoord.v1.locks_pb2 import Holder, Lost
+from scoord.v1.locks_pb2 import Holder, LockScope, Lost
 from scoord_agent.coordinator import seconds
 from scoord_agent.sessions import Sessions
 from scoord_agent.unreported import UnlockedEdit
@@ -39,6 +39,16 @@ async def test_one_that_the_coordinator_fails_at_is_kept_and_does_not_keep_the_o
     await until(lambda: not left(house))
     first, _, again = house.coordinator.reports
     assert [edit.report_id] * 2 == [first.request_id, again.request_id]
+
+
+async def test_whom_it_met_is_told_the_branch_that_its_session_is_on(house: House) -> None:
+    house.session.home, house.session.branch = SHOP, "topic"
+    note(house, "a.py")
+    house.reporting.begin(of_all=True)
+    await until(lambda: not left(house))
+
+    (report,) = house.coordinator.reports
+    assert (LockScope.LOCK_SCOPE_REPOSITORY, "topic") == (report.scope, report.branch)
 
 
 async def test_that_a_coordinator_fails_at_one_is_said_once(

@@ -531,7 +531,7 @@ async def test_who_edited_it_before_it_was_granted_is_not_told(b: Bench) -> None
 
 async def test_who_edited_it_on_another_branch_is_not_told(b: Bench) -> None:
     lost = await b.token("alice", "auth.py", **ON_MAIN)
-    command = Report(b.asker("bob"), AUTH, Kind.UNASKED, 0, Terms(branch="topic"))
+    command = Report(b.asker("bob"), AUTH, Kind.UNASKED, 0, Terms(**ON_TOPIC))
     await b.coordinator.reporting.report(command)
     await back(b, "alice")
 

@@ -62,6 +62,25 @@ async def test_an_edit_of_what_another_holds_is_told_to_both(b: Bench) -> None:
     assert ["bob"] == [other.session_id for other in (await b.history())[-1].others]
 
 
+async def test_who_is_told_of_an_edit_reads_on_which_branch_it_was_made_and_why(b: Bench) -> None:
+    """Where locks hold on every branch, that says nothing of whom it met, or who meets it."""
+    heard = b.view.snapshot().revision
+    await b.token("bob", "auth.py")
+    terms = Terms(branch="topic", reason="beta")
+
+    await b.coordinator.reporting.report(Report(b.asker("alice"), AUTH, Kind.OVERLAP, heard, terms))
+    await b.settle()
+
+    (notice,) = b.view.snapshot().notices
+    assert ("topic", "beta") == (notice.record.sender.branch, notice.record.text)
+    assert "topic" == (await last(b)).session.branch
+    on_main = Terms(scope=BRANCH, branch="main")
+    met = await b.coordinator.reporting.report(
+        Report(b.asker("bob"), AUTH, Kind.UNASKED, heard, on_main)
+    )
+    assert ["alice"] == [trace.holder.session_id for trace in met]
+
+
 async def test_an_edit_of_what_another_held_since_is_told_to_both(b: Bench) -> None:
     heard = b.view.snapshot().revision
     token = await b.token("bob", "auth.py")
