@@ -5,10 +5,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 
+from scoord.bounded import BoundedDict
 from scoord.clock import Clock
 from scoord.config import Settings
-from scoord.errors import ScoordError, SessionNotFound, Unknown
+from scoord.errors import InvalidRequest, ScoordError, SessionNotFound, Unknown
 from scoord.git import branch
 from scoord.paths import Locator, Worktree
 from scoord.text import one_line
@@ -50,6 +52,13 @@ _NOTHING_ABOVE = (
     "no terminal and no session is above this command, so that what it takes would be free again"
     " as it ends; run it, and what needs it, in one shell"
 )
+
+_NOT_REGISTERED = (
+    "not coordinated here: `auto_register` is false where this coding session was started, so it"
+    " is not registered, and holds nothing"
+)
+
+_MOST_UNREGISTERED = 1_000
 
 _IDLE = SessionStatus.SESSION_STATUS_IDLE
 _UNSPECIFIED = SessionStatus.SESSION_STATUS_UNSPECIFIED
@@ -100,6 +109,8 @@ class Lifecycle:
         self._changed = changed
         self._ending = ending
         self._written = written
+        self._unregistered = BoundedDict[Process, None](_MOST_UNREGISTERED)
+        """The coding CLIs that were seen and are not to be registered."""
 
     async def session_of(self, event: HookEvent, origin: Origin) -> LocalSession | None:
         """The session behind ``event``, made if need be; None when it is not to be made."""
@@ -192,10 +203,13 @@ class Lifecycle:
         either, it is one for the process itself, unless it is to be ``lasting``.
 
         Raises SessionNotFound when that has ended: nothing would ever end a new one; and
-        where it would end with the command.
+        where it would end with the command. Raises InvalidRequest below a coding CLI that is
+        not to be registered: it would hold locks as the terminal it runs in, beyond its end.
         """
         worktree = await worktree_of(self._locator, cwd)
         session = self._sessions.above(pid)
+        if self._is_unregistered(pid, session):
+            raise InvalidRequest(_NOT_REGISTERED)
         if session is not None:
             session.act(self._clock.now())
             return session
@@ -206,6 +220,14 @@ class Lifecycle:
         if process and terminal is None and lasting:
             raise SessionNotFound(_NOTHING_ABOVE)
         return self._add(TERMINAL, "", cwd, process=process, worktree=worktree, origin=Origin())
+
+    def _is_unregistered(self, pid: int, session: LocalSession | None) -> bool:
+        """Whether a coding CLI that is not to be registered is nearer above than ``session``."""
+        if not self._unregistered:
+            return False
+        own = session.process.pid if session and session.process else None
+        nearer = takewhile(lambda each: each != own, processes.ancestors(pid))
+        return any(processes.find(each) in self._unregistered for each in nearer)
 
     def lapsed(self, session: LocalSession, lost: Sequence[HeldLock]) -> None:
         """Its lease is over, and with it what it ``lost``.
@@ -285,6 +307,8 @@ class Lifecycle:
         version: str,
     ) -> LocalSession | None:
         if not self._settings.of(worktree).session_coordination.auto_register:
+            if process is not None:
+                self._unregistered[process] = None
             return None
         session = self._add(
             event.client,

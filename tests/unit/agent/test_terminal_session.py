@@ -5,16 +5,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from scoord.errors import InvalidRequest
 from scoord.ids import ProjectId, SessionId
+from scoord.paths import RECHECK_S
 from scoord_agent import processes
-from scoord_agent.lifecycle import Lifecycle
+from scoord_agent.lifecycle import Lifecycle, Origin
 from scoord_agent.local_session import MAIN, TERMINAL, LocalSession
 from scoord_agent.sessions import Sessions
 from scoord_agent.status_desk import StatusDesk
 from scoord_agent.turns import Place
 from scoord_agent.wanted import MOST, Wanted
+from scoord_hooks.neutral import EventKind
 from support.clock import FakeClock
 from support.house import nothing
+from support.whole import whole_agent
 
 
 async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> None:
@@ -39,6 +45,32 @@ async def test_a_command_is_of_the_nearest_session_above_it(tmp_path: Path) -> N
 
     assert (await lifecycle.terminal_session(os.getpid(), "/")).session_id == "coding"
     assert (await lifecycle.terminal_session(os.getppid(), "/")).session_id == "terminal"
+
+
+async def test_a_command_below_a_coding_cli_that_is_not_registered_is_refused(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a terminal's it would take locks, which the end of the CLI would not give back."""
+    monkeypatch.setattr(processes, "terminal_of", lambda pid: pid)
+    async with whole_agent(tmp_path, clock) as agent:
+        lifecycle, root = agent.parts.lifecycle, str(agent.root)
+        settings = agent.root / "coordination.yaml"
+        settings.write_text("session_coordination: {auto_register: false}\n", encoding="utf-8")
+        await agent.hear(EventKind.PROMPT, Origin(pid=os.getpid()))
+
+        with pytest.raises(InvalidRequest, match="auto_register"):
+            await lifecycle.terminal_session(os.getpid(), root)
+        assert [] == agent.sessions
+
+        terminal = await lifecycle.terminal_session(os.getppid(), root)
+        assert not terminal.has_hooks, "of a person beside it"
+        with pytest.raises(InvalidRequest):
+            await lifecycle.terminal_session(os.getpid(), root)
+
+        settings.unlink()
+        clock.advance(RECHECK_S)
+        await agent.hear(EventKind.PROMPT, Origin(pid=os.getpid()))
+        assert (await lifecycle.terminal_session(os.getpid(), root)).has_hooks
 
 
 def desk_of(sessions: Sessions) -> StatusDesk:
