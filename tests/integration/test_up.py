@@ -286,6 +286,24 @@ def test_what_to_do_next_can_be_typed_as_it_stands(fresh: Machine, tmp_path: Pat
     assert "`scoord hooks install` wires" in by_name.stdout
 
 
+def test_what_is_locked_is_so_after_a_down_that_was_longer_than_the_lease(
+    fresh: Machine, tmp_path: Path
+) -> None:
+    """As its help says: the coordinator that it stops counts no lease meanwhile."""
+    project = repository(tmp_path / "app", {"a.py": "x\n"})
+    fresh.scoord("up", cwd=project)
+    fresh.scoord("lock", "a.py", cwd=project)
+    (before,) = _json(fresh.scoord("locks", "--json", cwd=project))["locks"]
+    fresh.scoord("down", cwd=project)
+    time.sleep(float(fresh.env["SCOORD_LEASES_TTL"]) + 1)
+    fresh.scoord("up", cwd=project)
+    (after,) = _json(fresh.scoord("locks", "--json", cwd=project))["locks"]
+
+    assert after["token"] == before["token"]
+    said = " ".join(fresh.scoord("down", "--help", cwd=project).stdout.split())
+    assert "Sessions that still run go on when it is back, with their locks." in said
+
+
 # -- what is in its way ---------------------------------------------------------------------
 
 
