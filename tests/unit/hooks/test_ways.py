@@ -229,7 +229,7 @@ def test_beside_the_plugin_of_a_marketplace_nothing_is_installed(file: Path) -> 
     told = done("install", "--force")
     assert f"note: {in_force().doubled}; {in_force().remedy}" in told.splitlines()
     seen = call("status").output
-    assert "warning: every event is sent twice: by settings (" in seen
+    assert "warning: events are sent twice: by settings (" in seen
     assert seen.endswith(f"\nrun: claude plugin uninstall {ID}, or: scoord hooks uninstall\n")
     assert call("status").exit_code == 1
     file.write_text(json.dumps({"enabledPlugins": {ID: False, "sc@another": True}}))
@@ -280,14 +280,33 @@ def test_of_two_scopes_one_is_to_be_taken_out(home: Path, monkeypatch: pytest.Mo
     told = done("install", "--force")
     seen = call("status").output
 
-    assert "every event is sent twice" in seen
-    assert "note: every event is sent twice: by settings (" in told
+    assert "events are sent twice" in seen
+    assert "note: events are sent twice: by settings (" in told
     one, other = "scoord hooks uninstall", "scoord hooks uninstall --scope project"
     assert seen.endswith(f"\nrun: {one}, or: {other}\n")
     assert f"; keep one of them; run: {one}, or: {other}\n" in told
     assert "sent twice" in done("install", "--force"), "as long as it is so"
     done("uninstall", "--scope", "project")
     assert "sent twice" not in done("install", "--force")
+
+
+def test_settings_of_two_scopes_are_one_way_only_if_they_send_events_alike(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = home / "checkout"
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    monkeypatch.chdir(checkout)
+    done("install")
+    assert "sent twice" not in done("install", "--scope", "project")
+
+    told = done("install", "--scope", "project", "--transport", "command")
+
+    files = home / ".claude/settings.json", checkout / ".claude/settings.local.json"
+    twice = f"events are sent twice: by settings ({files[0]}) and by settings ({files[1]})"
+    assert f"note: {twice}; keep one of them; run: scoord hooks uninstall, or: " in told
+    assert (status()["complete"], status()["doubled"]) == (False, f"{twice}; keep one of them")
+    done("uninstall")
+    assert status()["complete"] is True
 
 
 @pytest.mark.parametrize("way", Way)
