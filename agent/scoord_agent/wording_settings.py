@@ -1,4 +1,4 @@
-"""What is told of settings: that they do not load, or that by them nothing is locked.
+"""What is told of settings: that they do not load, or that by them nothing works or is locked.
 
 As in ``wording.py``: every text is shown on one line, stripped and bounded.
 """
@@ -32,3 +32,11 @@ def switched_off(settings: SessionCoordination) -> list[str]:
     if not settings.enable_file_locks:
         found.append("enable_file_locks is false, so nothing is locked")
     return found
+
+
+def port_taken(port: int) -> str:
+    """Why no agent can listen on its port, and what to do."""
+    return (
+        f"port {port} is taken by another program: end it, or set"
+        " SCOORD_AGENT_PORT and run `scoord hooks install` again"
+    )
