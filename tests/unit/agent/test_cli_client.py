@@ -347,8 +347,20 @@ def test_the_graph_has_json_as_every_other_command(
     assert run(["graph", "--json"]) == 0
     said = capsys.readouterr().out
     assert json.loads(said)["entities"] == []
-    assert run(["graph", "--format", "json"]) == 0
-    assert capsys.readouterr().out == said
+    for alike in (["--format", "json"], ["--json", "--format", "json"]):
+        assert run(["graph", *alike]) == 0
+        assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("form", ["dot", "table"])
+def test_the_graph_is_written_in_one_form(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    for both in (["--json", "--format", form], ["--format", form, "--json"]):
+        assert run(["graph", *both]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert f"--json is --format json: leave it out, or --format {form}" in said.err
 
 
 def test_a_folder_that_is_not_there_is_nobodys_to_allow(
