@@ -382,6 +382,30 @@ def test_progress_takes_a_percent_sign(api: ScriptedApi, said: str) -> None:
     assert api.asked[-1][1]["percent"] == 60
 
 
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (["intent", "x"], {"intent": "x"}),
+        (["progress", "60"], {"percent": 60, "step": ""}),
+        (["depends", "--none"], {"depends_on": []}),
+    ],
+)
+def test_what_is_said_while_nobody_can_be_asked_is_told_later(
+    api: ScriptedApi,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    answer: dict[str, object],
+) -> None:
+    api.will(f"/v1/{command[0]}", {"alias": "a", "session_id": "s", **answer, "owed": True})
+
+    assert run(command) == 3
+    said = capsys.readouterr()
+    assert said.out.startswith("a")
+    assert said.err == "others are told as soon as the coordinator can be asked\n"
+    assert run([*command, "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["owed"] is True
+
+
 def test_json_is_what_the_agent_said(api: ScriptedApi, capsys: pytest.CaptureFixture[str]) -> None:
     api.will("/v1/status", STATUS)
 
