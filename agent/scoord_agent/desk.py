@@ -93,7 +93,8 @@ class Desk:
         session = await self._asker(wish)
         requests = await self._guarded(session, wish)
         asked = [replace(request, queues=session.has_hooks) for request in requests]
-        say = partial(turned_away.refused, self._instead, wish.paths)
+        typed = wish.paths if wish.lasting else ()
+        say = partial(turned_away.refused, self._instead, typed)
         return await self._take(session, asked, say=say)
 
     async def wait(self, wish: Wish, within_s: float) -> Answer:

@@ -68,8 +68,8 @@ class Saying:
         """Say what a session is about to do."""
         session = await self._session_of(speaker)
         session.say_intent(one_line(text, MAX_INTENT))
-        await self._publish(session)
-        return {**_named(session), "intent": session.intent}
+        owed = await self._publish(session)
+        return {**_named(session), "intent": session.intent, **owed}
 
     async def progress(self, speaker: Speaker, percent: int, step: str) -> Answer:
         """Say how far a session is, until its task list tells more."""
@@ -80,8 +80,8 @@ class Saying:
         if session.status != SessionStatus.SESSION_STATUS_IDLE:
             session.work.works(now)
         session.work.said_percent(percent, one_line(step, MOST_STEP), now)
-        await self._publish(session)
-        return {**_named(session), "percent": percent, "step": session.work.step}
+        owed = await self._publish(session)
+        return {**_named(session), "percent": percent, "step": session.work.step, **owed}
 
     async def depends(self, speaker: Speaker, names: Sequence[str]) -> Answer:
         """Say on whom a session depends; on nobody any more, if nobody is named."""
@@ -95,9 +95,9 @@ class Saying:
         for other in found:
             session_id = SessionId(other.session_id)
             session.work.depends[session_id] = On(session_id, other.alias)
-        await self._publish(session)
+        owed = await self._publish(session)
         on = [{"session_id": o.session, "alias": o.alias} for o in session.work.depends.values()]
-        return {**_named(session), "depends_on": on}
+        return {**_named(session), "depends_on": on, **owed}
 
     async def tell(self, speaker: Speaker, name: str, text: str) -> Answer:
         """Lay a message into a session's inbox; it is told at its next hook, and by whom.
@@ -161,12 +161,14 @@ class Saying:
             f" {_those_there_are(sessions)}"
         )
 
-    async def _publish(self, session: LocalSession) -> None:
+    async def _publish(self, session: LocalSession) -> Answer:
+        """Publish what the session says by now; ``owed`` is whether others hear it later only."""
         try:
             await self._publishing.publish(session)
         except Unknown:
             self._publishing.note(session)  # a later beat says it
-            raise
+            return {"owed": True}
+        return {"owed": False}
 
 
 def _is_called(session: LocalSession, project: ProjectId, name: str) -> bool:

@@ -33,6 +33,7 @@ from scoord_agent.sessions import Sessions
 from scoord_agent.settings import SettingsFor, read_once
 from scoord_agent.status_desk import AgentFacts
 from scoord_agent.unreported import Unreported, this_boot
+from scoord_agent.wording_settings import port_taken
 
 _log = logging.getLogger(__name__)
 
@@ -99,10 +100,7 @@ class Service:
         try:
             await self._listener.start()
         except OSError as error:
-            raise InvalidConfig(
-                f"port {self._place.port} is taken by another program: end it, or set"
-                " SCOORD_AGENT_PORT and run `scoord hooks install` again"
-            ) from error
+            raise InvalidConfig(port_taken(self._place.port)) from error
         self._place.starting.unlink(missing_ok=True)
 
 

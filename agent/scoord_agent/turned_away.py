@@ -11,8 +11,11 @@ from scoord_agent.suggest import Instead, wait_for
 def refused(
     instead: Instead, paths: Sequence[str], request: Request, conflict: Conflict, completion: str
 ) -> str:
-    """Why it was not taken. Who has no place in the queue may wait for it by a command."""
-    waits = conflict.place > 0 or request.shared or request.lasts_s > 0
+    """Why it was not taken. Who has no place in the queue may wait by a command for ``paths``.
+
+    There are none where no command asked: a tool waits in its own way.
+    """
+    waits = not paths or conflict.place > 0 or request.shared or request.lasts_s > 0
     do = instead.of(request, conflict.path) if waits else wait_for(paths)
     return wording.refusal(conflict, asker_of(request), do, completion)
 

@@ -150,9 +150,10 @@ def told(answer: Row) -> str:
 
 
 def progressed(answer: Row) -> str:
-    """Progress is published."""
+    """Progress is published, or will be."""
     step = f", at {quote(answer['step'])}" if answer.get("step") else ""
-    return f"Published: {answer.get('percent')} %{step}."
+    how = "Published as soon as the coordinator can be asked" if answer.get("owed") else "Published"
+    return f"{how}: {answer.get('percent')} %{step}."
 
 
 def history(rows: Sequence[Row]) -> str:

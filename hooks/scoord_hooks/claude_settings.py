@@ -40,6 +40,11 @@ class Found:
         """How this event is sent."""
         return Transport.HTTP if self.values.get("type") == "http" else Transport.COMMAND
 
+    @property
+    def call(self) -> str:
+        """What it does with its event: of several that do the same Claude Code runs one."""
+        return str([self.values.get(name) for name in ("url", "command", "args")])
+
 
 Named = tuple[Path, Document]
 """A settings document, and the file it is in."""

@@ -1,11 +1,12 @@
-"""What carries our hooks in the current directory: settings, plugin, or by mistake both."""
+"""What carries our hooks in the current directory: settings, plugin, or by mistake several."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from scoord_hooks import plugin_folder
-from scoord_hooks.claude_settings import Named, find
+from scoord_hooks.claude_settings import Found, Named, find
 from scoord_hooks.places import all_settings_paths, plugin_path, scope_option, scopes, shim_path
 from scoord_hooks.plugin_wiring import FOLDER_ID, ID
 from scoord_hooks.settings_file import named_documents_at
@@ -17,6 +18,8 @@ class InForce:
 
     settings: tuple[Path, ...]
     """Settings files with entries of ours."""
+    differ: bool
+    """Whether these send one event in several ways, as by http and by command."""
     folders: tuple[Path, ...]
     """Where the plugin lies as a folder."""
     enabled: tuple[Path, ...]
@@ -25,8 +28,10 @@ class InForce:
     @property
     def ways(self) -> tuple[str, ...]:
         """What is wired, one phrase each; more than one is once too often."""
+        together = [self.settings] if self.settings else []
+        apart = [(file,) for file in self.settings] if self.differ else together
         return (
-            *([f"settings ({_listed(self.settings)})"] if self.settings else []),
+            *(f"settings ({_listed(files)})" for files in apart),
             *(f"plugin ({folder})" for folder in self.folders),
             *([f"plugin {ID} (enabled in {_listed(self.enabled)})"] if self.enabled else []),
         )
@@ -36,7 +41,7 @@ class InForce:
         """What is wrong with being wired more than once; empty if it is not."""
         if len(self.ways) < 2:
             return ""
-        return f"every event is sent twice: by {' and by '.join(self.ways)}; keep one of them"
+        return f"events are sent twice: by {' and by '.join(self.ways)}; keep one of them"
 
     @property
     def remedy(self) -> str:
@@ -50,7 +55,7 @@ class InForce:
         if self.enabled:
             either = "".join(f", or: scoord hooks uninstall{scope}" for scope in ours)
             return f"run: claude plugin uninstall {ID}{either}"
-        if len(ours) > 1:
+        if len(ours) > 1 or not self.folders:
             return "run: " + ", or: ".join(f"scoord hooks uninstall{scope}" for scope in ours)
         return f"run: scoord hooks install{next(iter(ours))}, or the same --as plugin"
 
@@ -58,11 +63,19 @@ class InForce:
 def in_force() -> InForce:
     """Look at every place that Claude Code reads in the current directory."""
     shim, documents = str(shim_path()), named_documents_at(all_settings_paths())
+    found = {file: ours for file, document in documents if (ours := find(document, shim))}
     return InForce(
-        settings=tuple(file for file, document in documents if find(document, shim)),
+        settings=tuple(found),
+        differ=_differ(chain.from_iterable(found.values())),
         folders=tuple(filter(plugin_folder.is_ours, dict.fromkeys(map(plugin_path, scopes())))),
         enabled=_saying(documents, ID, is_on=True),
     )
+
+
+def _differ(found: Iterable[Found]) -> bool:
+    """Whether one event has several calls; the same in several files counts once."""
+    calls = {(one.event, one.call) for one in found}
+    return len(calls) > len({event for event, _ in calls})
 
 
 def disabled_in() -> tuple[Path, ...]:

@@ -5,17 +5,25 @@ Knows files. Does not know what is in them, but for whose they are.
 
 import contextlib
 import json
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
 from scoord.errors import NotAllowed
+from scoord_hooks import made
 from scoord_hooks.places import plugin_resource
+from scoord_hooks.settings_file import name_aside
 
 _MANIFEST: Final = ".claude-plugin/plugin.json"
+_LOADED: Final = (_MANIFEST, "SKILL.md")
+"""What Claude Code loads such a folder by, as a plugin or as a skill."""
 _PROGRAMS: Final = frozenset({"bin/scoord", "hooks/shim.sh"})
 _MADE_BY_OTHERS: Final = frozenset({".DS_Store", "__pycache__"})
 
@@ -27,11 +35,22 @@ class State(StrEnum):
     """What lies where the plugin belongs."""
 
     MISSING = "missing"
+    """Nothing, or a folder that Claude Code loads nothing from: what others left in ours."""
     CURRENT = "current"
+    """Ours, whatever else lies in it."""
     OUTDATED = "outdated"
     """Ours, but of another version, or changed by somebody."""
     FOREIGN = "foreign"
     """Something else of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Became:
+    """What became of the folder."""
+
+    changed: bool
+    notes: tuple[str, ...] = ()
+    """What of others, or changed by them, was kept, and where."""
 
 
 def packaged() -> Files:
@@ -46,16 +65,19 @@ def version() -> str:
 
 def state(folder: Path) -> State:
     """Tell what lies there. Raises NotAllowed if it cannot be read."""
-    if not folder.exists():
-        return State.FOREIGN if folder.is_symlink() else State.MISSING
+    if not os.path.lexists(folder):
+        return State.MISSING
     try:
-        found = dict(_walk(folder, "")) if folder.is_dir() else {}
+        found = _found(folder)
+        is_loaded = folder.is_symlink() or any(os.path.lexists(folder / each) for each in _LOADED)
     except OSError as failure:
         mend = "see that you may read all that is in it"
         raise NotAllowed(f"{folder}: cannot be read: {failure.strerror}; {mend}") from failure
     if found == packaged():
         return State.CURRENT
-    return State.OUTDATED if _are_ours(found) else State.FOREIGN
+    if _are_ours(found):
+        return State.OUTDATED
+    return State.FOREIGN if is_loaded or not folder.is_dir() else State.MISSING
 
 
 def is_ours(folder: Path) -> bool:
@@ -63,67 +85,119 @@ def is_ours(folder: Path) -> bool:
     return state(folder) in (State.CURRENT, State.OUTDATED)
 
 
-def put(folder: Path) -> bool:
-    """See that the plugin lies there, whole and of this version; tell whether it did not.
+def put(folder: Path) -> Became:
+    """See that the plugin lies there, whole and of this version.
 
     Raises NotAllowed if something else lies there, or it cannot be written.
     """
     now = state(folder)
     if now is State.CURRENT:
-        return False
+        return Became(changed=False)
     if now is State.FOREIGN:
         raise NotAllowed(f"{folder} is not ours; move it away, or use --as settings")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _replace(folder)
+        kept = _swap(folder, packaged())
     except OSError as failure:
         mend = f"see that you may write to {folder.parent}, or use --as settings"
         raise NotAllowed(f"{folder}: cannot be written: {failure.strerror}; {mend}") from failure
-    return True
+    made.note_put(folder, {name: _digest(content) for name, content in packaged().items()})
+    return Became(changed=True, notes=kept)
 
 
-def take(folder: Path) -> bool:
-    """Remove the plugin, and the folder above if that leaves it empty; tell whether it was there.
+def take(folder: Path) -> Became:
+    """Remove the plugin, and the folder above if that leaves it empty.
 
     Raises NotAllowed if it cannot be removed. What is not ours stays.
     """
     if not is_ours(folder):
-        return False
+        return Became(changed=False)
     try:
-        if folder.is_symlink():
-            folder.unlink()
-        else:
-            _remove(folder)
+        kept = _swap(folder, {})
     except OSError as failure:
         mend = f"see that you may write to {folder.parent}"
         raise NotAllowed(f"{folder}: cannot be removed: {failure.strerror}; {mend}") from failure
+    made.note_put(folder, {})
+    if folder.exists():
+        return Became(changed=True, notes=(*kept, f"what is not ours stays in {folder}"))
     with contextlib.suppress(OSError):  # it is not empty, or not ours to remove
         folder.parent.rmdir()
-    return True
+    return Became(changed=True)
 
 
-def _replace(folder: Path) -> None:
-    """Make it beside its place and move it there, so that a session sees it whole or not."""
+def _swap(folder: Path, ours: Files) -> tuple[str, ...]:
+    """Have these files of ours there, and no others of ours; return where edited ones are now.
+
+    It is made beside its place and moved there, so that a session sees it whole or not.
+    """
+    kept: tuple[str, ...] = ()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sc-", suffix=".tmp") as beside:
         new = Path(beside, "new")
-        for name, content in packaged().items():
-            file = new / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-            file.chmod(0o755 if name in _PROGRAMS else 0o644)
+        new.mkdir()
+        _write(new, ours)
         if folder.is_symlink():
             folder.unlink()
         elif folder.exists():
+            kept = _keep(folder, new)
             folder.rename(Path(beside, "old"))
-        new.rename(folder)
+        if any(new.iterdir()):
+            new.rename(folder)
+    return kept
 
 
-def _remove(folder: Path) -> None:
-    """Move it away in one step, then delete what was moved."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sc-", suffix=".tmp") as beside:
-        old = Path(beside, "old")
-        folder.rename(old)
-        shutil.rmtree(old)
+def _write(folder: Path, files: Files) -> None:
+    for name, content in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        file.chmod(0o755 if name in _PROGRAMS else 0o644)
+
+
+def _keep(folder: Path, new: Path) -> tuple[str, ...]:
+    """Copy what is not as we put it; what was ours, and is edited, under another name."""
+    as_put = made.put_in(folder)
+    ours = packaged()
+    notes = []
+    for file in _leaves(folder):
+        name = file.relative_to(folder).as_posix()
+        if _is_as_put(file, as_put.get(name), ours.get(name)):
+            continue
+        is_edited = name in ours or name in as_put
+        place = name_aside(new / name) if is_edited else new / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, place, follow_symlinks=False)
+        if is_edited:
+            notes.append(f"{file} was edited: as it was, it is {file.with_name(place.name)}")
+    return tuple(notes)
+
+
+def _is_as_put(file: Path, digest: str | None, ours: bytes | None) -> bool:
+    """Whether a file is as an earlier version has put it, or as this one does."""
+    if file.is_symlink() or (digest is None and ours is None):
+        return False
+    content = file.read_bytes()
+    return content == ours or _digest(content) == digest
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+def _leaves(folder: Path) -> Iterator[Path]:
+    """Return all that is below a folder but folders; a link is not followed."""
+    for entry in folder.iterdir():
+        if entry.name in _MADE_BY_OTHERS:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _leaves(entry)
+        else:
+            yield entry
+
+
+def _found(folder: Path) -> Files:
+    """Return what lies there under the names of our files."""
+    names = (name for name in packaged() if (folder / name).is_file())
+    return {name: (folder / name).read_bytes() for name in names}
 
 
 def _are_ours(files: Files) -> bool:

@@ -174,11 +174,16 @@ def _expect(before: Snapshot) -> None:
 
 
 def _back_up(before: Snapshot) -> Path:
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    backup = before.path.with_name(f"{before.path.name}{_BACKUP_MARK}{now}")
+    backup = name_aside(before.path)
     # It may hold secrets, and nobody but its owner needs it.
     atomic_write(backup, before.raw or b"", most=_PRIVATE)
     return backup
+
+
+def name_aside(path: Path) -> Path:
+    """Return where the content of a file is kept aside, beside it."""
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return path.with_name(f"{path.name}{_BACKUP_MARK}{now}")
 
 
 def make_private(path: Path) -> int:

@@ -41,21 +41,22 @@ def install(order: Order) -> Done:
 def _install_settings(order: Order) -> Done:
     done = in_settings.install(order)
     folder = plugin_path(order.scope)
-    if not plugin_folder.take(folder):
+    taken = plugin_folder.take(folder)
+    if not taken.changed:
         return done
     note = f"{folder} is taken out: hooks are wired by the settings now"
-    notes = (*done.notes, note, *_let_git_see(order.scope, folder))
+    notes = (*done.notes, note, *taken.notes, *_let_git_see(order.scope, folder))
     return replace(done, changed=True, notes=notes)
 
 
 def uninstall(order: Order) -> Done:
     """Take out whichever way is wired in this scope."""
     folder = plugin_path(order.scope)
-    removed = plugin_folder.take(folder)
+    taken = plugin_folder.take(folder)
     done = in_settings.uninstall(order)
-    if not removed:
+    if not taken.changed:
         return done
-    notes = (*_let_git_see(order.scope, folder), *done.notes)
+    notes = (*taken.notes, *_let_git_see(order.scope, folder), *done.notes)
     if not done.changed:
         return Done(folder, changed=True, notes=notes)
     return replace(done, notes=(f"{folder} is taken out", *notes))
@@ -65,19 +66,19 @@ def _install_plugin(order: Order) -> Done:
     precheck.refuse(order, (*precheck.lacks(order, claude_version.installed()), *_switched_off()))
     folder = plugin_path(order.scope)
     write_hook_files()
-    changed = plugin_folder.put(folder)
+    put = plugin_folder.put(folder)
     try:
         ignored = _keep_out_of_git(order.scope, folder)
         before = in_settings.uninstall(order)
     except ScoordError:
         # Neither both ways nor, since the settings still stand, none.
-        if changed:
+        if put.changed:
             plugin_folder.take(folder)
         raise
-    notes = [*ignored, *before.notes]
+    notes = [*put.notes, *ignored, *before.notes]
     if before.changed:
         notes.append(f"{before.settings}: our hooks are taken out; {_RELOAD}")
-    return Done(folder, changed or before.changed, notes=tuple(notes))
+    return Done(folder, put.changed or before.changed, notes=tuple(notes))
 
 
 def _switched_off() -> tuple[str, ...]:

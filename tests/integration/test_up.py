@@ -175,7 +175,8 @@ def test_a_port_that_is_taken_ends_no_agent(fresh: Machine) -> None:
     again = _json(fresh.scoord("up", "--json", cwd=fresh.home))
 
     assert refused.returncode == 2
-    assert f"cannot listen on 127.0.0.1:{taken}" in _one_line(refused)
+    said = f"error: port {taken} is taken by another program: end it, or set SCOORD_AGENT_PORT"
+    assert said in _one_line(refused)
     assert (again["agent"]["pid"], again["agent"]["port"]) == (before["agent"]["pid"], fresh.port)
 
 
@@ -284,6 +285,24 @@ def test_what_to_do_next_can_be_typed_as_it_stands(fresh: Machine, tmp_path: Pat
 
     assert f"`{scoord} hooks install` wires" in by_path.stdout
     assert "`scoord hooks install` wires" in by_name.stdout
+
+
+def test_what_is_locked_is_so_after_a_down_that_was_longer_than_the_lease(
+    fresh: Machine, tmp_path: Path
+) -> None:
+    """As its help says: the coordinator that it stops counts no lease meanwhile."""
+    project = repository(tmp_path / "app", {"a.py": "x\n"})
+    fresh.scoord("up", cwd=project)
+    fresh.scoord("lock", "a.py", cwd=project)
+    (before,) = _json(fresh.scoord("locks", "--json", cwd=project))["locks"]
+    fresh.scoord("down", cwd=project)
+    time.sleep(float(fresh.env["SCOORD_LEASES_TTL"]) + 1)
+    fresh.scoord("up", cwd=project)
+    (after,) = _json(fresh.scoord("locks", "--json", cwd=project))["locks"]
+
+    assert after["token"] == before["token"]
+    said = " ".join(fresh.scoord("down", "--help", cwd=project).stdout.split())
+    assert "Sessions that still run go on when it is back, with their locks." in said
 
 
 # -- what is in its way ---------------------------------------------------------------------

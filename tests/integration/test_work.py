@@ -371,12 +371,15 @@ def test_what_a_coding_session_does_to_the_backlog_does_not_read_as_its_persons(
 def test_a_task_that_is_not_wanted_is_taken_off(team: Team) -> None:
     team.alice.scoord("task", "add", "--each", "fix login", "write docs", cwd=team.alices)
     removed = team.bob.scoord("task", "remove", "2", cwd=team.bobs)
+    twice = team.bob.scoord("task", "remove", "2", "--json", cwd=team.bobs)
     shown = team.alice.scoord("task", "list", "--all", cwd=team.alices).stdout
     again = team.alice.scoord("task", "add", "write docs", cwd=team.alices)
     finished = team.alice.scoord("task", "done", "2", cwd=team.alices)
     past = team.alice.scoord("history", "--kind", "task_removed", cwd=team.alices).stdout
 
     assert "removed: 2  write docs\n" == removed.stdout
+    row = json.loads(twice.stdout)["task"]
+    assert ("write docs", False, "") == (row["title"], row["done"], row["done_by"])
     assert "fix login" in shown
     assert "write docs" not in shown
     assert "3  write docs\n" == again.stdout, "no number is given twice"

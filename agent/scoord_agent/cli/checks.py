@@ -24,6 +24,7 @@ from scoord_agent.cli.differences import differences
 from scoord_agent.cli.pictures import AgentFacts, CoordinatorFacts, Picture, picture
 from scoord_agent.knowledge import backlog
 from scoord_agent.spawn import AGENT, COORDINATOR
+from scoord_agent.wording_settings import switched_off
 from scoord_hooks import claude_version, connectivity, installed
 from scoord_hooks.git_exclude import worktree_root
 from scoord_hooks.in_force import in_force
@@ -112,13 +113,20 @@ def _settings() -> Finding:
         text = "\n".join(faults)
         return Finding("settings", Level.FAIL, text, "correct what is named")
     text = f"load cleanly for {root or 'no repository'}"
-    wrong = [f"{name} is not read; did you mean {near}?" for name, near in misspelt(os.environ)]
-    if wrong:
-        return Finding("settings", Level.WARN, f"{text}, but {'; '.join(wrong)}", "rename it")
-    if root and (lost := backlog.problems(root, _load(root).tasks)):
-        advice = "correct tasks:, or the file that it names"
-        return Finding("settings", Level.WARN, f"{text}, but {'; '.join(lost)}", advice)
+    for found, advice in _doubts(root):
+        if found:
+            return Finding("settings", Level.WARN, f"{text}, but {'; '.join(found)}", advice)
     return Finding("settings", Level.OK, text)
+
+
+def _doubts(root: Path | None) -> Iterator[tuple[list[str], str]]:
+    """Return what settings that load may not be meant to say, and what to do."""
+    wrong = [f"{name} is not read; did you mean {near}?" for name, near in misspelt(os.environ)]
+    yield wrong, "rename it"
+    settings = _load(root)
+    yield switched_off(settings.session_coordination), "set it to true, unless that is meant"
+    if root:
+        yield backlog.problems(root, settings.tasks), "correct tasks:, or the file that it names"
 
 
 def _wrong_here() -> list[str]:

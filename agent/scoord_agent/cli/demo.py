@@ -14,11 +14,13 @@ from rich.text import Text
 from scoord import config, local
 from scoord.errors import CoordinatorUnreachable
 from scoord.exits import REFUSED as FAILED
+from scoord.sections import SessionCoordination
 from scoord.text import one_line
 from scoord_agent.cli import local_client, show
 from scoord_agent.cli.demo_script import CLIENT, Held, Outcome, Scene, Step, body, scene, steps
 from scoord_agent.cli.hook_post import by_shim, post
 from scoord_agent.cli.pictures import Picture, picture
+from scoord_agent.wording_settings import switched_off
 
 SETTLE_S: Final = 3.0
 """Lists, and what is told, come from views that follow the store; a decision never does."""
@@ -78,14 +80,22 @@ def _hint() -> str:
     """Say what explains a difference, as far as that can be seen from here."""
     if not picture(local_client.status(everything=False)).coordinator.connected:
         return "the coordinator went away meanwhile; see `scoord status`"
-    session = config.load(None, local.config_dir(), os.environ).session_coordination
-    if not session.enable_file_locks:
-        return "enable_file_locks is false, so nothing is locked"
-    if session.conflict_action != "block":
-        return f"conflict_action is {session.conflict_action}, so no edit is refused"
-    if session.critical_files != ("*",):
-        return f"critical_files is {', '.join(session.critical_files)}: other files are not locked"
-    return "see `scoord doctor`"
+    settings = config.load(None, local.config_dir(), os.environ).session_coordination
+    return _hint_of(settings) or "see `scoord doctor`"
+
+
+def _hint_of(settings: SessionCoordination) -> str:
+    """Say which setting explains a difference; empty if none does."""
+    if off := switched_off(settings):
+        return off[0]
+    if settings.conflict_action != "block":
+        return f"conflict_action is {settings.conflict_action}, so no edit is refused"
+    if settings.critical_files != ("*",):
+        return f"critical_files is {', '.join(settings.critical_files)}: other files are not locked"
+    if settings.claim_timeout < SETTLE_S:
+        kept = f"claim_timeout is {settings.claim_timeout:g} s"
+        return f"{kept}, so a turn may be over before it is told"
+    return ""
 
 
 def _play(scratch: Scene, console: Console | None) -> list[Played]:

@@ -26,24 +26,23 @@ if TYPE_CHECKING:
     "--format",
     "form",
     type=click.Choice(["table", *FORMATS]),
-    default="table",
-    show_default=True,
-    help="How it is written.",
+    help="How it is written; as a table, if not said.",
 )
-@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write to this file instead; it appears whole or not at all.",
 )
 @click.pass_context
-def graph(ctx: click.Context, form: str, output: Path | None) -> None:
+def graph(ctx: click.Context, form: str | None, output: Path | None, *, as_json: bool) -> None:
     """Show the state of this project as a graph: sessions, locks, areas, tasks, notes.
 
     jsonl is the format of memory files; `scoord graph import FILE` reads them.
     """
     if ctx.invoked_subcommand is not None:
         return
+    form = _one_form(form, as_json=as_json)
     seen = clean(local_client.graph())
     if output is not None:
         text = FORMATS[form](seen) if form != "table" else _plain_table(seen)
@@ -52,6 +51,13 @@ def graph(ctx: click.Context, form: str, output: Path | None) -> None:
         _print_table(show.console(), seen)
     else:
         click.echo(FORMATS[form](seen))
+
+
+def _one_form(form: str | None, *, as_json: bool) -> str:
+    """Return how it is to be written. Raises UsageError where that is said twice, differently."""
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json is --format json: leave it out, or --format {form}")
+    return "json" if as_json else form or "table"
 
 
 @graph.command("import")

@@ -75,7 +75,9 @@ def up(*, as_json: bool) -> None:
 def down(*, as_json: bool) -> None:
     """Stop the agent, and the coordinator that was started for it.
 
-    Sessions that still run lose their locks; they register again when it is back.
+    Sessions that still run go on when it is back, with their locks. But a coordinator
+    elsewhere runs on: there their leases are over after 30 s, and what others have
+    taken by the time it is back is lost.
     """
     # Before it is asked to close its directory: what runs there hears hooks all the while.
     with local.even_if_readable(), local.alone("up"):

@@ -1,6 +1,7 @@
 """Whether settings can work, before what works by others is ended for them."""
 
 import asyncio
+import os
 import socket
 from typing import Final
 
@@ -12,6 +13,7 @@ from scoord_agent.cli.pictures import Picture
 from scoord_agent.client_options import check_options, client_options
 from scoord_agent.coordinator import silence
 from scoord_agent.spawn import COORDINATOR
+from scoord_agent.wording_settings import port_taken
 
 PROBE_S: Final = 3.0
 """A coordinator on this machine answers in milliseconds, unless the machine is very busy."""
@@ -29,8 +31,8 @@ def prove(settings: Settings, now: Picture) -> None:
     """
     check(settings)
     port = local.agent_port()
-    if now.agent.port != port:
-        _check_free(f"127.0.0.1:{port}", "set SCOORD_AGENT_PORT to another")
+    if now.agent.port != port and _refusal(f"127.0.0.1:{port}"):
+        raise InvalidConfig(port_taken(port))
     if now.coordinator.connected:
         ask(settings)
 
@@ -43,9 +45,9 @@ def ask(settings: Settings) -> None:
     address = own.may_be_ours(settings.coordinator)
     if address is None:
         _see_answering(settings)
-    elif not _runs_at(address) and not is_served(address, settings):
+    elif not _runs_at(address) and not is_served(address, settings) and (why := _refusal(address)):
         otherwise = f"set coordinator.addresses in {local.config_dir() / CONFIG_FILE}"
-        _check_free(address, otherwise)
+        raise InvalidConfig(f"cannot listen on {address}: {why}; {otherwise}")
 
 
 def is_served(address: str, settings: Settings) -> bool:
@@ -81,11 +83,12 @@ def _see_answering(settings: Settings) -> None:
         raise failure
 
 
-def _check_free(address: str, otherwise: str) -> None:
-    """Refuse an address that no program of ours could listen on. Raises InvalidConfig."""
+def _refusal(address: str) -> str:
+    """Why no program of ours could listen on an address; empty if one could."""
     host, port = addresses.split(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, int(port)), family=family).close()
     except OSError as error:
-        raise InvalidConfig(f"cannot listen on {address}: {error.strerror}; {otherwise}") from error
+        return os.strerror(error.errno or 0)  # Python's own text says more, to programmers
+    return ""

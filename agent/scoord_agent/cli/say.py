@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from scoord.exits import REFUSED
+from scoord.exits import REFUSED, UNREACHABLE
 from scoord.text import one_line, quote
 from scoord_agent.cli import local_client, show
 from scoord_agent.cli.options import json_option, text_argument
@@ -39,6 +39,7 @@ def intent(text: str, session: str, *, as_json: bool) -> None:
     if not as_json:
         said = quote(answer["intent"]) if answer["intent"] else "says no more what it does"
         click.echo(f"{_name(answer)}: {said}")
+    _end(answer, as_json=as_json)
 
 
 @click.command()
@@ -56,6 +57,7 @@ def progress(percent: int, step: str, session: str, *, as_json: bool) -> None:
     if not as_json:
         step = f", {quote(answer['step'])}" if answer["step"] else ""
         click.echo(f"{_name(answer)}: {answer['percent']} %{step}")
+    _end(answer, as_json=as_json)
 
 
 @click.command()
@@ -76,6 +78,7 @@ def depends(on: tuple[str, ...], session: str, *, nobody: bool, as_json: bool) -
     if not as_json:
         names = ", ".join(one_line(each["alias"], 60) for each in answer["depends_on"])
         click.echo(f"{_name(answer)} depends on {names or 'nobody'}")
+    _end(answer, as_json=as_json)
 
 
 @click.command()
@@ -107,6 +110,14 @@ def _ask(path: str, *, as_json: bool, **fields: object) -> dict[str, Any]:
     if as_json:
         show.print_json(answer)
     return answer
+
+
+def _end(answer: dict[str, Any], *, as_json: bool) -> None:
+    """Exit as what waits for its coordinator does, where nobody else has heard it yet."""
+    if answer.get("owed"):
+        if not as_json:
+            click.echo("others are told as soon as the coordinator can be asked", err=True)
+        raise click.exceptions.Exit(UNREACHABLE)
 
 
 def _name(answer: dict[str, Any]) -> str:

@@ -95,14 +95,16 @@ class Tasks(TaskServiceServicer):
 
     def _task(self, fact: TaskFact, offered_to: Holder | None = None) -> pb.Task:
         record = fact.record
+        # One that was removed is kept as if it were done; nobody has done it.
+        is_done = record.done and not record.removed
         return pb.Task(
             task_id=fact.task_id,
             title=record.title,
             area=record.area,
             source=record.source,
             age=messages.duration(self._clock.wall_ms() - record.added_unix_ms),
-            done=record.done,
-            done_by=record.done_by,
+            done=is_done,
+            done_by=record.done_by if is_done else "",
             offered_to=offered_to,
         )
 

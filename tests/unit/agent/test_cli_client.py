@@ -347,8 +347,20 @@ def test_the_graph_has_json_as_every_other_command(
     assert run(["graph", "--json"]) == 0
     said = capsys.readouterr().out
     assert json.loads(said)["entities"] == []
-    assert run(["graph", "--format", "json"]) == 0
-    assert capsys.readouterr().out == said
+    for alike in (["--format", "json"], ["--json", "--format", "json"]):
+        assert run(["graph", *alike]) == 0
+        assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("form", ["dot", "table"])
+def test_the_graph_is_written_in_one_form(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    for both in (["--json", "--format", form], ["--format", form, "--json"]):
+        assert run(["graph", *both]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert f"--json is --format json: leave it out, or --format {form}" in said.err
 
 
 def test_a_folder_that_is_not_there_is_nobodys_to_allow(
@@ -368,6 +380,30 @@ def test_progress_takes_a_percent_sign(api: ScriptedApi, said: str) -> None:
 
     assert run(["progress", said]) == 0
     assert api.asked[-1][1]["percent"] == 60
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (["intent", "x"], {"intent": "x"}),
+        (["progress", "60"], {"percent": 60, "step": ""}),
+        (["depends", "--none"], {"depends_on": []}),
+    ],
+)
+def test_what_is_said_while_nobody_can_be_asked_is_told_later(
+    api: ScriptedApi,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    answer: dict[str, object],
+) -> None:
+    api.will(f"/v1/{command[0]}", {"alias": "a", "session_id": "s", **answer, "owed": True})
+
+    assert run(command) == 3
+    said = capsys.readouterr()
+    assert said.out.startswith("a")
+    assert said.err == "others are told as soon as the coordinator can be asked\n"
+    assert run([*command, "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["owed"] is True
 
 
 def test_json_is_what_the_agent_said(api: ScriptedApi, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,18 @@ async def test_a_terminal_with_a_place_is_not_promised_to_be_told(agent: Whole) 
     assert "You are first in the queue and keep your place." in answer["held"][0]["message"]
 
 
+@pytest.mark.parametrize("is_command", [True, False])
+async def test_a_command_that_waits_is_named_to_a_command_and_not_to_a_tool(
+    agent: Whole, is_command: bool
+) -> None:
+    agent.coordinator.hold("src/a.py", "Session_far")
+
+    asked = wish(agent, "src/**", lasting=is_command)
+    answer = await Doors(agent.parts).desk().acquire(asked)
+
+    assert ("`scoord wait" in answer["held"][0]["message"]) == is_command
+
+
 async def held_late(
     agent: Whole, release: str, *edited: str, where: Path | None = None
 ) -> list[str]:

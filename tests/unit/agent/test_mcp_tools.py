@@ -208,6 +208,7 @@ async def test_what_the_agent_answers_is_worded_and_given_as_data(
     api.will("/v1/suggest", {"suggestions": [one]})
     api.will("/v1/tell", {"alias": "Session_2", "text": "hello", "reads": True})
     api.will("/v1/progress", {"alias": "Session_1", "percent": 60, "step": "write tests"})
+    api.will("/v1/progress", {"alias": "Session_1", "percent": 70, "owed": True})
     event = {"kind": "granted", "paths": ["a.py"], "ago_s": 60.0, "session_id": "s", "alias": "A"}
     api.will("/v1/history", {"events": [event]})
 
@@ -220,6 +221,8 @@ async def test_what_the_agent_answers_is_worded_and_given_as_data(
         tools, "tell", session="Session_2", text="hello"
     )
     assert 'Published: 60 %, at "write tests".' == await text(tools, "progress", percent=60)
+    later = await text(tools, "progress", percent=70)
+    assert "Published as soon as the coordinator can be asked: 70 %." == later
     assert "1 min ago granted a.py A" == await text(tools, "history", path="a.py")
     assert 2 == bodies(api, "/v1/suggest")[0]["count"]
     assert "Session_2" == bodies(api, "/v1/tell")[0]["to"]

@@ -1,6 +1,7 @@
 """What listens at a coordinator's address, where no coordinator is heard."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -49,3 +50,17 @@ async def test_nobody_is_told_to_end_a_coordinator_that_speaks_tls(
     with pytest.raises(InvalidConfig, match=r"speaks TLS.* set coordinator\.ca in") as caught:
         await asyncio.to_thread(proof.is_served, by_tls, settings)
     assert "end it" not in caught.value.message
+
+
+def test_an_address_that_is_bound_by_another_is_told_of_without_pythons_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCOORD_STATE_DIR", str(tmp_path))
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        settings = load(None, tmp_path, {"SCOORD_COORDINATOR_ADDRESSES": address})
+        with pytest.raises(InvalidConfig) as caught:
+            proof.ask(settings)
+
+    assert f"cannot listen on {address}: Address already in use; set " in caught.value.message

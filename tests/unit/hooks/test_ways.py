@@ -117,9 +117,76 @@ def test_what_is_outdated_or_damaged_is_told_and_mended(folder: Path) -> None:
     seen = status()
     assert seen["complete"] is False
     assert "is of another version; run `scoord hooks install --as plugin` again" in str(seen)
-    done("install", "--as", "plugin")
+    told = done("install", "--as", "plugin")
+    (edited,) = (folder / "hooks").glob("hooks.json.before-scoord-*")
+    assert f"note: {folder}/hooks/hooks.json was edited: as it was, it is {edited}\n" in told
+    assert edited.read_text() == "{}"
+    edited.unlink()
     assert content(folder) == packaged()
     assert status()["complete"] is True
+
+
+def test_what_others_put_into_the_plugin_stays_there_over_every_install(folder: Path) -> None:
+    done("install", "--as", "plugin")
+    mine = folder / "skills" / "my-own" / "SKILL.md"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    link = folder / "skills" / "linked"
+    link.symlink_to("/nowhere")
+    assert "already installed, nothing to do" in done("install", "--as", "plugin")
+    (folder / "bin" / "scoord").unlink()
+
+    assert f"{folder}: installed" in done("install", "--as", "plugin")
+
+    assert content(folder) == {**packaged(), "skills/my-own/SKILL.md": b"mine"}
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("out", [("uninstall",), ("install",)])
+def test_what_others_put_into_the_plugin_stays_when_it_goes(
+    out: tuple[str, ...], folder: Path
+) -> None:
+    done("install", "--as", "plugin")
+    (folder / "mine.txt").write_text("mine")
+    (folder / "README.md").write_text("my notes")
+
+    told = done(*out)
+
+    (edited,) = folder.glob("README.md.before-scoord-*")
+    assert content(folder) == {"mine.txt": b"mine", edited.name: b"my notes"}
+    assert f"note: {folder}/README.md was edited: as it was, it is {edited}\n" in told
+    assert f"note: what is not ours stays in {folder}\n" in told
+    assert in_force().folders == ()
+    done("install", "--as", "plugin")
+    assert packaged().items() <= content(folder).items()
+    assert (folder / "mine.txt").read_text() == "mine"
+
+
+def test_what_an_earlier_version_put_and_nobody_edited_goes_without_a_word(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = packaged()
+    before = {**now, "README.md": b"of before", "skills/session-old/SKILL.md": b"old"}
+    monkeypatch.setattr(plugin_folder, "packaged", lambda: before)
+    done("install", "--as", "plugin")
+    monkeypatch.setattr(plugin_folder, "packaged", lambda: now)
+
+    assert "note: " not in done("install", "--as", "plugin")
+
+    assert content(folder) == now
+
+
+def test_where_it_is_not_known_how_the_plugin_was_put_nothing_that_differs_is_lost(
+    home: Path, folder: Path
+) -> None:
+    done("install", "--as", "plugin")
+    (folder / "README.md").write_text("of before")
+    (home / ".local" / "state" / "scoord" / "hooks" / "put-files.json").unlink()
+
+    assert "README.md was edited: as it was, it is" in done("uninstall")
+
+    (kept,) = content(folder).values()
+    assert kept == b"of before"
 
 
 def test_a_folder_of_somebody_else_is_left_alone(folder: Path) -> None:
@@ -162,7 +229,7 @@ def test_beside_the_plugin_of_a_marketplace_nothing_is_installed(file: Path) -> 
     told = done("install", "--force")
     assert f"note: {in_force().doubled}; {in_force().remedy}" in told.splitlines()
     seen = call("status").output
-    assert "warning: every event is sent twice: by settings (" in seen
+    assert "warning: events are sent twice: by settings (" in seen
     assert seen.endswith(f"\nrun: claude plugin uninstall {ID}, or: scoord hooks uninstall\n")
     assert call("status").exit_code == 1
     file.write_text(json.dumps({"enabledPlugins": {ID: False, "sc@another": True}}))
@@ -213,14 +280,33 @@ def test_of_two_scopes_one_is_to_be_taken_out(home: Path, monkeypatch: pytest.Mo
     told = done("install", "--force")
     seen = call("status").output
 
-    assert "every event is sent twice" in seen
-    assert "note: every event is sent twice: by settings (" in told
+    assert "events are sent twice" in seen
+    assert "note: events are sent twice: by settings (" in told
     one, other = "scoord hooks uninstall", "scoord hooks uninstall --scope project"
     assert seen.endswith(f"\nrun: {one}, or: {other}\n")
     assert f"; keep one of them; run: {one}, or: {other}\n" in told
     assert "sent twice" in done("install", "--force"), "as long as it is so"
     done("uninstall", "--scope", "project")
     assert "sent twice" not in done("install", "--force")
+
+
+def test_settings_of_two_scopes_are_one_way_only_if_they_send_events_alike(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = home / "checkout"
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    monkeypatch.chdir(checkout)
+    done("install")
+    assert "sent twice" not in done("install", "--scope", "project")
+
+    told = done("install", "--scope", "project", "--transport", "command")
+
+    files = home / ".claude/settings.json", checkout / ".claude/settings.local.json"
+    twice = f"events are sent twice: by settings ({files[0]}) and by settings ({files[1]})"
+    assert f"note: {twice}; keep one of them; run: scoord hooks uninstall, or: " in told
+    assert (status()["complete"], status()["doubled"]) == (False, f"{twice}; keep one of them")
+    done("uninstall")
+    assert status()["complete"] is True
 
 
 @pytest.mark.parametrize("way", Way)
