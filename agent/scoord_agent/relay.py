@@ -147,10 +147,9 @@ class Relay:
             self._handing_back.look_anew(session)
         if not self._handing_back.look(session):
             return await handler(session, event)
-        before = session.branch
         if self._handing_back.take_up_branch(session):
             self._publishing.note(session)
-            await self._handing_back.leave_queues(session, before)
+        await self._handing_back.leave_queues(session)
         await self._handing_back.after_switch(session)
         decision = await handler(session, event)
         self._handing_back.after_commit(session)
