@@ -272,8 +272,9 @@ class Relay:
         if not turns:
             return []
         now = self._clock.now()
-        claim_s = self._settings_of(session).session_coordination.claim_timeout
-        return [_of_turn(turn, now - turn.came_at, claim_s) for turn in turns]
+        # Of one that the agent before us did not write down, its session's settings say it.
+        usual_s = self._settings_of(session).session_coordination.claim_timeout
+        return [_of_turn(turn, now - turn.came_at, usual_s) for turn in turns]
 
     def _see_missed(self, session: LocalSession) -> None:
         """Places that went unheard, with the agent or its stream away, are to be told.
@@ -305,12 +306,12 @@ class Relay:
         )
 
 
-def _of_turn(turn: Turn, age_s: float, claim_s: float) -> str:
+def _of_turn(turn: Turn, age_s: float, usual_s: float) -> str:
     if turn.never_came:
         return wording.place_gone(turn.path, turn.branch)
     if turn.is_unseen:
         return wording.place_missed(turn.path, turn.branch)
-    if turn.is_over or age_s >= claim_s:
+    if turn.is_over or age_s >= (turn.asked.claim_s or usual_s):
         return wording.turn_over(turn.path, age_s, turn.branch, shared=turn.shared)
     return wording.turn(turn.path, turn.branch, shared=turn.shared)
 

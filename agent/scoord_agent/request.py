@@ -70,7 +70,8 @@ class Request:
         }
 
     def _asked(self, file: FileIdentity) -> Asked:
-        return Asked(folder_of(file.worktree) if self.by_branch else "")
+        worktree = folder_of(file.worktree) if self.by_branch else ""
+        return Asked(worktree, self.settings.session_coordination.claim_timeout)
 
 
 def claimant(

@@ -38,6 +38,8 @@ class Asked:
 
     worktree: str = ""
     """Root of the worktree whose branch it goes by; empty where it goes by none."""
+    claim_s: float = 0.0
+    """For how long the file is kept once its turn has come; 0 is not known."""
 
 
 NOT_KNOWN = Asked()
