@@ -217,8 +217,7 @@ class Parts:
         """Ask again for what was lost, of every session that may hold something."""
         for session in self.sessions:
             if session.registered:
-                settings = self.common.settings.at(session.root)
-                self.locking.reclaiming.begin(session, settings)
+                self.locking.reclaiming.begin(session)
 
     def _watch_projects(self) -> None:
         wanted: set[ProjectId] = set()
