@@ -103,7 +103,7 @@ def _wanted(kept: "_Line") -> dict[AgentId, Waiters]:
 
 
 _Revision = Annotated[int, Field(ge=0, lt=2**63)]
-_KeptAsked = tuple[str, Annotated[float, Field(ge=0)]]
+_KeptAsked = tuple[str, Annotated[float, Field(ge=0)], bool]
 _KeptPlace = (
     tuple[ProjectId, AgentId, str, str, _Revision]
     | tuple[ProjectId, AgentId, str, str, _Revision, _KeptAsked]

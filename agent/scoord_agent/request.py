@@ -37,6 +37,8 @@ class Request:
     is_pattern: bool = False
     queues: bool = True
     """Whether a refusal takes a place in the queue: not where nobody could be told of the turn."""
+    waits: bool = False
+    """Whether a command waits, and goes on asking: what is refused it promises nobody a turn."""
 
     @property
     def by_branch(self) -> bool:
@@ -71,7 +73,8 @@ class Request:
 
     def _asked(self, file: FileIdentity) -> Asked:
         worktree = folder_of(file.worktree) if self.by_branch else ""
-        return Asked(worktree, self.settings.session_coordination.claim_timeout)
+        claim_s = self.settings.session_coordination.claim_timeout
+        return Asked(worktree, claim_s, promised=not self.waits)
 
 
 def claimant(

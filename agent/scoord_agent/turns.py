@@ -40,6 +40,8 @@ class Asked:
     """Root of the worktree whose branch it goes by; empty where it goes by none."""
     claim_s: float = 0.0
     """For how long the file is kept once its turn has come; 0 is not known."""
+    promised: bool = False
+    """Whether its holder was told that it will hear of its turn: no command alone waits there."""
 
 
 NOT_KNOWN = Asked()
@@ -115,9 +117,11 @@ class Turns:
 
         A snapshot, which shows it too, does not tell how it was asked for.
         """
-        is_new, revision = place not in self._queued, max(revision, self.revision(place))
-        self._queued[place] = Queued(path, revision, place.branch, asked or self._asked(place))
-        if is_new:
+        is_new, before = place not in self._queued, self._asked(place)
+        known = replace(asked, promised=asked.promised or before.promised) if asked else before
+        revision = max(revision, self.revision(place))
+        self._queued[place] = Queued(path, revision, place.branch, known)
+        if is_new or known != before:
             self._change()
 
     def take_up(self, places: Mapping[Place, Queued]) -> None:
@@ -225,14 +229,23 @@ class Turns:
         mine = {place: it.asked for place, it in known.items() if place.session == session}
         return {place: asked.worktree for place, asked in mine.items() if asked.worktree}
 
+    def is_promised(self, place: Place) -> bool:
+        """Whether its holder waits to be told of its turn, whatever becomes of commands."""
+        return self._asked(place).promised
+
+    def pass_on(self, place: Place) -> None:
+        """A command that waited there is gone: a turn that may have woken it alone is told."""
+        if place in self._come and place in self._queued and place not in self._untold:
+            self.keep(place, self._queued[place].path)
+
     def promised(self, places: Collection[Place]) -> list[str]:
-        """The paths at which a session is to be told of its turn there: no command waits.
+        """The paths at which a session is to be told of its turn: not only a command waits.
 
         Also that it is over: who has left the branch hears of it no other way.
         """
         known = self._untold | self._queued
-        told = (place for place in known if place in places and place not in self._waiting)
-        return [known[place].path for place in told]
+        told = (at for at in known if self.is_promised(at) or at not in self._waiting)
+        return [known[place].path for place in told if place in places]
 
     def lapse(self, session: SessionId) -> None:
         """Its places went with its lease; of what it was to be told of, it hears so."""

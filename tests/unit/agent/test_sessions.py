@@ -146,7 +146,7 @@ def test_who_waits_is_known_with_the_branch_and_also_as_an_older_agent_wrote_it(
 def test_where_a_session_waits_is_known_to_the_agent_after_us(file: Path) -> None:
     sessions, session = Sessions(file), a_session()
     mine = Place(ProjectId("shop"), "auth.py", session.session_id, HELPER, "topic")
-    places = {mine: Queued("Auth.py", 7, "topic", Asked("/shop", 600.0))}
+    places = {mine: Queued("Auth.py", 7, "topic", Asked("/shop", 600.0, promised=True))}
     sessions.unheard = lambda _session: places
     sessions.add(session)
 

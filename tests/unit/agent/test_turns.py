@@ -91,6 +91,34 @@ def test_where_a_place_goes_by_what_is_checked_out_is_known_until_all_is_told_of
     assert {} == turns.confined(SessionId("Session_1"))
 
 
+def test_who_was_promised_its_turn_by_one_refusal_is_so_until_the_place_is_gone() -> None:
+    turns, mine, written = Turns(FakeClock()), place("Session_1"), list[str]()
+    turns.changed = lambda: written.append("changed")
+    by_a_command, by_an_edit = Asked(), Asked(promised=True)
+
+    turns.queued(mine, "Auth.py", 7, by_a_command)
+    assert not turns.is_promised(mine)
+    turns.queued(mine, "Auth.py", 8, by_an_edit)
+    turns.queued(mine, "Auth.py", 9, by_a_command)
+    turns.queued(mine, "Auth.py", 9)
+
+    assert turns.is_promised(mine)
+    assert ["changed", "changed"] == written, "an agent after us is to know it"
+    turns.had(mine)
+    turns.queued(mine, "Auth.py", 10, by_a_command)
+    assert not turns.is_promised(mine)
+
+
+async def test_a_session_is_promised_its_turn_also_where_a_command_waits() -> None:
+    turns, mine = Turns(FakeClock()), place("Session_1")
+    turns.queued(mine, "Auth.py", 7, Asked(promised=True))
+    waiting = asyncio.create_task(turns.wait([mine], 5))
+    await asyncio.sleep(0)
+
+    assert ["Auth.py"] == turns.promised([mine])
+    waiting.cancel()
+
+
 async def test_who_gives_up_leaves_the_others_waiting() -> None:
     turns, mine = Turns(FakeClock()), place("Session_1")
     first, second = (asyncio.create_task(turns.wait([mine], 5)) for _ in range(2))
