@@ -135,8 +135,7 @@ class Desk:
         """
         session = await self._lifecycle.terminal_session(pid, cwd)
         may_be = await asyncio.to_thread(self._may_be, paths, cwd)
-        named = (next(filter(partial(self._is_any, session), each), each[0]) for each in may_be)
-        files, patterns = sorted_out(named)
+        files, patterns = sorted_out([self._meant(session, each) for each in may_be])
         own = all_of(session, self._held)
         mine = self._there(own, files, patterns)
         self._taking.unsettled.forgo(session, partial(self._is_asked_for, files))
@@ -155,6 +154,15 @@ class Desk:
 
     def _may_be(self, paths: Sequence[str], cwd: str) -> list[list[Meaning]]:
         return [meanings(self._locator, path, cwd) for path in paths]
+
+    def _meant(self, session: LocalSession, may_be: Sequence[Meaning]) -> Meaning:
+        """What it has of what a name may mean. Raises InvalidPath for a folder alone."""
+        for meant in may_be:
+            if self._is_any(session, meant):
+                return meant
+        if refusal := may_be[0].refusal:
+            raise refusal
+        return may_be[0]
 
     def _is_any(self, session: LocalSession, meant: Meaning) -> bool:
         """Whether the session has a lock of it, or waits for it."""
