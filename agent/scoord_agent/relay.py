@@ -147,13 +147,17 @@ class Relay:
             self._handing_back.look_anew(session)
         if not self._handing_back.look(session):
             return await handler(session, event)
+        await self.follow_branches(session)
+        decision = await handler(session, event)
+        self._handing_back.after_commit(session)
+        return decision
+
+    async def follow_branches(self, session: LocalSession) -> None:
+        """What was held, or waited for, on a branch that is not checked out any more is over."""
         if self._handing_back.take_up_branch(session):
             self._publishing.note(session)
         await self._handing_back.leave_queues(session)
         await self._handing_back.after_switch(session)
-        decision = await handler(session, event)
-        self._handing_back.after_commit(session)
-        return decision
 
     async def _session_start(
         self, session: LocalSession, event: HookEvent, delivery: Delivery
