@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -25,6 +25,8 @@ class Meaning:
 
     what: FileIdentity
     is_pattern: bool
+    refusal: InvalidPath | None = field(default=None, compare=False)
+    """Why nothing is meant where no lock of that name stands: a folder is there by now."""
 
 
 def identify(locator: Locator, arguments: Sequence[str], cwd: str) -> Meant:
@@ -42,8 +44,12 @@ def identify(locator: Locator, arguments: Sequence[str], cwd: str) -> Meant:
 def meanings(locator: Locator, argument: str, cwd: str) -> list[Meaning]:
     """What is meant by it, and what may be where that is not there.
 
-    A file may be called as a pattern is written: an edit takes the file.
+    A file may be called as a pattern is written: an edit takes the file. And a file that was
+    locked may have become a folder.
     """
+    if _is_folder(argument, cwd):
+        _check_no_gits(argument)
+        return [Meaning(locator.named(argument, cwd), is_pattern=False, refusal=_no_file(argument))]
     found = list[Meaning]()
     if is_pattern(argument) and not argument.endswith("/"):
         with suppress(InvalidPath):
@@ -99,12 +105,23 @@ def _file(locator: Locator, argument: str, cwd: str) -> FileIdentity:
     _check_no_gits(argument)
     if not argument:
         raise InvalidPath("'' names no file")
-    if "\0" not in argument and os.path.isdir(os.path.join(cwd, argument)):  # noqa: PTH112, PTH118
-        is_below = not {".", "..", ""} & set(argument.split("/"))
-        # A slash alone holds a folder by its name, which these do not have.
-        below = repr(f"{argument}/" if is_below else f"{os.path.normpath(argument)}/**")
-        raise InvalidPath(f"{argument!r} is a folder; to hold all that is in one, say {below}")
+    if _is_folder(argument, cwd):
+        raise _no_file(argument)
     return locator.locate(argument, cwd)
+
+
+def _is_folder(argument: str, cwd: str) -> bool:
+    """Whether it names a folder that is there, and no pattern of what is in one."""
+    if not argument or "\0" in argument or is_pattern(argument):
+        return False
+    return os.path.isdir(os.path.join(cwd, argument))  # noqa: PTH112, PTH118
+
+
+def _no_file(argument: str) -> InvalidPath:
+    is_below = not {".", "..", ""} & set(argument.split("/"))
+    # A slash alone holds a folder by its name, which these do not have.
+    below = repr(f"{argument}/" if is_below else f"{os.path.normpath(argument)}/**")
+    return InvalidPath(f"{argument!r} is a folder; to hold all that is in one, say {below}")
 
 
 def _check_no_gits(argument: str) -> None:

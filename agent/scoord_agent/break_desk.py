@@ -49,6 +49,7 @@ class BreakDesk:
 
         Of a name that several hold each is told, and for whom it is kept once it is free; apart
         from them those on other branches, which are in nobody's way where it is said.
+        Raises InvalidPath for a folder of whose name nothing is locked.
         """
         may_be = await asyncio.to_thread(meanings, self._locator, wanted.path, wanted.cwd)
         answers = list[Answer]()
@@ -56,7 +57,10 @@ class BreakDesk:
             answers.append(await self._broken(wanted, meant))
             if answers[-1]["broken"] or answers[-1]["current"]:
                 return answers[-1]
-        return next((answer for answer in answers if answer["elsewhere"]), answers[0])
+        elsewhere = [answer for answer in answers if answer["elsewhere"]]
+        if not elsewhere and (refusal := may_be[0].refusal):
+            raise refusal
+        return (elsewhere or answers)[0]
 
     async def _broken(self, wanted: Breaking, meant: Meaning) -> Answer:
         named = meant.what

@@ -104,22 +104,24 @@ class Desk:
         """
         session = await self._asker(wish)
         say = partial(turned_away.awaited, self._instead)
-        ask = partial(self._guarded, session, wish)
+        ask = partial(self._awaited, session, wish)
         take = partial(self._take, session, say=say)
         return await self._queueing.wait(ask, take, within_s, wish.refused)
 
     async def leave(self, wish: Wish) -> Answer:
-        """Give up the places in the queues where no other command of the session waits.
+        """Give up the places in the queues where nothing else of the session waits.
 
-        What is new by a command that is not wanted any more is given back.
+        What is new by a command that is not wanted any more is given back. What it still has
+        a place for is named.
         """
         session = await self._lifecycle.terminal_session(wish.pid, wish.cwd)
         own = [lock for lock in self._held.of(session.session_id) if not lock.agent]
         with contextlib.suppress(Unknown):  # they are owed then
             new = [lock for lock in own if (lock.project, lock.key) in wish.new]
             await self._taking.release(session, new)
-        await self._queueing.leave(await self._requests(session, wish))
-        return {}
+        requests = await self._requests(session, wish)
+        await self._queueing.leave(requests)
+        return {"kept": [(at.project, at.key) for at in self._queueing.kept(requests)]}
 
     async def _asker(self, wish: Wish) -> LocalSession:
         return await self._lifecycle.terminal_session(wish.pid, wish.cwd, lasting=wish.lasting)
@@ -135,8 +137,7 @@ class Desk:
         """
         session = await self._lifecycle.terminal_session(pid, cwd)
         may_be = await asyncio.to_thread(self._may_be, paths, cwd)
-        named = (next(filter(partial(self._is_any, session), each), each[0]) for each in may_be)
-        files, patterns = sorted_out(named)
+        files, patterns = sorted_out([self._meant(session, each) for each in may_be])
         own = all_of(session, self._held)
         mine = self._there(session, own, files, patterns)
         self._taking.unsettled.forgo(session, partial(self._is_asked_for, files))
@@ -155,6 +156,15 @@ class Desk:
 
     def _may_be(self, paths: Sequence[str], cwd: str) -> list[list[Meaning]]:
         return [meanings(self._locator, path, cwd) for path in paths]
+
+    def _meant(self, session: LocalSession, may_be: Sequence[Meaning]) -> Meaning:
+        """What it has of what a name may mean. Raises InvalidPath for a folder alone."""
+        for meant in may_be:
+            if self._is_any(session, meant):
+                return meant
+        if refusal := may_be[0].refusal:
+            raise refusal
+        return may_be[0]
 
     def _is_any(self, session: LocalSession, meant: Meaning) -> bool:
         """Whether the session has a lock of it, or waits for it."""
@@ -240,6 +250,10 @@ class Desk:
         requests = await self._requests(session, wish)
         unguarded.check(requests)
         return requests
+
+    async def _awaited(self, session: LocalSession, wish: Wish) -> list[Request]:
+        """The same, by a command that waits."""
+        return [replace(request, waits=True) for request in await self._guarded(session, wish)]
 
     async def _requests(self, session: LocalSession, wish: Wish) -> list[Request]:
         files, patterns = await asyncio.to_thread(identify, self._locator, wish.paths, wish.cwd)

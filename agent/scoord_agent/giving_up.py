@@ -8,6 +8,7 @@ from scoord.names import path_key
 from scoord.paths import FileIdentity, Locator
 from scoord.text import one_line
 from scoord.v1.locks_pb2 import Waiter
+from scoord_agent import wording
 from scoord_agent.coordinator import CoordinatorClient
 from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.reactions import waits_at
@@ -46,6 +47,7 @@ class GivingUp:
             for file in there:
                 if places := self._places(file, waiters, all_agents=file not in given_back):
                     await self._taking.leaving.places(session, places)
+                    _tell(session, places)
                     left.append(file)
         return left
 
@@ -76,3 +78,10 @@ class GivingUp:
             for place, waiter in places.items()
             if place.branch in ("", branch) and (all_agents or place.agent == MAIN)
         }
+
+
+def _tell(session: LocalSession, places: Mapping[Place, Queued]) -> None:
+    """Which thread gave them up, nobody knows: where not only the main one waited, each is told."""
+    if any(place.agent != MAIN for place in places):
+        for place, queued in places.items():
+            session.tell_editor(wording.place_given_up(queued.path, place.branch), place.agent)

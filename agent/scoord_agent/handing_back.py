@@ -27,6 +27,7 @@ from scoord_agent.places import is_gone, root_of
 from scoord_agent.request import NO_HEAD
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
+from scoord_agent.turns import Place
 
 _log = logging.getLogger(__name__)
 
@@ -104,12 +105,18 @@ class HandingBack:
         before, session.branch = session.branch, one_line(self._head(session.root).branch)
         return before != session.branch
 
-    async def leave_queues(self, session: LocalSession, branch: str) -> None:
-        """Wait no more for what was to hold on the branch that was checked out before."""
-        if self._settings.at(session.root).session_coordination.scope == "branch":
-            if promised := self._taking.leaving.promised(session, branch):
-                session.tell(wording_branches.waits_no_more(promised, branch, session.branch))
-            self._background.start(self._taking.leaving.on_branch(session, branch))
+    async def leave_queues(self, session: LocalSession) -> None:
+        """Wait no more for what was to hold on branches that are not checked out any more."""
+        leaving, left = self._taking.leaving, dict[tuple[str, str], list[Place]]()
+        for place, worktree in leaving.confined(session).items():
+            now = one_line(self._head(Path(worktree)).branch)
+            if now != place.branch:
+                left.setdefault((place.branch, now), []).append(place)
+        for (before, now), places in left.items():
+            if promised := leaving.promised(places):
+                session.tell(wording_branches.waits_no_more(promised, before, now))
+            self._background.start(leaving.those(session, places))
+        if left:
             # Let it begin: no turn there is told any more.
             await asyncio.sleep(0)
 

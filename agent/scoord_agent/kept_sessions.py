@@ -17,7 +17,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.kept_work import KeptWork, from_kept, to_json
 from scoord_agent.local_session import MAX_NOTICED, LocalSession
 from scoord_agent.processes import Process
-from scoord_agent.turns import Place, Queued
+from scoord_agent.turns import NOT_KNOWN, Asked, Place, Queued
 from scoord_agent.wanted import Waiters, Wanted
 
 _MOST_KEPT_IDS = 50
@@ -43,7 +43,8 @@ def to_line(
 
 
 def _place_to_json(place: Place, queued: Queued) -> list[Any]:
-    return [place.project, place.agent, place.branch, queued.path, queued.revision]
+    where = place.project, place.agent, place.branch
+    return [*where, queued.path, queued.revision, astuple(queued.asked)]
 
 
 def _to_json(session: LocalSession) -> dict[str, Any]:
@@ -103,15 +104,21 @@ def _wanted(kept: "_Line") -> dict[AgentId, Waiters]:
 
 
 _Revision = Annotated[int, Field(ge=0, lt=2**63)]
-_KeptPlace = tuple[ProjectId, AgentId, str, str, _Revision]
-"""Where it waits: the project, the thread, the branch, the path, and when that was asked for."""
+_KeptAsked = tuple[str, Annotated[float, Field(ge=0)], bool]
+_KeptPlace = (
+    tuple[ProjectId, AgentId, str, str, _Revision]
+    | tuple[ProjectId, AgentId, str, str, _Revision, _KeptAsked]
+)
+"""Where it waits: the project, the thread, the branch, the path, and when that was asked for and
+how, which older agents did not write."""
 
 
 def _waited(kept: "_Line") -> dict[Place, Queued]:
     found: dict[Place, Queued] = {}
-    for project, agent, branch, path, revision in kept.waits:
+    for project, agent, branch, path, revision, *rest in kept.waits:
         place = Place(project, path_key(path), SessionId(kept.session_id), agent, branch)
-        found[place] = Queued(path, revision, branch)
+        asked = Asked(*rest[0]) if rest else NOT_KNOWN
+        found[place] = Queued(path, revision, branch, asked)
     return found
 
 

@@ -4,7 +4,7 @@ One that was asked for again since, by another thread, stays: the coordinator co
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ class Leaving:
     async def leave(self, request: Request) -> None:
         """Give up the places in the queues of files. Raises what the coordinator says."""
         revision, places = self._turns.revision, request.places.items()
-        left = {at: Queued(path, revision(at), at.branch) for at, path in places}
+        left = {at: replace(queued, revision=revision(at)) for at, queued in places}
         await self.places(request.session, left)
 
     async def places(self, session: LocalSession, left: Mapping[Place, Queued]) -> None:
@@ -57,13 +57,17 @@ class Leaving:
         """Give up all places that a holder has, which has ended. Raises as above."""
         await self._leave_those(session, lambda place: place.agent == agent)
 
-    def promised(self, session: LocalSession, branch: str) -> list[str]:
-        """The paths at which a session is to be told of its turn on a branch."""
-        return self._turns.promised(session.session_id, branch)
+    def confined(self, session: LocalSession) -> dict[Place, str]:
+        """The places of a session that go by what is checked out in a worktree, and which."""
+        return self._turns.confined(session.session_id)
 
-    async def on_branch(self, session: LocalSession, branch: str) -> None:
-        """Give up all places that a session has for a branch that it has left. Raises as above."""
-        await self._leave_those(session, lambda place: place.branch == branch)
+    def promised(self, places: Collection[Place]) -> list[str]:
+        """The paths at which a session is to be told of its turn at these."""
+        return self._turns.promised(places)
+
+    async def those(self, session: LocalSession, places: Collection[Place]) -> None:
+        """Give up these, for branches that are not checked out any more. Raises as above."""
+        await self._leave_those(session, lambda place: place in places)
 
     async def _leave_those(self, session: LocalSession, is_left: Callable[[Place], bool]) -> None:
         """Nothing is wanted there any more, whatever becomes of the requests."""

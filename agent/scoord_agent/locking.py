@@ -38,6 +38,7 @@ class Locking:
             held=common.held,
             neighbours=awareness.neighbours,
             owed=self.owed,
+            settings=common.settings,
             clock=common.clock,
             background=common.background,
         )

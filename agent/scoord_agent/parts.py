@@ -192,9 +192,19 @@ class Parts:
             await _trying("release of strays", self._give_back_strays)
             await _trying("reclaim", self._reclaim)
             await _trying("report", self._report)
+            await _trying("look at branches", self._follow_branches)
             await _trying("publishing", self.awareness.publishing.renew)
             await _trying("pursuit", self.awareness.pursuits.renew)
             await _trying("watch", self._watch_projects)
+
+    async def _follow_branches(self) -> None:
+        """Of terminals: no hook of theirs sees that another one is checked out.
+
+        Commits are not looked for. Those of a worktree are whose hook comes first after them.
+        """
+        for session in self.sessions:
+            if not session.has_hooks:
+                await self.relay.follow_branches(session)
 
     def _report(self) -> None:
         """Of all sessions, unless a beat since may have found one that is to be registered."""
@@ -217,8 +227,7 @@ class Parts:
         """Ask again for what was lost, of every session that may hold something."""
         for session in self.sessions:
             if session.registered:
-                settings = self.common.settings.at(session.root)
-                self.locking.reclaiming.begin(session, settings)
+                self.locking.reclaiming.begin(session)
 
     def _watch_projects(self) -> None:
         wanted: set[ProjectId] = set()

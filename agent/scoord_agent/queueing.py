@@ -1,7 +1,8 @@
 """The commands that wait for their turn: where they stand, and who gives a place up.
 
-Commands of one session share its place in a queue, which goes with the last of them. Each
-follows what is checked out: a place is for one branch, where locks are.
+Commands of one session share its place in a queue, which goes with the last of them, unless
+an edit was refused the file, too: that was promised to be told of its turn. Each follows what is
+checked out: a place is for one branch, where locks are.
 """
 
 import asyncio
@@ -70,14 +71,22 @@ class Queueing:
             if has_moved := _places(requests) != _places(before):
                 self._background.start(self.leave(before))
 
-    async def leave(self, requests: Iterable[Request]) -> None:
-        """Give up the places where no command waits any more. Raises as ``Taking.leave``."""
+    async def leave(self, requests: Sequence[Request]) -> None:
+        """Give up the places, but those that are kept. Raises as ``Leaving.leave``."""
         for request in requests:
-            standing = {place.key for place in request.places if self._commands[place]}
-            files = tuple(file for file in request.files if file.key not in standing)
+            kept = {place.key for place in self.kept([request])}
+            files = tuple(file for file in request.files if file.key not in kept)
             is_known = request.project in request.session.aliases
             if files and is_known and not request.is_pattern:
                 await self._taking.leaving.leave(replace(request, files=files))
+        for place in self.kept(requests):
+            # Its turn may have woken the command that leaves, a moment before it was killed.
+            self._turns.pass_on(place)
+
+    def kept(self, requests: Iterable[Request]) -> list[Place]:
+        """Where another command waits, or who was refused an edit: a command leaves these alone."""
+        places = _places(requests)
+        return [at for at in places if self._commands[at] or self._turns.is_promised(at)]
 
     def close(self) -> None:
         """The agent ends. Who waits asks the next one, and keeps its place."""

@@ -42,8 +42,10 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.owed import Owed, is_given_back
+from scoord_agent.places import root_of
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
+from scoord_agent.settings import SettingsFor
 
 MOST_AT_ONCE = 8
 """How many are asked for at the same time, of all sessions."""
@@ -69,6 +71,7 @@ class Reclaiming:
         held: HeldLocks,
         neighbours: Neighbours,
         owed: Owed,
+        settings: SettingsFor,
         clock: Clock,
         background: Background,
     ) -> None:
@@ -77,16 +80,17 @@ class Reclaiming:
         self._held = held
         self._neighbours = neighbours
         self._owed = owed
+        self._settings = settings
         self._clock = clock
         self._background = background
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._running: dict[HeldLock, asyncio.Task[None]] = {}
 
-    def begin(self, session: LocalSession, settings: Settings) -> None:
+    def begin(self, session: LocalSession) -> None:
         """Ask for all that ``session`` has lost, without waiting for the answers."""
         for lock in self._held.losses.of(session.session_id):
             if lock not in self._running:
-                task = self._background.start(self._in_turn(session, lock, settings))
+                task = self._background.start(self._in_turn(session, lock))
                 self._running[lock] = task
                 task.add_done_callback(partial(self._over, lock))
 
@@ -138,14 +142,15 @@ class Reclaiming:
     def _over(self, lock: HeldLock, _task: "asyncio.Task[None]") -> None:
         self._running.pop(lock, None)
 
-    async def _in_turn(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
+    async def _in_turn(self, session: LocalSession, lock: HeldLock) -> None:
         # Outside of the room: those who wait in it would keep out what they wait for.
         await self._end_of(self._lost_over(lock.claimant, *lock.name))
         async with self._room:
             over = self._lost_over(lock.claimant, *lock.name)
             # Where its question has failed, or it was lost anew, both are asked for later.
             if not any(map(self._held.losses.keeps_back, over)):
-                await self._ask(session, lock, settings)
+                # Its limits are those of its own repository, as when it was taken.
+                await self._ask(session, lock, self._settings.at(root_of(session, lock)))
 
     async def _ask(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
         if lock not in self._held.losses:

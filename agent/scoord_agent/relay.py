@@ -147,16 +147,19 @@ class Relay:
             self._handing_back.look_anew(session)
         if not self._handing_back.look(session):
             return await handler(session, event)
-        before = session.branch
-        if self._handing_back.take_up_branch(session):
-            self._publishing.note(session)
-            await self._handing_back.leave_queues(session, before)
-        await self._handing_back.after_switch(session)
+        await self.follow_branches(session)
         decision = await handler(session, event)
         self._handing_back.after_commit(session)
         # Let it begin: who waits for what is given back is no news any more.
         await asyncio.sleep(0)
         return decision
+
+    async def follow_branches(self, session: LocalSession) -> None:
+        """What was held, or waited for, on a branch that is not checked out any more is over."""
+        if self._handing_back.take_up_branch(session):
+            self._publishing.note(session)
+        await self._handing_back.leave_queues(session)
+        await self._handing_back.after_switch(session)
 
     async def _session_start(
         self, session: LocalSession, event: HookEvent, delivery: Delivery
@@ -275,8 +278,9 @@ class Relay:
         if not turns:
             return []
         now = self._clock.now()
-        claim_s = self._settings_of(session).session_coordination.claim_timeout
-        return [_of_turn(turn, now - turn.came_at, claim_s) for turn in turns]
+        # Of one that the agent before us did not write down, its session's settings say it.
+        usual_s = self._settings_of(session).session_coordination.claim_timeout
+        return [_of_turn(turn, now - turn.came_at, usual_s) for turn in turns]
 
     def _see_missed(self, session: LocalSession) -> None:
         """Places that went unheard, with the agent or its stream away, are to be told.
@@ -309,12 +313,12 @@ class Relay:
         )
 
 
-def _of_turn(turn: Turn, age_s: float, claim_s: float) -> str:
+def _of_turn(turn: Turn, age_s: float, usual_s: float) -> str:
     if turn.never_came:
         return wording.place_gone(turn.path, turn.branch)
     if turn.is_unseen:
         return wording.place_missed(turn.path, turn.branch)
-    if turn.is_over or age_s >= claim_s:
+    if turn.is_over or age_s >= (turn.asked.claim_s or usual_s):
         return wording.turn_over(turn.path, age_s, turn.branch, shared=turn.shared)
     return wording.turn(turn.path, turn.branch, shared=turn.shared)
 

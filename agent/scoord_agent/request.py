@@ -8,7 +8,8 @@ from scoord.ids import AgentId, ProjectId
 from scoord.paths import FileIdentity, Head
 from scoord.text import one_line
 from scoord_agent.local_session import LocalSession
-from scoord_agent.turns import Place
+from scoord_agent.places import folder_of
+from scoord_agent.turns import Asked, Place, Queued
 
 NO_HEAD = Head()
 """What is checked out where there is no repository."""
@@ -36,6 +37,8 @@ class Request:
     is_pattern: bool = False
     queues: bool = True
     """Whether a refusal takes a place in the queue: not where nobody could be told of the turn."""
+    waits: bool = False
+    """Whether a command waits, and goes on asking: what is refused it promises nobody a turn."""
 
     @property
     def by_branch(self) -> bool:
@@ -58,10 +61,20 @@ class Request:
         return claimant(self.session, self.agent, self.settings, self.head, shared=self.shared)
 
     @property
-    def places(self) -> dict[Place, str]:
-        """Where it would wait, with the files as they are shown."""
-        who = self.session.session_id, self.agent, self.claimant.branch
-        return {Place(self.project, file.key, *who): file.shown for file in self.files}
+    def places(self) -> dict[Place, Queued]:
+        """Where it would wait, and how."""
+        who, branch = (self.session.session_id, self.agent), self.claimant.branch
+        return {
+            Place(self.project, file.key, *who, branch): Queued(
+                file.shown, branch=branch, asked=self._asked(file)
+            )
+            for file in self.files
+        }
+
+    def _asked(self, file: FileIdentity) -> Asked:
+        worktree = folder_of(file.worktree) if self.by_branch else ""
+        claim_s = self.settings.session_coordination.claim_timeout
+        return Asked(worktree, claim_s, promised=not self.waits)
 
 
 def claimant(

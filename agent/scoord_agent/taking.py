@@ -386,9 +386,10 @@ class Taking:
         refused = {
             path_key(conflict.path): conflict for conflict in conflicts if conflict.place > 0
         }
-        for place in request.places:
+        for place, queued in request.places.items():
             if conflict := refused.get(place.key):
-                self._turns.queued(place, conflict.path, conflict.place_revision)
+                revision, asked = conflict.place_revision, queued.asked
+                self._turns.queued(place, conflict.path, revision, asked)
                 self._turns.refused_anew(place)
 
     def _note_granted(self, request: Request, lock: HeldLock) -> None:

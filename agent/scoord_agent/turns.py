@@ -33,6 +33,21 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How a place was asked for, as far as is known."""
+
+    worktree: str = ""
+    """Root of the worktree whose branch it goes by; empty where it goes by none."""
+    claim_s: float = 0.0
+    """For how long the file is kept once its turn has come; 0 is not known."""
+    promised: bool = False
+    """Whether its holder was told that it will hear of its turn: no command alone waits there."""
+
+
+NOT_KNOWN = Asked()
+
+
+@dataclass(frozen=True, slots=True)
 class Queued:
     """How a refusal gave a place: the path as it is shown, and when it was asked for."""
 
@@ -41,6 +56,7 @@ class Queued:
     """Of the store; 0 is not known."""
     branch: str = ""
     """That of the place."""
+    asked: Asked = NOT_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,8 @@ class Turn:
     """Whether nobody here saw how it went: the turn may have come, and passed."""
     shared: bool = False
     """Whether it waited to share the file, and not to edit it."""
+    asked: Asked = NOT_KNOWN
+    """How its place was asked for."""
 
 
 class Turns:
@@ -92,11 +110,18 @@ class Turns:
         """Whether its turn has come since it was last asked for."""
         return place in self._come
 
-    def queued(self, place: Place, path: str, revision: int = 0) -> None:
-        """A refusal gave it this place; answers may come in another order than questions."""
-        is_new, revision = place not in self._queued, max(revision, self.revision(place))
-        self._queued[place] = Queued(path, revision, place.branch)
-        if is_new:
+    def queued(
+        self, place: Place, path: str, revision: int = 0, asked: Asked | None = None
+    ) -> None:
+        """A refusal gave it this place; answers may come in another order than questions.
+
+        A snapshot, which shows it too, does not tell how it was asked for.
+        """
+        is_new, before = place not in self._queued, self._asked(place)
+        known = replace(asked, promised=asked.promised or before.promised) if asked else before
+        revision = max(revision, self.revision(place))
+        self._queued[place] = Queued(path, revision, place.branch, known)
+        if is_new or known != before:
             self._change()
 
     def take_up(self, places: Mapping[Place, Queued]) -> None:
@@ -111,7 +136,7 @@ class Turns:
         """
         found = {place: it for place, it in self._queued.items() if place not in self._come}
         for place, turn in self._untold.items():
-            found[place] = Queued(turn.path, self.revision(place), place.branch)
+            found[place] = Queued(turn.path, self.revision(place), place.branch, turn.asked)
         return {place: it for place, it in found.items() if place.session == session}
 
     def seen(self, project: ProjectId, revision: int, places: Iterable[Place]) -> None:
@@ -143,6 +168,9 @@ class Turns:
     def revision(self, place: Place) -> int:
         """When a place was last asked for, as far as an answer told; else 0."""
         return self._queued[place].revision if place in self._queued else 0
+
+    def _asked(self, place: Place) -> Asked:
+        return self._queued[place].asked if place in self._queued else NOT_KNOWN
 
     def had(self, place: Place) -> None:
         """It was granted, or given up: there is no such place any more."""
@@ -180,7 +208,7 @@ class Turns:
         if turn:
             self._untold[place] = replace(turn, is_over=True)
         elif queued and place not in self._waiting:
-            gone = Turn(queued.path, now, place.branch, is_over=True)
+            gone = Turn(queued.path, now, place.branch, is_over=True, asked=queued.asked)
             self._untold[place] = replace(gone, is_unseen=is_unseen, never_came=never_came)
         self._change()
 
@@ -202,15 +230,32 @@ class Turns:
             self._wake(place)
         return queued
 
-    def promised(self, session: SessionId, branch: str) -> list[str]:
-        """The paths at which a session is to be told of its turn there: no command waits.
+    def confined(self, session: SessionId) -> dict[Place, str]:
+        """Its places that go by what is checked out in a worktree, and which: its root.
+
+        Also where it is yet to be told that its turn has come, or is over.
+        """
+        known = self._untold | self._queued
+        mine = {place: it.asked for place, it in known.items() if place.session == session}
+        return {place: asked.worktree for place, asked in mine.items() if asked.worktree}
+
+    def is_promised(self, place: Place) -> bool:
+        """Whether its holder waits to be told of its turn, whatever becomes of commands."""
+        return self._asked(place).promised
+
+    def pass_on(self, place: Place) -> None:
+        """A command that waited there is gone: a turn that may have woken it alone is told."""
+        if place in self._come and place in self._queued and place not in self._untold:
+            self.keep(place, self._queued[place].path)
+
+    def promised(self, places: Collection[Place]) -> list[str]:
+        """The paths at which a session is to be told of its turn: not only a command waits.
 
         Also that it is over: who has left the branch hears of it no other way.
         """
-        untold = {place: turn.path for place, turn in self._untold.items()}
-        paths = {place: queued.path for place, queued in self._queued.items()} | untold
-        mine = (place for place in paths if (place.session, place.branch) == (session, branch))
-        return [paths[place] for place in mine if place not in self._waiting]
+        known = self._untold | self._queued
+        told = (at for at in known if self.is_promised(at) or at not in self._waiting)
+        return [known[place].path for place in told if place in places]
 
     def lapse(self, session: SessionId) -> None:
         """Its places went with its lease; of what it was to be told of, it hears so."""
@@ -239,7 +284,8 @@ class Turns:
 
     def keep(self, place: Place, path: str, *, shared: bool = False) -> None:
         """Its turn has come, and it is to be told so: its holder asks when it has time."""
-        self._untold[place] = Turn(path, self._clock.now(), place.branch, shared=shared)
+        turn = Turn(path, self._clock.now(), place.branch, shared=shared)
+        self._untold[place] = replace(turn, asked=self._asked(place))
         self._change()
 
     def untold(self, places: Iterable[Place]) -> dict[Place, Turn]:

@@ -155,6 +155,14 @@ def place_missed(path: str, branch: str = "") -> str:
     )
 
 
+def place_given_up(path: str, branch: str = "") -> str:
+    """A place in a queue was given up by a command, perhaps of another thread of the session."""
+    return (
+        f"You do not wait for {one_line(path)}{_on(branch)} any more: a release in this session"
+        " gave up its places in the queue. Edit it to ask again."
+    )
+
+
 def _use(shared: bool) -> str:  # noqa: FBT001 (what is said alike twice)
     """What a turn is for: who shares a file does not edit it."""
     return "take" if shared else "edit"

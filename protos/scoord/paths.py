@@ -156,6 +156,10 @@ class Locator:
         except _GitIsNeeded:
             return None
 
+    def named(self, path: str, cwd: str) -> FileIdentity:
+        """As ``locate``, whatever is there by now: what was a file may have become a folder."""
+        return self._identity(_resolved(path, cwd), may_ask=True)
+
     def unnamed(self, path: str, cwd: str) -> UnnamedFile:
         """Return where the file is that ``path`` means to a process in ``cwd``.
 
@@ -173,6 +177,9 @@ class Locator:
         real = _resolved(path, cwd)
         if os.path.isdir(real):  # noqa: PTH112  # the way of every edit
             raise InvalidPath(f"{path!r}: is a folder, not a file")
+        return self._identity(real, may_ask=may_ask)
+
+    def _identity(self, real: str, *, may_ask: bool) -> FileIdentity:
         directory = os.path.dirname(real)  # noqa: PTH120  # the way of every edit
         place = self._place(directory, may_ask=may_ask)
         worktree = place.worktree

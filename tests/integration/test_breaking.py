@@ -139,3 +139,25 @@ def test_a_terminals_next_command_tells_once_that_its_lock_was_broken(
     assert two.alice.scoord("release", "auth.py", cwd=shop.alices).stderr == (
         "auth.py is not locked by you; `scoord locks` shows who has what\n"
     )
+
+
+def test_what_was_locked_and_is_a_folder_now_is_released_and_broken_by_its_name(
+    two: Pair, shop: Clones
+) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    for clone in (shop.alices, shop.bobs):
+        (clone / "auth.py").unlink()
+        (clone / "auth.py").mkdir()
+    for session in (alice, bob):
+        code, output = session.run("release", "auth.py")
+        assert (code, "is a folder" in output) == (2, True), "nothing of that name is locked"
+        assert session.run(*BREAK, "auth.py")[0] == 2
+
+    for command in (("release",), BREAK):
+        (shop.alices / "auth.py").rmdir()
+        assert alice.run("lock", "auth.py")[0] == 0
+        (shop.alices / "auth.py").mkdir()
+        who = alice if command == ("release",) else bob
+        code, output = who.run(*command, "auth.py")
+        assert code == 0, output
+        assert [] == two.alice.status(shop.alices)["locks"]

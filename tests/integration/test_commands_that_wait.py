@@ -113,3 +113,39 @@ def test_a_wait_that_is_killed_keeps_nobody_from_the_file(
 
     wait_until("the queue is empty", lambda: queue(two, shop) == [], MOMENT_S)
     assert "auth.py" not in context(bob.prompt("go on"))
+
+
+@pytest.mark.parametrize("ends", ["killed", "times out"])
+def test_who_was_refused_an_edit_is_told_of_its_turn_whatever_becomes_of_a_wait_for_it(
+    two: Pair, shop: Clones, ends: str
+) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    alice.edit("auth.py")
+    assert "will be told" in refusal(bob.edit("auth.py"))
+    if ends == "killed":
+        waits(bob).end_by(signal.SIGKILL)
+        time.sleep(0.5)  # its agent has noticed
+    else:
+        code, told = bob.run("wait", "auth.py", "--timeout", "0.5")
+        assert (1, "gave up after 0 s; the session keeps its place for auth.py") == (
+            code,
+            told.splitlines()[-1],
+        )
+    assert [("Session_2", "main")] == queue(two, shop)
+
+    alice.run("release", "auth.py")
+
+    bob.told_at_last("auth.py is free now, and you are next")
+
+
+def test_a_subagent_hears_that_its_session_has_given_up_its_place(two: Pair, shop: Clones) -> None:
+    alice, bob = alices(two, shop), bobs(two, shop)
+    alice.edit("auth.py")
+    subagent = {"agent_id": "agent-1", "agent_type": "coder"}
+    assert "will be told" in refusal(bob.edit("auth.py", **subagent))
+
+    assert (0, "auth.py: no longer waiting for it\n") == bob.run("release", "auth.py")
+
+    told = context(bob.edit("other.py", **subagent))
+    assert "You do not wait for auth.py any more: a release in this session gave up" in told
+    assert "auth.py" not in bob.told()

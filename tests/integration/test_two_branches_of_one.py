@@ -24,6 +24,9 @@ from support.processes import wait_until
 STRAYS_S = 9.0
 """By then an agent has given back what it takes for a lock that nobody asked for."""
 
+SEEN_S = 1.2
+"""By then a hook sees what is checked out."""
+
 CONFIG = "session_coordination: {scope: branch}\n"
 FILES = {"a.py": "pass\n", "lib/x.py": "pass\n", "coordination.yaml": CONFIG}
 
@@ -100,6 +103,37 @@ def test_who_has_it_on_one_branch_is_told_of_its_turn_on_another(
 
     b.told_at_last("a.py is free now on main, and you are next")
     allowed(b, shop.main / "a.py")
+
+
+def test_who_switches_one_worktree_waits_on_for_the_branch_of_the_other(
+    two: Pair, shop: Worktrees
+) -> None:
+    a, b = running(two.alice, shop.main), running(two.bob, shop.main)
+    allowed(a, shop.main / "a.py")
+    assert "You are first in the queue" in refusal(b.edit(shop.main / "a.py"))
+    git(shop.topic, "switch", "-q", "-c", "feature")
+    time.sleep(SEEN_S)
+    assert "do not wait" not in b.told()
+
+    git(shop.main, "switch", "-q", "-c", "other")
+    time.sleep(SEEN_S)
+
+    assert "The branch is other now: you do not wait for a.py on main any more." in b.told()
+    wait_until("it has left the queue", lambda: not two.alice.status(shop.main)["waiters"])
+
+
+def test_who_switches_the_other_worktree_does_not_wait_there_any_more(
+    two: Pair, shop: Worktrees
+) -> None:
+    a, b = running(two.alice, shop.main), running(two.bob, shop.topic)
+    allowed(a, shop.main / "a.py")
+    assert "You are first in the queue" in refusal(b.edit(shop.main / "a.py"))
+
+    git(shop.main, "switch", "-q", "-c", "other")
+    time.sleep(SEEN_S)
+
+    assert "The branch is other now: you do not wait for a.py on main any more." in b.told()
+    wait_until("it has left the queue", lambda: not two.alice.status(shop.main)["waiters"])
 
 
 def test_a_command_waits_for_the_branch_that_it_stands_on(two: Pair, shop: Worktrees) -> None:

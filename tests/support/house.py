@@ -199,6 +199,7 @@ async def editing_house(
         held=held,
         neighbours=neighbours,
         owed=owed,
+        settings=settings,
         clock=clock,
         background=background,
     )

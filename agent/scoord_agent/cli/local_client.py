@@ -80,9 +80,10 @@ def refused(held: Sequence[Answer]) -> list[tuple[str, str]]:
     return [(row["project"], row["asked"]) for row in held if {"project", "asked"} <= row.keys()]
 
 
-def leave(paths: Sequence[str]) -> None:
-    """Give up the places in the queues of the paths."""
-    ask("POST", "/v1/leave", from_here(paths=list(paths)))
+def leave(paths: Sequence[str]) -> set[tuple[str, str]]:
+    """Give up the places in the queues of the paths; in which projects and of which some stay."""
+    answer = ask("POST", "/v1/leave", from_here(paths=list(paths)))
+    return {(project, key) for project, key in answer.get("kept", ())}
 
 
 def release(paths: Sequence[str]) -> Answer:

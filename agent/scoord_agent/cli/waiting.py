@@ -10,6 +10,7 @@ from rich.text import Text
 
 from scoord.errors import ScoordError, Unknown
 from scoord.exits import REFUSED
+from scoord.names import path_key
 from scoord.text import age
 from scoord_agent.cli import local_client, news, problems, show
 from scoord_agent.cli.hold import print_granted
@@ -65,7 +66,7 @@ def wait(
 
     Who comes first is served first. Of several files, the turn at one passes on, and others
     may have it first, when the rest is not free within claim_timeout. Giving up, or Ctrl-C,
-    leaves the queue.
+    leaves the queue, unless an edit was refused the file, too: its session will be told.
     """
     problems.tell_own()
     news.tell()
@@ -79,7 +80,7 @@ def wait(
 
 
 def _wait(paths: Sequence[str], reason: str, timeout_s: float, tell: Tell) -> Answer:
-    """Wait; whatever ends it, a place in a queue does not outlive it."""
+    """Wait; whatever ends it, a place in a queue that is only its own does not outlive it."""
     end_as_by_ctrl_c()
     try:
         answer = _until_ours(paths, reason, timeout_s, tell)
@@ -87,9 +88,10 @@ def _wait(paths: Sequence[str], reason: str, timeout_s: float, tell: Tell) -> An
         _leave(paths)
         raise
     if "held" in answer:
-        _leave(paths)
-        answer["left_queue"] = any(conflict["place"] for conflict in answer["held"])
-        for conflict in answer["held"]:
+        kept = _leave(paths)
+        left = [row for row in answer["held"] if row["place"] and not kept & _named(row)]
+        answer["left_queue"] = bool(left)
+        for conflict in left:
             conflict["place"] = 0
     return answer
 
@@ -119,10 +121,19 @@ def _again(paths: Sequence[str], reason: str, within_s: float, held: Sequence[An
             return answer
 
 
-def _leave(paths: Sequence[str]) -> None:
-    """Leave the queue; where that cannot be said, the turn passes on when it is not used."""
+def _leave(paths: Sequence[str]) -> set[tuple[str, str]]:
+    """Leave the queue, but the places where the session waits otherwise, too, which are named.
+
+    Where that cannot be said, the turn passes on when it is not used.
+    """
     with contextlib.suppress(ScoordError):
-        local_client.leave(paths)
+        return local_client.leave(paths)
+    return set()
+
+
+def _named(row: Answer) -> set[tuple[str, str]]:
+    """What it is a place for, as far as an agent of any version says it."""
+    return {(row["project"], path_key(row["path"]))} if {"project", "path"} <= row.keys() else set()
 
 
 @contextlib.contextmanager
@@ -158,6 +169,8 @@ def _print(answer: Answer, *, as_json: bool) -> None:
         for conflict in answer["held"]:
             click.echo(str(conflict["message"]).partition("\n")[0], err=True)
         left = ", and left the queue" if answer["left_queue"] else ""
-        click.echo(f"gave up after {age(answer['waited_s'])}{left}", err=True)
+        kept = [str(conflict["path"]) for conflict in answer["held"] if conflict["place"]]
+        stays = f"; the session keeps its place for {', '.join(kept)}" if kept else ""
+        click.echo(f"gave up after {age(answer['waited_s'])}{left}{stays}", err=True)
     else:
         print_granted(answer["granted"])

@@ -179,6 +179,19 @@ def test_brackets_that_may_be_meant_as_a_class_are_asked_about(shop: Path) -> No
     assert meanings(Locator(MachineId("m1")), "src/web/[ab].py", str(shop))[0].what.shown
 
 
+@pytest.mark.parametrize("said", ["src", "src/api", "."])
+def test_a_folder_may_be_meant_as_what_was_a_file_and_is_refused_else(
+    shop: Path, said: str
+) -> None:
+    (meant,) = meanings(Locator(MachineId("m1")), said, str(shop))
+
+    assert not meant.is_pattern
+    assert meant.refusal
+    assert "is a folder; to hold all that is in one, say" in meant.refusal.message
+    if said != ".":
+        assert (meant.what.shown, meant.what.project) == (said, "example.com/shop")
+
+
 def test_what_is_asked_for_at_once_is_of_one_project_and_branch(tmp_path: Path) -> None:
     def file(project: str, path: str, branch: str) -> FileIdentity:
         root = Worktree(tmp_path / branch, ProjectId(project), False, NamedBy.PATH)

@@ -27,6 +27,22 @@ def test_who_had_no_place_has_left_no_queue(
     assert f"gave up after 0 s{left}\n" in capsys.readouterr().err
 
 
+def test_who_gives_up_hears_which_places_its_session_keeps(
+    api: ScriptedApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"message": "taken", "project": "shop", "path": path, "place": 2}
+        for path in ("Auth.py", "b.py")
+    ]
+    api.will("/v1/wait", {"held": rows})
+    api.will("/v1/leave", {"kept": [["shop", "auth.py"]]})
+
+    assert run(["wait", "Auth.py", "b.py", "--timeout", "0"]) == 1
+
+    told = "gave up after 0 s, and left the queue; the session keeps its place for Auth.py\n"
+    assert told in capsys.readouterr().err
+
+
 def test_none_and_names_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["depends", "--none", "Session_2"]) == 2
     assert "name no session beside it" in capsys.readouterr().err

@@ -505,16 +505,16 @@ async def test_a_place_is_used_up_by_a_grant_that_holds_further_than_was_asked_f
     house: House,
 ) -> None:
     house.set("scope: branch")
-    branch = house.locator.head(house.locator.locate("a.py", str(house.root)).worktree).branch
     house.coordinator.hold("a.py", "Session_far")
     await house.edit()
-    assert ["a.py"] == house.taking.leaving.promised(house.session, branch)
+    (place,) = house.taking.leaving.confined(house.session)
+    assert ["a.py"] == house.taking.leaving.promised([place])
 
     house.coordinator.locks.clear()
     house.coordinator.grants_on = LockScope.LOCK_SCOPE_REPOSITORY
     await house.edit()
 
-    assert [] == house.taking.leaving.promised(house.session, branch)
+    assert [] == house.taking.leaving.promised([place])
     assert [""] == [lock.branch for lock in house.held.at(SHOP, "a.py")]
 
 

@@ -206,7 +206,7 @@ async def test_what_went_with_its_lease_and_is_released_is_not_asked_for_again(
     (lost,) = house.held.losses.of(A)
 
     await house.taking.release(house.session, [lost])
-    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    house.reclaiming.begin(house.session)
     await settle()
 
     assert [] == house.coordinator.reclaims
@@ -219,7 +219,7 @@ async def come_back(house: House) -> None:
     """The session has a lease again, and all that it lost is asked for."""
     house.session.lease = house.session.lease or LeaseId(7)
     house.coordinator.leases.add(house.session.lease)
-    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    house.reclaiming.begin(house.session)
     await settle()
 
 

@@ -18,7 +18,7 @@ async def come_back(house: House) -> None:
     """The session is registered anew, and what it lost is asked for."""
     settings = house.settings.at(house.root)
     await house.registration.enter(house.session, SHOP, settings)
-    house.reclaiming.begin(house.session, settings)
+    house.reclaiming.begin(house.session)
     await until(lambda: not house.held.losses.of(A))
     await settle()
 

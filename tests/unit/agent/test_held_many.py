@@ -164,7 +164,7 @@ async def test_what_went_with_its_lease_is_asked_for_without_a_look_at_all_of_it
     house.registration.lapse(house.session)
 
     await house.registration.enter(house.session, HERE, settings)
-    house.reclaiming.begin(house.session, settings)
+    house.reclaiming.begin(house.session)
     await until(lambda: not house.held.losses.of(A))
 
     assert MANY == len(house.held.of(A))

@@ -51,12 +51,12 @@ async def test_who_leaves_a_branch_gives_up_its_places_there(house: House) -> No
     (house.root / "coordination.yaml").write_text("session_coordination: {scope: branch}")
     house.clock.advance(RECHECK_S)
     await house.edit("a.py")
-    there = house.coordinator.revision
+    on_main, there = house.taking.leaving.confined(house.session), house.coordinator.revision
     git(house.root, "checkout", "-q", "-b", "topic")
     house.clock.advance(RECHECK_S)
     await house.edit("a.py", agent="agent-1")
 
-    await house.taking.leaving.on_branch(house.session, "main")
+    await house.taking.leaving.those(house.session, on_main)
 
     (left,) = house.coordinator.left
     assert {"a.py": there} == meant(left)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,38 @@ async def test_the_last_command_of_a_session_that_is_killed_gives_the_place_up(
     assert [] == house.coordinator.left, "the first one waits yet"
 
     await killed(first)
+    assert [["a.py"]] == [list(left.paths) for left in house.coordinator.left]
+
+
+@pytest.mark.parametrize("has_come", [False, True])
+async def test_the_place_stays_that_a_refused_edit_was_promised_and_its_turn_is_told(
+    house: House, queueing: Queueing, *, has_come: bool
+) -> None:
+    house.coordinator.hold("a.py", "Session_far")
+    await house.edit("a.py")
+    (place,) = house.request("a.py").places
+    await house.taking.acquire(replace(house.request("a.py"), waits=True))
+    command = await waiting(house, queueing)
+
+    if has_come:
+        house.turns.come(place)  # it wakes the command, which is killed before it asks
+    await killed(command)
+
+    assert [] == house.coordinator.left
+    told = house.turns.take(place.session, place.agent, 9)
+    assert [turn.path for turn in told] == (["a.py"] if has_come else [])
+
+
+async def test_a_place_that_only_commands_were_given_goes_with_them(
+    house: House, queueing: Queueing
+) -> None:
+    house.coordinator.hold("a.py", "Session_far")
+    asked = replace(house.request("a.py"), waits=True)
+    await house.taking.acquire(asked)
+
+    await queueing.leave([asked])
+
+    assert [] == queueing.kept([asked])
     assert [["a.py"]] == [list(left.paths) for left in house.coordinator.left]
 
 

@@ -37,7 +37,7 @@ async def come_back(house: House) -> None:
     """The session is registered anew, and all it lost is asked for."""
     settings = house.settings.at(house.root)
     await house.registration.enter(house.session, SHOP, settings)
-    house.reclaiming.begin(house.session, settings)
+    house.reclaiming.begin(house.session)
     await until(lambda: not house.held.losses.of(A))
     await settle()
 
@@ -231,7 +231,7 @@ async def test_a_reclaim_that_was_not_answered_is_sent_again_under_its_name(hous
     settings = house.settings.at(house.root)
     await house.registration.enter(house.session, SHOP, settings)
     for _ in range(2):
-        house.reclaiming.begin(house.session, settings)
+        house.reclaiming.begin(house.session)
         await settle()
 
     first, second = house.coordinator.reclaims
@@ -277,7 +277,7 @@ async def test_an_edit_waits_for_the_reclaim_that_is_under_way(house: House) -> 
     await lapsed(house)
     settings = house.settings.at(house.root)
     await house.registration.enter(house.session, SHOP, settings)
-    house.reclaiming.begin(house.session, settings)
+    house.reclaiming.begin(house.session)
     await house.edit()
 
     assert 1 == len(house.coordinator.reclaims)
@@ -299,7 +299,7 @@ async def test_a_grant_that_the_stream_saw_end_is_not_believed_in(house: House) 
     house.stream.revision(1_000)
     settings = house.settings.at(house.root)
     await house.registration.enter(house.session, SHOP, settings)
-    house.reclaiming.begin(house.session, settings)
+    house.reclaiming.begin(house.session)
     await until(lambda: house.coordinator.reclaims)
     await settle()
 
@@ -404,7 +404,7 @@ async def test_what_was_broken_while_nothing_was_heard_is_found_out_by_the_live_
     await missed(house)
     house.coordinator.locks.clear()
     house.coordinator.last["a.py"] = Lost(holder=Holder(session_id=A), how="broken")
-    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    house.reclaiming.begin(house.session)
     await until(lambda: house.session.losses)
 
     (told,) = house.session.take_notices()
@@ -588,7 +588,7 @@ async def test_a_pattern_that_the_stream_saw_end_is_not_believed_in(house: House
     house.stream.revision(1_000)
     settings = house.settings.at(house.root)
     await house.registration.enter(house.session, SHOP, settings)
-    house.reclaiming.begin(house.session, settings)
+    house.reclaiming.begin(house.session)
     await until(lambda: house.coordinator.reservations)
     await settle()
     await come_back(house)

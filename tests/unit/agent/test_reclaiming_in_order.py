@@ -33,7 +33,7 @@ async def come_back(house: House) -> None:
     """The session is registered anew, and all it lost is asked for, once."""
     settings = house.settings.at(house.root)
     await house.registration.enter(house.session, SHOP, settings)
-    house.reclaiming.begin(house.session, settings)
+    house.reclaiming.begin(house.session)
     await settle()
 
 
@@ -157,7 +157,7 @@ async def test_what_stands_and_is_being_given_back_by_then_is_not_had_again(hous
     house.held.lose(lock)
     house.coordinator.gate = asyncio.Event()
     house.coordinator.fates.append(Fate.LATE_ANSWER)
-    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    house.reclaiming.begin(house.session)
     await until(lambda: house.coordinator.reclaims)
     giving = asyncio.create_task(house.owed.give_back(house.session, SHOP, [lock]))
     await settle()

@@ -130,7 +130,7 @@ async def test_what_the_agent_before_wrote_down_of_it_is_not_asked_for_twice(hou
     await taken_up(house, LockGone(lock=gone, how="broken", by="bob"))
     assert [("a.py", 150)] == lost(house)
 
-    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    house.reclaiming.begin(house.session)
     await until(lambda: not house.held.losses.of(A))
     assert 1 == len(house.coordinator.reclaims)
 

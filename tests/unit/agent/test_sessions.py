@@ -23,7 +23,7 @@ from scoord_agent.local_session import (
 )
 from scoord_agent.processes import Process
 from scoord_agent.sessions import Sessions
-from scoord_agent.turns import Place, Queued
+from scoord_agent.turns import Asked, Place, Queued
 from scoord_agent.wanted import Wanted
 from scoord_hooks.neutral import Step, Steps, StepState
 
@@ -146,13 +146,24 @@ def test_who_waits_is_known_with_the_branch_and_also_as_an_older_agent_wrote_it(
 def test_where_a_session_waits_is_known_to_the_agent_after_us(file: Path) -> None:
     sessions, session = Sessions(file), a_session()
     mine = Place(ProjectId("shop"), "auth.py", session.session_id, HELPER, "topic")
-    places = {mine: Queued("Auth.py", 7, "topic")}
+    places = {mine: Queued("Auth.py", 7, "topic", Asked("/shop", 600.0, promised=True))}
     sessions.unheard = lambda _session: places
     sessions.add(session)
 
     (after,) = loaded(file)
 
     assert places == after.waited
+
+
+def test_where_it_waits_is_known_also_as_an_older_agent_wrote_it(file: Path) -> None:
+    Sessions(file).add(session := a_session())
+    line = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(line | {"waits": [["shop", "", "topic", "Auth.py", 7]]}) + "\n")
+
+    (after,) = loaded(file)
+
+    place = Place(ProjectId("shop"), "auth.py", session.session_id, MAIN, "topic")
+    assert {place: Queued("Auth.py", 7, "topic")} == after.waited
 
 
 def test_what_is_known_of_an_inbox_is_known_to_the_agent_after_us(file: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from scoord.ids import AgentId, ProjectId, SessionId
-from scoord_agent.turns import Place, Queued, Turn, Turns
+from scoord_agent.turns import Asked, Place, Queued, Turn, Turns
 from support.clock import FakeClock
 
 
@@ -55,7 +55,7 @@ async def test_a_command_is_woken_where_its_place_is_given_up() -> None:
     waiting = asyncio.create_task(turns.wait([mine], 5))
     await asyncio.sleep(0)
 
-    assert [] == turns.promised(SessionId("Session_1"), ""), "the command has its turn"
+    assert [] == turns.promised([mine]), "the command has its turn"
     turns.leave(of("Session_1"))
 
     assert await waiting
@@ -68,12 +68,55 @@ def test_a_session_is_to_be_told_of_turns_that_come_or_have_come_on_a_branch() -
     turns.keep(on_main, "Auth.py")
     turns.keep(replace(on_main, key="other.py"), "other.py")
     turns.queued(replace(on_main, branch="topic"), "Auth.py")
-    turns.queued(replace(on_main, session=SessionId("Session_2")), "Auth.py")
     over = replace(on_main, key="over.py")
     turns.keep(over, "over.py")
     turns.used(over)
 
-    assert ["Auth.py", "other.py", "over.py"] == turns.promised(SessionId("Session_1"), "main")
+    places = [replace(on_main, key=key) for key in ("auth.py", "other.py", "over.py")]
+    assert ["Auth.py", "other.py", "over.py"] == turns.promised(places)
+
+
+def test_where_a_place_goes_by_what_is_checked_out_is_known_until_all_is_told_of_it() -> None:
+    turns, mine = Turns(FakeClock()), replace(place("Session_1"), branch="main")
+    turns.queued(mine, "Auth.py", 7, Asked("/shop"))
+    turns.queued(mine, "Auth.py", 8)  # a snapshot shows it too
+    turns.queued(replace(mine, key="other.py"), "other.py", 8, Asked())
+    turns.queued(replace(mine, session=SessionId("Session_2")), "Auth.py", 8, Asked("/shop"))
+
+    assert {mine: "/shop"} == turns.confined(SessionId("Session_1"))
+    turns.keep(mine, "Auth.py")
+    turns.used(mine)
+    assert {mine: "/shop"} == turns.confined(SessionId("Session_1"))
+    assert turns.take(SessionId("Session_1"), AgentId(""), 1)
+    assert {} == turns.confined(SessionId("Session_1"))
+
+
+def test_who_was_promised_its_turn_by_one_refusal_is_so_until_the_place_is_gone() -> None:
+    turns, mine, written = Turns(FakeClock()), place("Session_1"), list[str]()
+    turns.changed = lambda: written.append("changed")
+    by_a_command, by_an_edit = Asked(), Asked(promised=True)
+
+    turns.queued(mine, "Auth.py", 7, by_a_command)
+    assert not turns.is_promised(mine)
+    turns.queued(mine, "Auth.py", 8, by_an_edit)
+    turns.queued(mine, "Auth.py", 9, by_a_command)
+    turns.queued(mine, "Auth.py", 9)
+
+    assert turns.is_promised(mine)
+    assert ["changed", "changed"] == written, "an agent after us is to know it"
+    turns.had(mine)
+    turns.queued(mine, "Auth.py", 10, by_a_command)
+    assert not turns.is_promised(mine)
+
+
+async def test_a_session_is_promised_its_turn_also_where_a_command_waits() -> None:
+    turns, mine = Turns(FakeClock()), place("Session_1")
+    turns.queued(mine, "Auth.py", 7, Asked(promised=True))
+    waiting = asyncio.create_task(turns.wait([mine], 5))
+    await asyncio.sleep(0)
+
+    assert ["Auth.py"] == turns.promised([mine])
+    waiting.cancel()
 
 
 async def test_who_gives_up_leaves_the_others_waiting() -> None:

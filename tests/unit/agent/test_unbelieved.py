@@ -106,7 +106,7 @@ async def test_it_is_asked_for_again_where_its_lease_had_run_out(house: House) -
     house.coordinator.expire(house.session.lease)
 
     house.registration.lapse(house.session)
-    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    house.reclaiming.begin(house.session)
     await until(house.holds)
 
     assert token in [request.lost.token for request in house.coordinator.reclaims]

@@ -566,7 +566,7 @@ async def test_so_it_is_from_the_answer_to_what_was_lost(house: House) -> None:
     (lock,) = house.held
     house.held.lose(lock)
     house.coordinator.expire(house.session.lease)
-    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    house.reclaiming.begin(house.session)
     await until(lambda: not house.session.registered)
 
     assert not house.held.believes(A, house.clock.now())
@@ -582,7 +582,7 @@ async def test_what_went_is_asked_for_again_unless_it_became_a_later_grant_of_ou
     house.held.lose(lock)
     house.coordinator.locks.clear()
     house.coordinator.ends["a.py"] = ReadTraceResponse(became_more=became_more)
-    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    house.reclaiming.begin(house.session)
     await until(lambda: not [*house.held.losses])
 
     assert became_more is not bool(house.coordinator.reclaims)
