@@ -362,7 +362,8 @@ def _where_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
     """With its worktree, and whether it was its main thread's: only the agent before us knew."""
     if before is None:
         return lock
-    return replace(lock, worktree=before.worktree, passed=has_passed(before, lock))
+    passed = has_passed(before, lock)
+    return replace(lock, worktree=before.worktree, elsewhere=before.elsewhere, passed=passed)
 
 
 def _check_goes_on(session: LocalSession) -> None:
