@@ -95,7 +95,7 @@ class Commits:
 
     def _files(self, session: LocalSession) -> _Files:
         own = (lock for lock in self._held.of(session.session_id) if not lock.shared)
-        here = [lock for lock in own if root_of(session, lock) == session.root]
+        here = [lock for lock in own if root_of(lock) == session.root]
         return _Files(
             session,
             held={lock.key for lock in here if not lock.is_pattern},

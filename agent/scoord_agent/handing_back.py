@@ -85,7 +85,7 @@ class HandingBack:
         may come much later.
         """
         used = chain.from_iterable(map(in_each_worktree, self._held.of(session.session_id)))
-        for root in {root_of(session, lock) for lock in used}:
+        for root in set(map(root_of, used)):
             if root and self._release_on_at(root) == "commit":
                 self._locator.look_anew(root)
                 session.remembered.looked = None
@@ -118,7 +118,7 @@ class HandingBack:
         """Give back what is held for branches that are not checked out any more."""
         left: dict[tuple[str, str], list[HeldLock]] = {}
         for lock in self._held.of(session.session_id):
-            now = one_line(self._head(root_of(session, lock)).branch) if lock.branch else ""
+            now = one_line(self._head(root_of(lock)).branch) if lock.branch else ""
             # Detached, as in the middle of a rebase, it may come back to its branch.
             if now and now != lock.branch:
                 left.setdefault((lock.branch, now), []).append(lock)
@@ -157,7 +157,7 @@ class HandingBack:
         moved: dict[Path, list[HeldLock]] = {}
         ending = filter(_ends_with_commits, self._held.of(session.session_id))
         for lock in chain.from_iterable(map(in_each_worktree, ending)):
-            root = root_of(session, lock)
+            root = root_of(lock)
             is_moved = root and self._has_moved(lock, root)
             if root and is_moved and not self._is_to_be_edited(session, lock):
                 moved.setdefault(root, []).append(lock)
@@ -204,7 +204,9 @@ class HandingBack:
             self._background.start(self._taking.release(session, locks))
 
     def _release_on(self, session: LocalSession, lock: HeldLock) -> str:
-        return self._release_on_at(root_of(session, lock))
+        """As its worktree says; where nobody knows that, as its session's own of that project."""
+        own = session.root if lock.project == session.home else None
+        return self._release_on_at(root_of(lock) or own)
 
     def _release_on_at(self, root: Path | None) -> str:
         return self._settings.at(root).session_coordination.release_on

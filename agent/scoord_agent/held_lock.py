@@ -30,7 +30,7 @@ class HeldLock:
     commit: str = ""
     """What was checked out when it was granted, or last used."""
     worktree: str = ""
-    """Root of the worktree it was asked for in; empty when this agent did not ask for it."""
+    """Root of the worktree it was asked for in; empty where there is none, or nobody knows it."""
     elsewhere: tuple[tuple[str, str], ...] = ()
     """The other worktrees that it was used in, and what was checked out there at its last use."""
     reason: str = ""

@@ -379,8 +379,12 @@ def _is_in(session: LocalSession, project: ProjectId) -> bool:
 
 
 def as_held(session: LocalSession, project: ProjectId, lock: Lock, now: float) -> HeldLock:
-    """A grant as its session would hold it, by what the coordinator tells of it now."""
+    """A grant as its session would hold it, by what the coordinator tells of it now.
+
+    One of the branch that its session is on was asked for in its worktree, as far as we know.
+    """
     who = claimant(lock)
+    is_own = (project, lock.holder.branch) == (session.home, session.branch)
     return HeldLock(
         project=project,
         key=path_key(lock.path),
@@ -392,5 +396,6 @@ def as_held(session: LocalSession, project: ProjectId, lock: Lock, now: float) -
         branch=who.branch,
         is_pattern=lock.is_pattern,
         commit=lock.holder.commit,
+        worktree=session.worktree if is_own else "",
         ends_at=now + lock.ends_in.ToMilliseconds() / 1000 if lock.HasField("ends_in") else 0.0,
     )

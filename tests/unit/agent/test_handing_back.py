@@ -429,6 +429,27 @@ async def test_another_branch_ends_what_was_for_the_old_one(house: House) -> Non
     assert "The branch is feature now: your lock on a.py" in told
 
 
+async def test_of_what_nobody_knows_the_worktree_nothing_is_known_to_be_left_or_committed(
+    house: House,
+) -> None:
+    """It was granted last by an agent before, in another worktree than its session's own."""
+    house.set("release_on: commit")
+    house.session.home = SHOP
+    house.hold("a.py", branch="elsewhere", worktree="")
+    house.commit("a.py")
+
+    await house.handing_back.after_switch(house.session)
+    house.handing_back.after_commit(house.session)
+    await asyncio.sleep(0.3)
+    assert [] == house.released
+    assert [] == house.session.take_notices()
+
+    house.set("release_on: stop")
+    house.handing_back.after_turn(house.session)
+    await house.finish()
+    assert ["a.py"] == house.released, "a turn ends there, too"
+
+
 async def test_most_hooks_look_at_nothing(house: House) -> None:
     assert house.handing_back.look(house.session)
     assert not house.handing_back.look(house.session)

@@ -75,6 +75,19 @@ async def test_what_is_taken_up_is_where_the_agent_before_us_had_it(house: House
     assert {"b.py": "/linked", "c.py": ""} == {lock.key: lock.worktree for lock in house.held}
 
 
+@pytest.mark.parametrize(("branch", "where"), [("main", "/own"), ("topic", "")])
+async def test_what_it_was_granted_last_is_where_its_branch_is_checked_out_if_anywhere(
+    house: House, branch: str, where: str
+) -> None:
+    session = house.session
+    session.home, session.worktree, session.branch = SHOP, "/own", "main"
+    held(house, "b.py", 150).holder.branch = branch
+
+    await taken_up(house)
+
+    assert [where] == [lock.worktree for lock in house.held], "of another branch nobody knows"
+
+
 @pytest.mark.parametrize("is_pattern", [False, True])
 async def test_so_is_a_share_or_a_pattern_if_it_is_confirmed(
     house: House, is_pattern: bool
