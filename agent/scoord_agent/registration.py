@@ -359,11 +359,11 @@ def _grant(lock: HeldLock) -> tuple[ProjectId, str, FencingToken]:
 
 
 def _where_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
-    """With its worktree, and whether it was its main thread's: only the agent before us knew."""
-    if before is None:
-        return lock
-    passed = has_passed(before, lock)
-    return replace(lock, worktree=before.worktree, elsewhere=before.elsewhere, passed=passed)
+    """With its uses, and whether it was its main thread's: only the agent before us knew.
+
+    The commit that others are told of is what is checked out by now: it may have the file in.
+    """
+    return replace(lock.used_as(before), passed=has_passed(before, lock)) if before else lock
 
 
 def _check_goes_on(session: LocalSession) -> None:

@@ -75,6 +75,20 @@ async def test_what_is_taken_up_is_where_the_agent_before_us_had_it(house: House
     assert {"b.py": "/linked", "c.py": ""} == {lock.key: lock.worktree for lock in house.held}
 
 
+async def test_it_ends_with_what_was_committed_since_the_agent_before_us_saw_it_used(
+    house: House,
+) -> None:
+    """The coordinator was told of that commit while the session was at rest."""
+    held(house, "b.py", 150).holder.commit = "c2"
+    had = HeldLock(SHOP, "b.py", "b.py", A, AgentId(""), FencingToken(150), commit="c1")
+    used = had.used_in("/own", "c1").used_in("/linked", "c1")
+    house.session.had = (used,)
+
+    await taken_up(house)
+
+    assert [{"/own": "c1", "/linked": "c1"}] == [lock.uses for lock in house.held]
+
+
 @pytest.mark.parametrize(("branch", "where"), [("main", "/own"), ("topic", "")])
 async def test_what_it_was_granted_last_is_where_its_branch_is_checked_out_if_anywhere(
     house: House, branch: str, where: str
