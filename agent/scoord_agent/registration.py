@@ -296,7 +296,7 @@ class Registration:
         now, had = self._clock.now(), {_grant(one): one for one in written}
         for lock in sorted(locks, key=lambda lock: lock.token):
             held = as_held(session, project, lock, now)
-            held = _where_it_was(held, had.get(_grant(held)))
+            held = _as_it_was(held, had.get(_grant(held)))
             if session.remembered.has_given_back(held):
                 continue  # its release is still on its way
             if held.agent in session.ended_subagents:
@@ -358,12 +358,16 @@ def _grant(lock: HeldLock) -> tuple[ProjectId, str, FencingToken]:
     return lock.project, lock.key, lock.token
 
 
-def _where_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
-    """With its uses, and whether it was its main thread's: only the agent before us knew.
+def _as_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
+    """With its uses, its reason if somebody gave one, and whether it was its main thread's.
 
-    The commit that others are told of is what is checked out by now: it may have the file in.
+    Only the agent before us knew. Others are told of a reason in any case, and of the commit
+    that is checked out by now: it may have the file in.
     """
-    return replace(lock.used_as(before), passed=has_passed(before, lock)) if before else lock
+    if before is None:
+        return lock
+    passed = has_passed(before, lock)
+    return replace(lock.used_as(before), reason=before.reason, passed=passed)
 
 
 def _check_goes_on(session: LocalSession) -> None:
