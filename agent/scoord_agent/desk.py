@@ -139,11 +139,11 @@ class Desk:
         may_be = await asyncio.to_thread(self._may_be, paths, cwd)
         files, patterns = sorted_out([self._meant(session, each) for each in may_be])
         own = all_of(session, self._held)
-        mine = self._there(session, own, files, patterns)
+        mine = self._there(own, files, patterns)
         self._taking.unsettled.forgo(session, partial(self._is_asked_for, files))
         with contextlib.suppress(Unknown):  # they are owed then
             await self._taking.release(session, [*dict.fromkeys(chain(*mine.values()))])
-        owed = self._there(session, session.owed, files, patterns)
+        owed = self._there(session.owed, files, patterns)
         given = {named for named in mine if mine[named] or owed[named]}
         left = {*await self._giving_up.of(session, files, given)}
         fates = {n: _fate(mine[n], owed[n], is_left=n in left) for n in mine}
@@ -171,22 +171,20 @@ class Desk:
         what, is_pattern = meant.what, meant.is_pattern
         locks = (*all_of(session, self._held), *session.owed)
         held = (lock for lock in locks if lock.is_pattern == is_pattern)
-        is_held = any(self._is_there(session, lock, what) for lock in held)
+        is_held = any(self._is_there(lock, what) for lock in held)
         return is_held or (not is_pattern and self._giving_up.waits(session, what))
 
     def _there(
         self,
-        session: LocalSession,
         locks: Sequence[HeldLock],
         files: Iterable[FileIdentity],
         patterns: Iterable[FileIdentity],
     ) -> dict[FileIdentity, list[HeldLock]]:
         """Which of ``locks`` each of these names."""
-        is_there = partial(self._is_there, session)
         single = [lock for lock in locks if not lock.is_pattern]
         whole = [lock for lock in locks if lock.is_pattern]
-        of_files = {file: [k for k in single if is_there(k, file)] for file in files}
-        return of_files | {p: [k for k in whole if is_there(k, p)] for p in patterns}
+        of_files = {file: [k for k in single if self._is_there(k, file)] for file in files}
+        return of_files | {p: [k for k in whole if self._is_there(k, p)] for p in patterns}
 
     def _is_asked_for(self, files: Iterable[FileIdentity], request: Request, key: str) -> bool:
         """Whether a request is for one of ``files``, as it would be granted."""
@@ -194,10 +192,10 @@ class Desk:
         named = (file for file in files if (file.project, file.key) == (request.project, key))
         return any(self._holds_in(file, branch, root) for file in named)
 
-    def _is_there(self, session: LocalSession, lock: HeldLock, named: FileIdentity) -> bool:
+    def _is_there(self, lock: HeldLock, named: FileIdentity) -> bool:
         """Whether it is of that name, and holds in that worktree or was taken there."""
         is_same = lock.name == (named.project, named.key)
-        return is_same and self._holds_in(named, lock.branch, root_of(session, lock))
+        return is_same and self._holds_in(named, lock.branch, root_of(lock))
 
     def _holds_in(self, named: FileIdentity, branch: str, root: Path | None) -> bool:
         """Whether what is confined to ``branch``, if any, and was asked for in ``root`` does.

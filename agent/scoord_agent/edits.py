@@ -27,6 +27,7 @@ from scoord_agent.held import HeldLocks
 from scoord_agent.judging import Judging
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
+from scoord_agent.places import folder_of
 from scoord_agent.protection import Protection
 from scoord_agent.registration import Registration
 from scoord_agent.reporting import Reporting
@@ -245,7 +246,8 @@ class Edits:
         mine = self._held.use(file.project, file.key, who, now)
         lock = self._held.right(file.project, file.key, who)
         if mine and lock:
-            self._held.renew_commit(lock, self._locator.head(file.worktree).commit)
+            commit = self._locator.head(file.worktree).commit
+            self._held.renew_commit(lock, folder_of(file.worktree), commit)
         return mine and self._held.is_followed(followed_at, now)
 
     async def _outcomes(self, request: Request, until: float) -> list[tuple[Request, Outcome]]:

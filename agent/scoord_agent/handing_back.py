@@ -7,6 +7,7 @@ when another branch is checked out in its worktree, whatever is set.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from scoord import git
@@ -21,7 +22,7 @@ from scoord_agent.background import Background
 from scoord_agent.commits import committed
 from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
-from scoord_agent.held_lock import HeldLock
+from scoord_agent.held_lock import HeldLock, in_each_worktree
 from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.places import is_gone, root_of
 from scoord_agent.request import NO_HEAD
@@ -84,8 +85,8 @@ class HandingBack:
         Else one that was made right after the last look would be seen by the next hook, which
         may come much later.
         """
-        roots = {root_of(session, lock) for lock in self._held.of(session.session_id)}
-        for root in roots:
+        used = chain.from_iterable(map(in_each_worktree, self._held.of(session.session_id)))
+        for root in set(map(root_of, used)):
             if root and self._release_on_at(root) == "commit":
                 self._locator.look_anew(root)
                 session.remembered.looked = None
@@ -124,7 +125,7 @@ class HandingBack:
         """Give back what is held for branches that are not checked out any more."""
         left: dict[tuple[str, str], list[HeldLock]] = {}
         for lock in self._held.of(session.session_id):
-            now = one_line(self._head(root_of(session, lock)).branch) if lock.branch else ""
+            now = one_line(self._head(root_of(lock)).branch) if lock.branch else ""
             # Detached, as in the middle of a rebase, it may come back to its branch.
             if now and now != lock.branch:
                 left.setdefault((lock.branch, now), []).append(lock)
@@ -145,14 +146,15 @@ class HandingBack:
     def after_commit(self, session: LocalSession) -> None:
         """Give back what was committed since it was granted or last used.
 
-        So is what was in a worktree that is gone: what was committed there nobody can ask.
+        So is what was in a worktree that is gone: what was committed there nobody can ask. What
+        is used in another one, too, is not: a commit there decides.
         """
         for root, locks in self._moved(session).items():
             mine = session.session_id, root
             if self._release_on_at(root) != "commit" or mine in self._asking:
                 continue
             if self._is_gone(root):
-                self._give_back(session, locks)
+                self._give_back(session, [lock for lock in locks if not _is_elsewhere(lock)])
             else:
                 self._asking.add(mine)
                 self._background.start(self._give_back_committed(session, root, locks))
@@ -165,9 +167,10 @@ class HandingBack:
     def _moved(self, session: LocalSession) -> dict[Path, list[HeldLock]]:
         """By worktree, what may be in a commit: another one is checked out there by now."""
         moved: dict[Path, list[HeldLock]] = {}
-        for lock in self._held.of(session.session_id):
-            root = root_of(session, lock)
-            is_moved = root and _ends_with_commits(lock) and self._has_moved(lock, root)
+        ending = filter(_ends_with_commits, self._held.of(session.session_id))
+        for lock in chain.from_iterable(map(in_each_worktree, ending)):
+            root = root_of(lock)
+            is_moved = root and self._has_moved(lock, root)
             if root and is_moved and not self._is_to_be_edited(session, lock):
                 moved.setdefault(root, []).append(lock)
         return moved
@@ -200,20 +203,22 @@ class HandingBack:
         unused = [lock for lock in locks if self._is_unused_since(lock)]
         for lock in unused:
             if lock not in over:
-                self._held.renew_commit(lock, commit)
+                self._held.renew_commit(lock, lock.worktree, commit)
         await self._taking.release(session, [lock for lock in unused if lock in over])
 
     def _is_unused_since(self, lock: HeldLock) -> bool:
         """Whether no edit of it began while git was asked: that one relies on it."""
         now = self._held.find_same(lock)
-        return now is not None and now.commit == lock.commit
+        return now is not None and now.uses == lock.uses
 
     def _give_back(self, session: LocalSession, locks: list[HeldLock]) -> None:
         if locks:
             self._background.start(self._taking.release(session, locks))
 
     def _release_on(self, session: LocalSession, lock: HeldLock) -> str:
-        return self._release_on_at(root_of(session, lock))
+        """As its worktree says; where nobody knows that, as its session's own of that project."""
+        own = session.root if lock.project == session.home else None
+        return self._release_on_at(root_of(lock) or own)
 
     def _release_on_at(self, root: Path | None) -> str:
         return self._settings.at(root).session_coordination.release_on
@@ -225,3 +230,8 @@ class HandingBack:
 def _ends_with_commits(lock: HeldLock) -> bool:
     """Whether a commit may end it: patterns stay, and what is taken for a time has that."""
     return not (lock.is_pattern or lock.ends_at)
+
+
+def _is_elsewhere(lock: HeldLock) -> bool:
+    """Whether it is used in another worktree as well, which is still there."""
+    return not all(is_gone(Path(worktree)) for worktree, _ in lock.elsewhere)

@@ -185,11 +185,11 @@ class HeldLocks:
         found = any(it.covers(project, key) and it.branch in ("", who.branch) for it in own)
         return found and self.believes(who.session, now)
 
-    def renew_commit(self, lock: HeldLock, commit: str) -> None:
-        """It is used again, after a commit: that one does not end it any more."""
+    def renew_commit(self, lock: HeldLock, worktree: str, commit: str) -> None:
+        """It is used again in a worktree, after a commit: that one does not end it any more."""
         now = self.find_same(lock)
-        if now is not None and now.commit != commit:
-            self._grants.update(replace(now, commit=commit))
+        if now is not None and now.uses.get(worktree) != commit:
+            self._grants.update(now.used_in(worktree, commit))
 
     def find(
         self, project: ProjectId, key: str, who: Claimant, *, is_pattern: bool = False

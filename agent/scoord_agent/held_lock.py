@@ -1,5 +1,6 @@
 """A lock as its holder knows it, and what two of one path mean for each other."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from scoord.claimant import Claimant
@@ -29,7 +30,9 @@ class HeldLock:
     commit: str = ""
     """What was checked out when it was granted, or last used."""
     worktree: str = ""
-    """Root of the worktree it was asked for in; empty when this agent did not ask for it."""
+    """Root of the worktree it was asked for in; empty where there is none, or nobody knows it."""
+    elsewhere: tuple[tuple[str, str], ...] = ()
+    """The other worktrees that it was used in, and what was checked out there at its last use."""
     reason: str = ""
     """Why, as somebody said; empty where it is what its session is at, or not known."""
     ends_at: float = 0.0
@@ -52,6 +55,23 @@ class HeldLock:
     def path(self) -> LockPath:
         """Where it stands, among the grants that it ends or is ended by."""
         return self.project, self.key, self.is_pattern
+
+    @property
+    def uses(self) -> dict[str, str]:
+        """What was checked out at its last use, by worktree."""
+        return {self.worktree: self.commit, **dict(self.elsewhere)}
+
+    def used_in(self, worktree: str, commit: str) -> "HeldLock":
+        """The same, used in a worktree: there no commit before that ends it."""
+        if worktree == (self.worktree or worktree):
+            return replace(self, worktree=worktree, commit=commit)
+        elsewhere = dict(self.elsewhere) | {worktree: commit}
+        return replace(self, elsewhere=tuple(elsewhere.items()))
+
+    def used_as(self, other: "HeldLock") -> "HeldLock":
+        """The same, used where and at what ``other`` was."""
+        worktree, commit, elsewhere = other.worktree, other.commit, other.elsewhere
+        return replace(self, worktree=worktree, commit=commit, elsewhere=elsewhere)
 
     def covers(self, project: ProjectId, key: str) -> bool:
         """Whether it holds a path, by itself or by its pattern."""
@@ -79,6 +99,14 @@ class HeldLock:
         if self.token == other.token:
             return (self.session, self.agent) != (other.session, other.agent)
         return self.token < other.token
+
+
+def in_each_worktree(lock: HeldLock) -> Iterator[HeldLock]:
+    """The same, as it is where it was asked for, and in each other worktree that it was used in."""
+    yield lock
+    for worktree, commit in lock.elsewhere:
+        others = tuple(use for use in lock.uses.items() if use[0] != worktree)
+        yield replace(lock, worktree=worktree, commit=commit, elsewhere=others)
 
 
 def is_same(one: HeldLock, other: HeldLock) -> bool:
@@ -158,7 +186,8 @@ def has_passed(before: HeldLock, lock: HeldLock) -> bool:
 def as_it_is(lock: HeldLock, before: HeldLock) -> HeldLock:
     """A grant that is told of once more, as its record is."""
     passed = lock.passed or has_passed(before, lock)
-    lock = replace(as_asked(lock, before), passed=passed)
+    used = before.used_in(lock.worktree, lock.commit) if lock.worktree else before
+    lock = replace(as_asked(lock, before).used_as(used), passed=passed)
     # Taken while no branch was checked out, it holds on every one, whoever goes on with it.
     lock = replace(lock, branch=before.branch and lock.branch)
     # Who asks to share what it has alone is answered with what it has.

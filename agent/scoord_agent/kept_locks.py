@@ -29,6 +29,7 @@ class KeptLock(BaseModel):
     branch: str = ""
     commit: str = ""
     worktree: str = ""
+    elsewhere: dict[str, str] = {}
     reason: str = ""
     ends_at: Annotated[float, Field(ge=0)] = 0.0
     passed: bool = False
@@ -60,6 +61,7 @@ def all_to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
             "branch": lock.branch,
             "commit": lock.commit,
             "worktree": lock.worktree,
+            "elsewhere": dict(lock.elsewhere),
             "reason": lock.reason,
             "ends_at": lock.ends_at,
             "passed": lock.passed,
@@ -82,6 +84,7 @@ def from_kept(session: SessionId, kept: Iterable[KeptLock]) -> list[HeldLock]:
             branch=lock.branch,
             commit=lock.commit,
             worktree=lock.worktree,
+            elsewhere=tuple(lock.elsewhere.items()),
             reason=lock.reason,
             ends_at=lock.ends_at,
             passed=lock.passed,

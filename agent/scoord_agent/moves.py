@@ -49,7 +49,7 @@ class Moving:
         heads: dict[Path, Head] = {}
         for session in sessions:
             for lock in self._held.of(session.session_id):
-                root, said = _root_of(session, lock), self._said(lock)
+                root, said = root_of(lock), self._said(lock)
                 if root is None or said is None:
                     continue
                 if root not in heads:
@@ -65,13 +65,6 @@ class Moving:
         else:
             told = known.paths.get(lock.key, {}).get(lock.token)
         return told.holder if told else None
-
-
-def _root_of(session: LocalSession, lock: HeldLock) -> Path | None:
-    """Where its file is; of a share or pattern that was taken over, nobody knows."""
-    return (
-        None if (lock.shared or lock.is_pattern) and not lock.worktree else root_of(session, lock)
-    )
 
 
 def _news(lock: HeldLock, said: Holder, head: Head) -> LockHead | None:

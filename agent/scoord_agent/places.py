@@ -7,7 +7,6 @@ from pathlib import Path
 from scoord.ids import ProjectId
 from scoord.paths import Locator, Worktree
 from scoord_agent.held_lock import HeldLock
-from scoord_agent.local_session import LocalSession
 
 _looks: dict[tuple[int, str], asyncio.Future[Worktree | None]] = {}
 """Those that are under way, by locator and folder."""
@@ -45,11 +44,9 @@ def folder_of(worktree: Worktree | None) -> str:
     return str(worktree.root) if worktree else ""
 
 
-def root_of(session: LocalSession, lock: HeldLock) -> Path | None:
-    """Where the lock's file is; an agent that took it over knows the session's worktree only."""
-    if lock.worktree:
-        return _root(lock.worktree)
-    return session.root if lock.project == session.home else None
+def root_of(lock: HeldLock) -> Path | None:
+    """Where the lock's file is; of what an agent before us was granted last, nobody may know."""
+    return _root(lock.worktree) if lock.worktree else None
 
 
 def is_gone(root: Path) -> bool:

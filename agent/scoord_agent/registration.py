@@ -302,7 +302,7 @@ class Registration:
         now, had = self._clock.now(), {_grant(one): one for one in written}
         for lock in sorted(locks, key=lambda lock: lock.token):
             held = as_held(session, project, lock, now)
-            held = _where_it_was(held, had.get(_grant(held)))
+            held = _as_it_was(held, had.get(_grant(held)))
             if session.remembered.has_given_back(held):
                 continue  # its release is still on its way
             if held.agent in session.ended_subagents:
@@ -364,11 +364,16 @@ def _grant(lock: HeldLock) -> tuple[ProjectId, str, FencingToken]:
     return lock.project, lock.key, lock.token
 
 
-def _where_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
-    """With its worktree, and whether it was its main thread's: only the agent before us knew."""
+def _as_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
+    """With its uses, its reason if somebody gave one, and whether it was its main thread's.
+
+    Only the agent before us knew. Others are told of a reason in any case, and of the commit
+    that is checked out by now: it may have the file in.
+    """
     if before is None:
         return lock
-    return replace(lock, worktree=before.worktree, passed=has_passed(before, lock))
+    passed = has_passed(before, lock)
+    return replace(lock.used_as(before), reason=before.reason, passed=passed)
 
 
 def _check_goes_on(session: LocalSession) -> None:
@@ -384,8 +389,12 @@ def _is_in(session: LocalSession, project: ProjectId) -> bool:
 
 
 def as_held(session: LocalSession, project: ProjectId, lock: Lock, now: float) -> HeldLock:
-    """A grant as its session would hold it, by what the coordinator tells of it now."""
+    """A grant as its session would hold it, by what the coordinator tells of it now.
+
+    One of the branch that its session is on was asked for in its worktree, as far as we know.
+    """
     who = claimant(lock)
+    is_own = (project, lock.holder.branch) == (session.home, session.branch)
     return HeldLock(
         project=project,
         key=path_key(lock.path),
@@ -397,5 +406,6 @@ def as_held(session: LocalSession, project: ProjectId, lock: Lock, now: float) -
         branch=who.branch,
         is_pattern=lock.is_pattern,
         commit=lock.holder.commit,
+        worktree=session.worktree if is_own else "",
         ends_at=now + lock.ends_in.ToMilliseconds() / 1000 if lock.HasField("ends_in") else 0.0,
     )

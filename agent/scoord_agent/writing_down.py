@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from scoord.ids import AgentId, FencingToken, SessionId
 from scoord_agent.background import Background
 from scoord_agent.kept_file import KeptFile
 from scoord_agent.sessions import Sessions
@@ -21,6 +22,9 @@ IN_TIME_S: Final = 0.5
 """How long a hook waits for a disk; what it asks others has the rest of its time."""
 
 _FILES: Final = 3
+
+_Known = tuple[SessionId, AgentId, FencingToken, str, tuple[tuple[str, str], ...]]
+"""A lock, and what was checked out where it was used: what the agent after us is to know."""
 
 
 def disk_threads() -> ThreadPoolExecutor:
@@ -71,7 +75,7 @@ class WritingDown:
 
 async def follow_locks(sessions: Sessions, changed: Callable[[], None]) -> None:
     """Write down what is held whenever that has changed: behind the edits, not on their way."""
-    known = frozenset[tuple[str, str, int]]()
+    known = frozenset[_Known]()
     while True:
         await asyncio.sleep(KEEP_S)
         locks = frozenset(_all_locks(sessions))
@@ -80,7 +84,7 @@ async def follow_locks(sessions: Sessions, changed: Callable[[], None]) -> None:
             changed()
 
 
-def _all_locks(sessions: Sessions) -> Iterator[tuple[str, str, int]]:
+def _all_locks(sessions: Sessions) -> Iterator[_Known]:
     for session in sessions:
         for lock in sessions.held(session.session_id):
-            yield lock.session, lock.agent, lock.token
+            yield lock.session, lock.agent, lock.token, lock.commit, lock.elsewhere

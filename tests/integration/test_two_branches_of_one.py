@@ -208,3 +208,27 @@ def test_an_agent_that_is_replaced_keeps_both(tmp_path: Path, two: Pair, shop: W
         assert "given back" not in told
         assert both == held(machine, shop)
         assert len(both) == 6
+
+
+def test_an_agent_that_is_killed_right_after_an_edit_takes_neither_branch_for_left(
+    tmp_path: Path, two: Pair, shop: Worktrees
+) -> None:
+    """In which worktree the other one's was is not written down by then."""
+    machine = Machine(tmp_path / "carol", "carol", two.coordinator.address)
+    with machines(machine):
+        b = running(machine, shop.main)
+        time.sleep(3.0)  # until its session is written down
+        for worktree in (shop.topic, shop.main):
+            allowed(b, worktree / "a.py")
+        both = held(machine, shop)
+        assert machine.agent is not None
+        machine.agent.kill()
+
+        machine.start_agent()
+        wait_until("it is taken up", lambda: b.told() is not None)
+        time.sleep(2.0)  # what is checked out is looked at again
+
+        assert "given back" not in b.told()
+        assert both == held(machine, shop)
+        git(shop.main, "switch", "-q", "-c", "feature")
+        b.told_at_last("your lock on a.py, which was for main only, is given back")

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -252,10 +253,96 @@ async def test_a_file_that_is_used_while_git_is_asked_is_kept(house: House) -> N
     house.commit("a.py", "b.py")
     house.handing_back.after_commit(house.session)
 
-    house.held.renew_commit(lock, house.head())
+    house.held.renew_commit(lock, str(house.root), house.head())
 
     await house.finish()
     assert [other.shown] == house.released
+
+
+@pytest.fixture
+def linked(house: House) -> Path:
+    """Another worktree, where what was committed in the first one before is not checked out."""
+    house.set("release_on: commit")
+    git(house.root, "add", ".")
+    git(house.root, "commit", "-q", "-m", "settings")
+    git(house.root, "branch", "old")
+    house.commit("a.py")
+    linked = worktree(house.root, house.root.parent / "linked", "feature")
+    git(linked, "reset", "-q", "--hard", "old")
+    return linked
+
+
+def use_in(house: House, linked: Path, lock: HeldLock) -> None:
+    """An edit of what is held for the first worktree writes the file in the other one."""
+    house.held.renew_commit(lock, str(linked), scoord_git.commit(str(linked)))
+    (linked / lock.shown).write_text("work\n", encoding="utf-8")
+
+
+def commit_in(house: House, linked: Path) -> None:
+    git(linked, "add", ".")
+    git(linked, "commit", "-q", "-m", "there")
+    house.clock.advance(RECHECK_S)
+
+
+async def test_an_edit_in_another_worktree_makes_no_commit_of_the_first_one_news(
+    house: House, linked: Path
+) -> None:
+    use_in(house, linked, house.hold("a.py"))
+
+    house.handing_back.after_commit(house.session)
+    await asyncio.sleep(0.3)
+
+    assert [] == house.released, "it was committed before it was granted"
+
+
+@pytest.mark.parametrize("first", ["here", "there"])
+async def test_what_is_used_in_two_worktrees_is_given_back_when_no_change_is_left_in_either(
+    house: House, linked: Path, first: str
+) -> None:
+    use_in(house, linked, house.hold("a.py"))
+    house.write("a.py")
+
+    commits = [partial(house.commit, "a.py"), partial(commit_in, house, linked)]
+    for commit in commits if first == "here" else reversed(commits):
+        assert [] == house.released
+        commit()
+        house.handing_back.after_commit(house.session)
+        await asyncio.sleep(0.3)
+
+    assert ["a.py"] == house.released
+
+
+async def test_what_is_locked_in_one_worktree_and_changed_in_another_goes_with_the_commit_there(
+    house: House, linked: Path
+) -> None:
+    use_in(house, linked, house.hold("a.py"))
+
+    house.handing_back.look_anew(house.session)
+    commit_in(house, linked)
+
+    assert ["a.py"] == await house.looked()
+
+
+@pytest.mark.parametrize("gone", ["first", "other", "both"])
+async def test_what_is_used_in_two_worktrees_waits_for_the_commit_in_the_one_that_is_left(
+    house: House, linked: Path, gone: str
+) -> None:
+    other = worktree(house.root, house.root.parent / "other", "other")
+    lock = house.hold("b.py", worktree=str(other))
+    use_in(house, linked, lock)
+    house.handing_back.look_anew(house.session)
+    for root in {"first": [other], "other": [linked], "both": [other, linked]}[gone]:
+        git(house.root, "worktree", "remove", "--force", str(root))
+    house.clock.advance(RECHECK_S)
+    house.handing_back.after_commit(house.session)
+    await asyncio.sleep(0.3)
+    assert (["b.py"] if gone == "both" else []) == house.released
+
+    if gone != "both":
+        left = linked if gone == "first" else other
+        (left / "b.py").write_text("work\n", encoding="utf-8")
+        commit_in(house, left)
+        assert ["b.py"] == await house.looked()
 
 
 async def test_a_file_whose_edit_is_allowed_and_has_not_happened_is_kept_for_a_while(
@@ -340,6 +427,27 @@ async def test_another_branch_ends_what_was_for_the_old_one(house: House) -> Non
     assert ["a.py"] == house.released
     (told,) = house.session.take_notices()
     assert "The branch is feature now: your lock on a.py" in told
+
+
+async def test_of_what_nobody_knows_the_worktree_nothing_is_known_to_be_left_or_committed(
+    house: House,
+) -> None:
+    """It was granted last by an agent before, in another worktree than its session's own."""
+    house.set("release_on: commit")
+    house.session.home = SHOP
+    house.hold("a.py", branch="elsewhere", worktree="")
+    house.commit("a.py")
+
+    await house.handing_back.after_switch(house.session)
+    house.handing_back.after_commit(house.session)
+    await asyncio.sleep(0.3)
+    assert [] == house.released
+    assert [] == house.session.take_notices()
+
+    house.set("release_on: stop")
+    house.handing_back.after_turn(house.session)
+    await house.finish()
+    assert ["a.py"] == house.released, "a turn ends there, too"
 
 
 async def test_most_hooks_look_at_nothing(house: House) -> None:

@@ -1,5 +1,6 @@
 """Locks say what is checked out now, not what was when they were taken."""
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -77,6 +78,19 @@ async def test_what_the_stream_does_not_tell_of_is_left_alone(house: House, movi
     await house.edit("a.py")
     git(house.root, "switch", "-q", "-c", "feature")
 
+    assert [] == moved(house, moving)
+
+
+async def test_where_nobody_knows_a_locks_worktree_nothing_is_said(
+    house: House, moving: Moving
+) -> None:
+    await takes(house, "a.py")
+    (lock,) = house.held
+    house.held.drop(lock)
+    house.held.put(replace(lock, worktree=""))
+    git(house.root, "switch", "-q", "-c", "feature")
+
+    house.session.home, house.session.worktree = SHOP, str(house.root)
     assert [] == moved(house, moving)
 
 

@@ -75,6 +75,46 @@ async def test_what_is_taken_up_is_where_the_agent_before_us_had_it(house: House
     assert {"b.py": "/linked", "c.py": ""} == {lock.key: lock.worktree for lock in house.held}
 
 
+async def test_it_ends_with_what_was_committed_since_the_agent_before_us_saw_it_used(
+    house: House,
+) -> None:
+    """The coordinator was told of that commit while the session was at rest."""
+    held(house, "b.py", 150).holder.commit = "c2"
+    had = HeldLock(SHOP, "b.py", "b.py", A, AgentId(""), FencingToken(150), commit="c1")
+    used = had.used_in("/own", "c1").used_in("/linked", "c1")
+    house.session.had = (used,)
+
+    await taken_up(house)
+
+    assert [{"/own": "c1", "/linked": "c1"}] == [lock.uses for lock in house.held]
+
+
+async def test_the_reason_that_was_given_for_it_is_asked_for_again_with_it(house: House) -> None:
+    held(house, "b.py", 150).reason = "the schema"
+    had = HeldLock(SHOP, "b.py", "b.py", A, AgentId(""), FencingToken(150), reason="the schema")
+    house.session.had, house.session.intent = (had,), "tidy up"
+    await taken_up(house)
+
+    house.registration.lapse(house.session)
+    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    await until(lambda: house.coordinator.reclaims)
+
+    assert ["the schema"] == [asked.reason for asked in house.coordinator.reclaims]
+
+
+@pytest.mark.parametrize(("branch", "where"), [("main", "/own"), ("topic", "")])
+async def test_what_it_was_granted_last_is_where_its_branch_is_checked_out_if_anywhere(
+    house: House, branch: str, where: str
+) -> None:
+    session = house.session
+    session.home, session.worktree, session.branch = SHOP, "/own", "main"
+    held(house, "b.py", 150).holder.branch = branch
+
+    await taken_up(house)
+
+    assert [where] == [lock.worktree for lock in house.held], "of another branch nobody knows"
+
+
 @pytest.mark.parametrize("is_pattern", [False, True])
 async def test_so_is_a_share_or_a_pattern_if_it_is_confirmed(
     house: House, is_pattern: bool

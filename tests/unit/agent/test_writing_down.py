@@ -1,6 +1,7 @@
 """Sessions are written down behind what changes them, and acknowledged only then."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from scoord.local import atomic_write
 from scoord_agent.background import Background
 from scoord_agent.local_session import MAX_SUBAGENTS, LocalSession
 from scoord_agent.sessions import Sessions
-from scoord_agent.writing_down import WritingDown
+from scoord_agent.writing_down import WritingDown, follow_locks
+from support.held import LOCK
 
 
 @pytest.fixture
@@ -64,6 +66,24 @@ async def test_what_changes_during_a_write_is_in_the_next(
 
     assert ["first", "second"] == losses(sessions, tmp_path / "sessions.jsonl")
     assert 2 == len(writes)
+
+
+async def test_a_lock_is_written_down_anew_when_it_is_used_at_another_commit_or_elsewhere(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoord_agent.writing_down.KEEP_S", 0.01)
+    lock, heard = replace(LOCK, commit="c1", worktree="/shop"), asyncio.Event()
+    sessions.held = lambda _session: [lock]
+    sessions.add(LocalSession(LOCK.session, "claude-code", None, "/"))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        following = group.create_task(follow_locks(sessions, heard.set))
+        await heard.wait()
+
+        for used in (replace(lock, commit="c2"), lock.used_in("/linked", "c1")):
+            heard.clear()
+            lock = used
+            await heard.wait()
+        following.cancel()
 
 
 async def _tell(session: LocalSession) -> None:
