@@ -24,7 +24,7 @@ from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock, in_each_worktree
 from scoord_agent.local_session import MAIN, LocalSession
-from scoord_agent.places import is_gone, root_of
+from scoord_agent.places import is_gone, root_of, settings_root
 from scoord_agent.request import NO_HEAD
 from scoord_agent.settings import SettingsFor
 from scoord_agent.taking import Taking
@@ -161,8 +161,9 @@ class HandingBack:
 
     def may_go_back(self, session: LocalSession, lock: HeldLock) -> bool:
         """Whether git is being asked if it was committed: it may be free in a moment."""
-        mine = session.session_id, root_of(session, lock)
-        return _ends_with_commits(lock) and mine in self._asking
+        roots = map(root_of, in_each_worktree(lock))
+        is_asked = any((session.session_id, root) in self._asking for root in roots)
+        return _ends_with_commits(lock) and is_asked
 
     def _moved(self, session: LocalSession) -> dict[Path, list[HeldLock]]:
         """By worktree, what may be in a commit: another one is checked out there by now."""
@@ -216,9 +217,7 @@ class HandingBack:
             self._background.start(self._taking.release(session, locks))
 
     def _release_on(self, session: LocalSession, lock: HeldLock) -> str:
-        """As its worktree says; where nobody knows that, as its session's own of that project."""
-        own = session.root if lock.project == session.home else None
-        return self._release_on_at(root_of(lock) or own)
+        return self._release_on_at(settings_root(session, lock))
 
     def _release_on_at(self, root: Path | None) -> str:
         return self._settings.at(root).session_coordination.release_on

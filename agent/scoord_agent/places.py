@@ -7,6 +7,7 @@ from pathlib import Path
 from scoord.ids import ProjectId
 from scoord.paths import Locator, Worktree
 from scoord_agent.held_lock import HeldLock
+from scoord_agent.local_session import LocalSession
 
 _looks: dict[tuple[int, str], asyncio.Future[Worktree | None]] = {}
 """Those that are under way, by locator and folder."""
@@ -47,6 +48,12 @@ def folder_of(worktree: Worktree | None) -> str:
 def root_of(lock: HeldLock) -> Path | None:
     """Where the lock's file is; of what an agent before us was granted last, nobody may know."""
     return _root(lock.worktree) if lock.worktree else None
+
+
+def settings_root(session: LocalSession, lock: HeldLock) -> Path | None:
+    """Whose settings count for it: where nobody knows its worktree, its session's own of there."""
+    own = session.root if lock.project == session.home else None
+    return root_of(lock) or own
 
 
 def is_gone(root: Path) -> bool:

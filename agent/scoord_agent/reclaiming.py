@@ -42,7 +42,7 @@ from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
 from scoord_agent.neighbours import Neighbours
 from scoord_agent.owed import Owed, is_given_back
-from scoord_agent.places import root_of
+from scoord_agent.places import settings_root
 from scoord_agent.registration import Registration
 from scoord_agent.request import Request
 from scoord_agent.settings import SettingsFor
@@ -150,7 +150,7 @@ class Reclaiming:
             # Where its question has failed, or it was lost anew, both are asked for later.
             if not any(map(self._held.losses.keeps_back, over)):
                 # Its limits are those of its own repository, as when it was taken.
-                await self._ask(session, lock, self._settings.at(root_of(session, lock)))
+                await self._ask(session, lock, self._settings.at(settings_root(session, lock)))
 
     async def _ask(self, session: LocalSession, lock: HeldLock, settings: Settings) -> None:
         if lock not in self._held.losses:

@@ -96,7 +96,7 @@ async def test_the_reason_that_was_given_for_it_is_asked_for_again_with_it(house
     await taken_up(house)
 
     house.registration.lapse(house.session)
-    house.reclaiming.begin(house.session, house.settings.at(house.root))
+    house.reclaiming.begin(house.session)
     await until(lambda: house.coordinator.reclaims)
 
     assert ["the schema"] == [asked.reason for asked in house.coordinator.reclaims]
