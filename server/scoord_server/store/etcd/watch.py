@@ -21,6 +21,7 @@ from typing import Any
 
 from scoord.errors import StoreUnavailable, Unknown
 from scoord_server.store.etcd.failures import is_token_trouble
+from scoord_server.store.etcd.how_far import LATE_S
 from scoord_server.store.etcd.link import RANGE, Link
 from scoord_server.store.etcd.member import Member
 from scoord_server.store.etcd.stream import Stream
@@ -82,7 +83,7 @@ class Watch:
                 if message.created and not message.canceled:
                     await self._check_store(message.header)
                 if not message.canceled:
-                    await self._check_member(message.header, stream)
+                    await self._check_member(message, stream)
                 self._check(message, stream)
                 if not message.created:
                     yield self._batch(message)
@@ -114,21 +115,27 @@ class Watch:
             if revision < self._next - 1:
                 raise Replaced(revision)
 
-    async def _check_member(self, said: Message, stream: Stream) -> None:
+    async def _check_member(self, message: Message, stream: Stream) -> None:
         """See that a message is not of the past. Raises StoreUnavailable, Unknown.
 
         The cluster is asked only where it answered no call lately, or this member is late: by
         what was answered before a backup took the place of the store, all members are.
+        What has lain unread here, as this process is busy, is of the past as well: so only a
+        member that begins a watch with it is left.
         """
-        how_far = self._link.how_far
+        how_far, said = self._link.how_far, message.header
         is_of_proxy = not said.cluster_id  # which says of a second watch where that was to begin
         if is_of_proxy or (how_far.is_known() and not how_far.is_late(said.revision)):
             return
         if how_far.is_late(await self._ask()):
             how_far.forget()
         elif how_far.is_late(said.revision):
-            stream.avoid_member()
-            raise StoreUnavailable(f"etcd at {stream.address} does not get what the others have")
+            if message.created:
+                stream.avoid_member()
+            raise StoreUnavailable(
+                f"what etcd at {stream.address} tells is over {LATE_S:.0f} s old: it does not get"
+                " what the others have, or this coordinator is too busy to listen"
+            )
 
     async def _ask(self) -> int:
         """To which revision the cluster has come. Raises Unknown."""
