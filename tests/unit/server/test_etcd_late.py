@@ -186,8 +186,9 @@ async def test_a_watch_leaves_a_member_that_does_not_get_what_the_others_have(
 
         clock.advance(LATE_S)
         store._link.how_far.hear(NEW)
-        await asyncio.sleep(1.0)  # it is asked anew first: what it said may have waited here
-        assert (late.watched, other.watched) == (2, 1)
+        await heard_soon(one)
+        assert (late.watched, other.watched) == (1, 1)
+        assert not any(member.is_avoided() for member in store._link._members), "it may lie here"
         assert await heard_soon(one)
 
 
@@ -199,6 +200,7 @@ async def test_where_there_is_no_other_its_watch_is_not_heard(clock: FakeClock) 
         clock.advance(LATE_S)
         await heard_soon(one)
         assert await heard_soon(one) == 0
+        assert store._link._members[0].is_avoided(), "it begins a watch with it"
 
         late.watched_at = NEW
         await asyncio.sleep(1.0)  # the longest pause
