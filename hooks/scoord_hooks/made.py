@@ -1,8 +1,7 @@
-"""What was made, or closed to others, for our hooks, so that it goes with them."""
+"""What was made, or closed to others, for our settings, so that it goes with them."""
 
 import contextlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +9,6 @@ from scoord.local import atomic_write, state_dir, writable
 
 _MADE: Final = "made-folders.json"
 _CLOSED: Final = "closed-files.json"
-_PUT: Final = "put-files.json"
 
 
 def note(folder: Path) -> None:
@@ -45,24 +43,6 @@ def open_again(file: Path) -> None:
     _write(_CLOSED, noted)
 
 
-def note_put(folder: Path, digests: Mapping[str, str]) -> None:
-    """Remember the files that were put into a folder, as they were then."""
-    others = {name: files for name, files in _put().items() if name != str(folder)}
-    _write(_PUT, {**others, str(folder): dict(digests)} if digests else others)
-
-
-def put_in(folder: Path) -> Mapping[str, str]:
-    """Return the digests of the files that were put into a folder, by their names below it."""
-    return _put().get(str(folder), {})
-
-
-def _put() -> dict[str, dict[str, str]]:
-    """Return what was noted; of what cannot be read nothing is known to be as it was put."""
-    noted = _read(_PUT)
-    folders = noted.items() if isinstance(noted, dict) else ()
-    return {folder: files for folder, files in folders if isinstance(files, dict)}
-
-
 def _folders() -> list[str]:
     """Return what was noted; what cannot be read was not, and no folder goes."""
     noted = _read(_MADE)
@@ -87,6 +67,6 @@ def _read(name: str) -> object:
         return None
 
 
-def _write(name: str, noted: list[str] | Mapping[str, object]) -> None:
+def _write(name: str, noted: list[str] | dict[str, int]) -> None:
     with writable(_file(name)):
         atomic_write(_file(name), json.dumps(noted).encode())

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from scoord.errors import NotAllowed
-from scoord_hooks import made
 from scoord_hooks.places import plugin_resource
 from scoord_hooks.settings_file import name_aside
 
 _MANIFEST: Final = ".claude-plugin/plugin.json"
 _LOADED: Final = (_MANIFEST, "SKILL.md")
 """What Claude Code loads such a folder by, as a plugin or as a skill."""
+_LIST: Final = ".put-by-scoord.json"
+"""Names and digests of what we put there. It goes where the folder goes, and cannot outlive it."""
 _PROGRAMS: Final = frozenset({"bin/scoord", "hooks/shim.sh"})
 _MADE_BY_OTHERS: Final = frozenset({".DS_Store", "__pycache__"})
 
@@ -97,11 +98,10 @@ def put(folder: Path) -> Became:
         raise NotAllowed(f"{folder} is not ours; move it away, or use --as settings")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        kept = _swap(folder, packaged())
+        kept = _swap(folder, _listed(packaged()))
     except OSError as failure:
         mend = f"see that you may write to {folder.parent}, or use --as settings"
         raise NotAllowed(f"{folder}: cannot be written: {failure.strerror}; {mend}") from failure
-    made.note_put(folder, {name: _digest(content) for name, content in packaged().items()})
     return Became(changed=True, notes=kept)
 
 
@@ -117,7 +117,6 @@ def take(folder: Path) -> Became:
     except OSError as failure:
         mend = f"see that you may write to {folder.parent}"
         raise NotAllowed(f"{folder}: cannot be removed: {failure.strerror}; {mend}") from failure
-    made.note_put(folder, {})
     if folder.exists():
         return Became(changed=True, notes=(*kept, f"what is not ours stays in {folder}"))
     with contextlib.suppress(OSError):  # it is not empty, or not ours to remove
@@ -155,28 +154,49 @@ def _write(folder: Path, files: Files) -> None:
 
 def _keep(folder: Path, new: Path) -> tuple[str, ...]:
     """Copy what is not as we put it; what was ours, and is edited, under another name."""
-    as_put = made.put_in(folder)
-    ours = packaged()
+    as_put = _as_put(folder)
+    ours = {name for name, _ in as_put}
     notes = []
     for file in _leaves(folder):
         name = file.relative_to(folder).as_posix()
-        if _is_as_put(file, as_put.get(name), ours.get(name)):
+        is_ours = name in ours
+        if name == _LIST or (is_ours and (name, _digest_at(file)) in as_put):
             continue
-        is_edited = name in ours or name in as_put
-        place = name_aside(new / name) if is_edited else new / name
+        place = name_aside(new / name) if is_ours else new / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, place, follow_symlinks=False)
-        if is_edited:
+        if is_ours:
             notes.append(f"{file} was edited: as it was, it is {file.with_name(place.name)}")
     return tuple(notes)
 
 
-def _is_as_put(file: Path, digest: str | None, ours: bytes | None) -> bool:
-    """Whether a file is as an earlier version has put it, or as this one does."""
-    if file.is_symlink() or (digest is None and ours is None):
-        return False
-    content = file.read_bytes()
-    return content == ours or _digest(content) == digest
+def _as_put(folder: Path) -> frozenset[tuple[str, str]]:
+    """Return name and digest of what this version puts there, and of what another one did."""
+    return frozenset(_digests(packaged()).items()).union(_in_list(folder).items())
+
+
+def _in_list(folder: Path) -> dict[str, str]:
+    """Return what is listed in the folder; of what cannot be read nothing is as it was put."""
+    try:
+        listed = json.loads((folder / _LIST).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    entries = listed.items() if isinstance(listed, dict) else ()
+    return {name: digest for name, digest in entries if isinstance(digest, str)}
+
+
+def _listed(files: Files) -> Files:
+    """Return files of ours with the list of them."""
+    return {**files, _LIST: json.dumps(_digests(files), indent=1).encode()}
+
+
+def _digests(files: Files) -> dict[str, str]:
+    return {name: _digest(content) for name, content in files.items()}
+
+
+def _digest_at(file: Path) -> str:
+    """Return a file's digest; none of a link, which is never ours."""
+    return "" if file.is_symlink() else _digest(file.read_bytes())
 
 
 def _digest(content: bytes) -> str:

@@ -18,6 +18,7 @@ from scoord_hooks.places import (
     scope_option,
     settings_path,
 )
+from scoord_hooks.plugin_folder import Became
 from scoord_hooks.plugin_wiring import FOLDER_ID, ID
 from scoord_hooks.settings_file import named_documents_at
 
@@ -41,22 +42,21 @@ def install(order: Order) -> Done:
 def _install_settings(order: Order) -> Done:
     done = in_settings.install(order)
     folder = plugin_path(order.scope)
-    taken = plugin_folder.take(folder)
+    taken = _take_out(order.scope, folder)
     if not taken.changed:
         return done
     note = f"{folder} is taken out: hooks are wired by the settings now"
-    notes = (*done.notes, note, *taken.notes, *_let_git_see(order.scope, folder))
-    return replace(done, changed=True, notes=notes)
+    return replace(done, changed=True, notes=(*done.notes, note, *taken.notes))
 
 
 def uninstall(order: Order) -> Done:
     """Take out whichever way is wired in this scope."""
     folder = plugin_path(order.scope)
-    taken = plugin_folder.take(folder)
+    taken = _take_out(order.scope, folder)
     done = in_settings.uninstall(order)
     if not taken.changed:
         return done
-    notes = (*taken.notes, *_let_git_see(order.scope, folder), *done.notes)
+    notes = (*taken.notes, *done.notes)
     if not done.changed:
         return Done(folder, changed=True, notes=notes)
     return replace(done, notes=(f"{folder} is taken out", *notes))
@@ -118,10 +118,13 @@ def _keep_out_of_git(scope: Scope, folder: Path) -> tuple[str, ...]:
     return git_exclude.keep_out(folder, "/", ("/README.md",))
 
 
-def _let_git_see(scope: Scope, folder: Path) -> tuple[str, ...]:
-    """Undo what keeping it out of git did to a checkout, and remove an empty folder."""
-    if scope is Scope.USER:
-        return ()
+def _take_out(scope: Scope, folder: Path) -> Became:
+    """Take the plugin out of its place, and undo what keeping it out of git did to a checkout."""
+    if scope is Scope.USER or not plugin_folder.is_ours(folder):
+        return plugin_folder.take(folder)
+    # Git's rule goes first: whoever runs this again after a failure finds it by the folder.
+    seen = git_exclude.let_in(folder, "/")
+    taken = plugin_folder.take(folder)
     with contextlib.suppress(OSError):  # it is not empty, or gone
         folder.parent.parent.rmdir()
-    return git_exclude.let_in(folder, "/")
+    return replace(taken, notes=(*taken.notes, *seen))

@@ -21,10 +21,20 @@ from support.claude_settings import FOREIGN, backups, handlers, mode
 
 pytestmark = pytest.mark.usefixtures("home")
 
+LIST = ".put-by-scoord.json"
+
 
 @pytest.fixture
 def folder(home: Path) -> Path:
     return home / ".claude" / "skills" / "sc"
+
+
+@pytest.fixture
+def checkout(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    checkout = home / "checkout"
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    monkeypatch.chdir(checkout)
+    return checkout
 
 
 def call(*arguments: str) -> Result:
@@ -50,8 +60,15 @@ def status(*arguments: str) -> dict[str, object]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    files = (file for file in folder.rglob("*") if file.is_file())
+    """What lies there, but for the list of what we put."""
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name != LIST)
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def files(folder: Path) -> list[str]:
+    """All that lies there but git's own."""
+    found = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return [name.as_posix() for name in found if name.parts[0] != ".git"]
 
 
 def test_the_plugin_is_a_folder_beside_the_settings_and_the_settings_stay_as_they_are(
@@ -126,22 +143,6 @@ def test_what_is_outdated_or_damaged_is_told_and_mended(folder: Path) -> None:
     assert status()["complete"] is True
 
 
-def test_what_others_put_into_the_plugin_stays_there_over_every_install(folder: Path) -> None:
-    done("install", "--as", "plugin")
-    mine = folder / "skills" / "my-own" / "SKILL.md"
-    mine.parent.mkdir()
-    mine.write_text("mine")
-    link = folder / "skills" / "linked"
-    link.symlink_to("/nowhere")
-    assert "already installed, nothing to do" in done("install", "--as", "plugin")
-    (folder / "bin" / "scoord").unlink()
-
-    assert f"{folder}: installed" in done("install", "--as", "plugin")
-
-    assert content(folder) == {**packaged(), "skills/my-own/SKILL.md": b"mine"}
-    assert link.is_symlink()
-
-
 @pytest.mark.parametrize("out", [("uninstall",), ("install",)])
 def test_what_others_put_into_the_plugin_stays_when_it_goes(
     out: tuple[str, ...], folder: Path
@@ -162,31 +163,39 @@ def test_what_others_put_into_the_plugin_stays_when_it_goes(
     assert (folder / "mine.txt").read_text() == "mine"
 
 
-def test_what_an_earlier_version_put_and_nobody_edited_goes_without_a_word(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("out", [("uninstall",), ("install",)])
+def test_the_plugin_of_a_checkout_goes_whole_where_the_state_directory_is_gone(
+    out: tuple[str, ...], home: Path, checkout: Path
 ) -> None:
-    now = packaged()
-    before = {**now, "README.md": b"of before", "skills/session-old/SKILL.md": b"old"}
-    monkeypatch.setattr(plugin_folder, "packaged", lambda: before)
-    done("install", "--as", "plugin")
-    monkeypatch.setattr(plugin_folder, "packaged", lambda: now)
+    exclude = checkout / ".git" / "info" / "exclude"
+    before = exclude.read_bytes()
+    done("install", "--as", "plugin", "--scope", "project")
+    shutil.rmtree(home / ".local")
 
-    assert "note: " not in done("install", "--as", "plugin")
+    done(*out, "--scope", "project")
 
-    assert content(folder) == now
+    assert b"skills" not in exclude.read_bytes()
+    done("uninstall", "--scope", "project")
+    assert (exclude.read_bytes(), files(checkout)) == (before, [])
 
 
-def test_where_it_is_not_known_how_the_plugin_was_put_nothing_that_differs_is_lost(
-    home: Path, folder: Path
+@pytest.mark.parametrize("fails", [(settings_file, "edit"), (plugin_folder, "_swap")])
+def test_what_fails_halfway_is_brought_to_its_end_by_the_same_command(
+    fails: tuple[object, str], checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done("install", "--as", "plugin")
-    (folder / "README.md").write_text("of before")
-    (home / ".local" / "state" / "scoord" / "hooks" / "put-files.json").unlink()
+    exclude = checkout / ".git" / "info" / "exclude"
+    before = exclude.read_bytes()
+    done("install", "--as", "plugin", "--scope", "project")
 
-    assert "README.md was edited: as it was, it is" in done("uninstall")
+    def fail(*_: object) -> None:
+        raise NotAllowed("cannot be written")
 
-    (kept,) = content(folder).values()
-    assert kept == b"of before"
+    with monkeypatch.context() as patch:
+        patch.setattr(*fails, fail)
+        refused("uninstall", "--scope", "project")
+    done("uninstall", "--scope", "project")
+
+    assert (exclude.read_bytes(), files(checkout)) == (before, [])
 
 
 def test_a_folder_of_somebody_else_is_left_alone(folder: Path) -> None:
