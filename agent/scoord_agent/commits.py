@@ -7,7 +7,6 @@ are in it: that holds them, or else has edited them.
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from scoord import git
 from scoord.names import path_key
@@ -16,7 +15,7 @@ from scoord_agent.background import Background
 from scoord_agent.held import HeldLocks
 from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import LocalSession
-from scoord_agent.places import is_gone, root_of
+from scoord_agent.places import root_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,7 @@ def committed(root: str, locks: Sequence[HeldLock], until: float) -> set[HeldLoc
     """Which of ``locks`` are of files that were committed since, and have no change left.
 
     Only commits that were made in the worktree at ``root`` count. What a pull, a merge or a
-    switch brought is others' work, and what was amended, rebased or picked there may be. Of
-    what was used in other worktrees as well no change is left there, either.
+    switch brought is others' work, and what was amended, rebased or picked there may be.
     Raises what ``git.changed`` raises; git is asked ``until`` then.
     """
     made = {at: git.commits_since(root, at) for at in {lock.commit for lock in locks}}
@@ -53,13 +51,7 @@ def committed(root: str, locks: Sequence[HeldLock], until: float) -> set[HeldLoc
     # Also where nothing was found: of a git that is too slow this tells.
     changed = _keys(git.changed(root, [lock.shown for lock in locks], until))
     clean = [lock for lock in locks if lock.key not in changed]
-    over = {k for k in clean if any(k.key in files.get(c, ()) for c in made[k.commit])}
-    return {lock for lock in over if not _is_changed_elsewhere(lock, until)}
-
-
-def _is_changed_elsewhere(lock: HeldLock, until: float) -> bool:
-    others = [worktree for worktree, _ in lock.elsewhere if not is_gone(Path(worktree))]
-    return any(lock.key in _keys(git.changed(root, [lock.shown], until)) for root in others)
+    return {k for k in clean if any(k.key in files.get(c, ()) for c in made[k.commit])}
 
 
 def _keys(names: Iterable[str]) -> set[str]:

@@ -7,7 +7,6 @@ when another branch is checked out in its worktree, whatever is set.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 
 from scoord import git
@@ -22,7 +21,7 @@ from scoord_agent.background import Background
 from scoord_agent.commits import committed
 from scoord_agent.having import all_of
 from scoord_agent.held import HeldLocks
-from scoord_agent.held_lock import HeldLock, in_each_worktree
+from scoord_agent.held_lock import HeldLock
 from scoord_agent.local_session import MAIN, LocalSession
 from scoord_agent.places import is_gone, root_of, settings_root
 from scoord_agent.request import NO_HEAD
@@ -85,8 +84,7 @@ class HandingBack:
         Else one that was made right after the last look would be seen by the next hook, which
         may come much later.
         """
-        used = chain.from_iterable(map(in_each_worktree, self._held.of(session.session_id)))
-        for root in set(map(root_of, used)):
+        for root in set(map(root_of, self._held.of(session.session_id))):
             if root and self._release_on_at(root) == "commit":
                 self._locator.look_anew(root)
                 session.remembered.looked = None
@@ -146,32 +144,29 @@ class HandingBack:
     def after_commit(self, session: LocalSession) -> None:
         """Give back what was committed since it was granted or last used.
 
-        So is what was in a worktree that is gone: what was committed there nobody can ask. What
-        is used in another one, too, is not: a commit there decides.
+        So is what was in a worktree that is gone: what was committed there nobody can ask.
         """
         for root, locks in self._moved(session).items():
             mine = session.session_id, root
             if self._release_on_at(root) != "commit" or mine in self._asking:
                 continue
             if self._is_gone(root):
-                self._give_back(session, [lock for lock in locks if not _is_elsewhere(lock)])
+                self._give_back(session, locks)
             else:
                 self._asking.add(mine)
                 self._background.start(self._give_back_committed(session, root, locks))
 
     def may_go_back(self, session: LocalSession, lock: HeldLock) -> bool:
         """Whether git is being asked if it was committed: it may be free in a moment."""
-        roots = map(root_of, in_each_worktree(lock))
-        is_asked = any((session.session_id, root) in self._asking for root in roots)
+        is_asked = (session.session_id, root_of(lock)) in self._asking
         return _ends_with_commits(lock) and is_asked
 
     def _moved(self, session: LocalSession) -> dict[Path, list[HeldLock]]:
         """By worktree, what may be in a commit: another one is checked out there by now."""
         moved: dict[Path, list[HeldLock]] = {}
-        ending = filter(_ends_with_commits, self._held.of(session.session_id))
-        for lock in chain.from_iterable(map(in_each_worktree, ending)):
+        for lock in self._held.of(session.session_id):
             root = root_of(lock)
-            is_moved = root and self._has_moved(lock, root)
+            is_moved = root and _ends_with_commits(lock) and self._has_moved(lock, root)
             if root and is_moved and not self._is_to_be_edited(session, lock):
                 moved.setdefault(root, []).append(lock)
         return moved
@@ -208,9 +203,9 @@ class HandingBack:
         await self._taking.release(session, [lock for lock in unused if lock in over])
 
     def _is_unused_since(self, lock: HeldLock) -> bool:
-        """Whether no edit of it began while git was asked: that one relies on it."""
+        """Whether no edit of it began while git was asked, wherever: that one relies on it."""
         now = self._held.find_same(lock)
-        return now is not None and now.uses == lock.uses
+        return now is not None and now.commit == lock.commit and _ends_with_commits(now)
 
     def _give_back(self, session: LocalSession, locks: list[HeldLock]) -> None:
         if locks:
@@ -227,10 +222,8 @@ class HandingBack:
 
 
 def _ends_with_commits(lock: HeldLock) -> bool:
-    """Whether a commit may end it: patterns stay, and what is taken for a time has that."""
-    return not (lock.is_pattern or lock.ends_at)
+    """Whether a commit may end it: patterns stay, and what is taken for a time has that.
 
-
-def _is_elsewhere(lock: HeldLock) -> bool:
-    """Whether it is used in another worktree as well, which is still there."""
-    return not all(is_gone(Path(worktree)) for worktree, _ in lock.elsewhere)
+    What is used in several worktrees has no commit that has all of it.
+    """
+    return not (lock.is_pattern or lock.ends_at or lock.in_several)

@@ -188,7 +188,7 @@ class HeldLocks:
     def renew_commit(self, lock: HeldLock, worktree: str, commit: str) -> None:
         """It is used again in a worktree, after a commit: that one does not end it any more."""
         now = self.find_same(lock)
-        if now is not None and now.uses.get(worktree) != commit:
+        if now is not None:
             self._grants.update(now.used_in(worktree, commit))
 
     def find(

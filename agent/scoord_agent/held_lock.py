@@ -1,6 +1,5 @@
 """A lock as its holder knows it, and what two of one path mean for each other."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from scoord.claimant import Claimant
@@ -31,8 +30,8 @@ class HeldLock:
     """What was checked out when it was granted, or last used."""
     worktree: str = ""
     """Root of the worktree it was asked for in; empty where there is none, or nobody knows it."""
-    elsewhere: tuple[tuple[str, str], ...] = ()
-    """The other worktrees that it was used in, and what was checked out there at its last use."""
+    in_several: bool = False
+    """Whether it was used in another worktree, too: no commit in one of them has all of it."""
     reason: str = ""
     """Why, as somebody said; empty where it is what its session is at, or not known."""
     ends_at: float = 0.0
@@ -56,22 +55,11 @@ class HeldLock:
         """Where it stands, among the grants that it ends or is ended by."""
         return self.project, self.key, self.is_pattern
 
-    @property
-    def uses(self) -> dict[str, str]:
-        """What was checked out at its last use, by worktree."""
-        return {self.worktree: self.commit, **dict(self.elsewhere)}
-
     def used_in(self, worktree: str, commit: str) -> "HeldLock":
-        """The same, used in a worktree: there no commit before that ends it."""
-        if worktree == (self.worktree or worktree):
-            return replace(self, worktree=worktree, commit=commit)
-        elsewhere = dict(self.elsewhere) | {worktree: commit}
-        return replace(self, elsewhere=tuple(elsewhere.items()))
-
-    def used_as(self, other: "HeldLock") -> "HeldLock":
-        """The same, used where and at what ``other`` was."""
-        worktree, commit, elsewhere = other.worktree, other.commit, other.elsewhere
-        return replace(self, worktree=worktree, commit=commit, elsewhere=elsewhere)
+        """The same, used there: in its own worktree no commit before that ends it."""
+        if self.worktree not in ("", worktree):
+            return replace(self, in_several=True)
+        return replace(self, worktree=worktree, commit=commit)
 
     def covers(self, project: ProjectId, key: str) -> bool:
         """Whether it holds a path, by itself or by its pattern."""
@@ -99,14 +87,6 @@ class HeldLock:
         if self.token == other.token:
             return (self.session, self.agent) != (other.session, other.agent)
         return self.token < other.token
-
-
-def in_each_worktree(lock: HeldLock) -> Iterator[HeldLock]:
-    """The same, as it is where it was asked for, and in each other worktree that it was used in."""
-    yield lock
-    for worktree, commit in lock.elsewhere:
-        others = tuple(use for use in lock.uses.items() if use[0] != worktree)
-        yield replace(lock, worktree=worktree, commit=commit, elsewhere=others)
 
 
 def is_same(one: HeldLock, other: HeldLock) -> bool:
@@ -172,10 +152,12 @@ def is_ended_by(lock: HeldLock, other: HeldLock) -> bool:
 def as_asked(lock: HeldLock, before: HeldLock) -> HeldLock:
     """A grant that goes on as ``before``, with the end and the reason that were asked for last.
 
-    Who asks for none leaves them as they are.
+    Who asks for none leaves them as they are. Asked for in two worktrees, it is used in both.
     """
     ends_at, reason = lock.ends_at or before.ends_at, lock.reason or before.reason
-    return replace(lock, ends_at=ends_at, reason=reason)
+    apart = lock.worktree != before.worktree and all((lock.worktree, before.worktree))
+    in_several = lock.in_several or before.in_several or apart
+    return replace(lock, ends_at=ends_at, reason=reason, in_several=in_several)
 
 
 def has_passed(before: HeldLock, lock: HeldLock) -> bool:
@@ -186,8 +168,10 @@ def has_passed(before: HeldLock, lock: HeldLock) -> bool:
 def as_it_is(lock: HeldLock, before: HeldLock) -> HeldLock:
     """A grant that is told of once more, as its record is."""
     passed = lock.passed or has_passed(before, lock)
-    used = before.used_in(lock.worktree, lock.commit) if lock.worktree else before
-    lock = replace(as_asked(lock, before).used_as(used), passed=passed)
+    lock = replace(as_asked(lock, before), passed=passed)
+    if before.worktree not in ("", lock.worktree):
+        # It stays where it was asked for first.
+        lock = replace(lock, worktree=before.worktree, commit=before.commit)
     # Taken while no branch was checked out, it holds on every one, whoever goes on with it.
     lock = replace(lock, branch=before.branch and lock.branch)
     # Who asks to share what it has alone is answered with what it has.

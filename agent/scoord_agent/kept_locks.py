@@ -29,7 +29,7 @@ class KeptLock(BaseModel):
     branch: str = ""
     commit: str = ""
     worktree: str = ""
-    elsewhere: dict[str, str] = {}
+    in_several: bool = False
     reason: str = ""
     ends_at: Annotated[float, Field(ge=0)] = 0.0
     passed: bool = False
@@ -61,7 +61,7 @@ def all_to_json(locks: Iterable[HeldLock]) -> list[dict[str, Any]]:
             "branch": lock.branch,
             "commit": lock.commit,
             "worktree": lock.worktree,
-            "elsewhere": dict(lock.elsewhere),
+            "in_several": lock.in_several,
             "reason": lock.reason,
             "ends_at": lock.ends_at,
             "passed": lock.passed,
@@ -84,7 +84,7 @@ def from_kept(session: SessionId, kept: Iterable[KeptLock]) -> list[HeldLock]:
             branch=lock.branch,
             commit=lock.commit,
             worktree=lock.worktree,
-            elsewhere=tuple(lock.elsewhere.items()),
+            in_several=lock.in_several,
             reason=lock.reason,
             ends_at=lock.ends_at,
             passed=lock.passed,

@@ -365,15 +365,21 @@ def _grant(lock: HeldLock) -> tuple[ProjectId, str, FencingToken]:
 
 
 def _as_it_was(lock: HeldLock, before: HeldLock | None) -> HeldLock:
-    """With its uses, its reason if somebody gave one, and whether it was its main thread's.
+    """With its use, its reason if somebody gave one, and whether it was its main thread's.
 
     Only the agent before us knew. Others are told of a reason in any case, and of the commit
     that is checked out by now: it may have the file in.
     """
     if before is None:
         return lock
-    passed = has_passed(before, lock)
-    return replace(lock.used_as(before), reason=before.reason, passed=passed)
+    return replace(
+        lock,
+        worktree=before.worktree,
+        commit=before.commit,
+        in_several=before.in_several,
+        reason=before.reason,
+        passed=has_passed(before, lock),
+    )
 
 
 def _check_goes_on(session: LocalSession) -> None:

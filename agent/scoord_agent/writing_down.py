@@ -23,8 +23,8 @@ IN_TIME_S: Final = 0.5
 
 _FILES: Final = 3
 
-_Known = tuple[SessionId, AgentId, FencingToken, str, tuple[tuple[str, str], ...]]
-"""A lock, and what was checked out where it was used: what the agent after us is to know."""
+_Known = tuple[SessionId, AgentId, FencingToken, str, bool]
+"""A lock, and at which commit and how far it was used: what the agent after us is to know."""
 
 
 def disk_threads() -> ThreadPoolExecutor:
@@ -87,4 +87,4 @@ async def follow_locks(sessions: Sessions, changed: Callable[[], None]) -> None:
 def _all_locks(sessions: Sessions) -> Iterator[_Known]:
     for session in sessions:
         for lock in sessions.held(session.session_id):
-            yield lock.session, lock.agent, lock.token, lock.commit, lock.elsewhere
+            yield lock.session, lock.agent, lock.token, lock.commit, lock.in_several

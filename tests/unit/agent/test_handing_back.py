@@ -4,7 +4,6 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -165,6 +164,7 @@ async def test_a_worktree_that_is_removed_holds_nothing_back(house: House, setti
     (linked / "coordination.yaml").write_text(text, encoding="utf-8")
     house.hold("a.py", worktree=str(linked))
     house.hold("timed.py", worktree=str(linked), ends_at=house.clock.now() + 1800)
+    house.hold("used.py", worktree=str(linked), in_several=True)
     house.handing_back.look_anew(house.session)
     house.handing_back.after_commit(house.session)
 
@@ -246,103 +246,42 @@ async def test_what_git_ignores_is_in_no_commit(house: House) -> None:
     assert [] == await house.looked()
 
 
-async def test_a_file_that_is_used_while_git_is_asked_is_kept(house: House) -> None:
+@pytest.mark.parametrize("where", ["shop", "linked"])
+async def test_a_file_that_is_used_while_git_is_asked_is_kept(house: House, where: str) -> None:
     house.set("release_on: commit")
     lock = house.hold("a.py")
     other = house.hold("b.py")
     house.commit("a.py", "b.py")
     house.handing_back.after_commit(house.session)
 
-    house.held.renew_commit(lock, str(house.root), house.head())
+    house.held.renew_commit(lock, str(house.root.parent / where), house.head())
 
     await house.finish()
     assert [other.shown] == house.released
 
 
-@pytest.fixture
-def linked(house: House) -> Path:
-    """Another worktree, where what was committed in the first one before is not checked out."""
+async def test_no_commit_gives_back_what_is_used_in_two_worktrees(house: House) -> None:
+    """Which one has all of it nobody can say. What else is held there goes as ever."""
     house.set("release_on: commit")
-    git(house.root, "add", ".")
-    git(house.root, "commit", "-q", "-m", "settings")
-    git(house.root, "branch", "old")
+    house.commit("a.py")
     house.commit("a.py")
     linked = worktree(house.root, house.root.parent / "linked", "feature")
-    git(linked, "reset", "-q", "--hard", "old")
-    return linked
-
-
-def use_in(house: House, linked: Path, lock: HeldLock) -> None:
-    """An edit of what is held for the first worktree writes the file in the other one."""
-    house.held.renew_commit(lock, str(linked), scoord_git.commit(str(linked)))
-    (linked / lock.shown).write_text("work\n", encoding="utf-8")
-
-
-def commit_in(house: House, linked: Path) -> None:
-    git(linked, "add", ".")
-    git(linked, "commit", "-q", "-m", "there")
-    house.clock.advance(RECHECK_S)
-
-
-async def test_an_edit_in_another_worktree_makes_no_commit_of_the_first_one_news(
-    house: House, linked: Path
-) -> None:
-    use_in(house, linked, house.hold("a.py"))
-
+    git(linked, "reset", "-q", "--hard", "HEAD~1")
+    house.held.renew_commit(house.hold("a.py"), str(linked), scoord_git.commit(str(linked)))
+    (linked / "a.py").write_text("work\n", encoding="utf-8")
     house.handing_back.after_commit(house.session)
     await asyncio.sleep(0.3)
-
     assert [] == house.released, "it was committed before it was granted"
 
+    house.hold("b.py")
+    house.commit("a.py", "b.py")
+    assert ["b.py"] == await house.looked()
 
-@pytest.mark.parametrize("first", ["here", "there"])
-async def test_what_is_used_in_two_worktrees_is_given_back_when_no_change_is_left_in_either(
-    house: House, linked: Path, first: str
-) -> None:
-    use_in(house, linked, house.hold("a.py"))
-    house.write("a.py")
-
-    commits = [partial(house.commit, "a.py"), partial(commit_in, house, linked)]
-    for commit in commits if first == "here" else reversed(commits):
-        assert [] == house.released
-        commit()
-        house.handing_back.after_commit(house.session)
-        await asyncio.sleep(0.3)
-
-    assert ["a.py"] == house.released
-
-
-async def test_what_is_locked_in_one_worktree_and_changed_in_another_goes_with_the_commit_there(
-    house: House, linked: Path
-) -> None:
-    use_in(house, linked, house.hold("a.py"))
-
-    house.handing_back.look_anew(house.session)
-    commit_in(house, linked)
-
-    assert ["a.py"] == await house.looked()
-
-
-@pytest.mark.parametrize("gone", ["first", "other", "both"])
-async def test_what_is_used_in_two_worktrees_waits_for_the_commit_in_the_one_that_is_left(
-    house: House, linked: Path, gone: str
-) -> None:
-    other = worktree(house.root, house.root.parent / "other", "other")
-    lock = house.hold("b.py", worktree=str(other))
-    use_in(house, linked, lock)
-    house.handing_back.look_anew(house.session)
-    for root in {"first": [other], "other": [linked], "both": [other, linked]}[gone]:
-        git(house.root, "worktree", "remove", "--force", str(root))
+    git(linked, "commit", "-q", "-a", "-m", "there")
     house.clock.advance(RECHECK_S)
     house.handing_back.after_commit(house.session)
     await asyncio.sleep(0.3)
-    assert (["b.py"] if gone == "both" else []) == house.released
-
-    if gone != "both":
-        left = linked if gone == "first" else other
-        (left / "b.py").write_text("work\n", encoding="utf-8")
-        commit_in(house, left)
-        assert ["b.py"] == await house.looked()
+    assert ["b.py"] == house.released
 
 
 async def test_a_file_whose_edit_is_allowed_and_has_not_happened_is_kept_for_a_while(

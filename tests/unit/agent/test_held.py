@@ -204,6 +204,41 @@ def test_one_that_is_asked_for_again_keeps_the_reason_that_somebody_gave(held: H
     assert [replace(LOCK, agent=AgentId("agent-1"), reason="second")] == list(held)
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize(
+    ("more", "is_used_in_both"),
+    [
+        ({"worktree": "/shop"}, False),
+        ({"worktree": "/linked"}, True),
+        ({"worktree": ""}, False),
+        ({"worktree": "/shop", "in_several": True}, True),
+        ({"worktree": "/linked", "agent": AgentId("agent-1")}, True),
+    ],
+)
+def test_what_became_more_is_used_in_the_worktrees_of_both(
+    more: dict[str, Any], *, is_used_in_both: bool, is_late: bool
+) -> None:
+    held = HeldLocks(BELIEF_S)
+    first = replace(LOCK, branch="main", worktree="/shop")
+    later = replace(LOCK, token=FencingToken(9), **more)
+    for lock in (later, first) if is_late else (first, later):
+        held.put(lock)
+
+    assert [(9, is_used_in_both)] == [(lock.token, lock.in_several) for lock in held]
+
+
+def test_once_used_in_two_worktrees_it_is_so_for_whoever_goes_on_with_it() -> None:
+    held = HeldLocks(BELIEF_S)
+    held.put(replace(LOCK, branch="main", worktree="/shop", commit="c1"))
+    held.renew_commit(next(iter(held)), "/linked", "c2")
+
+    held.put(replace(LOCK, branch="main", worktree="/shop", commit="c1", agent=AgentId("agent-1")))
+    assert [("/shop", "c1", True)] == [(it.worktree, it.commit, it.in_several) for it in held]
+
+    held.put(replace(LOCK, token=FencingToken(9), worktree="/shop", agent=AgentId("agent-1")))
+    assert [True] == [lock.in_several for lock in held]
+
+
 def test_those_that_share_are_held_side_by_side_and_are_no_right_to_write(
     held: HeldLocks,
 ) -> None:

@@ -81,12 +81,13 @@ async def test_it_ends_with_what_was_committed_since_the_agent_before_us_saw_it_
     """The coordinator was told of that commit while the session was at rest."""
     held(house, "b.py", 150).holder.commit = "c2"
     had = HeldLock(SHOP, "b.py", "b.py", A, AgentId(""), FencingToken(150), commit="c1")
-    used = had.used_in("/own", "c1").used_in("/linked", "c1")
+    used = had.used_in("/own", "c1").used_in("/linked", "c2")
     house.session.had = (used,)
 
     await taken_up(house)
 
-    assert [{"/own": "c1", "/linked": "c1"}] == [lock.uses for lock in house.held]
+    (lock,) = house.held
+    assert ("/own", "c1", True) == (lock.worktree, lock.commit, lock.in_several)
 
 
 async def test_the_reason_that_was_given_for_it_is_asked_for_again_with_it(house: House) -> None:

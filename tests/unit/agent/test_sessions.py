@@ -190,7 +190,7 @@ def test_locks_are_known_to_the_agent_after_us_but_for_shares_and_patterns(file:
         branch="main",
         commit="abc",
         worktree="/home/alice/shop",
-        elsewhere=(("/home/alice/linked", "def"),),
+        in_several=True,
         ends_at=60.0,
         reason="the login",
     )

@@ -68,7 +68,7 @@ async def test_what_changes_during_a_write_is_in_the_next(
     assert 2 == len(writes)
 
 
-async def test_a_lock_is_written_down_anew_when_it_is_used_at_another_commit_or_elsewhere(
+async def test_a_lock_is_written_down_anew_when_it_is_used_at_another_commit_or_in_several(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scoord_agent.writing_down.KEEP_S", 0.01)
@@ -79,9 +79,9 @@ async def test_a_lock_is_written_down_anew_when_it_is_used_at_another_commit_or_
         following = group.create_task(follow_locks(sessions, heard.set))
         await heard.wait()
 
-        for used in (replace(lock, commit="c2"), lock.used_in("/linked", "c1")):
+        for change in ({"commit": "c2"}, {"in_several": True}):
             heard.clear()
-            lock = used
+            lock = replace(lock, **change)
             await heard.wait()
         following.cancel()
 
