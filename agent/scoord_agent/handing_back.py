@@ -141,12 +141,13 @@ class HandingBack:
         self._taking.unsettled.turn_over(session)
         self._give_back(session, over)
 
-    def after_commit(self, session: LocalSession) -> None:
-        """Give back what was committed since it was granted or last used.
+    def after_commit(self, session: LocalSession) -> bool:
+        """Give back what was committed since it was granted or last used; whether any may be.
 
         So is what was in a worktree that is gone: what was committed there nobody can ask.
         """
-        for root, locks in self._moved(session).items():
+        moved = self._moved(session)
+        for root, locks in moved.items():
             mine = session.session_id, root
             if self._release_on_at(root) != "commit" or mine in self._asking:
                 continue
@@ -155,6 +156,7 @@ class HandingBack:
             else:
                 self._asking.add(mine)
                 self._background.start(self._give_back_committed(session, root, locks))
+        return bool(moved)
 
     def may_go_back(self, session: LocalSession, lock: HeldLock) -> bool:
         """Whether git is being asked if it was committed: it may be free in a moment."""

@@ -149,9 +149,9 @@ class Relay:
             return await handler(session, event)
         await self.follow_branches(session)
         decision = await handler(session, event)
-        self._handing_back.after_commit(session)
-        # Let it begin: who waits for what is given back is no news any more.
-        await asyncio.sleep(0)
+        if self._handing_back.after_commit(session):
+            # Let it begin: who waits for what is given back is no news any more.
+            await asyncio.sleep(0)
         return decision
 
     async def follow_branches(self, session: LocalSession) -> None:
