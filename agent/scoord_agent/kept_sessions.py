@@ -117,9 +117,18 @@ def _waited(kept: "_Line") -> dict[Place, Queued]:
     found: dict[Place, Queued] = {}
     for project, agent, branch, path, revision, *rest in kept.waits:
         place = Place(project, path_key(path), SessionId(kept.session_id), agent, branch)
-        asked = Asked(*rest[0]) if rest else NOT_KNOWN
+        asked = Asked(*rest[0]) if rest else _asked(kept, project, branch)
         found[place] = Queued(path, revision, branch, asked)
     return found
+
+
+def _asked(kept: "_Line", project: ProjectId, branch: str) -> Asked:
+    """One for the branch that its session is on was asked for in its worktree, as far as we know.
+
+    An older agent did not write that.
+    """
+    is_own = branch and (project, branch) == (kept.home, kept.branch)
+    return Asked(kept.worktree) if is_own else NOT_KNOWN
 
 
 class _Line(BaseModel):

@@ -50,8 +50,8 @@ class Publishing:
         self._running: set[SessionId] = set()
         self._said: dict[tuple[SessionId, ProjectId], Said] = {}
         """What was published last; nothing of what may not be known there."""
-        self._heard: dict[tuple[SessionId, ProjectId], float] = {}
-        """When a session had last done something, as far as is known there."""
+        self._heard: dict[tuple[SessionId, ProjectId], Said] = {}
+        """What was answered last of that."""
         self._published_at: dict[SessionId, float] = {}
         self._overdue_at: dict[SessionId, float] = {}
         """When nothing is left of the estimate that was published last."""
@@ -103,6 +103,14 @@ class Publishing:
                 is_new = True
         return is_new
 
+    def is_heard(self, session: LocalSession) -> bool:
+        """Whether what was published last was answered: else nobody may have heard it."""
+        names = [(session.session_id, project) for project in session.aliases]
+        answered = (
+            name in self._said and self._said[name] is self._heard.get(name) for name in names
+        )
+        return session.registered and all(answered)
+
     def last_of(self, session: LocalSession) -> list[UpdateRequest]:
         """All that a session publishes where it is, as it is now: it ends, and takes that along.
 
@@ -121,14 +129,14 @@ class Publishing:
         except BaseException:
             self._said.pop(name, None)  # nobody knows whether it was heard
             raise
-        self._heard[name] = said.acted_at
+        self._heard[name] = said
 
     def _says(self, session: LocalSession, project: ProjectId) -> Said:
         """What it says now; where it has done nothing since, others have brought that about."""
         now, depends = self._clock.now(), self._relations.of(session, project)
         share, acted_at = self._shares_steps(session), session.acted_at
         heard = self._heard.get((session.session_id, project))
-        passive = heard is not None and acted_at <= heard
+        passive = heard is not None and acted_at <= heard.acted_at
         update = update_of(session, project, depends, now, share_steps=share, passive=passive)
         return Said(update, now, acted_at)
 

@@ -1,6 +1,7 @@
 """What people and scripts say of a session, and to one: intent, progress, dependence, words."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -163,12 +164,13 @@ class Saying:
 
     async def _publish(self, session: LocalSession) -> Answer:
         """Publish what the session says by now; ``owed`` is whether others hear it later only."""
-        try:
+        with suppress(Unknown):
             await self._publishing.publish(session)
-        except Unknown:
+        # What says nothing new may still be on its way, from an event or a command before.
+        owed = not self._publishing.is_heard(session)
+        if owed:
             self._publishing.note(session)  # a later beat says it
-            return {"owed": True}
-        return {"owed": False}
+        return {"owed": owed}
 
 
 def _is_called(session: LocalSession, project: ProjectId, name: str) -> bool:

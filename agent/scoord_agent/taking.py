@@ -380,7 +380,8 @@ class Taking:
         places = request.places
         for place in places:
             self._turns.over(place)
-        return self._turns.untold([*places, *(replace(place, branch="") for place in places)])
+        known = (*places, *(replace(place, branch="") for place in places))
+        return self._turns.untold(known, waits=request.waits)
 
     def _note_queued(self, request: Request, conflicts: Iterable[Conflict]) -> None:
         refused = {

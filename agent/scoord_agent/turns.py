@@ -170,7 +170,9 @@ class Turns:
         return self._queued[place].revision if place in self._queued else 0
 
     def _asked(self, place: Place) -> Asked:
-        return self._queued[place].asked if place in self._queued else NOT_KNOWN
+        """Also of one that is gone, until that is told: what it was promised goes on anew."""
+        known = self._queued.get(place) or self._untold.get(place)
+        return known.asked if known else NOT_KNOWN
 
     def had(self, place: Place) -> None:
         """It was granted, or given up: there is no such place any more."""
@@ -202,12 +204,15 @@ class Turns:
             self._gone(place, is_unseen=True)
 
     def _gone(self, place: Place, *, is_unseen: bool = False, never_came: bool = False) -> None:
-        """A command that waits asks for its place again, and is told by its answer."""
+        """A command that waits asks for its place again, and is told by its answer.
+
+        Who was promised its turn is told all the same: the command may be killed before that.
+        """
         queued, turn, now = self._queued.get(place), self._untold.get(place), self._clock.now()
         self.had(place)
         if turn:
             self._untold[place] = replace(turn, is_over=True)
-        elif queued and place not in self._waiting:
+        elif queued and (queued.asked.promised or place not in self._waiting):
             gone = Turn(queued.path, now, place.branch, is_over=True, asked=queued.asked)
             self._untold[place] = replace(gone, is_unseen=is_unseen, never_came=never_came)
         self._change()
@@ -288,9 +293,15 @@ class Turns:
         self._untold[place] = replace(turn, asked=self._asked(place))
         self._change()
 
-    def untold(self, places: Iterable[Place]) -> dict[Place, Turn]:
-        """The turns at ``places`` that nobody was told of."""
-        return {place: self._untold[place] for place in places if place in self._untold}
+    def untold(self, places: Iterable[Place], *, waits: bool = False) -> dict[Place, Turn]:
+        """The turns at ``places`` that nobody was told of, and an answer tells who asks.
+
+        Where that is a command that ``waits``, who was promised its turn does not hear that it
+        is over: until there is a place anew, that is yet to be told.
+        """
+        found = {place: self._untold[place] for place in places if place in self._untold}
+        kept = {at for at, turn in found.items() if waits and turn.is_over and turn.asked.promised}
+        return {place: turn for place, turn in found.items() if place not in kept}
 
     def settled(self, turns: Mapping[Place, Turn]) -> None:
         """What became of the places is known to who asked; a turn that came since is news."""

@@ -1,7 +1,7 @@
 """What a session could do next: the tasks, areas and files of its repository. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import PurePosixPath
@@ -68,10 +68,9 @@ def works(
         *(_of_task(task, knowledge.mentions, areas) for task in tasks),
         *_of_areas(areas, knowledge),
     )
-    files = _of_files(knowledge, areas, own, intent)
     return [
         *(replace(work, mine=work.files & mine) for work in tasks_and_areas),
-        *(work for work in files if not work.files & mine),
+        *_of_files(knowledge, areas, own, intent, mine),
     ]
 
 
@@ -163,9 +162,12 @@ def _of_task(task: OpenTask, mentions: Mentions, areas: Areas) -> Work:
 
 
 def _of_files(
-    knowledge: Knowledge, areas: Areas, own: Sequence[str], intent: str
+    knowledge: Knowledge, areas: Areas, own: Sequence[str], intent: str, mine: Container[str]
 ) -> Iterator[Work]:
-    """Files close to what the session holds; where it holds nothing, by its words."""
+    """Files close to what the session holds; where it holds nothing, by its words.
+
+    None is of ``mine``, and those do not count: else they might leave no room for others.
+    """
     found: dict[str, tuple[float, str]] = {}
     for key in own:
         for partner in knowledge.cochange.of(key):
@@ -173,8 +175,9 @@ def _of_files(
         for path in knowledge.imports.neighbours(key):
             _keep(found, path, 0.4, f"linked by an import with {_shown(knowledge, key)}")
     if not found and intent:
-        found = dict.fromkeys(_alike(knowledge, intent), (0.0, ""))
-    best = sorted(found.items(), key=lambda each: (-each[1][0], each[0]))
+        found = dict.fromkeys(_alike(knowledge, intent, mine), (0.0, ""))
+    others = ((path, how) for path, how in found.items() if path_key(path) not in mine)
+    best = sorted(others, key=lambda each: (-each[1][0], each[0]))
     for path, (closeness, because) in best[:_MOST_FILES]:
         key = path_key(path)
         words = knowledge.telling.of(key)
@@ -188,9 +191,9 @@ def _keep(found: dict[str, tuple[float, str]], path: str, closeness: float, why:
         found[path] = (closeness, why)
 
 
-def _alike(knowledge: Knowledge, intent: str) -> list[str]:
+def _alike(knowledge: Knowledge, intent: str, mine: Container[str]) -> list[str]:
     files = islice(knowledge.files.items(), _MOST_COMPARED)
-    names = {path: knowledge.telling.of(key) for key, path in files}
+    names = {path: knowledge.telling.of(key) for key, path in files if key not in mine}
     best = process.extract(
         intent,
         {path: words for path, words in names.items() if words},

@@ -85,6 +85,25 @@ async def test_the_place_stays_that_a_refused_edit_was_promised_and_its_turn_is_
     assert [turn.path for turn in told] == (["a.py"] if has_come else [])
 
 
+async def test_so_it_does_where_the_lease_was_over_in_between(
+    house: House, queueing: Queueing
+) -> None:
+    house.coordinator.hold("a.py", "Session_far")
+    await house.edit("a.py")
+    asked = replace(house.request("a.py"), waits=True)
+    command = await waiting(house, queueing)
+
+    house.registration.lapse(house.session)
+    await house.taking.acquire(asked)  # as the command does when its step is over
+    await killed(command)
+
+    assert [] == house.coordinator.left
+    house.registration.lapse(house.session)
+    (place,) = asked.places
+    (told,) = house.turns.take(place.session, place.agent, 9)
+    assert ("a.py", True) == (told.path, told.never_came)
+
+
 async def test_a_place_that_only_commands_were_given_goes_with_them(
     house: House, queueing: Queueing
 ) -> None:

@@ -202,6 +202,25 @@ def test_what_the_session_holds_itself_is_not_called_free(
     assert "cart/price.py" not in said
 
 
+NEAR = [f"near{n:02}.py" for n in range(20)]
+
+
+@pytest.mark.parametrize(("own", "patterns"), [(NEAR[:1], ["near*"]), (NEAR, []), ([], ["near*"])])
+def test_a_file_is_suggested_also_where_all_that_is_nearer_is_the_sessions_own(
+    own: list[str], patterns: list[str]
+) -> None:
+    files = {path: path for path in (*NEAR, "z_nearby.py")}
+    first, *others = files
+    together = cochange.learn([[first, other] for other in NEAR[1:]] * 4, files)
+    linked = imports.turned({first: tuple(others)}, files)
+    known = Knowledge("x", files, cochange=together, imports=linked)
+    found = areas.found(files, together, {})
+
+    every = works(known, found, (), own, "near", own_patterns=patterns)
+
+    assert ["z_nearby.py"] == [work.name for work in every if work.kind == "file"]
+
+
 def test_the_same_question_has_the_same_answer() -> None:
     assert all_of(Others()) == all_of(Others())
 

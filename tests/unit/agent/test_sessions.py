@@ -155,15 +155,36 @@ def test_where_a_session_waits_is_known_to_the_agent_after_us(file: Path) -> Non
     assert places == after.waited
 
 
-def test_where_it_waits_is_known_also_as_an_older_agent_wrote_it(file: Path) -> None:
+@pytest.mark.parametrize(
+    ("project", "branch", "worktree"),
+    [
+        ("shop", "feature/login", "/home/alice/shop"),
+        ("shop", "topic", ""),
+        ("shop", "", ""),
+        ("library", "feature/login", ""),
+    ],
+)
+def test_where_it_waits_is_known_also_as_an_older_agent_wrote_it(
+    file: Path, project: str, branch: str, worktree: str
+) -> None:
     Sessions(file).add(session := a_session())
     line = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(line | {"waits": [["shop", "", "topic", "Auth.py", 7]]}) + "\n")
+    file.write_text(json.dumps(line | {"waits": [[project, "", branch, "Auth.py", 7]]}) + "\n")
 
     (after,) = loaded(file)
 
-    place = Place(ProjectId("shop"), "auth.py", session.session_id, MAIN, "topic")
-    assert {place: Queued("Auth.py", 7, "topic")} == after.waited
+    place = Place(ProjectId(project), "auth.py", session.session_id, MAIN, branch)
+    assert {place: Queued("Auth.py", 7, branch, Asked(worktree))} == after.waited
+
+
+def test_of_who_is_on_no_branch_a_place_for_every_branch_goes_by_no_worktree(file: Path) -> None:
+    Sessions(file).add(a_session(branch=""))
+    line = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(line | {"waits": [["shop", "", "", "Auth.py", 7]]}) + "\n")
+
+    (after,) = loaded(file)
+
+    assert [Queued("Auth.py", 7)] == [*after.waited.values()]
 
 
 def test_what_is_known_of_an_inbox_is_known_to_the_agent_after_us(file: Path) -> None:

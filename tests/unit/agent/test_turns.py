@@ -243,6 +243,25 @@ def test_who_only_waited_hears_that_its_place_went_with_its_lease_unless_it_aske
     assert {} == turns.leave(of("Session_1")), "there is no place to give up"
 
 
+async def test_what_was_promised_goes_on_where_a_command_asks_again_for_what_its_lease_took() -> (
+    None
+):
+    turns, mine, by_a_command = Turns(FakeClock()), place("Session_1"), Asked()
+    turns.queued(mine, "auth.py", 7, Asked(promised=True))
+    waits = asyncio.create_task(turns.wait([mine], 1.0))
+    await asyncio.sleep(0)
+
+    turns.lapse(SessionId("Session_1"))
+
+    assert ["auth.py"] == [turn.path for turn in turns.untold([mine]).values()]
+    turns.over(mine)
+    turns.queued(mine, "auth.py", 9, by_a_command)
+    turns.refused_anew(mine)
+    assert turns.is_promised(mine)
+    assert [] == turns.take(SessionId("Session_1"), AgentId(""), 9), "it waits as before"
+    waits.cancel()
+
+
 async def test_a_command_that_waits_asks_again_and_its_session_is_not_told_to() -> None:
     turns, mine = Turns(FakeClock()), place("Session_1")
     turns.queued(mine, "auth.py")
