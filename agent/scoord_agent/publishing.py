@@ -114,8 +114,11 @@ class Publishing:
     def last_of(self, session: LocalSession) -> list[UpdateRequest]:
         """All that a session publishes where it is, as it is now: it ends, and takes that along.
 
-        Also what seems to be known there: what was sent a moment ago may be on its way yet.
+        Also what seems to be known there: what was sent a moment ago may be on its way yet. Nothing
+        of whom nobody told through us: there more may be known than the agent before wrote down.
         """
+        if session.session_id not in {*self._published_at, *self._changed}:
+            return []
         return [self._says(session, project).update for project in session.aliases]
 
     async def _say(self, session: LocalSession, project: ProjectId, said: Said) -> None:

@@ -324,3 +324,13 @@ async def test_a_session_that_ends_takes_along_what_is_not_published_yet(
         ((last,),) = (request.last for request in agent.coordinator.ended)
         assert (2, ["a.py", "b.py"]) == (last.edits, list(last.edited_files.paths))
         assert "example.com/shop" == last.project
+
+
+async def test_one_that_nobody_told_through_this_agent_takes_nothing_along(bench: _Bench) -> None:
+    """What the agent before us told last, it had not written down before it died."""
+    assert [] == bench.publishing.last_of(bench.session)
+
+    bench.does("on")
+    assert ["on"] == [last.intent for last in bench.publishing.last_of(bench.session)]
+    await asyncio.sleep(PAUSE_S / 5)
+    assert ["on"] == [last.intent for last in bench.publishing.last_of(bench.session)]
