@@ -19,7 +19,7 @@ from support.machines import (
     repository,
     seconds_until,
 )
-from support.processes import CoordinatorProcess, coordinator, etcd_store
+from support.processes import CoordinatorProcess, coordinator, etcd_store, wait_until
 
 pytestmark = pytest.mark.etcd
 
@@ -52,10 +52,16 @@ def team(tmp_path: Path, etcd: Etcd, namespace: bytes) -> Iterator[Team]:
             yield Team(running, alice, bob, alices, bobs)
 
 
+def _intents(team: Team) -> str:
+    """What Bob is shown that sessions are at: it is published behind the prompt."""
+    return " ".join(each["intent"] for each in team.bob.status(team.bobs_clone)["sessions"])
+
+
 def test_the_second_session_is_refused_and_gets_the_file_when_the_first_ends(team: Team) -> None:
     a, b = team.alice.session(team.alices_clone), team.bob.session(team.bobs_clone)
     assert "this session is Session_1 in git.example.org/team/shop" in a.start()
     a.prompt("refactor authentication logic\nand more that nobody is told")
+    wait_until("its intent is published", lambda: "refactor" in _intents(team))
     told = b.start()
     assert "Session_1 (alice@" in told
     assert '"refactor authentication logic"' in told
