@@ -117,7 +117,8 @@ class Publishing:
         Also what seems to be known there: what was sent a moment ago may be on its way yet. Nothing
         of whom nobody told through us: there more may be known than the agent before wrote down.
         """
-        if session.session_id not in {*self._published_at, *self._changed}:
+        name = session.session_id
+        if name not in self._published_at and name not in self._changed:
             return []
         return [self._says(session, project).update for project in session.aliases]
 

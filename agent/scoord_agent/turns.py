@@ -289,8 +289,8 @@ class Turns:
 
     def keep(self, place: Place, path: str, *, shared: bool = False) -> None:
         """Its turn has come, and it is to be told so: its holder asks when it has time."""
-        turn = Turn(path, self._clock.now(), place.branch, shared=shared)
-        self._untold[place] = replace(turn, asked=self._asked(place))
+        now, asked = self._clock.now(), self._asked(place)
+        self._untold[place] = Turn(path, now, place.branch, shared=shared, asked=asked)
         self._change()
 
     def untold(self, places: Iterable[Place], *, waits: bool = False) -> dict[Place, Turn]:

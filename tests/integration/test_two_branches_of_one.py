@@ -105,6 +105,15 @@ def test_who_has_it_on_one_branch_is_told_of_its_turn_on_another(
     allowed(b, shop.main / "a.py")
 
 
+def leaves_the_queue_with_main(two: Pair, shop: Worktrees, waiting: CodingSession) -> None:
+    """Another branch is checked out in the worktree by whose branch it waits for a.py."""
+    git(shop.main, "switch", "-q", "-c", "other")
+    time.sleep(SEEN_S)
+
+    assert "The branch is other now: you do not wait for a.py on main any more." in waiting.told()
+    wait_until("it has left the queue", lambda: not two.alice.status(shop.main)["waiters"])
+
+
 def test_who_switches_one_worktree_waits_on_for_the_branch_of_the_other(
     two: Pair, shop: Worktrees
 ) -> None:
@@ -115,11 +124,7 @@ def test_who_switches_one_worktree_waits_on_for_the_branch_of_the_other(
     time.sleep(SEEN_S)
     assert "do not wait" not in b.told()
 
-    git(shop.main, "switch", "-q", "-c", "other")
-    time.sleep(SEEN_S)
-
-    assert "The branch is other now: you do not wait for a.py on main any more." in b.told()
-    wait_until("it has left the queue", lambda: not two.alice.status(shop.main)["waiters"])
+    leaves_the_queue_with_main(two, shop, b)
 
 
 def test_who_switches_the_other_worktree_does_not_wait_there_any_more(
@@ -129,11 +134,7 @@ def test_who_switches_the_other_worktree_does_not_wait_there_any_more(
     allowed(a, shop.main / "a.py")
     assert "You are first in the queue" in refusal(b.edit(shop.main / "a.py"))
 
-    git(shop.main, "switch", "-q", "-c", "other")
-    time.sleep(SEEN_S)
-
-    assert "The branch is other now: you do not wait for a.py on main any more." in b.told()
-    wait_until("it has left the queue", lambda: not two.alice.status(shop.main)["waiters"])
+    leaves_the_queue_with_main(two, shop, b)
 
 
 def test_a_command_waits_for_the_branch_that_it_stands_on(two: Pair, shop: Worktrees) -> None:
